@@ -1,0 +1,260 @@
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+use sha2::{Digest, Sha256};
+
+use crate::product::is_short_text;
+use crate::{Activity, Endpoint, Randomness, Timestamp};
+
+/// The secret that opens the API. Only its hash is stored; `Debug` prints nothing of it.
+#[derive(Clone)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// A fresh key: a version 4 UUID, 122 random bits.
+    pub fn random(randomness: &(impl Randomness + ?Sized)) -> Self {
+        let mut bytes = [0; 16];
+        randomness.fill(&mut bytes);
+        Self(uuid::Builder::from_random_bytes(bytes).into_uuid().to_string())
+    }
+
+    /// What the table knows of the key.
+    #[must_use]
+    pub fn hash(&self) -> ApiKeyHash {
+        ApiKeyHash(Sha256::digest(&self.0).into())
+    }
+
+    /// The secret itself, to be shown once, to the operator who made it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(…)")
+    }
+}
+
+/// A text that cannot be an API key.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must not be empty")]
+pub struct InvalidApiKey;
+
+impl FromStr for ApiKey {
+    type Err = InvalidApiKey;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.is_empty() { Err(InvalidApiKey) } else { Ok(Self(text.to_owned())) }
+    }
+}
+
+/// The SHA-256 of an API key. Two keys are compared by it, so that neither the time a comparison takes nor
+/// a copy of the table tells anything of a key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ApiKeyHash([u8; 32]);
+
+impl fmt::Display for ApiKeyHash {
+    /// 64 hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ApiKeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKeyHash(…)")
+    }
+}
+
+/// A text that is not 64 hexadecimal digits.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be 64 hexadecimal digits")]
+pub struct InvalidApiKeyHash;
+
+impl FromStr for ApiKeyHash {
+    type Err = InvalidApiKeyHash;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut hash = [0; 32];
+        let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return Err(InvalidApiKeyHash) };
+        if pairs.len() != hash.len() {
+            return Err(InvalidApiKeyHash);
+        }
+        for (byte, pair) in hash.iter_mut().zip(pairs) {
+            let digits = std::str::from_utf8(pair).map_err(|_| InvalidApiKeyHash)?;
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| InvalidApiKeyHash)?;
+        }
+        Ok(Self(hash))
+    }
+}
+
+/// What an API key is called, so that people can tell which is which: 1 to 255 characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKeyName(String);
+
+impl ApiKeyName {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A text that cannot be an API key's name.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must have 1 to 255 characters, none a control character")]
+pub struct InvalidApiKeyName;
+
+impl FromStr for ApiKeyName {
+    type Err = InvalidApiKeyName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        if is_short_text(text) { Ok(Self(text.to_owned())) } else { Err(InvalidApiKeyName) }
+    }
+}
+
+/// Why an API key does not open an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// 100: none given, unknown, or two that differ.
+    Invalid,
+    /// 101: switched off or expired.
+    Inactive,
+    /// 102: the capability for this endpoint is missing.
+    Capability,
+    /// 103: the client's address is in none of the key's networks.
+    Network,
+}
+
+impl Refusal {
+    /// The contract's code.
+    #[must_use]
+    pub const fn code(self) -> u16 {
+        match self {
+            Self::Invalid => 100,
+            Self::Inactive => 101,
+            Self::Capability => 102,
+            Self::Network => 103,
+        }
+    }
+
+    /// The contract's message, word for word.
+    #[must_use]
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::Invalid => "Invalid API Key",
+            Self::Inactive => "Inactive API Key",
+            Self::Capability => {
+                "The used API key doesn't have the required capability to access this endpoint"
+            }
+            Self::Network => "API key can't be used from this IP address",
+        }
+    }
+}
+
+/// What an API key may do, and from where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKeyRecord {
+    /// Which key.
+    pub hash: ApiKeyHash,
+    /// What people call it.
+    pub name: ApiKeyName,
+    /// An inactive key opens nothing.
+    pub activity: Activity,
+    /// The endpoints it opens.
+    pub capabilities: BTreeSet<Endpoint>,
+    /// The networks it may be used from; none listed means from anywhere.
+    pub networks: Vec<IpNet>,
+    /// The moment from which it opens nothing; never, if there is none.
+    pub valid_until: Option<Timestamp>,
+}
+
+impl ApiKeyRecord {
+    /// Whether the key opens `endpoint` to `client` at `now`, in the contract's order of checks: 101, 103, 102.
+    pub fn check(&self, endpoint: Endpoint, client: Option<IpAddr>, now: Timestamp) -> Result<(), Refusal> {
+        let expired = self.valid_until.is_some_and(|end| end <= now);
+        if self.activity == Activity::Inactive || expired {
+            return Err(Refusal::Inactive);
+        }
+        // A client on IPv4 may arrive as an IPv4-mapped IPv6 address.
+        let client = client.map(|address| address.to_canonical());
+        let from_a_listed_network =
+            || client.is_some_and(|address| self.networks.iter().any(|network| network.contains(&address)));
+        if !self.networks.is_empty() && !from_a_listed_network() {
+            return Err(Refusal::Network);
+        }
+        if !self.capabilities.contains(&endpoint) {
+            return Err(Refusal::Capability);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> ApiKeyRecord {
+        ApiKeyRecord {
+            hash: "2964c3c9".parse::<ApiKey>().unwrap().hash(),
+            name: "shop".parse().unwrap(),
+            activity: Activity::Active,
+            capabilities: BTreeSet::from([Endpoint::Generate]),
+            networks: vec!["192.0.2.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
+            valid_until: Timestamp::from_unix_microseconds(2_000_000),
+        }
+    }
+
+    fn at(microseconds: i64) -> Timestamp {
+        Timestamp::from_unix_microseconds(microseconds).unwrap()
+    }
+
+    #[test]
+    fn a_key_is_checked_in_the_contracts_order() {
+        let client = |text: &str| text.parse::<IpAddr>().ok();
+        let (inside, outside) = (client("192.0.2.7"), client("198.51.100.1"));
+        for (activity, endpoint, address, now, expected) in [
+            (Activity::Active, Endpoint::Generate, inside, 1, Ok(())),
+            (Activity::Active, Endpoint::Generate, client("::ffff:192.0.2.7"), 1, Ok(())),
+            (Activity::Active, Endpoint::Generate, client("2001:db8::1"), 1_999_999, Ok(())),
+            (Activity::Active, Endpoint::Generate, inside, 2_000_000, Err(Refusal::Inactive)),
+            (Activity::Inactive, Endpoint::AssignLicenseKey, outside, 1, Err(Refusal::Inactive)),
+            (Activity::Active, Endpoint::AssignLicenseKey, outside, 1, Err(Refusal::Network)),
+            (Activity::Active, Endpoint::Generate, None, 1, Err(Refusal::Network)),
+            (Activity::Active, Endpoint::AssignLicenseKey, inside, 1, Err(Refusal::Capability)),
+        ] {
+            let record = ApiKeyRecord { activity, ..record() };
+            assert_eq!(record.check(endpoint, address, at(now)), expected);
+        }
+    }
+
+    #[test]
+    fn a_key_without_networks_is_open_to_any_address() {
+        let record = ApiKeyRecord { networks: vec![], ..record() };
+        assert_eq!(record.check(Endpoint::Generate, None, at(1)), Ok(()));
+    }
+
+    #[test]
+    fn the_hash_is_sha_256_and_reads_back() {
+        let hash = "abc".parse::<ApiKey>().unwrap().hash();
+        // FIPS 180-2, appendix B.1.
+        let text = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(hash.to_string(), text);
+        assert_eq!(text.parse(), Ok(hash));
+        for text in ["", "ba78", &"x".repeat(64), &"é".repeat(32)] {
+            assert_eq!(text.parse::<ApiKeyHash>(), Err(InvalidApiKeyHash));
+        }
+    }
+
+    #[test]
+    fn debug_output_tells_nothing_of_a_key() {
+        let key: ApiKey = "2964c3c9".parse().unwrap();
+        assert_eq!(format!("{key:?} {:?}", key.hash()), "ApiKey(…) ApiKeyHash(…)");
+    }
+}

@@ -1,0 +1,45 @@
+//! What keypool sells and how, free of AWS and HTTP.
+//!
+//! - Values of the contract: [`LicenseKey`], [`Owner`], [`Quantity`], [`Status`], … Past
+//!   [`Parameters`] only these exist; each can be made only from a valid text.
+//! - What an operator sets up: [`Product`], [`Generator`], [`ApiKeyRecord`].
+//! - What a client asks ([`requests`]) and what it is told ([`Reply`], [`Envelope`]).
+//! - [`StockedKey`], the one truth about a license key, and [`pick`], the random choice.
+//!
+//! Clock and randomness come from outside, as [`Clock`] and [`Randomness`].
+
+mod api_key;
+mod endpoint;
+mod envelope;
+mod generator;
+mod license_key;
+mod limits;
+mod owner;
+mod parameters;
+mod product;
+mod random;
+mod reply;
+pub mod requests;
+mod status;
+mod stocked_key;
+mod time;
+
+pub use api_key::{
+    ApiKey, ApiKeyHash, ApiKeyName, ApiKeyRecord, InvalidApiKey, InvalidApiKeyHash, InvalidApiKeyName,
+    Refusal,
+};
+pub use endpoint::{Endpoint, UnknownEndpoint};
+pub use envelope::{Envelope, PrivateKeyUsed, SignablePayload};
+pub use generator::{
+    Charset, ChunkSystem, Generator, GeneratorId, InvalidGenerator, KEY_SPACE_BITS_MIN, Method,
+};
+pub use license_key::{InvalidLicenseKey, LicenseKey, LicenseKeys};
+pub use limits::{ActivationLimit, OrderQuantity, Quantity, RowId, Validity};
+pub use owner::{Owner, OwnerField};
+pub use parameters::{Faults, Fields, Parameters, Reported, Value};
+pub use product::{InvalidProductName, Product, ProductId, ProductName, SigningKeyId};
+pub use random::{Draw, OperatingSystemRandomness, Randomness, pick};
+pub use reply::{KeyRow, Reply};
+pub use status::{Activity, Status};
+pub use stocked_key::{Assignment, AssignmentId, NewKey, StockedKey};
+pub use time::{Clock, SystemClock, Timestamp};

@@ -1,0 +1,198 @@
+use std::collections::HashSet;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+/// A license key: 1 to 255 characters, none a control character, no white space around them.
+///
+/// It is what keypool sells, so its `Debug` prints nothing of it.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LicenseKey(String);
+
+impl LicenseKey {
+    /// The most characters a license key may have.
+    pub const CHARACTERS_MAX: usize = 255;
+
+    /// The key in plain text: for the table and for the buyer, never for a log.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for LicenseKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LicenseKey(…)")
+    }
+}
+
+impl Serialize for LicenseKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+/// A text that cannot be a license key.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidLicenseKey {
+    /// Nothing but white space.
+    #[error("must not be empty")]
+    Empty,
+    /// More than 255 characters.
+    #[error("must not be longer than {} characters", LicenseKey::CHARACTERS_MAX)]
+    TooLong,
+    /// A line break, a tab, a zero byte or the like.
+    #[error("must not contain control characters")]
+    ControlCharacter,
+}
+
+impl FromStr for LicenseKey {
+    type Err = InvalidLicenseKey;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        match text.chars().count() {
+            0 => Err(InvalidLicenseKey::Empty),
+            _ if text.chars().any(char::is_control) => Err(InvalidLicenseKey::ControlCharacter),
+            1..=Self::CHARACTERS_MAX => Ok(Self(text.to_owned())),
+            _ => Err(InvalidLicenseKey::TooLong),
+        }
+    }
+}
+
+/// The license keys of one creation: 1 to 1,000, read from a JSON array of text.
+#[derive(Debug, Clone)]
+pub struct LicenseKeys {
+    distinct: Vec<LicenseKey>,
+    sent: usize,
+}
+
+impl LicenseKeys {
+    /// The most keys one request may bring.
+    pub const COUNT_MAX: usize = 1_000;
+
+    /// The keys, each once, in the order they came.
+    #[must_use]
+    pub fn distinct(&self) -> &[LicenseKey] {
+        &self.distinct
+    }
+
+    /// How many keys were sent, those that stand twice counted twice.
+    #[must_use]
+    pub fn sent(&self) -> usize {
+        self.sent
+    }
+}
+
+/// A text that is not a JSON array of 1 to 1,000 license keys.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidLicenseKeys {
+    /// Not a JSON array.
+    #[error("must be a JSON array of text")]
+    NotAnArray,
+    /// An empty array.
+    #[error("must contain at least one license key")]
+    None,
+    /// More than 1,000 keys.
+    #[error("must not contain more than {} license keys", LicenseKeys::COUNT_MAX)]
+    TooMany,
+    /// An element that is a number, an array or the like. Numbers are refused because a key that starts
+    /// with a zero, or has more digits than a number holds, would be sold as another text.
+    #[error("must contain text only, but its element {position} is not text")]
+    NotText {
+        /// Which element, counted from 1.
+        position: usize,
+    },
+    /// An element that is text but no license key.
+    #[error("must contain valid license keys, but its element {position} {reason}")]
+    Invalid {
+        /// Which element, counted from 1.
+        position: usize,
+        /// What is wrong with it.
+        reason: InvalidLicenseKey,
+    },
+}
+
+impl FromStr for LicenseKeys {
+    type Err = InvalidLicenseKeys;
+
+    fn from_str(json: &str) -> Result<Self, Self::Err> {
+        let elements: Vec<&RawValue> =
+            serde_json::from_str(json).map_err(|_| InvalidLicenseKeys::NotAnArray)?;
+        match elements.len() {
+            0 => return Err(InvalidLicenseKeys::None),
+            1..=Self::COUNT_MAX => {}
+            _ => return Err(InvalidLicenseKeys::TooMany),
+        }
+        let keys = (1..)
+            .zip(&elements)
+            .map(|(position, element)| {
+                let text: String = serde_json::from_str(element.get())
+                    .map_err(|_| InvalidLicenseKeys::NotText { position })?;
+                text.parse().map_err(|reason| InvalidLicenseKeys::Invalid { position, reason })
+            })
+            .collect::<Result<Vec<LicenseKey>, _>>()?;
+        let mut seen = HashSet::new();
+        let distinct = keys.iter().filter(|key| seen.insert(*key)).cloned().collect();
+        Ok(Self { distinct, sent: keys.len() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_license_key_is_trimmed_and_limited() {
+        assert_eq!("  AB-12 ".parse::<LicenseKey>().unwrap().as_str(), "AB-12");
+        assert_eq!("ключ-🔑".parse::<LicenseKey>().unwrap().as_str(), "ключ-🔑");
+        assert!("é".repeat(255).parse::<LicenseKey>().is_ok());
+        for (text, expected) in [
+            (String::new(), InvalidLicenseKey::Empty),
+            (" \t ".to_owned(), InvalidLicenseKey::Empty),
+            ("é".repeat(256), InvalidLicenseKey::TooLong),
+            ("a\nb".to_owned(), InvalidLicenseKey::ControlCharacter),
+            ("a\0b".to_owned(), InvalidLicenseKey::ControlCharacter),
+            ("a\u{85}b".to_owned(), InvalidLicenseKey::ControlCharacter),
+        ] {
+            assert_eq!(text.parse::<LicenseKey>(), Err(expected), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn debug_output_tells_nothing_of_a_key() {
+        let key: LicenseKey = "bb7ffb6f".parse().unwrap();
+        assert_eq!(format!("{key:?}"), "LicenseKey(…)");
+    }
+
+    #[test]
+    fn a_list_counts_what_was_sent_and_keeps_each_key_once() {
+        let keys: LicenseKeys = r#"["a", " b", "a ", "b", "c"]"#.parse().unwrap();
+        assert_eq!(keys.sent(), 5);
+        assert_eq!(keys.distinct().iter().map(LicenseKey::as_str).collect::<Vec<_>>(), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_faulty_list_says_where() {
+        let many = serde_json::to_string(&vec!["x"; 1_001]).unwrap();
+        for (json, expected) in [
+            ("a,b", InvalidLicenseKeys::NotAnArray),
+            (r#"{"a":"b"}"#, InvalidLicenseKeys::NotAnArray),
+            (r#""a""#, InvalidLicenseKeys::NotAnArray),
+            (r#"["a""#, InvalidLicenseKeys::NotAnArray),
+            ("[]", InvalidLicenseKeys::None),
+            (&many, InvalidLicenseKeys::TooMany),
+            (r#"["a", 12]"#, InvalidLicenseKeys::NotText { position: 2 }),
+            (r#"["a", null]"#, InvalidLicenseKeys::NotText { position: 2 }),
+            (r#"["a", ["b"]]"#, InvalidLicenseKeys::NotText { position: 2 }),
+            (
+                r#"["a", "b", " "]"#,
+                InvalidLicenseKeys::Invalid { position: 3, reason: InvalidLicenseKey::Empty },
+            ),
+        ] {
+            assert_eq!(json.parse::<LicenseKeys>().unwrap_err(), expected, "{json}");
+        }
+    }
+}

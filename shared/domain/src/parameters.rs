@@ -1,0 +1,187 @@
+use std::collections::BTreeMap;
+use std::fmt::{self, Display};
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+
+/// The value of a parameter, as a form or a JSON body can send it.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Value {
+    /// Text; numbers and booleans of a JSON body have become text (`7`, `1`, `0`).
+    Text(String),
+    /// The JSON text of an array.
+    Array(String),
+    /// An object of a JSON body. No parameter takes one.
+    Object,
+}
+
+/// The parameters of a request by name. A `null` of a JSON body is not among them.
+///
+/// They may hold license keys and API keys, so `Debug` prints names only.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Parameters(BTreeMap<String, Value>);
+
+impl Parameters {
+    /// The value given for `name`, an empty text included.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    /// The text given for `name`, unless it is empty.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        match self.value(name) {
+            Some(Value::Text(text)) if !text.is_empty() => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl FromIterator<(String, Value)> for Parameters {
+    /// Of a name that stands twice the last value counts, as in the API that shop plugins were written for.
+    fn from_iter<I: IntoIterator<Item = (String, Value)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+}
+
+impl fmt::Debug for Parameters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// What is wrong with a request: parameter name to sentences, in the order they were found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Faults(Vec<(&'static str, Vec<String>)>);
+
+impl Faults {
+    /// Adds a sentence to those about `parameter`.
+    pub fn add(&mut self, parameter: &'static str, sentence: String) {
+        match self.0.iter_mut().find(|(name, _)| *name == parameter) {
+            Some((_, sentences)) => sentences.push(sentence),
+            None => self.0.push((parameter, vec![sentence])),
+        }
+    }
+}
+
+impl Serialize for Faults {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, sentences)| (name, sentences)))
+    }
+}
+
+/// Says that a fault was added to the [`Fields`] it came from.
+#[derive(Debug, Clone, Copy)]
+pub struct Reported(());
+
+/// Reads a request's parameters one by one and gathers every fault on the way.
+///
+/// The error texts of the types read are predicates: `must be an integer` becomes
+/// `The quantity field must be an integer.`
+#[derive(Debug)]
+pub struct Fields<'a> {
+    parameters: &'a Parameters,
+    faults: Faults,
+}
+
+impl<'a> Fields<'a> {
+    /// Starts to read `parameters`.
+    #[must_use]
+    pub fn of(parameters: &'a Parameters) -> Self {
+        Self { parameters, faults: Faults::default() }
+    }
+
+    /// A parameter that must be given, and not empty.
+    pub fn required<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Result<T, Reported> {
+        match self.optional(name)? {
+            Some(value) => Ok(value),
+            None => Err(self.report(name, "is required")),
+        }
+    }
+
+    /// A parameter that may be absent, `null` or empty: each is "not given".
+    pub fn optional<T: FromStr<Err: Display>>(
+        &mut self,
+        name: &'static str,
+    ) -> Result<Option<T>, Reported> {
+        match self.parameters.value(name) {
+            Some(Value::Array(_) | Value::Object) => Err(self.report(name, "must be text")),
+            Some(Value::Text(text)) if !text.is_empty() => self.parse(name, text).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// A parameter that must be given as a JSON array or as the text of one.
+    pub fn required_array<T: FromStr<Err: Display>>(
+        &mut self,
+        name: &'static str,
+    ) -> Result<T, Reported> {
+        match self.parameters.value(name) {
+            Some(Value::Array(json)) => self.parse(name, json),
+            _ => self.required(name),
+        }
+    }
+
+    fn parse<T: FromStr<Err: Display>>(&mut self, name: &'static str, text: &str) -> Result<T, Reported> {
+        text.parse().map_err(|error| self.report(name, &error))
+    }
+
+    fn report(&mut self, name: &'static str, predicate: &(impl Display + ?Sized)) -> Reported {
+        self.faults.add(name, format!("The {name} field {predicate}."));
+        Reported(())
+    }
+
+    /// The request if there was no fault, else all of them. Read every field before you put the request
+    /// together, so that none is left out.
+    pub fn finish<T>(self, request: Result<T, Reported>) -> Result<T, Faults> {
+        request.map_err(|Reported(())| self.faults)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{OrderQuantity, OwnerField};
+
+    fn parameters(pairs: &[(&str, Value)]) -> Parameters {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+    }
+
+    fn text(text: &str) -> Value {
+        Value::Text(text.to_owned())
+    }
+
+    #[test]
+    fn all_faults_are_gathered_in_order() {
+        let parameters = parameters(&[("quantity", text("many")), ("owner_name", Value::Object)]);
+        let mut fields = Fields::of(&parameters);
+        let quantity = fields.required::<OrderQuantity>("quantity");
+        let product = fields.required::<OrderQuantity>("product_id");
+        let owner = fields.optional::<OwnerField>("owner_name");
+        let faults = fields.finish((|| Ok((quantity?, product?, owner?)))()).unwrap_err();
+        assert_eq!(
+            serde_json::to_string(&faults).unwrap(),
+            r#"{"quantity":["The quantity field must be an integer."],"product_id":["The product_id field is required."],"owner_name":["The owner_name field must be text."]}"#
+        );
+    }
+
+    #[test]
+    fn empty_text_is_not_given() {
+        let parameters = parameters(&[("quantity", text(""))]);
+        assert!(Fields::of(&parameters).required::<OrderQuantity>("quantity").is_err());
+        assert!(matches!(Fields::of(&parameters).optional::<OrderQuantity>("quantity"), Ok(None)));
+    }
+
+    #[test]
+    fn the_last_of_two_values_counts() {
+        let parameters = parameters(&[("quantity", text("1")), ("quantity", text("2"))]);
+        assert_eq!(parameters.text("quantity"), Some("2"));
+    }
+
+    #[test]
+    fn debug_output_tells_names_only() {
+        let parameters = parameters(&[("api_key", text("2964c3c9"))]);
+        assert_eq!(format!("{parameters:?}"), r#"{"api_key"}"#);
+    }
+}

@@ -1,0 +1,144 @@
+use std::fmt;
+use std::str::FromStr;
+
+/// Where random bytes come from, so that tests can repeat a run.
+pub trait Randomness: Send + Sync {
+    /// Fills `bytes` with random bytes fit for secrets.
+    fn fill(&self, bytes: &mut [u8]);
+
+    /// A number below `bound`, each equally likely; 0 if `bound` is 0.
+    fn below(&self, bound: usize) -> usize {
+        let Some(bound) = u64::try_from(bound).ok().filter(|bound| *bound > 0) else { return 0 };
+        // The last, incomplete run of `bound` numbers would favour the small ones: draw again there.
+        let incomplete_from = u64::MAX - u64::MAX % bound;
+        loop {
+            let mut bytes = [0; 8];
+            self.fill(&mut bytes);
+            let number = u64::from_le_bytes(bytes);
+            if number < incomplete_from {
+                return usize::try_from(number % bound).unwrap_or(0);
+            }
+        }
+    }
+}
+
+/// The operating system's generator.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OperatingSystemRandomness;
+
+impl Randomness for OperatingSystemRandomness {
+    /// # Panics
+    /// If the operating system has no randomness to give: no key may be made or drawn then.
+    #[expect(clippy::expect_used, reason = "there is no safe way on without randomness")]
+    fn fill(&self, bytes: &mut [u8]) {
+        getrandom::fill(bytes).expect("the operating system gives random bytes");
+    }
+}
+
+/// A place in the stock: 128 random bits, drawn when a key enters the stock and again as the start of a draw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Draw(u128);
+
+impl Draw {
+    /// Before every other place.
+    pub const FIRST: Self = Self(0);
+
+    /// A random place.
+    pub fn random(randomness: &(impl Randomness + ?Sized)) -> Self {
+        let mut bytes = [0; 16];
+        randomness.fill(&mut bytes);
+        Self(u128::from_be_bytes(bytes))
+    }
+}
+
+impl fmt::Display for Draw {
+    /// 32 hexadecimal digits, so that text order is the order of the numbers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// A text that is not 32 hexadecimal digits.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be 32 hexadecimal digits")]
+pub struct InvalidDraw;
+
+impl FromStr for Draw {
+    type Err = InvalidDraw;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(InvalidDraw);
+        }
+        u128::from_str_radix(text, 16).map(Self).map_err(|_| InvalidDraw)
+    }
+}
+
+/// Takes up to `count` of `candidates`, each equally likely, in random order; the rest stays behind.
+pub fn pick<T>(
+    candidates: &mut Vec<T>,
+    count: usize,
+    randomness: &(impl Randomness + ?Sized),
+) -> Vec<T> {
+    let count = count.min(candidates.len());
+    (0..count).map(|_| candidates.swap_remove(randomness.below(candidates.len()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_number_below_a_bound_is_uniform() {
+        const BOUND: usize = 7;
+        const DRAWS: usize = 70_000;
+        let mut seen = [0_f64; BOUND];
+        for _ in 0..DRAWS {
+            seen[OperatingSystemRandomness.below(BOUND)] += 1.0;
+        }
+        let expected = 10_000.0;
+        let chi_square: f64 = seen.iter().map(|count| (count - expected).powi(2) / expected).sum();
+        // 6 degrees of freedom: beyond 50 once in 2 * 10^8 runs.
+        assert!(chi_square < 50.0, "chi-square {chi_square}, counts {seen:?}");
+    }
+
+    #[test]
+    fn the_incomplete_run_of_numbers_is_drawn_again() {
+        struct Script(std::sync::Mutex<Vec<u64>>);
+        impl Randomness for Script {
+            fn fill(&self, bytes: &mut [u8]) {
+                bytes.copy_from_slice(&self.0.lock().unwrap().pop().unwrap().to_le_bytes());
+            }
+        }
+        // u64::MAX stands in the incomplete run of every bound that is no power of two.
+        let script = Script(vec![11, u64::MAX].into());
+        assert_eq!(script.below(10), 1);
+    }
+
+    #[test]
+    fn there_is_nothing_below_zero_and_one() {
+        assert_eq!(OperatingSystemRandomness.below(0), 0);
+        assert_eq!(OperatingSystemRandomness.below(1), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn picking_takes_each_candidate_at_most_once(size in 0_usize..60, count in 0_usize..80) {
+            let mut rest: Vec<usize> = (0..size).collect();
+            let picked = pick(&mut rest, count, &OperatingSystemRandomness);
+            prop_assert_eq!(picked.len(), count.min(size));
+            let mut all = [picked, rest].concat();
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..size).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn a_place_reads_back_and_sorts_as_text(a: u128, b: u128) {
+            let (a, b) = (Draw(a), Draw(b));
+            prop_assert_eq!(a.to_string().parse(), Ok(a));
+            prop_assert_eq!(a.cmp(&b), a.to_string().cmp(&b.to_string()));
+        }
+    }
+}

@@ -1,0 +1,223 @@
+use serde::ser::{SerializeMap, SerializeStruct};
+use serde::{Serialize, Serializer};
+
+use crate::{
+    ActivationLimit, Faults, LicenseKey, Owner, OwnerField, ProductId, Refusal, RowId, Status, Timestamp,
+    Validity,
+};
+
+/// What a client is told: the signed part of a response.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// 100–103: the API key does not open this endpoint.
+    Refused(Refusal),
+    /// 800.
+    LicenseKeyAssigned,
+    /// 801: unknown, or not available.
+    InvalidLicenseKey,
+    /// 802.
+    InsufficientLicenseKeys {
+        /// How many are available.
+        available_quantity: usize,
+    },
+    /// 803.
+    LicenseKeysAssigned(Vec<KeyRow>),
+    /// 804: of assign-license-key and random-assign-license-keys.
+    IncorrectAssignment(Faults),
+    /// 805: unknown or inactive.
+    ProductNotFound,
+    /// 806: unknown or inactive.
+    GeneratorNotFound,
+    /// 815.
+    Generated(Vec<LicenseKey>),
+    /// 816: of generate.
+    IncorrectGeneration(Faults),
+    /// 900 and, when `created` is 0, 902.
+    Created {
+        /// How many were stored.
+        created: usize,
+        /// How many existed already or stood twice in the request.
+        duplicate: usize,
+    },
+    /// 901: of create-license-keys.
+    IncorrectCreation(Faults),
+}
+
+impl Reply {
+    /// The contract's code.
+    #[must_use]
+    pub const fn code(&self) -> u16 {
+        match self {
+            Self::Refused(refusal) => refusal.code(),
+            Self::LicenseKeyAssigned => 800,
+            Self::InvalidLicenseKey => 801,
+            Self::InsufficientLicenseKeys { .. } => 802,
+            Self::LicenseKeysAssigned(_) => 803,
+            Self::IncorrectAssignment(_) => 804,
+            Self::ProductNotFound => 805,
+            Self::GeneratorNotFound => 806,
+            Self::Generated(_) => 815,
+            Self::IncorrectGeneration(_) => 816,
+            Self::Created { created: 0, .. } => 902,
+            Self::Created { .. } => 900,
+            Self::IncorrectCreation(_) => 901,
+        }
+    }
+
+    /// The contract's message, word for word.
+    #[must_use]
+    pub const fn message(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.message(),
+            Self::LicenseKeyAssigned => "License key assigned",
+            Self::InvalidLicenseKey => "Invalid or already assigned license key",
+            Self::InsufficientLicenseKeys { .. } => "Insufficient license keys",
+            Self::LicenseKeysAssigned(_) => "License keys assigned",
+            Self::IncorrectAssignment(_) | Self::IncorrectGeneration(_) | Self::IncorrectCreation(_) => {
+                "Incorrect data found"
+            }
+            Self::ProductNotFound => "Product not found",
+            Self::GeneratorNotFound => "Generator not found",
+            Self::Generated(_) => "Generated license keys",
+            Self::Created { created: 0, .. } => "No license keys created",
+            Self::Created { .. } => "License keys creation result",
+        }
+    }
+
+    /// The HTTP status it is sent with: 401 for a refused API key, 200 for all else.
+    #[must_use]
+    pub const fn http_status(&self) -> u16 {
+        match self {
+            Self::Refused(_) => 401,
+            _ => 200,
+        }
+    }
+
+    /// The compact JSON that gets signed: `code`, `message`, the reply's own members, `timestamp`.
+    #[must_use]
+    pub fn to_json(&self, now: Timestamp) -> String {
+        // Only a map with keys that are not text, or a failing `Serialize`, could go wrong: there is neither.
+        serde_json::to_string(&Stamped { reply: self, now }).unwrap_or_default()
+    }
+}
+
+/// A reply with the time it is given.
+struct Stamped<'a> {
+    reply: &'a Reply,
+    now: Timestamp,
+}
+
+impl Serialize for Stamped<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("code", &self.reply.code())?;
+        map.serialize_entry("message", self.reply.message())?;
+        match self.reply {
+            Reply::InsufficientLicenseKeys { available_quantity } => {
+                map.serialize_entry("available_quantity", available_quantity)?;
+            }
+            Reply::LicenseKeysAssigned(rows) => map.serialize_entry("license_keys", rows)?,
+            Reply::IncorrectAssignment(faults)
+            | Reply::IncorrectGeneration(faults)
+            | Reply::IncorrectCreation(faults) => map.serialize_entry("errors", faults)?,
+            // The API's own camelCase.
+            Reply::Generated(license_keys) => map.serialize_entry("licenseKeys", license_keys)?,
+            Reply::Created { created, duplicate } => {
+                map.serialize_entry("created", created)?;
+                map.serialize_entry("duplicate", duplicate)?;
+            }
+            Reply::Refused(_)
+            | Reply::LicenseKeyAssigned
+            | Reply::InvalidLicenseKey
+            | Reply::ProductNotFound
+            | Reply::GeneratorNotFound => {}
+        }
+        map.serialize_entry("timestamp", &self.now.unix_seconds())?;
+        map.end()
+    }
+}
+
+/// One assigned key as the buyer is told of it. Shop plugins insert it into a database table as it comes,
+/// so its members and their order are fixed.
+#[derive(Debug, Clone)]
+pub struct KeyRow {
+    pub(crate) product_id: ProductId,
+    pub(crate) license_key: LicenseKey,
+    pub(crate) activation_limit: ActivationLimit,
+    pub(crate) validity: Validity,
+    pub(crate) owner: Owner,
+    pub(crate) assigned_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+    pub(crate) created_at: Timestamp,
+    pub(crate) id: RowId,
+}
+
+impl Serialize for KeyRow {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = |field: &'_ Option<OwnerField>| field.as_ref().map(|field| field.as_str().to_owned());
+        let mut row = serializer.serialize_struct("KeyRow", 13)?;
+        row.serialize_field("product_id", &self.product_id)?;
+        row.serialize_field("license_key", &self.license_key)?;
+        row.serialize_field("activation_limit", &self.activation_limit)?;
+        row.serialize_field("validity", &self.validity)?;
+        row.serialize_field("status", Status::Assigned.as_str())?;
+        row.serialize_field("owner_name", &text(&self.owner.name))?;
+        row.serialize_field("owner_email", &text(&self.owner.email))?;
+        row.serialize_field("assigned_at", &self.assigned_at.to_microseconds_text())?;
+        // keypool has neither contracts nor meta data; the members are the API's.
+        row.serialize_field("contract_id", &None::<u64>)?;
+        row.serialize_field("updated_at", &self.updated_at.to_whole_seconds_text())?;
+        row.serialize_field("created_at", &self.created_at.to_whole_seconds_text())?;
+        row.serialize_field("id", &self.id)?;
+        row.serialize_field("meta_data", &[(); 0])?;
+        row.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moment() -> Timestamp {
+        Timestamp::from_unix_microseconds(1_732_388_528_829_115).unwrap()
+    }
+
+    #[test]
+    fn a_reply_has_its_members_in_the_contracts_order() {
+        assert_eq!(
+            Reply::Created { created: 3, duplicate: 1 }.to_json(moment()),
+            r#"{"code":900,"message":"License keys creation result","created":3,"duplicate":1,"timestamp":1732388528}"#
+        );
+        assert_eq!(
+            Reply::Created { created: 0, duplicate: 4 }.to_json(moment()),
+            r#"{"code":902,"message":"No license keys created","created":0,"duplicate":4,"timestamp":1732388528}"#
+        );
+        assert_eq!(
+            Reply::InsufficientLicenseKeys { available_quantity: 5 }.to_json(moment()),
+            r#"{"code":802,"message":"Insufficient license keys","available_quantity":5,"timestamp":1732388528}"#
+        );
+        assert_eq!(
+            Reply::Generated(vec!["a/ü".parse().unwrap()]).to_json(moment()),
+            r#"{"code":815,"message":"Generated license keys","licenseKeys":["a/ü"],"timestamp":1732388528}"#
+        );
+    }
+
+    #[test]
+    fn a_row_has_thirteen_members_in_the_contracts_order() {
+        let row = KeyRow {
+            product_id: "1".parse().unwrap(),
+            license_key: "1de7d049".parse().unwrap(),
+            activation_limit: "1".parse().unwrap(),
+            validity: "365".parse().unwrap(),
+            owner: Owner { name: Some("Test User".parse().unwrap()), email: None },
+            assigned_at: moment(),
+            updated_at: moment(),
+            created_at: moment(),
+            id: "213".parse().unwrap(),
+        };
+        assert_eq!(
+            serde_json::to_string(&row).unwrap(),
+            r#"{"product_id":1,"license_key":"1de7d049","activation_limit":1,"validity":365,"status":"assigned","owner_name":"Test User","owner_email":null,"assigned_at":"2024-11-23T19:02:08.829115Z","contract_id":null,"updated_at":"2024-11-23T19:02:08.000000Z","created_at":"2024-11-23T19:02:08.000000Z","id":213,"meta_data":[]}"#
+        );
+    }
+}

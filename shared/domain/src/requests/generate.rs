@@ -1,0 +1,21 @@
+use crate::{Faults, Fields, GeneratorId, Parameters, Quantity};
+
+/// Makes new keys and puts them into stock.
+#[derive(Debug, Clone, Copy)]
+pub struct Generate {
+    /// The generator that makes them.
+    pub generator_id: GeneratorId,
+    /// How many.
+    pub quantity: Quantity,
+}
+
+impl TryFrom<&Parameters> for Generate {
+    type Error = Faults;
+
+    fn try_from(parameters: &Parameters) -> Result<Self, Faults> {
+        let mut fields = Fields::of(parameters);
+        let generator_id = fields.required("generator_id");
+        let quantity = fields.required("quantity");
+        fields.finish((|| Ok(Self { generator_id: generator_id?, quantity: quantity? }))())
+    }
+}

@@ -1,0 +1,56 @@
+use std::str::FromStr;
+
+use crate::{Faults, Fields, OrderQuantity, Owner, Parameters, ProductId};
+
+/// Gives a number of keys, drawn at random, to an owner: all or none.
+#[derive(Debug, Clone)]
+pub struct RandomAssignLicenseKeys {
+    /// The product whose keys are drawn.
+    pub product_id: ProductId,
+    /// How many.
+    pub quantity: OrderQuantity,
+    /// Whether to make the whole quantity fresh when the stock is too small.
+    pub generate: bool,
+    /// Who gets them.
+    pub owner: Owner,
+}
+
+/// `0` or `1`.
+struct Switch(bool);
+
+#[derive(Debug, thiserror::Error)]
+#[error("must be 0 or 1")]
+struct InvalidSwitch;
+
+impl FromStr for Switch {
+    type Err = InvalidSwitch;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim() {
+            "0" => Ok(Self(false)),
+            "1" => Ok(Self(true)),
+            _ => Err(InvalidSwitch),
+        }
+    }
+}
+
+impl TryFrom<&Parameters> for RandomAssignLicenseKeys {
+    type Error = Faults;
+
+    fn try_from(parameters: &Parameters) -> Result<Self, Faults> {
+        let mut fields = Fields::of(parameters);
+        let product_id = fields.required("product_id");
+        let quantity = fields.required("quantity");
+        let generate = fields.optional::<Switch>("generate");
+        let name = fields.optional("owner_name");
+        let email = fields.optional("owner_email");
+        fields.finish((|| {
+            Ok(Self {
+                product_id: product_id?,
+                quantity: quantity?,
+                generate: generate?.is_some_and(|Switch(on)| on),
+                owner: Owner { name: name?, email: email? },
+            })
+        })())
+    }
+}

@@ -1,0 +1,172 @@
+use std::fmt;
+use std::str::FromStr;
+
+use crate::{
+    ActivationLimit, Draw, Generator, KeyRow, LicenseKey, Owner, ProductId, Randomness, RowId, Status,
+    Timestamp, Validity,
+};
+
+/// A license key about to be stored.
+#[derive(Debug, Clone)]
+pub struct NewKey {
+    /// The key.
+    pub license_key: LicenseKey,
+    /// The product it belongs to.
+    pub product_id: ProductId,
+    /// How many times it may be activated.
+    pub activation_limit: ActivationLimit,
+    /// How many days it is valid.
+    pub validity: Validity,
+    /// The status it starts with.
+    pub status: Status,
+    /// Whose it is, if anyone's.
+    pub owner: Owner,
+    /// When it was given to that owner.
+    pub assigned_at: Option<Timestamp>,
+}
+
+impl NewKey {
+    /// A key that `generator` made, in stock.
+    #[must_use]
+    pub fn in_stock(generator: &Generator, license_key: LicenseKey) -> Self {
+        Self {
+            license_key,
+            product_id: generator.product_id,
+            activation_limit: generator.activation_limit,
+            validity: generator.validity,
+            status: Status::Available,
+            owner: Owner::default(),
+            assigned_at: None,
+        }
+    }
+
+    /// A key that `generator` made and that never was in stock: given away as it is made.
+    #[must_use]
+    pub fn assigned(generator: &Generator, license_key: LicenseKey, assignment: &Assignment) -> Self {
+        Self {
+            status: Status::Assigned,
+            owner: assignment.owner.clone(),
+            assigned_at: Some(assignment.at),
+            ..Self::in_stock(generator, license_key)
+        }
+    }
+
+    /// The record of the key as it is first stored. An available key gets its place in the stock here.
+    #[must_use]
+    pub fn into_stocked(
+        self,
+        id: RowId,
+        now: Timestamp,
+        randomness: &(impl Randomness + ?Sized),
+    ) -> StockedKey {
+        StockedKey {
+            draw: (self.status == Status::Available).then(|| Draw::random(randomness)),
+            license_key: self.license_key,
+            product_id: self.product_id,
+            activation_limit: self.activation_limit,
+            validity: self.validity,
+            status: self.status,
+            owner: self.owner,
+            assigned_at: self.assigned_at,
+            created_at: now,
+            updated_at: now,
+            id,
+            version: 1,
+            assignment_id: None,
+        }
+    }
+}
+
+/// The one truth about a license key, as the table holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StockedKey {
+    /// The key.
+    pub license_key: LicenseKey,
+    /// The product it belongs to.
+    pub product_id: ProductId,
+    /// How many times it may be activated.
+    pub activation_limit: ActivationLimit,
+    /// How many days it is valid.
+    pub validity: Validity,
+    /// Where it stands.
+    pub status: Status,
+    /// Whose it is, if anyone's.
+    pub owner: Owner,
+    /// When it was given to that owner.
+    pub assigned_at: Option<Timestamp>,
+    /// When it was stored.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// Its numeric id.
+    pub id: RowId,
+    /// Rises by one with every change; a write names the version it has seen.
+    pub version: u64,
+    /// The assignment that last gave it away.
+    pub assignment_id: Option<AssignmentId>,
+    /// Its place in the stock; only an available key has one.
+    pub draw: Option<Draw>,
+}
+
+impl StockedKey {
+    /// The row that tells the buyer of this key, as it will stand once `assignment` is done.
+    #[must_use]
+    pub fn row(&self, assignment: &Assignment) -> KeyRow {
+        KeyRow {
+            product_id: self.product_id,
+            license_key: self.license_key.clone(),
+            activation_limit: self.activation_limit,
+            validity: self.validity,
+            owner: assignment.owner.clone(),
+            assigned_at: assignment.at,
+            updated_at: assignment.at,
+            created_at: self.created_at,
+            id: self.id,
+        }
+    }
+}
+
+/// Tells one attempt to give keys away from every other. A write that finds its own assignment on a key
+/// has been done before: the response to it was lost.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AssignmentId(String);
+
+impl AssignmentId {
+    /// A fresh id.
+    pub fn random(randomness: &(impl Randomness + ?Sized)) -> Self {
+        let mut bytes = [0; 16];
+        randomness.fill(&mut bytes);
+        Self(uuid::Builder::from_random_bytes(bytes).into_uuid().to_string())
+    }
+
+    /// The id as the table holds it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AssignmentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for AssignmentId {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// Gives keys to an owner at a moment.
+#[derive(Debug, Clone)]
+pub struct Assignment {
+    /// Which assignment.
+    pub id: AssignmentId,
+    /// Who gets the keys.
+    pub owner: Owner,
+    /// When.
+    pub at: Timestamp,
+}
