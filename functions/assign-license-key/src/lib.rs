@@ -1,1 +1,53 @@
-//! soon
+//! `POST /api/v1/assign-license-key`: gives one named key to an owner.
+
+use std::sync::Arc;
+
+use keypool_domain::requests::AssignLicenseKey;
+use keypool_domain::{Assignment, AssignmentId, Endpoint, Reply, Status};
+use keypool_http::{Answer, Call, Desk, Failure};
+use keypool_store::{AssignOutcome, Backoff, Lookup};
+use lambda_http::{Body, Request, Response};
+
+/// How often a key is tried for that somebody else is writing at the same time.
+const ATTEMPTS_MAX: usize = 8;
+
+/// Answers one event.
+pub async fn handle(desk: Arc<Desk>, event: Request) -> Response<Body> {
+    let call = Call::receive(desk, Endpoint::AssignLicenseKey, event).await;
+    call.answer(assign(&call)).await
+}
+
+async fn assign(call: &Call) -> Result<Answer, Failure> {
+    let asked = AssignLicenseKey::try_from(call.parameters()?);
+    call.authorise(Lookup::default()).await?;
+    let asked = asked.map_err(Reply::IncorrectAssignment)?;
+
+    let store = call.desk().store();
+    let mut backoff = Backoff::new();
+    for _ in 0..ATTEMPTS_MAX {
+        // Whether a key is unknown or sold is nobody's business who does not have it: both are told in the
+        // same words, signed by the same key.
+        let key = store.license_key(&asked.license_key).await?.filter(|key| key.status == Status::Available);
+        let key = key.ok_or(Reply::InvalidLicenseKey)?;
+        let about = Lookup { product: Some(key.product_id), ..Lookup::default() };
+        let signing_key =
+            call.desk().look_up(about).await?.product.and_then(|product| product.signing_key_id);
+        let assignment = Assignment {
+            id: AssignmentId::random(call.desk().randomness()),
+            owner: asked.owner.clone(),
+            at: call.now(),
+        };
+        let answer = call.seal(&Reply::LicenseKeyAssigned, signing_key.as_ref()).await?;
+        call.check_time_to_write()?;
+        match store.assign(&[key], &assignment).await? {
+            AssignOutcome::Assigned => return Ok(answer),
+            AssignOutcome::Missed { contended, .. } if contended.is_empty() => {
+                return Err(Reply::InvalidLicenseKey.into());
+            }
+            AssignOutcome::Missed { .. } => {
+                tokio::time::sleep(backoff.next_wait(call.desk().randomness())).await;
+            }
+        }
+    }
+    Err(Failure::Contention)
+}

@@ -1,1 +1,6 @@
-fn main(){}
+//! Wires the function: logs, clients and the Lambda runtime around [`create_license_keys::handle`].
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    keypool_http::run(create_license_keys::handle).await
+}

@@ -1,1 +1,6 @@
-fn main(){}
+//! Wires the function: logs, clients and the Lambda runtime around [`random_assign_license_keys::handle`].
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    keypool_http::run(random_assign_license_keys::handle).await
+}

@@ -1,1 +1,23 @@
-//! soon
+//! The embedded stack: everything keypool needs, in one process, on loopback, with no account, container or
+//! other installation.
+//!
+//! - [`Services`]: DynamoDB (`dynamodb`, the crate dynoxide on SQLite) and KMS (`kms`, with real RSA keys),
+//!   spoken to over HTTP by the same SDK clients that speak to AWS;
+//! - [`Gateway`]: turns HTTP into API Gateway events, hands them to the four functions through
+//!   `lambda_http`'s own parsing, and their answers back into HTTP;
+//! - [`demo`]: the products, generators and the API key that the first run sets up;
+//! - [`Stack`]: all of it together, as `keypool local` runs it, in a [`DataFolder`] or in memory.
+
+mod data_folder;
+pub mod demo;
+mod dynamodb;
+mod gateway;
+mod kms;
+mod server;
+mod services;
+mod stack;
+
+pub use data_folder::{DataFolder, DataFolderError, Endpoints};
+pub use gateway::Gateway;
+pub use services::{ServiceError, Services, TABLE};
+pub use stack::{Data, Stack, StackError};

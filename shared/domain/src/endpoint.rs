@@ -48,9 +48,7 @@ impl fmt::Display for Endpoint {
 
 /// A name that is none of the four endpoints'.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "must be one of create-license-keys, generate, assign-license-key and random-assign-license-keys"
-)]
+#[error("must be one of create-license-keys, generate, assign-license-key and random-assign-license-keys")]
 pub struct UnknownEndpoint;
 
 impl FromStr for Endpoint {

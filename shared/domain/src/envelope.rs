@@ -95,7 +95,8 @@ mod tests {
         let now = Timestamp::from_unix_microseconds(1_708_999_933_000_000).unwrap();
         let payload = SignablePayload::new(&Reply::LicenseKeyAssigned, now);
         // The base64 of the contract's sample.
-        let base64 = "eyJjb2RlIjo4MDAsIm1lc3NhZ2UiOiJMaWNlbnNlIGtleSBhc3NpZ25lZCIsInRpbWVzdGFtcCI6MTcwODk5OTkzM30=";
+        let base64 =
+            "eyJjb2RlIjo4MDAsIm1lc3NhZ2UiOiJMaWNlbnNlIGtleSBhc3NpZ25lZCIsInRpbWVzdGFtcCI6MTcwODk5OTkzM30=";
         assert_eq!(payload.signed_text(), base64);
         assert_eq!(
             payload.clone().into_envelope(PrivateKeyUsed::Product, Some(&[0xff, 0xee])).to_json(),

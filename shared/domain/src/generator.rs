@@ -1,10 +1,11 @@
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
 
 use crate::limits::{InvalidNumber, integer_within, number};
-use crate::{Activity, ActivationLimit, LicenseKey, ProductId, Randomness, Validity};
+use crate::{ActivationLimit, Activity, InvalidLicenseKey, LicenseKey, ProductId, Randomness, Validity};
 
 number! {
     /// The id of a generator.
@@ -185,11 +186,32 @@ impl Generator {
         self.prefix.chars().count() + body + self.suffix.chars().count()
     }
 
-    /// Makes one key. `Err` only for a generator that [`Generator::check`] would refuse.
-    pub fn make(
+    /// Whether it is in use.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.activity == Activity::Active
+    }
+
+    /// Makes `count` keys, no two alike. `Err` only for a generator that [`Generator::check`] would refuse.
+    pub fn make_distinct(
         &self,
+        count: usize,
         randomness: &(impl Randomness + ?Sized),
-    ) -> Result<LicenseKey, crate::InvalidLicenseKey> {
+    ) -> Result<Vec<LicenseKey>, InvalidLicenseKey> {
+        // At 2^40 possible keys or more, a thousand of them hardly ever hold two alike.
+        let mut made = HashSet::with_capacity(count);
+        let mut keys = Vec::with_capacity(count);
+        while keys.len() < count {
+            let key = self.make(randomness)?;
+            if made.insert(key.clone()) {
+                keys.push(key);
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Makes one key. `Err` only for a generator that [`Generator::check`] would refuse.
+    pub fn make(&self, randomness: &(impl Randomness + ?Sized)) -> Result<LicenseKey, InvalidLicenseKey> {
         let body = match &self.method {
             Method::Uuid => {
                 let mut bytes = [0; 16];
@@ -197,7 +219,9 @@ impl Generator {
                 uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
             }
             Method::ChunkSystem(chunks) => (0..chunks.number_of_chunks)
-                .map(|_| (0..chunks.chunk_length).map(|_| chunks.charset.draw(randomness)).collect::<String>())
+                .map(|_| {
+                    (0..chunks.chunk_length).map(|_| chunks.charset.draw(randomness)).collect::<String>()
+                })
                 .collect::<Vec<_>>()
                 .join("-"),
         };
@@ -288,7 +312,10 @@ mod tests {
         assert_eq!("ABA".parse::<Charset>(), Err(InvalidGenerator::Charset));
         assert_eq!("A B".parse::<Charset>(), Err(InvalidGenerator::Charset));
         assert_eq!(generator(chunks("01", 0, 8)).check(), Err(InvalidGenerator::NoChunk));
-        assert_eq!(generator(chunks("01", 16, 16)).check(), Err(InvalidGenerator::TooLong { characters: 271 }));
+        assert_eq!(
+            generator(chunks("01", 16, 16)).check(),
+            Err(InvalidGenerator::TooLong { characters: 271 })
+        );
         let mut spaced = generator(Method::Uuid);
         spaced.suffix = "x ".to_owned();
         assert_eq!(spaced.check(), Err(InvalidGenerator::Affix));

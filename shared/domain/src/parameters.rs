@@ -101,10 +101,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A parameter that may be absent, `null` or empty: each is "not given".
-    pub fn optional<T: FromStr<Err: Display>>(
-        &mut self,
-        name: &'static str,
-    ) -> Result<Option<T>, Reported> {
+    pub fn optional<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Result<Option<T>, Reported> {
         match self.parameters.value(name) {
             Some(Value::Array(_) | Value::Object) => Err(self.report(name, "must be text")),
             Some(Value::Text(text)) if !text.is_empty() => self.parse(name, text).map(Some),
@@ -113,10 +110,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A parameter that must be given as a JSON array or as the text of one.
-    pub fn required_array<T: FromStr<Err: Display>>(
-        &mut self,
-        name: &'static str,
-    ) -> Result<T, Reported> {
+    pub fn required_array<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Result<T, Reported> {
         match self.parameters.value(name) {
             Some(Value::Array(json)) => self.parse(name, json),
             _ => self.required(name),

@@ -92,3 +92,11 @@ pub struct Product {
     /// The product's own signing key; without one, the global key signs.
     pub signing_key_id: Option<SigningKeyId>,
 }
+
+impl Product {
+    /// Whether it is in use.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.activity == Activity::Active
+    }
+}

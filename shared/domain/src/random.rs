@@ -75,11 +75,7 @@ impl FromStr for Draw {
 }
 
 /// Takes up to `count` of `candidates`, each equally likely, in random order; the rest stays behind.
-pub fn pick<T>(
-    candidates: &mut Vec<T>,
-    count: usize,
-    randomness: &(impl Randomness + ?Sized),
-) -> Vec<T> {
+pub fn pick<T>(candidates: &mut Vec<T>, count: usize, randomness: &(impl Randomness + ?Sized)) -> Vec<T> {
     let count = count.min(candidates.len());
     (0..count).map(|_| candidates.swap_remove(randomness.below(candidates.len()))).collect()
 }

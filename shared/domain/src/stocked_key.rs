@@ -23,6 +23,8 @@ pub struct NewKey {
     pub owner: Owner,
     /// When it was given to that owner.
     pub assigned_at: Option<Timestamp>,
+    /// The assignment that gives it away as it is made, if one does.
+    pub assignment_id: Option<AssignmentId>,
 }
 
 impl NewKey {
@@ -37,6 +39,7 @@ impl NewKey {
             status: Status::Available,
             owner: Owner::default(),
             assigned_at: None,
+            assignment_id: None,
         }
     }
 
@@ -47,6 +50,7 @@ impl NewKey {
             status: Status::Assigned,
             owner: assignment.owner.clone(),
             assigned_at: Some(assignment.at),
+            assignment_id: Some(assignment.id.clone()),
             ..Self::in_stock(generator, license_key)
         }
     }
@@ -72,7 +76,7 @@ impl NewKey {
             updated_at: now,
             id,
             version: 1,
-            assignment_id: None,
+            assignment_id: self.assignment_id,
         }
     }
 }

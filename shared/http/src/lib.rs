@@ -1,1 +1,34 @@
-//! soon
+//! From an API Gateway event to a request, and from a reply to an HTTP response: what the four functions
+//! have in common.
+//!
+//! A function's `handle` makes a [`Call`] of the event and lets it answer with what the function does:
+//!
+//! 1. parse: [`Call::parameters`], from a body in any of three formats (`body`);
+//! 2. authorise: [`Call::authorise`], which fetches the API key and what the request is about in one read,
+//!    or takes them from the [`Desk`]'s caches (`cache`);
+//! 3. act: the function's own part, through [`Desk::store`];
+//! 4. respond: [`Call::seal`] signs a reply; [`Call::answer`] turns the outcome into a response, be it an
+//!    envelope or a problem (`problem`).
+//!
+//! [`run`] is the whole of a function's `main`: logs, clients ([`AwsSettings`]), the Lambda runtime.
+
+mod body;
+mod cache;
+mod call;
+mod clients;
+mod deadline;
+mod desk;
+mod failure;
+mod problem;
+mod runtime;
+mod telemetry;
+
+pub use body::{BODY_BYTES_MAX, UnreadableBody};
+pub use call::{Answer, Call};
+pub use clients::{AwsSettings, Clients, Patience};
+pub use deadline::{ANSWER_WITHIN, Deadline};
+pub use desk::{CACHED_FOR, Desk};
+pub use failure::Failure;
+pub use problem::Problem;
+pub use runtime::{ENV_SIGNING_KEY, ENV_TABLE, StartError, run};
+pub use telemetry::{ENV_LOG_LEVEL, UnknownLogLevel, init_logs, log_level};

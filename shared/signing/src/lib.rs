@@ -1,1 +1,13 @@
-//! soon
+//! Signing by KMS, and checking signatures.
+//!
+//! - [`Signer`] is the only thing in keypool that speaks to KMS: it signs a payload with the product's key,
+//!   else the global key, and hands out public keys.
+//! - [`PublicKey`] checks a signature, and [`SignedEnvelope`] a whole response, without KMS.
+
+mod error;
+mod signer;
+mod verification;
+
+pub use error::SigningError;
+pub use signer::{Signature, Signer};
+pub use verification::{InvalidEnvelope, InvalidPublicKey, PublicKey, SignedEnvelope};

@@ -1,1 +1,74 @@
-//! soon
+//! The DynamoDB table of keypool, and the only crate that speaks to it.
+//!
+//! One [`Store`] has every operation, named for what the business does. Each is one file:
+//!
+//! | file | operations |
+//! |---|---|
+//! | `lookup` | [`Store::look_up`]: API key, product, generator in one read |
+//! | `draw` | [`Store::draw_candidates`]: random keys from the stock |
+//! | `assign` | [`Store::license_key`], [`Store::assign`]: give stocked keys away |
+//! | `insert` | [`Store::insert`], [`Store::insert_assigned`]: store new keys |
+//! | `counter` | [`Store::take_row_ids`] and the ids of products and generators |
+//! | `catalogue` | what an operator sets up: products, generators, API keys |
+//! | `table` | [`Store::create_table`]: the table and its index |
+//!
+//! `record` turns domain types into items and back; `error` sorts what can go wrong; `backoff` waits.
+//!
+//! The check lives in the write: no operation reads, decides and writes without a condition.
+
+mod assign;
+mod backoff;
+mod catalogue;
+mod counter;
+mod draw;
+mod error;
+mod insert;
+mod lookup;
+mod record;
+mod table;
+
+use std::sync::Arc;
+
+use keypool_domain::Randomness;
+
+pub use assign::AssignOutcome;
+pub use backoff::Backoff;
+pub use catalogue::{CreateOutcome, NewGeneratorOutcome};
+pub use counter::Counter;
+pub use draw::{Drawn, candidate_window};
+pub use error::StoreError;
+pub use insert::{InsertCounts, InsertOutcome};
+pub use lookup::{Found, Lookup};
+pub use record::{Item, license_key_item};
+
+/// The table, and what is needed to use it.
+#[derive(Clone)]
+pub struct Store {
+    client: aws_sdk_dynamodb::Client,
+    table: String,
+    randomness: Arc<dyn Randomness>,
+}
+
+impl Store {
+    /// The table called `table`, reached through `client`.
+    #[must_use]
+    pub fn new(
+        client: aws_sdk_dynamodb::Client,
+        table: impl Into<String>,
+        randomness: Arc<dyn Randomness>,
+    ) -> Self {
+        Self { client, table: table.into(), randomness }
+    }
+
+    /// Where the store takes its randomness from.
+    #[must_use]
+    pub fn randomness(&self) -> &dyn Randomness {
+        &*self.randomness
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("table", &self.table).finish_non_exhaustive()
+    }
+}

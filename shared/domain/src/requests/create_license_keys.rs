@@ -65,6 +65,7 @@ impl CreateLicenseKeys {
             status: self.status,
             owner: self.owner.clone(),
             assigned_at,
+            assignment_id: None,
         };
         self.license_keys.distinct().iter().map(new_key).collect()
     }

@@ -1,0 +1,96 @@
+//! What the first run of the embedded stack sets up, so that there is something to try.
+
+use std::collections::BTreeSet;
+
+use keypool_domain::{
+    ActivationLimit, Activity, ApiKey, ApiKeyRecord, Charset, ChunkSystem, Endpoint, Generator, GeneratorId,
+    Method, Product, ProductId, SigningKeyId, Validity,
+};
+use keypool_signing::{Signer, SigningError};
+use keypool_store::{Store, StoreError};
+
+/// The demo's API key, the one that the contract's samples are sent with. It opens all four endpoints.
+pub const API_KEY: &str = "2964c3c9-0b5d-4d89-b3ac-4668f30bc492";
+/// The alias of the global signing key.
+pub const GLOBAL_SIGNING_KEY: &str = "alias/keypool";
+/// The alias of product 2's own signing key.
+pub const PRODUCT_SIGNING_KEY: &str = "alias/keypool-product-2";
+
+/// Why the demo could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// The table failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// KMS failed.
+    #[error(transparent)]
+    Signing(#[from] SigningError),
+    /// A part of the demo is not valid.
+    #[error("a part of the demo is not valid: {0}")]
+    Invalid(String),
+}
+
+/// Reads one of the demo's own texts.
+fn read<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, DemoError> {
+    text.parse().map_err(|error| DemoError::Invalid(format!("{text}: {error}")))
+}
+
+/// The global signing key's id.
+pub fn global_signing_key() -> Result<SigningKeyId, DemoError> {
+    read(GLOBAL_SIGNING_KEY)
+}
+
+/// Makes the table, the signing keys and the demo. What is there already stays as it is, so that it can be done
+/// at every start, and done again when it was interrupted.
+pub async fn provision(store: &Store, signer: &Signer) -> Result<(), DemoError> {
+    store.create_table().await?;
+    for (alias, description) in [
+        (GLOBAL_SIGNING_KEY, "keypool: signs for every product without a key of its own"),
+        (PRODUCT_SIGNING_KEY, "keypool: signs for product 2"),
+    ] {
+        signer.ensure_alias(&read(alias)?, description).await?;
+    }
+    for (id, name, signing_key_id) in [
+        ("1", "Demo", None),
+        ("2", "Demo with a signing key of its own", Some(read(PRODUCT_SIGNING_KEY)?)),
+        ("3", "Demo without a generator", None),
+    ] {
+        let product = Product {
+            id: read(id)?,
+            name: read(name)?,
+            activity: Activity::Active,
+            generator_id: None,
+            signing_key_id,
+        };
+        store.create_product(&product).await?;
+    }
+    store.create_generator(&generator("1", "1", Method::Uuid)?).await?;
+    let chunks =
+        ChunkSystem { charset: read::<Charset>("0123456789ABCDEF")?, number_of_chunks: 4, chunk_length: 4 };
+    store.create_generator(&generator("2", "2", Method::ChunkSystem(chunks))?).await?;
+    let api_key = ApiKeyRecord {
+        hash: read::<ApiKey>(API_KEY)?.hash(),
+        name: read("demo")?,
+        activity: Activity::Active,
+        capabilities: BTreeSet::from(Endpoint::ALL),
+        networks: vec![],
+        valid_until: None,
+    };
+    store.create_api_key(&api_key).await?;
+    Ok(())
+}
+
+fn generator(id: &str, product_id: &str, method: Method) -> Result<Generator, DemoError> {
+    let generator = Generator {
+        id: read::<GeneratorId>(id)?,
+        product_id: read::<ProductId>(product_id)?,
+        activity: Activity::Active,
+        method,
+        prefix: String::new(),
+        suffix: String::new(),
+        activation_limit: read::<ActivationLimit>("1")?,
+        validity: read::<Validity>("365")?,
+    };
+    generator.check().map_err(|error| DemoError::Invalid(error.to_string()))?;
+    Ok(generator)
+}

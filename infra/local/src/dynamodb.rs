@@ -1,0 +1,41 @@
+use std::path::Path;
+
+use dynoxide::Database;
+
+use crate::server::{Server, bind};
+use crate::services::ServiceError;
+
+/// DynamoDB, embedded: dynoxide on SQLite, in a file or in memory.
+#[derive(Debug)]
+pub(crate) struct DynamoDb {
+    server: Server,
+}
+
+impl DynamoDb {
+    pub(crate) async fn start(file: Option<&Path>) -> Result<Self, ServiceError> {
+        let database = match file {
+            Some(file) => {
+                let text = file.to_str().ok_or_else(|| ServiceError::Path(file.to_owned()))?;
+                Database::new(text)
+            }
+            None => Database::memory(),
+        }
+        .map_err(|error| ServiceError::Database(error.to_string()))?;
+        let listener = bind(0).await?;
+        let server = Server::start(listener, |listener, stopped| async move {
+            let served = dynoxide::server::serve_with_shutdown(listener, database, stopped.wait());
+            if let Err(error) = served.await {
+                tracing::error!(%error, "the embedded DynamoDB ended");
+            }
+        })?;
+        Ok(Self { server })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.server.url()
+    }
+
+    pub(crate) async fn stop(self) {
+        self.server.stop().await;
+    }
+}

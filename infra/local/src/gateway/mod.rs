@@ -1,0 +1,158 @@
+//! API Gateway's part: the four routes, and HTTP turned into events and back. Beside them it serves the public
+//! keys.
+
+mod event;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{ConnectInfo, Request, State};
+use http::{Method, Response, StatusCode, header};
+use keypool_domain::{Endpoint, ProductId};
+use keypool_http::{Desk, Failure, Problem};
+use keypool_store::Lookup;
+use lambda_http::lambda_runtime::{Context, LambdaEvent};
+use lambda_http::request::LambdaRequest;
+use lambda_http::{Adapter, service_fn};
+use tokio::sync::Semaphore;
+use tower_service::Service as _;
+
+use crate::server::{Server, bind};
+
+/// How many events are served at the same time, as if there were so many environments of the functions.
+/// Further ones wait, as they would for an environment to start.
+const ENVIRONMENTS: usize = 64;
+
+/// API Gateway hands no larger event to Lambda.
+const EVENT_BODY_BYTES_MAX: usize = 6 * 1_048_576;
+
+/// The local gateway, running.
+#[derive(Debug)]
+pub struct Gateway {
+    server: Server,
+}
+
+struct Routes {
+    desk: Arc<Desk>,
+    authority: String,
+    environments: Semaphore,
+}
+
+impl Gateway {
+    /// Serves the four functions on `port` of 127.0.0.1; 0 picks one.
+    pub async fn start(port: u16, desk: Arc<Desk>) -> std::io::Result<Self> {
+        let listener = bind(port).await?;
+        let authority = listener.local_addr()?.to_string();
+        let routes = Routes { desk, authority, environments: Semaphore::new(ENVIRONMENTS) };
+        let router = Router::new().fallback(route).with_state(Arc::new(routes));
+        Ok(Self { server: Server::start_router(listener, router)? })
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        self.server.url()
+    }
+
+    /// The port it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.server.address().port()
+    }
+
+    /// Takes no more requests and lets running ones finish.
+    pub async fn stop(self) {
+        self.server.stop().await;
+    }
+}
+
+async fn route(
+    State(routes): State<Arc<Routes>>,
+    ConnectInfo(client): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response<Body> {
+    let path = request.uri().path();
+    if path == "/public-key.pem" {
+        return match *request.method() {
+            Method::GET => public_key(&routes.desk, request.uri().query()).await,
+            _ => problem(Problem::MethodNotAllowed, "GET"),
+        };
+    }
+    let Some(endpoint) = Endpoint::ALL.into_iter().find(|endpoint| endpoint.path() == path) else {
+        return problem(Problem::NotFound, "");
+    };
+    if request.method() != Method::POST {
+        return problem(Problem::MethodNotAllowed, "POST");
+    }
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, EVENT_BODY_BYTES_MAX).await else {
+        return problem(Problem::TooLarge, "");
+    };
+    let event = event::from_http(&parts, &body, client.ip(), &routes.authority);
+    // The semaphore is never closed.
+    let _environment = routes.environments.acquire().await;
+    invoke(Arc::clone(&routes.desk), endpoint, &event).await.unwrap_or_else(|| {
+        tracing::error!(endpoint = endpoint.name(), "the event or its answer cannot be read");
+        problem(Problem::Internal, "")
+    })
+}
+
+/// Has a function answer an event, by the way that it takes in Lambda. `None` if the event is not one to
+/// `lambda_http`, or the answer not one to API Gateway.
+async fn invoke(desk: Arc<Desk>, endpoint: Endpoint, event: &str) -> Option<Response<Body>> {
+    let request: LambdaRequest = serde_json::from_str(event).ok()?;
+    let handler = service_fn(move |request| {
+        let desk = Arc::clone(&desk);
+        async move {
+            Ok::<_, std::convert::Infallible>(match endpoint {
+                Endpoint::CreateLicenseKeys => create_license_keys::handle(desk, request).await,
+                Endpoint::Generate => generate::handle(desk, request).await,
+                Endpoint::AssignLicenseKey => assign_license_key::handle(desk, request).await,
+                Endpoint::RandomAssignLicenseKeys => random_assign_license_keys::handle(desk, request).await,
+            })
+        }
+    });
+    let answered = Adapter::from(handler).call(LambdaEvent::new(request, Context::default())).await;
+    let Ok(answer) = answered;
+    event::to_http(serde_json::to_value(answer).ok()?)
+}
+
+/// The public key that checks the responses about a product (`?product_id=2`), or those about none.
+async fn public_key(desk: &Desk, query: Option<&str>) -> Response<Body> {
+    let asked = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("product_id=")));
+    match public_key_pem(desk, asked).await {
+        Ok(Some(pem)) => Response::builder()
+            .header(header::CONTENT_TYPE, "application/x-pem-file")
+            .body(Body::from(pem))
+            .unwrap_or_default(),
+        Ok(None) => problem(Problem::NotFound, ""),
+        Err(failure) => {
+            tracing::error!(%failure, "no public key");
+            problem(failure.problem(), "")
+        }
+    }
+}
+
+async fn public_key_pem(desk: &Desk, product: Option<&str>) -> Result<Option<String>, Failure> {
+    let product_key = match product.map(str::parse::<ProductId>) {
+        None => None,
+        Some(Err(_)) => return Ok(None),
+        Some(Ok(id)) => {
+            let about = Lookup { product: Some(id), ..Lookup::default() };
+            let Some(product) = desk.look_up(about).await?.product else { return Ok(None) };
+            product.signing_key_id
+        }
+    };
+    let Some((key, _)) = desk.signer().key_for(product_key.as_ref()) else { return Ok(None) };
+    Ok(Some(desk.signer().public_key(key).await?.to_pem()))
+}
+
+fn problem(problem: Problem, allowed: &'static str) -> Response<Body> {
+    let mut response = problem.into_response(None).map(|body| Body::from(body.to_vec()));
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
+    }
+    response
+}

@@ -1,0 +1,146 @@
+use std::collections::HashMap;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::KeyPair as _;
+
+use crate::services::ServiceError;
+
+/// RSA keys by id, and aliases of them. In a folder, each key is a file `<id>.pk8` (PKCS #8 in DER) and each
+/// alias a file `<name>.alias` that holds an id.
+#[derive(Debug)]
+pub(crate) struct KeyRing {
+    folder: Option<PathBuf>,
+    rings: RwLock<Rings>,
+}
+
+#[derive(Debug, Default)]
+struct Rings {
+    keys: HashMap<String, Arc<KeyPair>>,
+    aliases: HashMap<String, String>,
+}
+
+const KEY: &str = "pk8";
+const ALIAS: &str = "alias";
+
+impl KeyRing {
+    /// Reads what is in `folder`, which is made if need be; without one, nothing is kept.
+    pub(crate) fn open(folder: Option<&Path>) -> Result<Self, ServiceError> {
+        let mut rings = Rings::default();
+        if let Some(folder) = folder {
+            fs::create_dir_all(folder)?;
+            for entry in fs::read_dir(folder)? {
+                let path = entry?.path();
+                let Some(name) = path.file_stem().and_then(|name| name.to_str()).map(str::to_owned) else {
+                    continue;
+                };
+                match path.extension().and_then(|extension| extension.to_str()) {
+                    Some(KEY) => {
+                        let key = KeyPair::from_pkcs8(&fs::read(&path)?);
+                        let key = key.map_err(|_| ServiceError::SpoiltKey(path.clone()))?;
+                        rings.keys.insert(name, Arc::new(key));
+                    }
+                    Some(ALIAS) => {
+                        rings.aliases.insert(format!("alias/{name}"), fs::read_to_string(&path)?);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(Self { folder: folder.map(Path::to_owned), rings: RwLock::new(rings) })
+    }
+
+    /// Makes an RSA-2048 key and says its id. Takes some tenths of a second.
+    pub(crate) fn create_key(&self) -> Result<String, ServiceError> {
+        let id = uuid::Uuid::new_v4().to_string();
+        let key = KeyPair::generate(KeySize::Rsa2048).map_err(|_| ServiceError::KeyGeneration)?;
+        let pkcs8: Pkcs8V1Der<'_> = key.as_der().map_err(|_| ServiceError::KeyGeneration)?;
+        self.keep(&format!("{id}.{KEY}"), pkcs8.as_ref())?;
+        let mut rings = self.rings.write().unwrap_or_else(PoisonError::into_inner);
+        rings.keys.insert(id.clone(), Arc::new(key));
+        Ok(id)
+    }
+
+    /// Calls a key `alias/<name>` too. `false` if the alias is taken.
+    pub(crate) fn create_alias(&self, alias: &str, id: &str) -> Result<bool, ServiceError> {
+        let mut rings = self.rings.write().unwrap_or_else(PoisonError::into_inner);
+        if rings.aliases.contains_key(alias) {
+            return Ok(false);
+        }
+        let name = alias.trim_start_matches("alias/");
+        self.keep(&format!("{name}.{ALIAS}"), id.as_bytes())?;
+        rings.aliases.insert(alias.to_owned(), id.to_owned());
+        Ok(true)
+    }
+
+    /// The id and the key that `name` stands for: an id, an alias, or the ARN of either.
+    pub(crate) fn find(&self, name: &str) -> Option<(String, Arc<KeyPair>)> {
+        let rings = self.rings.read().unwrap_or_else(PoisonError::into_inner);
+        // arn:aws:kms:REGION:ACCOUNT:key/ID or :alias/NAME
+        let name = if name.starts_with("arn:") { name.rsplit(':').next()? } else { name };
+        let name = name.strip_prefix("key/").unwrap_or(name);
+        let id = rings.aliases.get(name).map_or(name, String::as_str);
+        rings.keys.get(id).map(|key| (id.to_owned(), Arc::clone(key)))
+    }
+
+    /// Writes a file whole or not at all: a key that was answered for must be there after a crash.
+    fn keep(&self, name: &str, bytes: &[u8]) -> Result<(), ServiceError> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let unfinished = folder.join(format!("{name}.part"));
+        let mut file =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&unfinished, folder.join(name))?;
+        fs::File::open(folder)?.sync_all()?;
+        Ok(())
+    }
+}
+
+/// The public half of a key, as `SubjectPublicKeyInfo` in DER.
+pub(crate) fn public_key_der(key: &KeyPair) -> Option<Vec<u8>> {
+    let der: PublicKeyX509Der<'_> = key.public_key().as_der().ok()?;
+    Some(der.as_ref().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_aliases_are_there_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let ring = KeyRing::open(Some(folder.path())).unwrap();
+        let id = ring.create_key().unwrap();
+        assert!(ring.create_alias("alias/keypool", &id).unwrap());
+        assert!(!ring.create_alias("alias/keypool", &id).unwrap(), "an alias is given once");
+        // What a crash in the middle of a write leaves behind.
+        fs::write(folder.path().join("x.pk8.part"), b"half a key").unwrap();
+
+        let again = KeyRing::open(Some(folder.path())).unwrap();
+        for name in [
+            id.as_str(),
+            "alias/keypool",
+            &format!("arn:aws:kms:eu-central-1:000000000000:key/{id}"),
+            "arn:aws:kms:eu-central-1:000000000000:alias/keypool",
+        ] {
+            let (found, key) = again.find(name).unwrap();
+            assert_eq!(found, id);
+            assert_eq!(public_key_der(&key), public_key_der(&ring.find(&id).unwrap().1));
+        }
+        assert!(again.find("alias/other").is_none());
+    }
+
+    #[test]
+    fn a_spoilt_key_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("x.pk8"), b"not a key").unwrap();
+        let error = KeyRing::open(Some(folder.path())).unwrap_err();
+        assert!(error.to_string().contains("x.pk8"), "{error}");
+    }
+}

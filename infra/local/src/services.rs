@@ -1,0 +1,78 @@
+use std::io;
+use std::path::PathBuf;
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use keypool_http::AwsSettings;
+
+use crate::DataFolder;
+use crate::dynamodb::DynamoDb;
+use crate::kms::Kms;
+
+/// The table's name in the embedded DynamoDB.
+pub const TABLE: &str = "keypool";
+
+/// Why an embedded service does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// A port or a file cannot be had.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The database file is not one.
+    #[error("the embedded DynamoDB does not open: {0}")]
+    Database(String),
+    /// The path of the data folder is not UTF-8.
+    #[error("the path {} is not UTF-8", .0.display())]
+    Path(PathBuf),
+    /// A key file holds no key.
+    #[error("the file {} holds no private key (PKCS #8)", .0.display())]
+    SpoiltKey(PathBuf),
+    /// No key could be made.
+    #[error("the embedded KMS could not make a key")]
+    KeyGeneration,
+}
+
+/// The embedded DynamoDB and KMS, running.
+#[derive(Debug)]
+pub struct Services {
+    dynamodb: DynamoDb,
+    kms: Kms,
+}
+
+impl Services {
+    /// Starts both, on ports of their own; without a folder nothing is kept.
+    pub async fn start(folder: Option<&DataFolder>) -> Result<Self, ServiceError> {
+        let (database, keys) = (folder.map(DataFolder::database), folder.map(DataFolder::keys));
+        let dynamodb = DynamoDb::start(database.as_deref()).await?;
+        let kms = Kms::start(keys.as_deref()).await?;
+        Ok(Self { dynamodb, kms })
+    }
+
+    /// Where the embedded DynamoDB listens.
+    #[must_use]
+    pub fn dynamodb_url(&self) -> String {
+        self.dynamodb.url()
+    }
+
+    /// Where the embedded KMS listens.
+    #[must_use]
+    pub fn kms_url(&self) -> String {
+        self.kms.url()
+    }
+
+    /// Settings for services of this kind at these addresses. The credentials open nothing.
+    #[must_use]
+    pub fn settings(dynamodb_url: String, kms_url: String) -> AwsSettings {
+        AwsSettings {
+            region: "eu-central-1".to_owned(),
+            credentials: SharedCredentialsProvider::new(Credentials::from_keys("local", "local", None)),
+            dynamodb_endpoint: Some(dynamodb_url),
+            kms_endpoint: Some(kms_url),
+        }
+    }
+
+    /// Stops both.
+    pub async fn stop(self) {
+        tokio::join!(self.dynamodb.stop(), self.kms.stop());
+    }
+}

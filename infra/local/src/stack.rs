@@ -1,0 +1,96 @@
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use keypool_domain::{OperatingSystemRandomness, SystemClock};
+use keypool_http::{Desk, Patience};
+use keypool_signing::Signer;
+use keypool_store::Store;
+
+use crate::demo::DemoError;
+use crate::{DataFolder, DataFolderError, Endpoints, Gateway, ServiceError, Services, TABLE, demo};
+
+/// Where the stack keeps its data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Data {
+    /// In a folder.
+    Folder(PathBuf),
+    /// Nowhere: all is gone when the stack stops.
+    Memory,
+}
+
+/// Why the stack does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StackError {
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    DataFolder(#[from] DataFolderError),
+    /// An embedded service does not start.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// The demo could not be set up.
+    #[error("the demo could not be set up: {0}")]
+    Demo(#[from] DemoError),
+    /// The gateway's port cannot be had.
+    #[error("port {port} of 127.0.0.1 cannot be had: {source}")]
+    Port {
+        /// The port.
+        port: u16,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The whole stack, running.
+#[derive(Debug)]
+pub struct Stack {
+    gateway: Gateway,
+    services: Services,
+    folder: Option<DataFolder>,
+}
+
+impl Stack {
+    /// Starts everything, sets up the demo if it isn't there, and serves on `port` of 127.0.0.1; 0 picks one.
+    pub async fn start(port: u16, data: &Data) -> Result<Self, StackError> {
+        let folder = match data {
+            Data::Folder(path) => Some(DataFolder::take(path)?),
+            Data::Memory => None,
+        };
+        let services = Services::start(folder.as_ref()).await?;
+        let settings = Services::settings(services.dynamodb_url(), services.kms_url());
+        // Setting up takes its time on a slow disk; a checkout's time-outs are not for it.
+        let clients = settings.clients(Patience::Operator);
+        let randomness = Arc::new(OperatingSystemRandomness);
+        let store = Store::new(clients.dynamodb, TABLE, randomness.clone());
+        demo::provision(&store, &Signer::new(clients.kms, None)).await?;
+
+        let clients = settings.clients(Patience::Checkout);
+        let store = Store::new(clients.dynamodb, TABLE, randomness);
+        let signer = Signer::new(clients.kms, Some(demo::global_signing_key()?));
+        let desk = Arc::new(Desk::new(store, signer, Arc::new(SystemClock)));
+        let gateway = Gateway::start(port, desk).await.map_err(|source| StackError::Port { port, source })?;
+        if let Some(folder) = &folder {
+            folder.announce(&Endpoints {
+                base_url: gateway.base_url(),
+                dynamodb: services.dynamodb_url(),
+                kms: services.kms_url(),
+            })?;
+        }
+        Ok(Self { gateway, services, folder })
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        self.gateway.base_url()
+    }
+
+    /// Stops everything: requests that are running finish first.
+    pub async fn stop(self) {
+        self.gateway.stop().await;
+        if let Some(folder) = &self.folder {
+            folder.withdraw();
+        }
+        self.services.stop().await;
+    }
+}

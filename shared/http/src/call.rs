@@ -1,0 +1,227 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use keypool_domain::{
+    ApiKey, Endpoint, Envelope, Parameters, Refusal, Reply, SignablePayload, SigningKeyId, Timestamp,
+};
+use keypool_store::{Found, Lookup};
+use lambda_http::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use lambda_http::http::{Method, StatusCode};
+use lambda_http::request::RequestContext;
+use lambda_http::{Body, Request, RequestExt as _, Response};
+use tokio::time::Instant;
+
+use crate::{BODY_BYTES_MAX, Deadline, Desk, Failure, Problem, body};
+
+/// One request on its way through a function.
+#[derive(Debug)]
+pub struct Call {
+    desk: Arc<Desk>,
+    endpoint: Endpoint,
+    parameters: Result<Parameters, Problem>,
+    api_key: Result<ApiKey, Refusal>,
+    client: Option<IpAddr>,
+    request_id: Option<String>,
+    received: Instant,
+    deadline: Deadline,
+}
+
+/// A reply, signed.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    envelope: Envelope,
+    code: u16,
+    http_status: u16,
+}
+
+impl Call {
+    /// Takes an event apart. Whatever is wrong with it shows when it is asked for.
+    pub async fn receive(desk: Arc<Desk>, endpoint: Endpoint, event: Request) -> Self {
+        let (client, request_id) = match event.request_context_ref() {
+            // `X-Forwarded-For` is the caller's word; this is API Gateway's.
+            Some(RequestContext::ApiGatewayV2(context)) => {
+                (context.http.source_ip.clone(), context.request_id.clone())
+            }
+            _ => (None, None),
+        };
+        let (parts, body) = event.into_parts();
+        let parameters = match parts.method {
+            Method::POST => read(&parts.headers, body).await,
+            _ => Err(Problem::MethodNotAllowed),
+        };
+        let api_key = match &parameters {
+            Ok(parameters) => presented_api_key(&parts.headers, parameters),
+            Err(_) => Err(Refusal::Invalid),
+        };
+        Self {
+            desk,
+            endpoint,
+            parameters,
+            api_key,
+            client: client.and_then(|address| address.parse().ok()),
+            request_id,
+            received: Instant::now(),
+            deadline: Deadline::from_now(),
+        }
+    }
+
+    /// The desk it came to.
+    #[must_use]
+    pub fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    /// To be asked before every write that gives keys away: [`Failure::OutOfTime`] if the write might not come
+    /// to its end before the buyer stops listening.
+    pub fn check_time_to_write(&self) -> Result<(), Failure> {
+        if self.deadline.leaves_time_to_write() { Ok(()) } else { Err(Failure::OutOfTime) }
+    }
+
+    /// The present moment.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.desk.clock().now()
+    }
+
+    /// The parameters, if the body can be read.
+    pub fn parameters(&self) -> Result<&Parameters, Failure> {
+        self.parameters.as_ref().map_err(|problem| Failure::Unreadable(*problem))
+    }
+
+    /// Checks that the API key opens the endpoint to this client (codes 100, 101, 103, 102), and finds what the
+    /// request is about; `about.api_key` is filled in here. One read at most.
+    pub async fn authorise(&self, about: Lookup) -> Result<Found, Failure> {
+        let refused = |refusal| Failure::Refused(Reply::Refused(refusal));
+        let hash = self.api_key.as_ref().map_err(|refusal| refused(*refusal))?.hash();
+        let found = self.desk.look_up(Lookup { api_key: Some(hash), ..about }).await?;
+        let record = found.api_key.as_ref().ok_or_else(|| refused(Refusal::Invalid))?;
+        record.check(self.endpoint, self.client, self.now()).map_err(refused)?;
+        Ok(found)
+    }
+
+    /// Signs a reply, given now, with the product's key, else the global key.
+    pub async fn seal(&self, reply: &Reply, product_key: Option<&SigningKeyId>) -> Result<Answer, Failure> {
+        let payload = SignablePayload::new(reply, self.now());
+        let envelope = self.desk.signer().seal(payload, product_key).await?;
+        Ok(Answer { envelope, code: reply.code(), http_status: reply.http_status() })
+    }
+
+    /// Answers with the outcome of `act`, in time, and writes the request's one log line.
+    pub async fn answer(&self, act: impl Future<Output = Result<Answer, Failure>>) -> Response<Body> {
+        let sealed = async {
+            match act.await {
+                Err(Failure::Refused(reply)) => self.seal(&reply, None).await,
+                outcome => outcome,
+            }
+        };
+        let outcome = tokio::time::timeout_at(self.deadline.instant(), sealed).await;
+        let outcome = outcome.unwrap_or(Err(Failure::OutOfTime));
+        let (response, code) = match &outcome {
+            Ok(answer) => (answer.to_response(), Some(answer.code)),
+            Err(failure) => (failure.problem().into_response(self.request_id.as_deref()), None),
+        };
+        self.log(response.status(), code, outcome.err());
+        response
+    }
+
+    /// The one place that logs a request. What it names is free of license keys, API keys, owners and
+    /// signatures, and so are the texts of all failures.
+    fn log(&self, status: StatusCode, code: Option<u16>, failure: Option<Failure>) {
+        let endpoint = self.endpoint.name();
+        let request_id = self.request_id.as_deref().unwrap_or_default();
+        let duration_ms = u64::try_from(self.received.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let status = status.as_u16();
+        match failure {
+            None => tracing::info!(endpoint, request_id, status, code, duration_ms, "answered"),
+            Some(failure) if status < 500 => {
+                tracing::info!(endpoint, request_id, status, duration_ms, %failure, "refused");
+            }
+            Some(failure) => {
+                tracing::error!(endpoint, request_id, status, duration_ms, %failure, "failed");
+            }
+        }
+    }
+}
+
+impl Answer {
+    fn to_response(&self) -> Response<Body> {
+        let mut response = Response::new(Body::Text(self.envelope.to_json()));
+        *response.status_mut() = self.http_status.try_into().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+}
+
+/// Reads the parameters, if the body is not too large.
+async fn read(headers: &HeaderMap, body: Body) -> Result<Parameters, Problem> {
+    let body = match body {
+        Body::Text(text) => Bytes::from(text),
+        Body::Binary(bytes) => Bytes::from(bytes),
+        _ => Bytes::new(),
+    };
+    if body.len() > BODY_BYTES_MAX {
+        return Err(Problem::TooLarge);
+    }
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    body::parameters(content_type, body).await.map_err(Problem::UnreadableBody)
+}
+
+/// The API key from the body, the header, or both if they agree.
+fn presented_api_key(headers: &HeaderMap, parameters: &Parameters) -> Result<ApiKey, Refusal> {
+    let in_body = parameters.text("api_key").and_then(|text| text.parse::<ApiKey>().ok());
+    let in_header = headers.get(AUTHORIZATION).and_then(bearer);
+    match (in_body, in_header) {
+        (Some(a), Some(b)) if a.hash() != b.hash() => Err(Refusal::Invalid),
+        (Some(api_key), _) | (None, Some(api_key)) => Ok(api_key),
+        (None, None) => Err(Refusal::Invalid),
+    }
+}
+
+/// The token of `Authorization: Bearer TOKEN` (RFC 6750, section 2.1). Another scheme is not for us.
+fn bearer(value: &HeaderValue) -> Option<ApiKey> {
+    let (scheme, token) = value.to_str().ok()?.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use keypool_domain::Value;
+
+    use super::*;
+
+    fn presented(in_body: Option<&str>, in_header: Option<&str>) -> Result<String, Refusal> {
+        let parameters =
+            in_body.map(|text| ("api_key".to_owned(), Value::Text(text.to_owned()))).into_iter().collect();
+        let mut headers = HeaderMap::new();
+        if let Some(value) = in_header {
+            headers.insert(AUTHORIZATION, value.parse().unwrap());
+        }
+        presented_api_key(&headers, &parameters).map(|key| key.reveal().to_owned())
+    }
+
+    #[test]
+    fn the_api_key_comes_from_the_body_or_the_header() {
+        let key = || Ok("k1".to_owned());
+        assert_eq!(presented(Some("k1"), None), key());
+        assert_eq!(presented(None, Some("Bearer k1")), key());
+        assert_eq!(presented(None, Some("bearer  k1 ")), key());
+        assert_eq!(presented(Some("k1"), Some("Bearer k1")), key());
+        assert_eq!(presented(Some(""), Some("Bearer k1")), key(), "an empty parameter is not given");
+        assert_eq!(presented(Some("k1"), Some("Basic dXNlcjpwdw==")), key(), "not for us");
+    }
+
+    #[test]
+    fn no_api_key_or_two_that_differ_are_refused() {
+        for (in_body, in_header) in [
+            (None, None),
+            (Some(""), None),
+            (None, Some("Bearer")),
+            (None, Some("Bearer ")),
+            (None, Some("k1")),
+            (Some("k1"), Some("Bearer k2")),
+        ] {
+            assert_eq!(presented(in_body, in_header), Err(Refusal::Invalid), "{in_body:?} {in_header:?}");
+        }
+    }
+}

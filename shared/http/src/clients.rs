@@ -1,0 +1,117 @@
+//! The one place where clients of AWS are set up.
+
+use std::time::Duration;
+
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_http_client::{Builder, tls};
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+
+/// How long one operation may take in a checkout, its repetitions included.
+pub(crate) const OPERATION_WITHIN: Duration = Duration::from_millis(1_800);
+
+/// For whom the clients are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// A checkout, with a shop that waits for 5 seconds.
+    Checkout,
+    /// A person at a terminal.
+    Operator,
+}
+
+impl Patience {
+    fn time_outs(self) -> TimeoutConfig {
+        let (connect, attempt, operation) = match self {
+            // Two attempts fit into an operation; in one region an answer takes a few milliseconds.
+            Self::Checkout => (600, 850, OPERATION_WITHIN),
+            Self::Operator => (3_000, 5_000, Duration::from_secs(15)),
+        };
+        TimeoutConfig::builder()
+            .connect_timeout(Duration::from_millis(connect))
+            .operation_attempt_timeout(Duration::from_millis(attempt))
+            .operation_timeout(operation)
+            .build()
+    }
+
+    fn retries(self) -> RetryConfig {
+        // The default's first wait is up to a second. The first repetition must be quick: an environment that
+        // was frozen thaws with connections that the other side has closed.
+        let (attempts, first, most) = match self {
+            Self::Checkout => (3, 20, 150),
+            Self::Operator => (5, 50, 2_000),
+        };
+        RetryConfig::standard()
+            .with_max_attempts(attempts)
+            .with_initial_backoff(Duration::from_millis(first))
+            .with_max_backoff(Duration::from_millis(most))
+    }
+}
+
+/// Idle connections are closed before the other side would close them: a request sent into a closed connection
+/// costs an attempt.
+const POOL_IDLE: Duration = Duration::from_secs(10);
+
+/// Where AWS is, and who we are there.
+#[derive(Debug, Clone)]
+pub struct AwsSettings {
+    /// The region.
+    pub region: String,
+    /// Where credentials come from.
+    pub credentials: SharedCredentialsProvider,
+    /// DynamoDB's address, where it is not the region's own.
+    pub dynamodb_endpoint: Option<String>,
+    /// KMS's address, where it is not the region's own.
+    pub kms_endpoint: Option<String>,
+}
+
+/// Clients of the two services, sharing one pool of connections.
+#[derive(Debug, Clone)]
+pub struct Clients {
+    /// DynamoDB.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// KMS.
+    pub kms: aws_sdk_kms::Client,
+}
+
+impl AwsSettings {
+    /// Makes the clients.
+    #[must_use]
+    pub fn clients(&self, patience: Patience) -> Clients {
+        let config = self.sdk_config(patience);
+        let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(&config);
+        dynamodb.set_endpoint_url(self.dynamodb_endpoint.clone());
+        let mut kms = aws_sdk_kms::config::Builder::from(&config);
+        kms.set_endpoint_url(self.kms_endpoint.clone());
+        Clients {
+            dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
+            kms: aws_sdk_kms::Client::from_conf(kms.build()),
+        }
+    }
+
+    fn sdk_config(&self, patience: Patience) -> SdkConfig {
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(self.region.clone()))
+            .credentials_provider(self.credentials.clone())
+            .http_client(http_client())
+            .sleep_impl(TokioSleep::new())
+            .timeout_config(patience.time_outs())
+            .retry_config(patience.retries())
+            // Bodies are small, and the attempt's time-out covers them.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .build()
+    }
+}
+
+fn http_client() -> SharedHttpClient {
+    Builder::new()
+        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
+        .pool_idle_timeout(POOL_IDLE)
+        .build_https()
+}

@@ -1,0 +1,100 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use keypool_domain::{
+    ApiKeyHash, ApiKeyRecord, Clock, Generator, GeneratorId, Product, ProductId, Randomness,
+};
+use keypool_signing::Signer;
+use keypool_store::{Found, Lookup, Store};
+
+use crate::Failure;
+use crate::cache::Cache;
+
+/// How long API keys, products and generators are remembered: for that long after a key was switched off,
+/// a warm environment may still let it in.
+pub const CACHED_FOR: Duration = Duration::from_secs(60);
+
+/// What every function needs, made once for an environment: the table, the signer, the clock, and what was
+/// read lately.
+pub struct Desk {
+    store: Store,
+    signer: Signer,
+    clock: Arc<dyn Clock>,
+    api_keys: Cache<ApiKeyHash, ApiKeyRecord>,
+    products: Cache<ProductId, Product>,
+    generators: Cache<GeneratorId, Generator>,
+}
+
+impl Desk {
+    /// A desk that has read nothing yet.
+    #[must_use]
+    pub fn new(store: Store, signer: Signer, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            store,
+            signer,
+            clock,
+            api_keys: Cache::new(CACHED_FOR),
+            products: Cache::new(CACHED_FOR),
+            generators: Cache::new(CACHED_FOR),
+        }
+    }
+
+    /// The table.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Who signs.
+    #[must_use]
+    pub fn signer(&self) -> &Signer {
+        &self.signer
+    }
+
+    /// The clock.
+    #[must_use]
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// Where randomness comes from.
+    #[must_use]
+    pub fn randomness(&self) -> &dyn Randomness {
+        self.store.randomness()
+    }
+
+    /// Finds what is asked for, in the caches or, all that is missing there, in one read.
+    pub async fn look_up(&self, lookup: Lookup) -> Result<Found, Failure> {
+        let now = self.clock.now();
+        let mut found = Found {
+            api_key: lookup.api_key.and_then(|hash| self.api_keys.value(&hash, now)),
+            product: lookup.product.and_then(|id| self.products.value(&id, now)),
+            generator: lookup.generator.and_then(|id| self.generators.value(&id, now)),
+        };
+        let missing = Lookup {
+            api_key: lookup.api_key.filter(|_| found.api_key.is_none()),
+            product: lookup.product.filter(|_| found.product.is_none()),
+            generator: lookup.generator.filter(|_| found.generator.is_none()),
+        };
+        let read = self.store.look_up(missing).await?;
+        if let Some(api_key) = read.api_key {
+            self.api_keys.remember(api_key.hash, api_key.clone(), now);
+            found.api_key = Some(api_key);
+        }
+        if let Some(product) = read.product {
+            self.products.remember(product.id, product.clone(), now);
+            found.product = Some(product);
+        }
+        if let Some(generator) = read.generator {
+            self.generators.remember(generator.id, generator.clone(), now);
+            found.generator = Some(generator);
+        }
+        Ok(found)
+    }
+}
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desk").field("store", &self.store).finish_non_exhaustive()
+    }
+}

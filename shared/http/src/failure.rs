@@ -1,0 +1,64 @@
+use keypool_domain::Reply;
+use keypool_signing::SigningError;
+use keypool_store::StoreError;
+
+use crate::Problem;
+
+/// Why a function did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The request can be answered without doing anything: the API key was refused, parameters are faulty,
+    /// there is no such product. Signed by the global key.
+    #[error("refused with code {}", .0.code())]
+    Refused(Reply),
+    /// The request cannot be read.
+    #[error("unreadable request")]
+    Unreadable(Problem),
+    /// The table failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Signing failed.
+    #[error(transparent)]
+    Signing(#[from] SigningError),
+    /// Buyers met on the same keys for longer than a checkout waits.
+    #[error("buyers met on the same keys too often")]
+    Contention,
+    /// The time for an answer is over, or too short for a write whose outcome one would not learn.
+    #[error("out of time")]
+    OutOfTime,
+    /// A rule of this project does not hold.
+    #[error("a fault of the program: {0}")]
+    Bug(&'static str),
+}
+
+impl Failure {
+    /// What the client is told. The one place that maps failures to HTTP.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        match self {
+            Self::Unreadable(problem) => *problem,
+            Self::Contention | Self::OutOfTime => Problem::Unavailable,
+            Self::Store(error) => match error {
+                StoreError::Contention { .. }
+                | StoreError::Throttled { .. }
+                | StoreError::Unavailable { .. }
+                | StoreError::Misconfigured { .. } => Problem::Unavailable,
+                StoreError::Rejected { .. } | StoreError::Corrupt { .. } => Problem::Internal,
+            },
+            Self::Signing(error) => match error {
+                SigningError::Throttled { .. }
+                | SigningError::Unavailable { .. }
+                | SigningError::Misconfigured { .. } => Problem::Unavailable,
+                SigningError::Rejected { .. } => Problem::Internal,
+            },
+            // Refusals are sealed before anyone asks for a problem.
+            Self::Refused(_) | Self::Bug(_) => Problem::Internal,
+        }
+    }
+}
+
+impl From<Reply> for Failure {
+    fn from(reply: Reply) -> Self {
+        Self::Refused(reply)
+    }
+}

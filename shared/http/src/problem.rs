@@ -1,0 +1,104 @@
+use std::time::Duration;
+
+use lambda_http::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use lambda_http::{Body, Response};
+use serde::Serialize;
+
+use crate::UnreadableBody;
+
+/// What is answered when there is nothing to sign: problem details (RFC 9457). Never a stack trace, an AWS
+/// error text, an ARN or a table name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Problem {
+    /// 400.
+    UnreadableBody(UnreadableBody),
+    /// 404. API Gateway knows the four routes; this is for the local gateway.
+    NotFound,
+    /// 405.
+    MethodNotAllowed,
+    /// 413.
+    TooLarge,
+    /// 500.
+    Internal,
+    /// 503: DynamoDB or KMS cannot serve.
+    Unavailable,
+}
+
+impl Problem {
+    /// When a client may try again after a 503: by then throttles have usually passed.
+    pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::UnreadableBody(_) => 400,
+            Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::TooLarge => 413,
+            Self::Internal => 500,
+            Self::Unavailable => 503,
+        }
+    }
+
+    const fn title(self) -> &'static str {
+        match self {
+            Self::UnreadableBody(_) => "Bad Request",
+            Self::NotFound => "Not Found",
+            Self::MethodNotAllowed => "Method Not Allowed",
+            Self::TooLarge => "Content Too Large",
+            Self::Internal => "Internal Server Error",
+            Self::Unavailable => "Service Unavailable",
+        }
+    }
+
+    fn detail(self) -> String {
+        match self {
+            Self::UnreadableBody(error) => format!("The request cannot be read: {error}."),
+            Self::NotFound => "There is no such endpoint.".to_owned(),
+            Self::MethodNotAllowed => "Endpoints take POST only.".to_owned(),
+            Self::TooLarge => "The body is larger than 1 MiB.".to_owned(),
+            Self::Internal => {
+                "Something is wrong on this side. Nothing is wrong with the request.".to_owned()
+            }
+            Self::Unavailable => "Not able to serve the request just now. Try again in a moment.".to_owned(),
+        }
+    }
+
+    /// The response; `request_id` helps to find its log line.
+    #[must_use]
+    pub fn into_response(self, request_id: Option<&str>) -> Response<Body> {
+        #[derive(Serialize)]
+        struct Members<'a> {
+            r#type: &'static str,
+            title: &'static str,
+            status: u16,
+            detail: String,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            request_id: Option<&'a str>,
+        }
+        let members = Members {
+            r#type: "about:blank",
+            title: self.title(),
+            status: self.status(),
+            detail: self.detail(),
+            request_id,
+        };
+        // Text and a number: there is nothing in it that could fail to be written.
+        let mut response = Response::new(Body::Text(serde_json::to_string(&members).unwrap_or_default()));
+        *response.status_mut() =
+            self.status().try_into().unwrap_or(lambda_http::http::StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        match self {
+            Self::Unavailable => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(Self::RETRY_AFTER.as_secs()));
+            }
+            Self::MethodNotAllowed => {
+                headers.insert(ALLOW, HeaderValue::from_static("POST"));
+            }
+            _ => {}
+        }
+        response
+    }
+}

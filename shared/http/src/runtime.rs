@@ -1,0 +1,74 @@
+use std::sync::Arc;
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use keypool_domain::{OperatingSystemRandomness, SigningKeyId, SystemClock};
+use keypool_signing::Signer;
+use keypool_store::Store;
+use lambda_http::{Body, Error, Request, Response, service_fn};
+
+use crate::{AwsSettings, Desk, Patience, UnknownLogLevel, init_logs, log_level};
+
+/// The name of the table.
+pub const ENV_TABLE: &str = "KEYPOOL_TABLE";
+/// The id, ARN or alias of the global signing key. Without it, responses of products without a key of their
+/// own are not signed.
+pub const ENV_SIGNING_KEY: &str = "KEYPOOL_SIGNING_KEY";
+
+/// Why a function does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A variable that must be set is not, or is empty.
+    #[error("the environment variable {0} must be set")]
+    Missing(&'static str),
+    /// The signing key is not a key id.
+    #[error("the environment variable {ENV_SIGNING_KEY} must be the id, ARN or alias of a KMS key")]
+    SigningKey,
+    /// The log level is unknown.
+    #[error(transparent)]
+    LogLevel(#[from] UnknownLogLevel),
+}
+
+/// Runs a function in Lambda: sets up logs and clients from the environment, then serves one event after the
+/// other with `handle`.
+pub async fn run<H, F>(handle: H) -> Result<(), Error>
+where
+    H: Fn(Arc<Desk>, Request) -> F,
+    F: Future<Output = Response<Body>> + Send,
+{
+    init_logs(log_level()?, std::io::stdout)?;
+    let desk = Arc::new(desk_from_environment()?);
+    let handle = &handle;
+    lambda_http::run(service_fn(move |event: Request| {
+        let response = handle(Arc::clone(&desk), event);
+        async move { Ok::<_, std::convert::Infallible>(response.await) }
+    }))
+    .await
+}
+
+fn desk_from_environment() -> Result<Desk, StartError> {
+    let settings = AwsSettings {
+        region: required("AWS_REGION")?,
+        // Lambda keeps them in the environment, for as long as the environment lasts.
+        credentials: SharedCredentialsProvider::new(Credentials::from_keys(
+            required("AWS_ACCESS_KEY_ID")?,
+            required("AWS_SECRET_ACCESS_KEY")?,
+            optional("AWS_SESSION_TOKEN"),
+        )),
+        dynamodb_endpoint: optional("AWS_ENDPOINT_URL_DYNAMODB"),
+        kms_endpoint: optional("AWS_ENDPOINT_URL_KMS"),
+    };
+    let signing_key = optional(ENV_SIGNING_KEY).map(|text| text.parse::<SigningKeyId>());
+    let signing_key = signing_key.transpose().map_err(|_| StartError::SigningKey)?;
+    let clients = settings.clients(Patience::Checkout);
+    let store = Store::new(clients.dynamodb, required(ENV_TABLE)?, Arc::new(OperatingSystemRandomness));
+    Ok(Desk::new(store, Signer::new(clients.kms, signing_key), Arc::new(SystemClock)))
+}
+
+fn optional(name: &'static str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn required(name: &'static str) -> Result<String, StartError> {
+    optional(name).ok_or(StartError::Missing(name))
+}

@@ -1,0 +1,37 @@
+//! Logs: JSON, one object a line. There is a log line for every request, and nothing in any of them tells a
+//! license key, an API key, an owner or a signature.
+
+use std::str::FromStr as _;
+
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+
+/// How much keypool logs of itself: `error`, `warn`, `info` (the default), `debug` or `trace`.
+pub const ENV_LOG_LEVEL: &str = "LOG_LEVEL";
+
+/// A level that there is not.
+#[derive(Debug, thiserror::Error)]
+#[error("{ENV_LOG_LEVEL} must be one of error, warn, info, debug and trace")]
+pub struct UnknownLogLevel;
+
+/// Reads the level from the environment.
+pub fn log_level() -> Result<Level, UnknownLogLevel> {
+    match std::env::var(ENV_LOG_LEVEL) {
+        Ok(text) if !text.is_empty() => Level::from_str(&text).map_err(|_| UnknownLogLevel),
+        _ => Ok(Level::INFO),
+    }
+}
+
+/// Starts to log to `writer`, once for a process. Other crates log warnings and errors only, whatever the
+/// level: below that, the SDK writes whole requests, license keys and all.
+pub fn init_logs(
+    level: Level,
+    writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static,
+) -> Result<(), TryInitError> {
+    let json = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(writer);
+    let targets = Targets::new().with_default(Level::WARN).with_target("keypool", level);
+    tracing_subscriber::registry().with(json).with(targets).try_init()
+}

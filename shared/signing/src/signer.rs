@@ -1,0 +1,126 @@
+use aws_sdk_kms::primitives::Blob;
+use aws_sdk_kms::types::{KeySpec, KeyUsageType, MessageType, SigningAlgorithmSpec};
+use keypool_domain::{Envelope, PrivateKeyUsed, SignablePayload, SigningKeyId};
+use sha2::{Digest, Sha256};
+
+use crate::{PublicKey, SigningError};
+
+/// The raw bytes of a signature: 256 for RSA-2048.
+pub type Signature = Vec<u8>;
+
+/// Signs responses.
+#[derive(Debug, Clone)]
+pub struct Signer {
+    client: aws_sdk_kms::Client,
+    global_key: Option<SigningKeyId>,
+}
+
+impl Signer {
+    /// A signer that uses `global_key` where a product has no key of its own.
+    #[must_use]
+    pub fn new(client: aws_sdk_kms::Client, global_key: Option<SigningKeyId>) -> Self {
+        Self { client, global_key }
+    }
+
+    /// Signs `payload` with the product's key, else the global key. Where there is neither, the envelope says
+    /// `Private key not set` and KMS is not asked.
+    pub async fn seal(
+        &self,
+        payload: SignablePayload,
+        product_key: Option<&SigningKeyId>,
+    ) -> Result<Envelope, SigningError> {
+        match self.key_for(product_key) {
+            Some((key, private_key_used)) => {
+                let signature = self.sign(key, payload.signed_text().as_bytes()).await?;
+                Ok(payload.into_envelope(private_key_used, Some(&signature)))
+            }
+            None => Ok(payload.into_envelope(PrivateKeyUsed::Global, None)),
+        }
+    }
+
+    /// The key that signs for a product: its own, else the global key, if there is one.
+    #[must_use]
+    pub fn key_for<'a>(
+        &'a self,
+        product_key: Option<&'a SigningKeyId>,
+    ) -> Option<(&'a SigningKeyId, PrivateKeyUsed)> {
+        match product_key {
+            Some(key) => Some((key, PrivateKeyUsed::Product)),
+            None => self.global_key.as_ref().map(|key| (key, PrivateKeyUsed::Global)),
+        }
+    }
+
+    /// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017, section 8.2) over `message`.
+    ///
+    /// The digest is made here, since KMS takes messages of 4,096 bytes at most and seven license keys are
+    /// longer than that.
+    pub async fn sign(&self, key: &SigningKeyId, message: &[u8]) -> Result<Signature, SigningError> {
+        const OPERATION: &str = "Sign";
+        let output = self
+            .client
+            .sign()
+            .key_id(key.as_str())
+            .message(Blob::new(Sha256::digest(message).as_slice()))
+            .message_type(MessageType::Digest)
+            .signing_algorithm(SigningAlgorithmSpec::RsassaPkcs1V15Sha256)
+            .send()
+            .await
+            .map_err(|error| SigningError::from_sdk(OPERATION, &error))?;
+        output.signature.map(Blob::into_inner).ok_or_else(|| without_answer(OPERATION))
+    }
+
+    /// The public half of `key`.
+    pub async fn public_key(&self, key: &SigningKeyId) -> Result<PublicKey, SigningError> {
+        const OPERATION: &str = "GetPublicKey";
+        let output = self
+            .client
+            .get_public_key()
+            .key_id(key.as_str())
+            .send()
+            .await
+            .map_err(|error| SigningError::from_sdk(OPERATION, &error))?;
+        output
+            .public_key
+            .and_then(|der| PublicKey::from_der(der.into_inner()).ok())
+            .ok_or_else(|| without_answer(OPERATION))
+    }
+
+    /// Makes an RSA-2048 signing key in KMS and says its id.
+    pub async fn create_key(&self, description: &str) -> Result<SigningKeyId, SigningError> {
+        const OPERATION: &str = "CreateKey";
+        let output = self
+            .client
+            .create_key()
+            .description(description)
+            .key_spec(KeySpec::Rsa2048)
+            .key_usage(KeyUsageType::SignVerify)
+            .send()
+            .await
+            .map_err(|error| SigningError::from_sdk(OPERATION, &error))?;
+        let id = output.key_metadata.and_then(|metadata| metadata.key_id.parse().ok());
+        id.ok_or_else(|| without_answer(OPERATION))
+    }
+
+    /// Makes sure that `alias` stands for a signing key: makes one if there is no such alias.
+    pub async fn ensure_alias(&self, alias: &SigningKeyId, description: &str) -> Result<(), SigningError> {
+        const OPERATION: &str = "CreateAlias";
+        match self.public_key(alias).await {
+            Ok(_) => return Ok(()),
+            Err(SigningError::Misconfigured { code, .. }) if code == "NotFoundException" => {}
+            Err(error) => return Err(error),
+        }
+        let key = self.create_key(description).await?;
+        let created =
+            self.client.create_alias().alias_name(alias.as_str()).target_key_id(key.as_str()).send();
+        match created.await {
+            Ok(_) => Ok(()),
+            // Someone was quicker; then the alias is there.
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_already_exists_exception()) => Ok(()),
+            Err(error) => Err(SigningError::from_sdk(OPERATION, &error)),
+        }
+    }
+}
+
+fn without_answer(operation: &'static str) -> SigningError {
+    SigningError::Rejected { operation, code: "incomplete answer".to_owned() }
+}

@@ -1,0 +1,103 @@
+use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use keypool_domain::Envelope;
+use rustls_pki_types::SubjectPublicKeyInfoDer;
+use rustls_pki_types::pem::PemObject as _;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// The public half of a signing key: an RSA key of 2,048 bits or more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicKey {
+    /// X.509 `SubjectPublicKeyInfo` (RFC 5280, section 4.1.2.7) in DER.
+    der: Vec<u8>,
+}
+
+/// A text or bytes that hold no public key.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a public key: expected a PEM block that begins with -----BEGIN PUBLIC KEY-----")]
+pub struct InvalidPublicKey;
+
+impl PublicKey {
+    /// The label of a PEM block with a public key (RFC 7468, section 13).
+    const LABEL: &str = "PUBLIC KEY";
+
+    /// Reads a `SubjectPublicKeyInfo` in DER, which is what KMS hands out.
+    pub fn from_der(der: Vec<u8>) -> Result<Self, InvalidPublicKey> {
+        if der.is_empty() { Err(InvalidPublicKey) } else { Ok(Self { der }) }
+    }
+
+    /// Reads the first public key in a PEM text.
+    pub fn from_pem(pem: &[u8]) -> Result<Self, InvalidPublicKey> {
+        let der = SubjectPublicKeyInfoDer::from_pem_slice(pem).map_err(|_| InvalidPublicKey)?;
+        Self::from_der(der.to_vec())
+    }
+
+    /// The key as `openssl` reads it.
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+        pem::encode_config(&pem::Pem::new(Self::LABEL, self.der.clone()), config)
+    }
+
+    /// Whether `signature` is this key's, over `message`.
+    #[must_use]
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &self.der).verify(message, signature).is_ok()
+    }
+}
+
+/// A response as a client got it, not yet believed.
+#[derive(Debug, Deserialize)]
+pub struct SignedEnvelope {
+    response: Box<RawValue>,
+    response_base64: String,
+    signature: String,
+}
+
+/// Why a response is not to be believed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidEnvelope {
+    /// Not JSON, or one of the members is missing.
+    #[error("not an envelope: expected JSON with response, response_base64, private_key_used and signature")]
+    Unreadable,
+    /// The shop has no signing key.
+    #[error("the response is not signed: {}", Envelope::WITHOUT_KEY)]
+    Unsigned,
+    /// The signature is not this key's, or the text it covers was changed.
+    #[error("the signature does not hold for this public key")]
+    WrongSignature,
+    /// `response` says something else than what was signed.
+    #[error("the signature holds, but the member response is not what was signed")]
+    OtherResponse,
+}
+
+impl SignedEnvelope {
+    /// Reads the body of a response.
+    pub fn from_json(json: &str) -> Result<Self, InvalidEnvelope> {
+        serde_json::from_str(json).map_err(|_| InvalidEnvelope::Unreadable)
+    }
+
+    /// Checks the signature against `key`, and `response` against what was signed. Gives back what was signed.
+    ///
+    /// Members of `response` are compared as JSON values: a client may have read the envelope and written it
+    /// again with other white space.
+    pub fn verify(&self, key: &PublicKey) -> Result<String, InvalidEnvelope> {
+        if self.signature == Envelope::WITHOUT_KEY {
+            return Err(InvalidEnvelope::Unsigned);
+        }
+        let signature = STANDARD.decode(&self.signature).map_err(|_| InvalidEnvelope::WrongSignature)?;
+        if !key.verifies(self.response_base64.as_bytes(), &signature) {
+            return Err(InvalidEnvelope::WrongSignature);
+        }
+        let signed =
+            STANDARD.decode(&self.response_base64).ok().and_then(|json| String::from_utf8(json).ok());
+        let signed = signed.ok_or(InvalidEnvelope::Unreadable)?;
+        let value = |json: &str| serde_json::from_str::<serde_json::Value>(json).ok();
+        if value(&signed).is_none() || value(&signed) != value(self.response.get()) {
+            return Err(InvalidEnvelope::OtherResponse);
+        }
+        Ok(signed)
+    }
+}

@@ -1,0 +1,75 @@
+use std::time::Duration;
+
+use keypool_domain::Randomness;
+
+use crate::{Store, StoreError};
+
+/// Waits that grow, each a random part of its limit ("full jitter": writers that met once do not meet again).
+#[derive(Debug, Clone)]
+pub struct Backoff {
+    limit: Duration,
+}
+
+impl Backoff {
+    const FIRST_LIMIT: Duration = Duration::from_millis(10);
+    /// A checkout waits on the other side: no single wait may cost it much.
+    const LIMIT_MAX: Duration = Duration::from_millis(160);
+    /// How often the store repeats a write that met contention or a throttle.
+    const RETRIES_MAX: usize = 5;
+
+    /// The first wait is within 10 ms.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { limit: Self::FIRST_LIMIT }
+    }
+
+    /// How long to wait this time.
+    pub fn next_wait(&mut self, randomness: &(impl Randomness + ?Sized)) -> Duration {
+        let microseconds = usize::try_from(self.limit.as_micros()).unwrap_or(usize::MAX);
+        self.limit = (self.limit * 2).min(Self::LIMIT_MAX);
+        Duration::from_micros(u64::try_from(randomness.below(microseconds)).unwrap_or(0))
+    }
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Store {
+    /// Does `work`, and again after a wait when it met contention or a throttle, up to five times. The SDK
+    /// itself repeats neither kind of transaction conflict.
+    pub(crate) async fn with_retries<T, F>(&self, work: impl Fn() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let mut backoff = Backoff::new();
+        for _ in 0..Backoff::RETRIES_MAX {
+            match work().await {
+                Err(error) if error.is_transient() => {
+                    tracing::debug!(%error, "trying again");
+                    tokio::time::sleep(backoff.next_wait(self.randomness())).await;
+                }
+                settled => return settled,
+            }
+        }
+        work().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keypool_domain::OperatingSystemRandomness;
+
+    use super::*;
+
+    #[test]
+    fn waits_stay_below_limits_that_double_up_to_a_bound() {
+        let mut backoff = Backoff::new();
+        for limit in [10, 20, 40, 80, 160, 160, 160] {
+            let wait = backoff.next_wait(&OperatingSystemRandomness);
+            assert!(wait < Duration::from_millis(limit), "{wait:?} of {limit} ms");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+use std::collections::HashSet;
+use std::time::Duration;
+
+use keypool_domain::{Draw, LicenseKey, ProductId, StockedKey, pick};
+
+use crate::record::{DRAW, INDEX_AVAILABLE, Item, STOCK, read_license_key, stock_of, text};
+use crate::{Store, StoreError};
+
+/// The index trails the table by milliseconds: a key just created, or just given back, may not stand in it
+/// yet. Before a buyer is told that the stock is too small, the index is read once more, after this pause.
+const SECOND_LOOK_AFTER: Duration = Duration::from_millis(40);
+
+/// A query returns pages of 1 MB; no window fills this many.
+const PAGES_MAX: usize = 8;
+
+/// How many keys are read to pick `quantity` from: well above it, so that two buyers whose starts lie close
+/// rarely pick the same key, and a few more keys are at hand when they do. Reads cost little: 24 keys are
+/// about 1.5 read units.
+#[must_use]
+pub const fn candidate_window(quantity: usize) -> usize {
+    2 * quantity + 22
+}
+
+/// What a draw found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Drawn {
+    /// At least as many keys as asked for, up to [`candidate_window`], in random order.
+    Enough(Vec<StockedKey>),
+    /// The whole stock holds fewer keys than asked for.
+    TooFew {
+        /// How many it holds.
+        available: usize,
+    },
+}
+
+/// Which way round the circle of places a query reads.
+enum Stretch {
+    /// From a place to the end.
+    From(Draw),
+    /// From the beginning to just before a place.
+    Before(Draw),
+}
+
+impl Store {
+    /// Draws keys of `product_id` at random: reads the index from a random start, wrapping round, and shuffles
+    /// the window it finds. Keys in `taken`, which a failed write has shown to be gone, are passed over.
+    ///
+    /// One query; a second when the start lies within a window of the end (then the rest of the window
+    /// is at the beginning), and the same again after a pause before it says [`Drawn::TooFew`].
+    /// Nothing here grows with the size of the stock.
+    pub async fn draw_candidates(
+        &self,
+        product_id: ProductId,
+        quantity: usize,
+        taken: &HashSet<LicenseKey>,
+    ) -> Result<Drawn, StoreError> {
+        let mut candidates = self.read_window(product_id, quantity, taken).await?;
+        if candidates.len() < quantity {
+            tokio::time::sleep(SECOND_LOOK_AFTER).await;
+            candidates = self.read_window(product_id, quantity, taken).await?;
+        }
+        if candidates.len() < quantity {
+            return Ok(Drawn::TooFew { available: candidates.len() });
+        }
+        let count = candidates.len();
+        Ok(Drawn::Enough(pick(&mut candidates, count, self.randomness())))
+    }
+
+    async fn read_window(
+        &self,
+        product_id: ProductId,
+        quantity: usize,
+        taken: &HashSet<LicenseKey>,
+    ) -> Result<Vec<StockedKey>, StoreError> {
+        // Room for the keys that will be passed over.
+        let window = candidate_window(quantity) + taken.len();
+        let start = Draw::random(self.randomness());
+        let mut candidates = self.read_stretch(product_id, &Stretch::From(start), window).await?;
+        if candidates.len() < window && start > Draw::FIRST {
+            let rest = window - candidates.len();
+            candidates.extend(self.read_stretch(product_id, &Stretch::Before(start), rest).await?);
+        }
+        candidates.retain(|key| !taken.contains(&key.license_key));
+        Ok(candidates)
+    }
+
+    /// Reads up to `limit` keys of a stretch, in the order of their places.
+    async fn read_stretch(
+        &self,
+        product_id: ProductId,
+        stretch: &Stretch,
+        limit: usize,
+    ) -> Result<Vec<StockedKey>, StoreError> {
+        let (condition, place) = match stretch {
+            Stretch::From(place) => ("#stock = :stock AND #draw >= :place", place),
+            Stretch::Before(place) => ("#stock = :stock AND #draw < :place", place),
+        };
+        let mut keys: Vec<StockedKey> = Vec::new();
+        let mut from: Option<Item> = None;
+        for _ in 0..PAGES_MAX {
+            let page = self
+                .with_retries(|| async {
+                    self.client
+                        .query()
+                        .table_name(&self.table)
+                        .index_name(INDEX_AVAILABLE)
+                        .key_condition_expression(condition)
+                        .expression_attribute_names("#stock", STOCK)
+                        .expression_attribute_names("#draw", DRAW)
+                        .expression_attribute_values(":stock", text(stock_of(product_id)))
+                        .expression_attribute_values(":place", text(place))
+                        .limit(i32::try_from(limit - keys.len()).unwrap_or(i32::MAX))
+                        .set_exclusive_start_key(from.clone())
+                        .send()
+                        .await
+                        .map_err(|error| StoreError::from_sdk("Query", &error))
+                })
+                .await?;
+            for item in page.items() {
+                keys.push(read_license_key(item)?);
+            }
+            from = page.last_evaluated_key;
+            if from.is_none() || keys.len() >= limit {
+                break;
+            }
+        }
+        Ok(keys)
+    }
+}

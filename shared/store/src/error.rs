@@ -1,0 +1,107 @@
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+
+/// What can go wrong at the table, sorted by what one can do about it.
+///
+/// None of them carries DynamoDB's own text, which may quote an item.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Others write to the same items, and went on doing so for as long as we tried.
+    #[error("{operation}: other writers were in the way for too long")]
+    Contention {
+        /// The DynamoDB operation.
+        operation: &'static str,
+    },
+    /// DynamoDB takes no more for now.
+    #[error("{operation}: DynamoDB throttles ({code})")]
+    Throttled {
+        /// The DynamoDB operation.
+        operation: &'static str,
+        /// DynamoDB's name for the error.
+        code: String,
+    },
+    /// DynamoDB does not answer, or answers that it cannot.
+    #[error("{operation}: DynamoDB is unavailable ({code})")]
+    Unavailable {
+        /// The DynamoDB operation.
+        operation: &'static str,
+        /// DynamoDB's name for the error, or what happened to the connection.
+        code: String,
+    },
+    /// The table, the credentials or a permission is missing.
+    #[error(
+        "{operation}: DynamoDB refuses ({code}); check the table's name, the credentials and the permissions"
+    )]
+    Misconfigured {
+        /// The DynamoDB operation.
+        operation: &'static str,
+        /// DynamoDB's name for the error.
+        code: String,
+    },
+    /// DynamoDB took the request for malformed: a fault of this crate.
+    #[error("{operation}: DynamoDB does not accept the request ({code})")]
+    Rejected {
+        /// The DynamoDB operation.
+        operation: &'static str,
+        /// DynamoDB's name for the error.
+        code: String,
+    },
+    /// An item is not what this crate writes.
+    #[error("a {record} record in the table has no valid {attribute}")]
+    Corrupt {
+        /// Which kind of record.
+        record: &'static str,
+        /// Which attribute.
+        attribute: &'static str,
+    },
+}
+
+impl StoreError {
+    /// Whether the same call may succeed in a moment.
+    pub(crate) fn is_transient(&self) -> bool {
+        matches!(self, Self::Contention { .. } | Self::Throttled { .. })
+    }
+
+    /// Sorts an error of the SDK. Conditions that failed are outcomes, not errors, and are read before.
+    pub(crate) fn from_sdk<E: ProvideErrorMetadata, R>(
+        operation: &'static str,
+        error: &SdkError<E, R>,
+    ) -> Self {
+        let connection = |what: &str| Self::Unavailable { operation, code: what.to_owned() };
+        match error {
+            SdkError::TimeoutError(_) => connection("time-out"),
+            SdkError::DispatchFailure(failure) if failure.is_timeout() => connection("connect time-out"),
+            SdkError::DispatchFailure(failure) if failure.is_io() => connection("connection failed"),
+            SdkError::DispatchFailure(_) => connection("request not sent"),
+            SdkError::ResponseError(_) => connection("unreadable response"),
+            SdkError::ServiceError(service) => Self::from_code(operation, service.err().code()),
+            _ => Self::Rejected { operation, code: "request not built".to_owned() },
+        }
+    }
+
+    fn from_code(operation: &'static str, code: Option<&str>) -> Self {
+        let code = code.unwrap_or("no code");
+        let owned = || code.to_owned();
+        match code {
+            "TransactionConflictException"
+            | "TransactionInProgressException"
+            | "TransactionCanceledException"
+            | "ReplicatedWriteConflictException" => Self::Contention { operation },
+            "ProvisionedThroughputExceededException"
+            | "ThrottlingException"
+            | "Throttling"
+            | "RequestLimitExceeded" => Self::Throttled { operation, code: owned() },
+            "ResourceNotFoundException"
+            | "AccessDeniedException"
+            | "UnrecognizedClientException"
+            | "ExpiredTokenException"
+            | "InvalidSignatureException"
+            | "MissingAuthenticationTokenException"
+            | "IncompleteSignatureException" => Self::Misconfigured { operation, code: owned() },
+            "ValidationException" | "SerializationException" | "IdempotentParameterMismatchException" => {
+                Self::Rejected { operation, code: owned() }
+            }
+            // InternalServerError, ServiceUnavailable and whatever comes to be.
+            _ => Self::Unavailable { operation, code: owned() },
+        }
+    }
+}

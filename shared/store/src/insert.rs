@@ -1,0 +1,124 @@
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::{Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
+use futures_util::StreamExt as _;
+use keypool_domain::{LicenseKey, StockedKey};
+
+use crate::assign::{CONDITION_FAILED, Transacted};
+use crate::record::{Item, PK, license_key_item, read_license_key};
+use crate::table::unbuilt;
+use crate::{Store, StoreError};
+
+/// How many keys are stored at the same time. DynamoDB has no conditional batch write, so each key is a write
+/// of its own; 1,000 keys are 21 rounds of a few milliseconds.
+const PARALLEL_MAX: usize = 48;
+
+/// A license key is unique across all products.
+const IS_NEW: &str = "attribute_not_exists(#pk)";
+
+/// How many of the keys to be stored were new.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct InsertCounts {
+    /// Those now stored.
+    pub created: usize,
+    /// Those that existed and stayed as they were.
+    pub duplicates: Vec<LicenseKey>,
+}
+
+/// What became of an attempt to store keys, all or none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InsertOutcome {
+    /// All are stored.
+    Inserted,
+    /// Nothing was written, because these exist.
+    Collided(Vec<LicenseKey>),
+}
+
+impl Store {
+    /// Stores new keys, each for itself: those that exist stay as they were. 1 write unit a key, and 1 of the
+    /// index for each that is available.
+    ///
+    /// After an error some of them may be stored; storing the same keys again reports those as duplicates.
+    pub async fn insert(&self, keys: Vec<StockedKey>) -> Result<InsertCounts, StoreError> {
+        let mut writes = futures_util::stream::iter(keys)
+            .map(|key| async move { self.insert_one(&key).await.map(|created| (key.license_key, created)) })
+            .buffer_unordered(PARALLEL_MAX);
+        let mut counts = InsertCounts::default();
+        while let Some(result) = writes.next().await {
+            match result? {
+                (_, true) => counts.created += 1,
+                (duplicate, false) => counts.duplicates.push(duplicate),
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Whether the key was new.
+    async fn insert_one(&self, key: &StockedKey) -> Result<bool, StoreError> {
+        self.with_retries(|| async {
+            let result = self
+                .client
+                .put_item()
+                .table_name(&self.table)
+                .set_item(Some(license_key_item(key)))
+                .condition_expression(IS_NEW)
+                .expression_attribute_names("#pk", PK)
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+                .send()
+                .await;
+            let Err(error) = result else { return Ok(true) };
+            match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(failed)) => {
+                    Ok(failed.item().is_some_and(|item| is_ours(item, key)))
+                }
+                _ => Err(StoreError::from_sdk("PutItem", &error)),
+            }
+        })
+        .await
+    }
+
+    /// Stores keys (1 to 100) that are given away as they are made: all or none. For one key 1 write unit, for
+    /// n keys, in one transaction, 2n.
+    pub async fn insert_assigned(&self, keys: &[StockedKey]) -> Result<InsertOutcome, StoreError> {
+        if let [key] = keys {
+            return Ok(match self.insert_one(key).await? {
+                true => InsertOutcome::Inserted,
+                false => InsertOutcome::Collided(vec![key.license_key.clone()]),
+            });
+        }
+        let writes = keys
+            .iter()
+            .map(|key| {
+                let put = Put::builder()
+                    .table_name(&self.table)
+                    .set_item(Some(license_key_item(key)))
+                    .condition_expression(IS_NEW)
+                    .expression_attribute_names("#pk", PK)
+                    .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+                    .build()
+                    .map_err(|_| unbuilt("TransactWriteItems"))?;
+                Ok(TransactWriteItem::builder().put(put).build())
+            })
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        let reasons = match self.transact(writes).await? {
+            Transacted::Committed => return Ok(InsertOutcome::Inserted),
+            Transacted::Cancelled(reasons) => reasons,
+        };
+        let mut collided = Vec::new();
+        for (key, reason) in keys.iter().zip(&reasons) {
+            if reason.item().is_some_and(|item| is_ours(item, key)) {
+                // Transactions are all or none: one key of ours means that all of them are.
+                return Ok(InsertOutcome::Inserted);
+            }
+            if reason.code() == Some(CONDITION_FAILED) {
+                collided.push(key.license_key.clone());
+            }
+        }
+        // Without a collision another transaction was in the way; the same keys may do the next time.
+        Ok(InsertOutcome::Collided(collided))
+    }
+}
+
+/// Whether the item is what an earlier attempt of this very write stored: numeric ids are never given twice.
+fn is_ours(item: &Item, key: &StockedKey) -> bool {
+    read_license_key(item).is_ok_and(|stored| stored.id == key.id)
+}

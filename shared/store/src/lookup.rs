@@ -1,0 +1,103 @@
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use keypool_domain::{ApiKeyHash, ApiKeyRecord, Generator, GeneratorId, Product, ProductId};
+
+use crate::record::{Item, Key, PK, SK, read_api_key, read_generator, read_product};
+use crate::table::unbuilt;
+use crate::{Backoff, Store, StoreError};
+
+/// What a request needs to know before it can be answered. Any of the three.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Lookup {
+    /// The API key it was sent with.
+    pub api_key: Option<ApiKeyHash>,
+    /// The product it is about.
+    pub product: Option<ProductId>,
+    /// The generator it is about.
+    pub generator: Option<GeneratorId>,
+}
+
+/// What there is of a [`Lookup`].
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// The API key's record.
+    pub api_key: Option<ApiKeyRecord>,
+    /// The product.
+    pub product: Option<Product>,
+    /// The generator.
+    pub generator: Option<Generator>,
+}
+
+impl Store {
+    /// How often keys that DynamoDB left unread are asked for.
+    const READS_MAX: usize = 6;
+
+    /// Reads what is asked for in one call (none if nothing is asked for): half a read unit each.
+    pub async fn look_up(&self, lookup: Lookup) -> Result<Found, StoreError> {
+        let keys: Vec<Item> = [
+            lookup.api_key.map(Key::api_key),
+            lookup.product.map(Key::product),
+            lookup.generator.map(Key::generator),
+        ]
+        .into_iter()
+        .flatten()
+        .map(Key::into_item)
+        .collect();
+        let mut found = Found::default();
+        for item in self.read_all(keys).await? {
+            match item.get(SK) {
+                Some(AttributeValue::S(kind)) if kind == "APIKEY" => {
+                    found.api_key = Some(read_api_key(&item)?);
+                }
+                Some(AttributeValue::S(kind)) if kind == "PRODUCT" => {
+                    found.product = Some(read_product(&item)?);
+                }
+                Some(AttributeValue::S(kind)) if kind == "GENERATOR" => {
+                    found.generator = Some(read_generator(&item)?);
+                }
+                _ => return Err(StoreError::Corrupt { record: "table", attribute: PK }),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads items by key, 100 to a call; those that are missing are left out.
+    pub(crate) async fn read_all(&self, keys: Vec<Item>) -> Result<Vec<Item>, StoreError> {
+        let mut items = Vec::new();
+        for batch in keys.chunks(100) {
+            let mut pending = batch.to_vec();
+            let mut backoff = Backoff::new();
+            // DynamoDB may leave keys unread when it throttles: they are asked for again.
+            for _ in 0..Self::READS_MAX {
+                let asked = &pending;
+                let (read, unread) = self.with_retries(|| self.read_batch(asked.clone())).await?;
+                items.extend(read);
+                pending = unread;
+                if pending.is_empty() {
+                    break;
+                }
+                tokio::time::sleep(backoff.next_wait(self.randomness())).await;
+            }
+            if !pending.is_empty() {
+                return Err(StoreError::Throttled {
+                    operation: "BatchGetItem",
+                    code: "UnprocessedKeys".to_owned(),
+                });
+            }
+        }
+        Ok(items)
+    }
+
+    async fn read_batch(&self, keys: Vec<Item>) -> Result<(Vec<Item>, Vec<Item>), StoreError> {
+        let asked = KeysAndAttributes::builder().set_keys(Some(keys)).build();
+        let output = self
+            .client
+            .batch_get_item()
+            .request_items(&self.table, asked.map_err(|_| unbuilt("BatchGetItem"))?)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_sdk("BatchGetItem", &error))?;
+        let items = output.responses.and_then(|mut tables| tables.remove(&self.table)).unwrap_or_default();
+        let unread = output.unprocessed_keys.and_then(|mut tables| tables.remove(&self.table));
+        Ok((items, unread.map(|left| left.keys).unwrap_or_default()))
+    }
+}
