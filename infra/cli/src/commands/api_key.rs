@@ -1,0 +1,99 @@
+use std::collections::BTreeSet;
+
+use anyhow::bail;
+use clap::{Args, Subcommand};
+use ipnet::IpNet;
+use keypool_domain::{
+    Activity, ApiKey as Secret, ApiKeyName, ApiKeyRecord, Endpoint, OperatingSystemRandomness, Timestamp,
+};
+use keypool_store::{CreateOutcome, Store};
+
+use crate::output;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApiKey {
+    /// Make an API key and show it, this once
+    #[command(after_help = "Example, a key for a checkout that can only sell:\n  \
+        keypool api-key create --name checkout --capability random-assign-license-keys \\\n    \
+        --network 203.0.113.0/24 --expires 2027-12-31")]
+    Create(Create),
+    /// List all API keys; the keys themselves are not stored and cannot be shown
+    List,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// What people call it
+    #[arg(long)]
+    name: ApiKeyName,
+    /// An endpoint it opens (may be repeated); without it, all four
+    #[arg(long = "capability", value_name = "ENDPOINT")]
+    capabilities: Vec<Endpoint>,
+    /// A network it may be used from, in CIDR notation (may be repeated); without it, from anywhere
+    #[arg(long = "network", value_name = "CIDR")]
+    networks: Vec<IpNet>,
+    /// The last day it is good for, in UTC; without it, it does not expire
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = end_of_day)]
+    expires: Option<Timestamp>,
+}
+
+/// The first moment after a day.
+fn end_of_day(text: &str) -> Result<Timestamp, &'static str> {
+    const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
+    Timestamp::from_date(text)
+        .and_then(|day| Timestamp::from_unix_microseconds(day.unix_microseconds() + DAY_US))
+        .ok_or("must be a date as YYYY-MM-DD")
+}
+
+impl ApiKey {
+    pub(crate) async fn run(&self, store: &Store) -> anyhow::Result<()> {
+        match self {
+            Self::Create(create) => create.run(store).await,
+            Self::List => list(store).await,
+        }
+    }
+}
+
+impl Create {
+    async fn run(&self, store: &Store) -> anyhow::Result<()> {
+        let secret = Secret::random(&OperatingSystemRandomness);
+        let record = ApiKeyRecord {
+            hash: secret.hash(),
+            name: self.name.clone(),
+            activity: Activity::Active,
+            capabilities: match self.capabilities.as_slice() {
+                [] => BTreeSet::from(Endpoint::ALL),
+                some => some.iter().copied().collect(),
+            },
+            networks: self.networks.clone(),
+            valid_until: self.expires,
+        };
+        match store.create_api_key(&record).await? {
+            CreateOutcome::Created => {
+                output::line(secret.reveal())?;
+                output::note("This API key is shown this once: only its hash is stored.");
+                Ok(())
+            }
+            CreateOutcome::Exists => bail!("the same key was made before, which cannot be; try again"),
+        }
+    }
+}
+
+async fn list(store: &Store) -> anyhow::Result<()> {
+    let joined = |texts: Vec<String>, none: &str| {
+        if texts.is_empty() { none.to_owned() } else { texts.join(" ") }
+    };
+    let row = |api_key: &ApiKeyRecord| {
+        let hash = api_key.hash.to_string();
+        [
+            api_key.name.as_str().to_owned(),
+            hash.chars().take(12).collect(),
+            api_key.activity.to_string(),
+            api_key.valid_until.map_or_else(|| "never".to_owned(), |end| end.to_whole_seconds_text()),
+            joined(api_key.networks.iter().map(ToString::to_string).collect(), "any"),
+            joined(api_key.capabilities.iter().map(ToString::to_string).collect(), "none"),
+        ]
+    };
+    let rows: Vec<_> = store.api_keys().await?.iter().map(row).collect();
+    output::table(["NAME", "SHA-256", "STATUS", "EXPIRES", "NETWORKS", "CAPABILITIES"], &rows)
+}

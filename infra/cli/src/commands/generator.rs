@@ -1,0 +1,141 @@
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use keypool_domain::{
+    ActivationLimit, Activity, Charset, ChunkSystem, Generator as DomainGenerator, GeneratorId, Method,
+    ProductId, Validity,
+};
+use keypool_store::{Counter, NewGeneratorOutcome, Store};
+
+use super::{IDS_TRIED_MAX, next_id};
+use crate::output;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Generator {
+    /// Set up a generator; it becomes its product's, if that has none
+    #[command(after_help = "Examples:\n  \
+        keypool generator create --product 42 --validity 365\n  \
+        keypool generator create --product 42 --method chunk-system --chunks 4 --chunk-length 5 --prefix OFF-")]
+    Create(Create),
+    /// List all generators
+    List,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum MethodName {
+    /// Version 4 UUIDs
+    Uuid,
+    /// Chunks of random characters, joined by hyphens
+    ChunkSystem,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// The product whose keys it makes
+    #[arg(long, value_name = "NUMBER")]
+    product: ProductId,
+    /// Its id; without it, the next free one
+    #[arg(long, value_name = "NUMBER")]
+    id: Option<GeneratorId>,
+    /// How it makes a key
+    #[arg(long, value_enum, default_value = "uuid")]
+    method: MethodName,
+    /// chunk-system: the characters of a key; the default leaves out those that look alike
+    #[arg(long, default_value = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789")]
+    charset: Charset,
+    /// chunk-system: how many chunks
+    #[arg(long, value_name = "NUMBER", default_value_t = 4)]
+    chunks: u8,
+    /// chunk-system: how many characters in each chunk
+    #[arg(long, value_name = "NUMBER", default_value_t = 4)]
+    chunk_length: u8,
+    /// Put before every key
+    #[arg(long, default_value = "")]
+    prefix: String,
+    /// Put after every key
+    #[arg(long, default_value = "")]
+    suffix: String,
+    /// How many times a key may be activated; 0 is unlimited
+    #[arg(long, value_name = "NUMBER", default_value = "0")]
+    activation_limit: ActivationLimit,
+    /// How many days a key is valid; 0 is unlimited
+    #[arg(long, value_name = "DAYS", default_value = "0")]
+    validity: Validity,
+}
+
+impl Generator {
+    pub(crate) async fn run(&self, store: &Store) -> anyhow::Result<()> {
+        match self {
+            Self::Create(create) => create.run(store).await,
+            Self::List => list(store).await,
+        }
+    }
+}
+
+impl Create {
+    async fn run(&self, store: &Store) -> anyhow::Result<()> {
+        let mut generator = DomainGenerator {
+            id: self.id.unwrap_or(GeneratorId::MIN),
+            product_id: self.product,
+            activity: Activity::Active,
+            method: self.method(),
+            prefix: self.prefix.clone(),
+            suffix: self.suffix.clone(),
+            activation_limit: self.activation_limit,
+            validity: self.validity,
+        };
+        generator.check().context("this generator is refused")?;
+        for _ in 0..IDS_TRIED_MAX {
+            if self.id.is_none() {
+                generator.id = next_id(store, Counter::Generator).await?;
+            }
+            let (id, product) = (generator.id, self.product);
+            match store.create_generator(&generator).await? {
+                NewGeneratorOutcome::Created { is_default: true } => {
+                    return output::line(&format!(
+                        "generator {id} created, now the one of product {product}"
+                    ));
+                }
+                NewGeneratorOutcome::Created { is_default: false } => {
+                    return output::line(&format!(
+                        "generator {id} created; product {product} keeps the one it has"
+                    ));
+                }
+                NewGeneratorOutcome::UnknownProduct => bail!("there is no product {product}"),
+                NewGeneratorOutcome::Exists if self.id.is_some() => {
+                    bail!("there is a generator {id} already")
+                }
+                NewGeneratorOutcome::Exists => {}
+            }
+        }
+        bail!("no free id found: choose one with --id")
+    }
+
+    fn method(&self) -> Method {
+        match self.method {
+            MethodName::Uuid => Method::Uuid,
+            MethodName::ChunkSystem => Method::ChunkSystem(ChunkSystem {
+                charset: self.charset.clone(),
+                number_of_chunks: self.chunks,
+                chunk_length: self.chunk_length,
+            }),
+        }
+    }
+}
+
+async fn list(store: &Store) -> anyhow::Result<()> {
+    let row = |generator: &DomainGenerator| {
+        [
+            generator.id.to_string(),
+            generator.product_id.to_string(),
+            generator.activity.to_string(),
+            generator.method.as_str().to_owned(),
+            format!("2^{:.0}", generator.method.key_space_bits()),
+            generator.activation_limit.to_string(),
+            generator.validity.to_string(),
+        ]
+    };
+    let rows: Vec<_> = store.generators().await?.iter().map(row).collect();
+    let heading =
+        ["ID", "PRODUCT", "STATUS", "METHOD", "POSSIBLE KEYS", "ACTIVATION LIMIT", "VALIDITY (DAYS)"];
+    output::table(heading, &rows)
+}

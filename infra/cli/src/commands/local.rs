@@ -1,0 +1,83 @@
+use std::path::Path;
+
+use anyhow::Context as _;
+use clap::Args;
+use keypool_http::{init_logs, log_level};
+use keypool_local::{Data, Stack, demo};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::output;
+
+/// Runs the API, DynamoDB and KMS in this process, on loopback, with a demo to try. Logs go to standard error,
+/// one JSON object a line; LOG_LEVEL says how much (error, warn, info, debug, trace).
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Ctrl-C stops it. What it holds is kept in the data folder, unless --memory is given."
+)]
+pub(crate) struct Local {
+    /// The port of 127.0.0.1 to serve on; 0 picks a free one
+    #[arg(long, default_value_t = 9000)]
+    port: u16,
+    /// Keep nothing: all is gone when it stops
+    #[arg(long, conflicts_with = "data_dir")]
+    memory: bool,
+}
+
+impl Local {
+    pub(crate) async fn run(&self, data_dir: &Path) -> anyhow::Result<()> {
+        init_logs(log_level()?, std::io::stderr).context("logging does not start")?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let data = if self.memory { Data::Memory } else { Data::Folder(data_dir.to_owned()) };
+        let stack = tokio::select! {
+            started = Stack::start(self.port, &data) => started?,
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+        };
+        output::line(&welcome(&stack.base_url(), &data))?;
+        output::line(&format!("ready {}", stack.base_url()))?;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        stack.stop().await;
+        output::note("stopped");
+        Ok(())
+    }
+}
+
+fn welcome(base_url: &str, data: &Data) -> String {
+    let kept = match data {
+        Data::Folder(path) => format!("kept in {}", path.display()),
+        Data::Memory => "kept in memory, gone when this stops".to_owned(),
+    };
+    let api_key = demo::API_KEY;
+    format!(
+        r#"keypool {version}: the API, DynamoDB and KMS in this process; data {kept}
+
+  base URL     {base_url}
+  API key      {api_key}
+  product 1    signed by the global key; generator 1: uuid, activation limit 1, 365 days
+  product 2    signed by a key of its own; generator 2: chunk-system, 4 x 4 of 0123456789ABCDEF
+  product 3    signed by the global key; no generator
+  public keys  {base_url}/public-key.pem
+               {base_url}/public-key.pem?product_id=2
+
+Put keys into stock, make some, give one by name, give three at random:
+
+  curl {base_url}/api/v1/create-license-keys -d api_key={api_key} \
+    -d 'license_keys=["FIRST-0001","FIRST-0002","FIRST-0003"]' -d product_id=1 \
+    -d activation_limit=1 -d validity=365 -d status=available
+
+  curl {base_url}/api/v1/generate -d api_key={api_key} \
+    -d generator_id=1 -d quantity=10
+
+  curl {base_url}/api/v1/assign-license-key -d api_key={api_key} \
+    -d license_key=FIRST-0001 -d 'owner_name=Test User' -d email=test@example.com
+
+  curl {base_url}/api/v1/random-assign-license-keys -d api_key={api_key} \
+    -d product_id=1 -d quantity=3 -d 'owner_name=Test User' -d owner_email=test@example.com
+"#,
+        version = env!("CARGO_PKG_VERSION"),
+    )
+}

@@ -1,0 +1,77 @@
+use anyhow::bail;
+use clap::{Args, Subcommand};
+use keypool_domain::{Activity, Product as DomainProduct, ProductId, ProductName, SigningKeyId};
+use keypool_store::{Counter, CreateOutcome, Store};
+
+use super::{IDS_TRIED_MAX, next_id};
+use crate::output;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Product {
+    /// Set up a product
+    #[command(after_help = "Example:\n  keypool product create --name \"Office 2026\" --id 42")]
+    Create(Create),
+    /// List all products
+    List,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// What people call it
+    #[arg(long)]
+    name: ProductName,
+    /// Its id in the shop; without it, the next free one
+    #[arg(long, value_name = "NUMBER")]
+    id: Option<ProductId>,
+    /// A KMS key of its own (id, ARN or alias; RSA_2048, SIGN_VERIFY); without it, the global key signs
+    #[arg(long, value_name = "KEY")]
+    signing_key: Option<SigningKeyId>,
+}
+
+impl Product {
+    pub(crate) async fn run(&self, store: &Store) -> anyhow::Result<()> {
+        match self {
+            Self::Create(create) => create.run(store).await,
+            Self::List => list(store).await,
+        }
+    }
+}
+
+impl Create {
+    async fn run(&self, store: &Store) -> anyhow::Result<()> {
+        for _ in 0..IDS_TRIED_MAX {
+            let product = DomainProduct {
+                id: match self.id {
+                    Some(id) => id,
+                    None => next_id(store, Counter::Product).await?,
+                },
+                name: self.name.clone(),
+                activity: Activity::Active,
+                generator_id: None,
+                signing_key_id: self.signing_key.clone(),
+            };
+            match (store.create_product(&product).await?, self.id) {
+                (CreateOutcome::Created, _) => {
+                    return output::line(&format!("product {} created", product.id));
+                }
+                (CreateOutcome::Exists, Some(id)) => bail!("there is a product {id} already"),
+                (CreateOutcome::Exists, None) => {}
+            }
+        }
+        bail!("no free id found: choose one with --id")
+    }
+}
+
+async fn list(store: &Store) -> anyhow::Result<()> {
+    let row = |product: &DomainProduct| {
+        [
+            product.id.to_string(),
+            product.name.as_str().to_owned(),
+            product.activity.to_string(),
+            product.generator_id.map_or_else(|| "-".to_owned(), |id| id.to_string()),
+            product.signing_key_id.as_ref().map_or_else(|| "global".to_owned(), ToString::to_string),
+        ]
+    };
+    let rows: Vec<_> = store.products().await?.iter().map(row).collect();
+    output::table(["ID", "NAME", "STATUS", "GENERATOR", "SIGNING KEY"], &rows)
+}
