@@ -27,8 +27,10 @@ pub(crate) fn integer_within(text: &str, least: u64, most: u64) -> Result<u64, I
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(InvalidNumber::NotAnInteger);
     }
-    // All digits: the only way to fail is to be beyond u64, and so beyond `most`.
-    let number: u64 = digits.parse().map_err(|_| InvalidNumber::TooLarge(most))?;
+    // All digits: the only way to fail is to be beyond u64.
+    let Ok(number) = digits.parse::<u64>() else {
+        return Err(if negative { InvalidNumber::TooSmall(least) } else { InvalidNumber::TooLarge(most) });
+    };
     match number {
         _ if negative && number > 0 => Err(InvalidNumber::TooSmall(least)),
         _ if number < least => Err(InvalidNumber::TooSmall(least)),

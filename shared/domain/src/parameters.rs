@@ -113,6 +113,8 @@ impl<'a> Fields<'a> {
     pub fn required_array<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Result<T, Reported> {
         match self.parameters.value(name) {
             Some(Value::Array(json)) => self.parse(name, json),
+            // Any object will do to be told what was expected instead.
+            Some(Value::Object) => self.parse(name, "{}"),
             _ => self.required(name),
         }
     }

@@ -36,7 +36,7 @@ where
     H: Fn(Arc<Desk>, Request) -> F,
     F: Future<Output = Response<Body>> + Send,
 {
-    init_logs(log_level()?, std::io::stdout)?;
+    init_logs(log_level()?, &[], std::io::stdout)?;
     let desk = Arc::new(desk_from_environment()?);
     let handle = &handle;
     lambda_http::run(service_fn(move |event: Request| {

@@ -26,12 +26,17 @@ pub fn log_level() -> Result<Level, UnknownLogLevel> {
 }
 
 /// Starts to log to `writer`, once for a process. Other crates log warnings and errors only, whatever the
-/// level: below that, the SDK writes whole requests, license keys and all.
+/// level: below that, the SDK writes whole requests, license keys and all. Those in `errors_only` do not even
+/// warn.
 pub fn init_logs(
     level: Level,
+    errors_only: &[&str],
     writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static,
 ) -> Result<(), TryInitError> {
     let json = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(writer);
-    let targets = Targets::new().with_default(Level::WARN).with_target("keypool", level);
+    let targets = Targets::new()
+        .with_default(Level::WARN)
+        .with_target("keypool", level)
+        .with_targets(errors_only.iter().map(|target| (*target, Level::ERROR)));
     tracing_subscriber::registry().with(json).with(targets).try_init()
 }

@@ -25,7 +25,8 @@ pub(crate) struct Local {
 
 impl Local {
     pub(crate) async fn run(&self, data_dir: &Path) -> anyhow::Result<()> {
-        init_logs(log_level()?, std::io::stderr).context("logging does not start")?;
+        init_logs(log_level()?, Stack::WARNS_OF_BUSINESS, std::io::stderr)
+            .context("logging does not start")?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let data = if self.memory { Data::Memory } else { Data::Folder(data_dir.to_owned()) };

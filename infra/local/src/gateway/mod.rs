@@ -7,8 +7,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
+use futures_util::StreamExt as _;
 use http::{Method, Response, StatusCode, header};
 use keypool_domain::{Endpoint, ProductId};
 use keypool_http::{Desk, Failure, Problem};
@@ -27,6 +28,10 @@ const ENVIRONMENTS: usize = 64;
 
 /// API Gateway hands no larger event to Lambda.
 const EVENT_BODY_BYTES_MAX: usize = 6 * 1_048_576;
+
+/// How much of a larger body is read and thrown away, so that a client that is still sending learns why it is
+/// refused.
+const DISCARDED_BYTES_MAX: usize = 64 * 1_048_576;
 
 /// The local gateway, running.
 #[derive(Debug)]
@@ -87,9 +92,7 @@ async fn route(
         return problem(Problem::MethodNotAllowed, "POST");
     }
     let (parts, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, EVENT_BODY_BYTES_MAX).await else {
-        return problem(Problem::TooLarge, "");
-    };
+    let Some(body) = read(body).await else { return problem(Problem::TooLarge, "") };
     let event = event::from_http(&parts, &body, client.ip(), &routes.authority);
     // The semaphore is never closed.
     let _environment = routes.environments.acquire().await;
@@ -97,6 +100,21 @@ async fn route(
         tracing::error!(endpoint = endpoint.name(), "the event or its answer cannot be read");
         problem(Problem::Internal, "")
     })
+}
+
+/// The whole body, unless it is too large for an event.
+async fn read(body: Body) -> Option<Vec<u8>> {
+    let mut chunks = body.into_data_stream();
+    let (mut bytes, mut total) = (Vec::new(), 0);
+    while let Some(Ok(chunk)) = chunks.next().await {
+        total += chunk.len();
+        if total <= EVENT_BODY_BYTES_MAX {
+            bytes.extend_from_slice(&chunk);
+        } else if total > DISCARDED_BYTES_MAX {
+            break;
+        }
+    }
+    (total <= EVENT_BODY_BYTES_MAX).then_some(bytes)
 }
 
 /// Has a function answer an event, by the way that it takes in Lambda. `None` if the event is not one to

@@ -1,0 +1,154 @@
+//! What a warm request costs: calls and units, whatever the size of the stock.
+
+use keypool_tests::{AwsCall, Shop, ShopResponse};
+
+/// A stock whose end a draw that starts in its first half never meets.
+const SMALL: usize = 100;
+const LARGE: usize = 100_000;
+
+/// A shop with that many keys of product 1, that has read what it remembers.
+async fn warm(stock: usize) -> Shop {
+    let shop = Shop::open().await;
+    shop.stock_in_bulk("1".parse().unwrap(), stock).await;
+    shop.draws.start_in_first_half();
+    let named = shop.stock(2, 12).await;
+    assert_eq!(
+        shop.post("random-assign-license-keys", &[("product_id", "1"), ("quantity", "1")]).await.code(),
+        803
+    );
+    assert_eq!(shop.post("assign-license-key", &[("license_key", &named[11])]).await.code(), 800);
+    assert_eq!(shop.post("generate", &[("generator_id", "1"), ("quantity", "1")]).await.code(), 815);
+    let _ = (shop.dynamodb.take_calls(), shop.kms.take_calls());
+    shop
+}
+
+struct Cost {
+    operations: Vec<String>,
+    signatures: usize,
+    calls: Vec<AwsCall>,
+}
+
+impl Cost {
+    fn of(shop: &Shop, response: &ShopResponse, code: u64) -> Self {
+        assert_eq!(response.code(), code, "{}", response.text);
+        let calls = shop.dynamodb.take_calls();
+        let operations = calls.iter().map(|call| call.operation.clone()).collect();
+        Self { operations, signatures: shop.kms.take_calls().len(), calls }
+    }
+
+    /// Units of writes to the table and to the index.
+    fn written(&self) -> (f64, f64) {
+        let writes =
+            self.calls.iter().filter(|call| !["Query", "GetItem"].contains(&call.operation.as_str()));
+        writes.fold((0.0, 0.0), |sum, call| (sum.0 + call.table_units, sum.1 + call.index_units))
+    }
+
+    fn read(&self) -> f64 {
+        let reads = self.calls.iter().filter(|call| ["Query", "GetItem"].contains(&call.operation.as_str()));
+        reads.map(|call| call.table_units + call.index_units).sum()
+    }
+}
+
+async fn random_assign(shop: &Shop, quantity: usize) -> Cost {
+    let quantity = quantity.to_string();
+    let order = [("product_id", "1"), ("quantity", quantity.as_str()), ("owner_name", "Test User")];
+    Cost::of(shop, &shop.post("random-assign-license-keys", &order).await, 803)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_assign_of_one_key_is_query_sign_write() {
+    let mut reads = Vec::new();
+    for stock in [SMALL, LARGE] {
+        let shop = warm(stock).await;
+        for _ in 0..10 {
+            let cost = random_assign(&shop, 1).await;
+            assert_eq!(cost.operations, ["Query", "UpdateItem"], "{stock} in stock");
+            assert_eq!(cost.signatures, 1);
+            assert_eq!(cost.written(), (1.0, 1.0));
+            reads.push(cost.read());
+        }
+    }
+    // A window of 24 keys, whatever the size of the stock.
+    assert!(reads.iter().all(|units| *units == reads[0]), "{reads:?}");
+    assert!(reads[0] <= 2.0, "{reads:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_assign_of_several_keys_is_query_sign_transaction() {
+    for stock in [SMALL, LARGE] {
+        let shop = warm(stock).await;
+        // 99 of 100 keys need the whole circle, so more are put in.
+        let quantities: &[usize] = if stock == LARGE { &[2, 7, 99] } else { &[2, 7] };
+        for quantity in quantities {
+            let cost = random_assign(&shop, *quantity).await;
+            assert_eq!(cost.operations, ["Query", "TransactWriteItems"], "{quantity} of {stock}");
+            assert_eq!(cost.signatures, 1);
+            let n = f64::from(u32::try_from(*quantity).unwrap());
+            assert_eq!(cost.written(), (2.0 * n, n), "{quantity} of {stock}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draw_that_meets_the_end_of_the_stock_costs_one_more_query() {
+    let shop = warm(SMALL).await;
+    let cost = random_assign(&shop, 90).await;
+    assert_eq!(cost.operations, ["Query", "Query", "TransactWriteItems"]);
+    // Too few: the circle, and once more after a pause.
+    let order = [("product_id", "1"), ("quantity", "50")];
+    let cost = Cost::of(&shop, &shop.post("random-assign-license-keys", &order).await, 802);
+    assert_eq!(cost.operations, ["Query"; 4]);
+    assert_eq!(cost.signatures, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn assign_license_key_is_read_sign_write() {
+    for stock in [SMALL, LARGE] {
+        let shop = warm(stock).await;
+        for n in 0..5 {
+            let key = format!("KEY-2-{n:06}");
+            let request = [("license_key", key.as_str()), ("owner_name", "Test User")];
+            let cost = Cost::of(&shop, &shop.post("assign-license-key", &request).await, 800);
+            assert_eq!(cost.operations, ["GetItem", "UpdateItem"], "{stock} in stock");
+            assert_eq!((cost.signatures, cost.written()), (1, (1.0, 1.0)));
+        }
+        let cost = Cost::of(&shop, &shop.post("assign-license-key", &[("license_key", "NONE")]).await, 801);
+        assert_eq!(cost.operations, ["GetItem"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn creating_and_generating_cost_one_write_a_key() {
+    for stock in [SMALL, LARGE] {
+        let shop = warm(stock).await;
+        let keys =
+            serde_json::to_string(&(0..40).map(|n| format!("BUDGET-{n:02}")).collect::<Vec<_>>()).unwrap();
+        let create = [
+            ("license_keys", keys.as_str()),
+            ("product_id", "1"),
+            ("activation_limit", "0"),
+            ("validity", "0"),
+            ("status", "available"),
+        ];
+        let created = Cost::of(&shop, &shop.post("create-license-keys", &create).await, 900);
+        let generate = [("generator_id", "1"), ("quantity", "40")];
+        let generated = Cost::of(&shop, &shop.post("generate", &generate).await, 815);
+        for cost in [created, generated] {
+            // One call for the ids, which goes out beside the signature, then the keys side by side.
+            assert_eq!(cost.operations[0], "UpdateItem");
+            assert_eq!(cost.operations[1..], vec!["PutItem"; 40]);
+            assert_eq!((cost.signatures, cost.written()), (1, (41.0, 40.0)));
+            let most = cost.calls.iter().map(|call| call.overlapping).max().unwrap();
+            assert!(most >= 1, "keys are stored side by side");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cold_request_fetches_what_it_needs_to_know_in_one_call() {
+    let shop = Shop::open().await;
+    shop.draws.start_in_first_half();
+    shop.stock_in_bulk("1".parse().unwrap(), SMALL).await;
+    let cost = random_assign(&shop, 1).await;
+    assert_eq!(cost.operations, ["BatchGetItem", "Query", "UpdateItem"]);
+}

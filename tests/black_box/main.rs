@@ -1,0 +1,14 @@
+//! Black-box tests: everything a shop can see, over HTTP. Each test opens a shop of its own.
+
+mod access;
+mod budget;
+mod codes;
+mod envelope;
+mod faults;
+mod gateway;
+mod logs;
+mod outage;
+mod race;
+mod randomness;
+mod samples;
+mod transport;

@@ -1,0 +1,119 @@
+//! DynamoDB or KMS is away: 503 in time, and no key has left the stock.
+
+use std::time::{Duration, Instant};
+
+use keypool_domain::Status;
+use keypool_tests::{Proxy, Shop};
+
+/// What a shop waits for at most (WordPress's default).
+const SHOP_WAITS: Duration = Duration::from_secs(5);
+
+const REQUESTS: [(&str, &[(&str, &str)]); 4] = [
+    (
+        "create-license-keys",
+        &[
+            ("license_keys", r#"["NEW-0001","NEW-0002"]"#),
+            ("product_id", "1"),
+            ("activation_limit", "0"),
+            ("validity", "0"),
+            ("status", "available"),
+        ],
+    ),
+    ("generate", &[("generator_id", "1"), ("quantity", "3")]),
+    ("assign-license-key", &[("license_key", "KEY-1-000000")]),
+    ("random-assign-license-keys", &[("product_id", "1"), ("quantity", "2")]),
+];
+
+async fn expect_503(shop: &Shop) {
+    for (endpoint, parameters) in REQUESTS {
+        let began = Instant::now();
+        let response = shop.post(endpoint, parameters).await;
+        assert_eq!(response.status, 503, "{endpoint}: {}", response.text);
+        assert_eq!(response.retry_after.as_deref(), Some("1"));
+        assert!(began.elapsed() < SHOP_WAITS, "{endpoint} took {:?}", began.elapsed());
+        for leaked in ["arn:", "keypool", "127.0.0.1", "Exception", "dynamo", "kms"] {
+            assert!(!response.text.to_lowercase().contains(&leaked.to_lowercase()), "{}", response.text);
+        }
+    }
+}
+
+/// The keys that were in stock are as they were, and no other key came to be.
+async fn expect_untouched(shop: &Shop, stock: &[String]) {
+    for key in stock {
+        assert_eq!(shop.status(key).await, Status::Available);
+    }
+    let drawn = shop.store.draw_candidates("1".parse().unwrap(), 99, &Default::default()).await.unwrap();
+    assert_eq!(drawn, keypool_store::Drawn::TooFew { available: stock.len() });
+}
+
+async fn open() -> (Shop, Vec<String>) {
+    let shop = Shop::open().await;
+    let stock = shop.stock(1, 5).await;
+    (shop, stock)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_dynamodb_is_503() {
+    let (shop, stock) = open().await;
+    shop.dynamodb.hang_up().await;
+    expect_503(&shop).await;
+    expect_untouched(&shop, &stock).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_dynamodb_is_503() {
+    let (shop, stock) = open().await;
+    shop.dynamodb.fall_silent();
+    expect_503(&shop).await;
+    expect_untouched(&shop, &stock).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_kms_is_503_and_nothing_was_written() {
+    let (shop, stock) = open().await;
+    shop.kms.hang_up().await;
+    expect_503(&shop).await;
+    expect_untouched(&shop, &stock).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_kms_is_503_and_nothing_was_written() {
+    let (shop, stock) = open().await;
+    shop.kms.fall_silent();
+    expect_503(&shop).await;
+    expect_untouched(&shop, &stock).await;
+    // Refusals are signed as well.
+    let response = shop.post_form("generate", &[("api_key", "unknown-key")]).await;
+    assert_eq!(response.status, 503);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signing_key_that_is_not_there_is_503() {
+    let shop = Shop::open().await;
+    let product = keypool_domain::Product {
+        id: "9".parse().unwrap(),
+        name: "A test's".parse().unwrap(),
+        activity: keypool_domain::Activity::Active,
+        generator_id: None,
+        signing_key_id: Some("alias/not-there".parse().unwrap()),
+    };
+    shop.add_product(product).await;
+    let create = [
+        ("license_keys", r#"["NEW-0001"]"#),
+        ("product_id", "9"),
+        ("activation_limit", "0"),
+        ("validity", "0"),
+        ("status", "available"),
+    ];
+    let response = shop.post("create-license-keys", &create).await;
+    assert_eq!(response.status, 503);
+    assert!(shop.store.license_key(&"NEW-0001".parse().unwrap()).await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_counts_what_it_passes_on() {
+    // The tests above are worth something only if the calls go through the proxies.
+    let (shop, _) = open().await;
+    let counted = |proxy: &Proxy| proxy.take_calls().len();
+    assert!(counted(&shop.dynamodb) > 5 && counted(&shop.kms) == 1);
+}

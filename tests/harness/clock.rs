@@ -1,0 +1,24 @@
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use keypool_domain::{Clock, SystemClock, Timestamp};
+
+/// A clock that moves when it is told to, and starts at the present.
+#[derive(Debug)]
+pub struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    pub(crate) fn new() -> Self {
+        Self(AtomicI64::new(SystemClock.now().unix_microseconds()))
+    }
+
+    /// Moves on.
+    pub fn advance_seconds(&self, seconds: i64) {
+        self.0.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_microseconds(self.0.load(Ordering::SeqCst)).unwrap()
+    }
+}

@@ -1,0 +1,25 @@
+//! What the black-box tests are built on: a [`Shop`] on the embedded stack, fresh for each test, with a
+//! [`Proxy`] before each embedded service that counts calls and plays dead, a clock that stands still, and a
+//! log that is searched for secrets.
+//!
+//! Nothing in here is a fake of DynamoDB, KMS or the functions: requests go over HTTP, through `lambda_http`'s
+//! own parsing, through the real SDK clients, to the embedded services.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a harness fails its test")]
+
+mod clock;
+mod logs;
+mod openssl;
+mod proxy;
+mod randomness;
+mod response;
+mod shape;
+mod shop;
+
+pub use clock::ManualClock;
+pub use openssl::openssl_verifies;
+pub use proxy::{AwsCall, Proxy};
+pub use randomness::ScriptedDraws;
+pub use response::ShopResponse;
+pub use shape::Shape;
+pub use shop::{API_KEY, Shop, ShopBuilder, logged_requests};

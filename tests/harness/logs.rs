@@ -1,0 +1,62 @@
+//! Everything that keypool logs at its most talkative, and a register of what must not stand in it.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::{Mutex, Once, PoisonError};
+
+use aho_corasick::AhoCorasick;
+use keypool_http::init_logs;
+use keypool_local::Stack;
+
+static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+static SECRETS: Mutex<Option<HashSet<String>>> = Mutex::new(None);
+
+#[derive(Clone, Copy)]
+struct Writer;
+
+impl io::Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        LOG.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Starts to gather the log of this process.
+pub(crate) fn gather() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        init_logs(tracing::Level::TRACE, Stack::WARNS_OF_BUSINESS, || Writer).unwrap();
+    });
+}
+
+/// Takes note of a text that no log line may hold.
+pub(crate) fn keep_secret(text: &str) {
+    // Shorter ones stand in a log by chance.
+    if text.len() >= 6 {
+        let mut secrets = SECRETS.lock().unwrap_or_else(PoisonError::into_inner);
+        secrets.get_or_insert_default().insert(text.to_owned());
+    }
+}
+
+/// Fails if a line of the log so far holds one of the secrets of the run so far.
+pub(crate) fn check() {
+    let log = LOG.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let secrets = SECRETS.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default();
+    // The JSON of the log escapes what is not plain.
+    let escaped = |secret: &String| serde_json::to_string(secret).unwrap().trim_matches('"').to_owned();
+    let patterns: Vec<String> = secrets.iter().flat_map(|secret| [secret.clone(), escaped(secret)]).collect();
+    let search = AhoCorasick::new(&patterns).unwrap();
+    for line in log.split(|byte| *byte == b'\n') {
+        assert!(search.find(line).is_none(), "a log line holds a secret: {}", String::from_utf8_lossy(line));
+    }
+}
+
+/// How many requests the log tells of.
+pub(crate) fn answered() -> usize {
+    let log = LOG.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    String::from_utf8_lossy(&log).lines().filter(|line| line.contains("\"endpoint\"")).count()
+}

@@ -1,0 +1,91 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// What a shop gets back.
+#[derive(Debug, Clone)]
+pub struct ShopResponse {
+    /// The HTTP status.
+    pub status: u16,
+    /// The header `Content-Type`.
+    pub content_type: String,
+    /// The header `Retry-After`.
+    pub retry_after: Option<String>,
+    /// The body, byte for byte.
+    pub text: String,
+}
+
+impl ShopResponse {
+    /// The body.
+    ///
+    /// # Panics
+    /// If it is not JSON.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
+    }
+
+    /// The signed part.
+    #[must_use]
+    pub fn response(&self) -> Value {
+        self.json()["response"].clone()
+    }
+
+    /// The signed part as it was written.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn response_text(&self) -> String {
+        #[derive(serde::Deserialize)]
+        struct Envelope {
+            response: Box<RawValue>,
+        }
+        serde_json::from_str::<Envelope>(&self.text).unwrap().response.get().to_owned()
+    }
+
+    /// `response.code`; 0 if there is none.
+    #[must_use]
+    pub fn code(&self) -> u64 {
+        self.response()["code"].as_u64().unwrap_or(0)
+    }
+
+    /// A member of the envelope that is text.
+    ///
+    /// # Panics
+    /// If there is none of that name.
+    #[must_use]
+    pub fn envelope_text(&self, name: &str) -> String {
+        self.json()[name].as_str().unwrap_or_else(|| panic!("no {name}: {}", self.text)).to_owned()
+    }
+
+    /// The license keys that were handed over, whichever endpoint did it.
+    #[must_use]
+    pub fn license_keys(&self) -> Vec<String> {
+        let response = self.response();
+        let generated = response["licenseKeys"].as_array().into_iter().flatten();
+        let assigned =
+            response["license_keys"].as_array().into_iter().flatten().map(|row| &row["license_key"]);
+        generated.chain(assigned).filter_map(|key| key.as_str().map(str::to_owned)).collect()
+    }
+
+    /// Asserts what is true of every response: it is an envelope or a problem, its `response` is byte for byte
+    /// what its base64 holds, and members stand in the contract's order.
+    pub(crate) fn check_form(&self) {
+        if !matches!(self.status, 200 | 401) {
+            assert_eq!(self.content_type, "application/problem+json", "{}", self.text);
+            assert_eq!(self.json()["status"], self.status);
+            assert_eq!(self.retry_after.is_some(), self.status == 503, "{}", self.text);
+            return;
+        }
+        assert_eq!(self.content_type, "application/json");
+        let encoded = self.envelope_text("response_base64");
+        let decoded = String::from_utf8(STANDARD.decode(encoded).unwrap()).unwrap();
+        assert_eq!(self.response_text(), decoded);
+        assert_eq!(self.status == 401, (100..=103).contains(&self.code()), "{}", self.text);
+        let crate::Shape::Object(members) = crate::Shape::of(&self.text) else { panic!("{}", self.text) };
+        let names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["response", "response_base64", "private_key_used", "signature"]);
+    }
+}

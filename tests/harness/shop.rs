@@ -1,0 +1,370 @@
+use std::sync::Arc;
+
+use keypool_domain::{
+    ApiKeyRecord, Generator, NewKey, OperatingSystemRandomness, Product, ProductId, RowId, SigningKeyId,
+    Status, SystemClock,
+};
+use keypool_http::{Desk, Patience};
+use keypool_local::{Gateway, Services, TABLE, demo};
+use keypool_signing::{PublicKey, SignedEnvelope, Signer};
+use keypool_store::{CreateOutcome, NewGeneratorOutcome, Store, license_key_item};
+use reqwest::multipart::Form;
+use serde_json::{Value, json};
+
+use crate::{ManualClock, Proxy, ScriptedDraws, ShopResponse, logs};
+
+/// The demo's API key.
+pub const API_KEY: &str = demo::API_KEY;
+
+/// A shop with its own licence desk: the embedded stack, fresh.
+#[derive(Debug)]
+pub struct Shop {
+    /// The gateway's base URL.
+    pub base_url: String,
+    /// Before DynamoDB.
+    pub dynamodb: Proxy,
+    /// Before KMS.
+    pub kms: Proxy,
+    /// The functions' clock.
+    pub clock: Arc<ManualClock>,
+    /// The functions' randomness.
+    pub draws: Arc<ScriptedDraws>,
+    /// The table, reached past the proxies: for setting up and for looking afterwards.
+    pub store: Store,
+    /// KMS, reached past the proxies.
+    pub signer: Signer,
+    client: reqwest::Client,
+    // Ends with the shop, like the services.
+    _gateway: Gateway,
+    services: Services,
+}
+
+/// What a shop starts with.
+#[derive(Debug, Clone, Copy)]
+pub struct ShopBuilder {
+    demo: bool,
+    global_signing_key: bool,
+}
+
+impl ShopBuilder {
+    /// Without products, generators and API keys.
+    #[must_use]
+    pub fn empty(self) -> Self {
+        Self { demo: false, ..self }
+    }
+
+    /// Without a global signing key.
+    #[must_use]
+    pub fn without_global_signing_key(self) -> Self {
+        Self { global_signing_key: false, ..self }
+    }
+
+    /// Opens the shop.
+    ///
+    /// # Panics
+    /// If the stack does not start.
+    pub async fn open(self) -> Shop {
+        logs::gather();
+        logs::keep_secret(API_KEY);
+        let services = Services::start(None).await.unwrap();
+        let direct = Services::settings(services.dynamodb_url(), services.kms_url());
+        let direct = direct.clients(Patience::Operator);
+        let store = Store::new(direct.dynamodb, TABLE, Arc::new(OperatingSystemRandomness));
+        let signer = Signer::new(direct.kms, None);
+        let global_key = demo::global_signing_key().unwrap();
+        if self.demo {
+            demo::provision(&store, &signer).await.unwrap();
+        } else {
+            store.create_table().await.unwrap();
+            signer.ensure_alias(&global_key, "global").await.unwrap();
+        }
+
+        let dynamodb = Proxy::start(services.dynamodb_url()).await;
+        let kms = Proxy::start(services.kms_url()).await;
+        let clients = Services::settings(dynamodb.url(), kms.url()).clients(Patience::Checkout);
+        let clock = Arc::new(ManualClock::new());
+        let draws = Arc::new(ScriptedDraws::default());
+        let global_key = self.global_signing_key.then_some(global_key);
+        let desk = Desk::new(
+            Store::new(clients.dynamodb, TABLE, Arc::clone(&draws) as _),
+            Signer::new(clients.kms, global_key),
+            Arc::clone(&clock) as _,
+        );
+        let gateway = Gateway::start(0, Arc::new(desk)).await.unwrap();
+        Shop {
+            base_url: gateway.base_url(),
+            dynamodb,
+            kms,
+            clock,
+            draws,
+            store,
+            signer,
+            client: reqwest::Client::new(),
+            _gateway: gateway,
+            services,
+        }
+    }
+}
+
+impl Shop {
+    /// A shop with the demo.
+    pub async fn open() -> Self {
+        Self::builder().open().await
+    }
+
+    /// A shop to be set up otherwise.
+    #[must_use]
+    pub fn builder() -> ShopBuilder {
+        ShopBuilder { demo: true, global_signing_key: true }
+    }
+
+    /// Sends a form with the demo's API key.
+    pub async fn post(&self, endpoint: &str, parameters: &[(&str, &str)]) -> ShopResponse {
+        let mut form = vec![("api_key", API_KEY)];
+        form.extend(parameters);
+        self.post_form(endpoint, &form).await
+    }
+
+    /// Sends a form.
+    pub async fn post_form(&self, endpoint: &str, form: &[(&str, &str)]) -> ShopResponse {
+        Self::note_secrets(form);
+        self.send(self.request(endpoint).form(form)).await
+    }
+
+    /// Sends a form as `multipart/form-data`.
+    pub async fn post_multipart(&self, endpoint: &str, form: &[(&str, &str)]) -> ShopResponse {
+        Self::note_secrets(form);
+        let parts = form
+            .iter()
+            .fold(Form::new(), |parts, (name, value)| parts.text((*name).to_owned(), (*value).to_owned()));
+        self.send(self.request(endpoint).multipart(parts)).await
+    }
+
+    /// Sends JSON.
+    pub async fn post_json(&self, endpoint: &str, json: &Value) -> ShopResponse {
+        self.send(self.request(endpoint).json(json)).await
+    }
+
+    /// A request to an endpoint, to be filled in.
+    #[must_use]
+    pub fn request(&self, endpoint: &str) -> reqwest::RequestBuilder {
+        self.client.post(format!("{}/api/v1/{endpoint}", self.base_url))
+    }
+
+    /// Another client of the same shop's HTTP interface.
+    #[must_use]
+    pub fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
+    /// Sends a request, and checks what is true of every response.
+    ///
+    /// # Panics
+    /// If it is not true of this one.
+    pub async fn send(&self, request: reqwest::RequestBuilder) -> ShopResponse {
+        let response = request.send().await.unwrap();
+        let header =
+            |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let response = ShopResponse {
+            status: response.status().as_u16(),
+            content_type: header("content-type").unwrap_or_default(),
+            retry_after: header("retry-after"),
+            text: response.text().await.unwrap(),
+        };
+        response.check_form();
+        if let Some(signature) = response.json()["signature"].as_str()
+            && signature != keypool_domain::Envelope::WITHOUT_KEY
+        {
+            logs::keep_secret(signature);
+        }
+        response.license_keys().iter().for_each(|key| logs::keep_secret(key));
+        response
+    }
+
+    /// The public key that the shop hands out.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub async fn public_key_pem(&self, product_id: Option<u32>) -> String {
+        let query = product_id.map(|id| format!("?product_id={id}")).unwrap_or_default();
+        let response =
+            self.client.get(format!("{}/public-key.pem{query}", self.base_url)).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        response.text().await.unwrap()
+    }
+
+    /// Whether the signature of a response is the one of the key that its `private_key_used` tells of.
+    ///
+    /// # Panics
+    /// If the shop does not hand out its key.
+    pub async fn verifies(&self, response: &ShopResponse, product_id: u32) -> bool {
+        let product_id = (response.envelope_text("private_key_used") == "product").then_some(product_id);
+        let key = PublicKey::from_pem(self.public_key_pem(product_id).await.as_bytes()).unwrap();
+        SignedEnvelope::from_json(&response.text).unwrap().verify(&key).is_ok()
+    }
+
+    /// Puts new keys into the stock of a product, and says which: through the API.
+    ///
+    /// # Panics
+    /// If not all of them are created.
+    pub async fn stock(&self, product_id: u32, count: usize) -> Vec<String> {
+        let mut all = Vec::new();
+        for from in (0..count).step_by(1_000) {
+            let keys: Vec<String> =
+                (from..count.min(from + 1_000)).map(|n| format!("KEY-{product_id}-{n:06}")).collect();
+            let keys_json = serde_json::to_string(&keys).unwrap();
+            let product_id = product_id.to_string();
+            let response = self
+                .post(
+                    "create-license-keys",
+                    &[
+                        ("license_keys", &keys_json),
+                        ("product_id", &product_id),
+                        ("activation_limit", "1"),
+                        ("validity", "365"),
+                        ("status", "available"),
+                    ],
+                )
+                .await;
+            assert_eq!(response.response()["created"], keys.len(), "{}", response.text);
+            keys.iter().for_each(|key| logs::keep_secret(key));
+            all.extend(keys);
+        }
+        all
+    }
+
+    /// Puts very many keys into stock, past the API.
+    ///
+    /// # Panics
+    /// If DynamoDB does not take them.
+    pub async fn stock_in_bulk(&self, product_id: ProductId, count: usize) {
+        let now = keypool_domain::Clock::now(&SystemClock);
+        let ids = RowId::block_ending_at(u64::try_from(count).unwrap() + 1_000_000_000, count).unwrap();
+        let keys = ids.into_iter().map(|id| {
+            let key = NewKey {
+                license_key: format!("BULK-{id}").parse().unwrap(),
+                product_id,
+                activation_limit: "1".parse().unwrap(),
+                validity: "365".parse().unwrap(),
+                status: Status::Available,
+                owner: keypool_domain::Owner::default(),
+                assigned_at: None,
+                assignment_id: None,
+            };
+            key.into_stocked(id, now, &OperatingSystemRandomness)
+        });
+        let puts: Vec<Value> = keys.map(|key| put_request(&key)).collect();
+        for batch in puts.chunks(25) {
+            let body = json!({"RequestItems": {TABLE: batch}}).to_string();
+            let request = self
+                .client
+                .post(self.services.dynamodb_url())
+                .header("x-amz-target", "DynamoDB_20120810.BatchWriteItem")
+                .header("content-type", "application/x-amz-json-1.0")
+                .header("x-amz-date", "20260101T000000Z")
+                .header(
+                    "authorization",
+                    "AWS4-HMAC-SHA256 Credential=local/20260101/eu-central-1/dynamodb/aws4_request, \
+                     SignedHeaders=host;x-amz-date, Signature=00",
+                )
+                .body(body);
+            let response = request.send().await.unwrap();
+            assert_eq!(response.status(), 200, "{}", response.text().await.unwrap());
+        }
+    }
+
+    /// How many keys a product has in stock.
+    ///
+    /// # Panics
+    /// If the table does not say.
+    pub async fn in_stock(&self, product_id: u32) -> usize {
+        let asked = self
+            .post(
+                "random-assign-license-keys",
+                &[("product_id", &product_id.to_string()), ("quantity", "99")],
+            )
+            .await;
+        match asked.code() {
+            802 => usize::try_from(asked.response()["available_quantity"].as_u64().unwrap()).unwrap(),
+            code => panic!("this asks by ordering more than there is, but the answer was {code}"),
+        }
+    }
+
+    /// The status of a key as the table has it.
+    ///
+    /// # Panics
+    /// If there is no such key.
+    pub async fn status(&self, license_key: &str) -> Status {
+        self.store.license_key(&license_key.parse().unwrap()).await.unwrap().unwrap().status
+    }
+
+    /// Sets up a product.
+    ///
+    /// # Panics
+    /// If it exists.
+    pub async fn add_product(&self, product: Product) {
+        assert_eq!(self.store.create_product(&product).await.unwrap(), CreateOutcome::Created);
+    }
+
+    /// Sets up a generator.
+    ///
+    /// # Panics
+    /// If it exists.
+    pub async fn add_generator(&self, generator: Generator) {
+        let outcome = self.store.create_generator(&generator).await.unwrap();
+        assert!(matches!(outcome, NewGeneratorOutcome::Created { .. }));
+    }
+
+    /// Sets up an API key.
+    ///
+    /// # Panics
+    /// If it exists.
+    pub async fn add_api_key(&self, api_key: ApiKeyRecord) {
+        assert_eq!(self.store.create_api_key(&api_key).await.unwrap(), CreateOutcome::Created);
+    }
+
+    /// Makes a signing key.
+    ///
+    /// # Panics
+    /// If KMS does not.
+    pub async fn add_signing_key(&self) -> SigningKeyId {
+        self.signer.create_key("a test's").await.unwrap()
+    }
+
+    fn note_secrets(form: &[(&str, &str)]) {
+        for (name, value) in form {
+            if ["api_key", "license_key", "owner_name", "owner_email", "email"].contains(name) {
+                logs::keep_secret(value);
+            }
+        }
+    }
+}
+
+impl Drop for Shop {
+    /// Whatever the test was about, no log line may hold a license key, an API key, an owner or a signature.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            logs::check();
+        }
+    }
+}
+
+/// How many requests the log of this process tells of.
+#[must_use]
+pub fn logged_requests() -> usize {
+    logs::answered()
+}
+
+/// The `PutRequest` of a `BatchWriteItem` call.
+fn put_request(key: &keypool_domain::StockedKey) -> Value {
+    let item = license_key_item(key);
+    let attributes = item.into_iter().map(|(name, value)| {
+        let json = match (value.as_s(), value.as_n()) {
+            (Ok(text), _) => json!({"S": text}),
+            (_, Ok(number)) => json!({"N": number}),
+            _ => panic!("{name} is neither text nor a number"),
+        };
+        (name, json)
+    });
+    json!({"PutRequest": {"Item": attributes.collect::<serde_json::Map<_, _>>()}})
+}
