@@ -55,10 +55,10 @@ pub(crate) struct Create {
     #[arg(long, default_value = "")]
     suffix: String,
     /// How many times a key may be activated; 0 is unlimited
-    #[arg(long, value_name = "NUMBER", default_value = "0")]
+    #[arg(long, value_name = "NUMBER", default_value = "0", allow_negative_numbers = true)]
     activation_limit: ActivationLimit,
     /// How many days a key is valid; 0 is unlimited
-    #[arg(long, value_name = "DAYS", default_value = "0")]
+    #[arg(long, value_name = "DAYS", default_value = "0", allow_negative_numbers = true)]
     validity: Validity,
 }
 

@@ -1,0 +1,367 @@
+//! The table against the embedded DynamoDB: conditions, draws, repetitions.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, Mutex};
+
+use keypool_domain::{
+    Activity, ApiKey, ApiKeyRecord, Assignment, AssignmentId, Clock as _, Draw, Endpoint, Generator,
+    LicenseKey, Method, NewKey, OperatingSystemRandomness, Owner, Product, ProductId, Randomness, Status,
+    StockedKey, SystemClock,
+};
+use keypool_http::Patience;
+use keypool_local::{Services, TABLE};
+use keypool_store::{
+    AssignOutcome, Counter, CreateOutcome, Drawn, InsertCounts, InsertOutcome, Lookup, NewGeneratorOutcome,
+    Store, StoreError, candidate_window,
+};
+
+/// The operating system's randomness, but draws start where they are told to.
+struct StartAt(Mutex<Option<Draw>>);
+
+impl Randomness for StartAt {
+    fn fill(&self, bytes: &mut [u8]) {
+        OperatingSystemRandomness.fill(bytes);
+        if let (16, Some(start)) = (bytes.len(), *self.0.lock().unwrap()) {
+            let digits = start.to_string();
+            for (byte, at) in bytes.iter_mut().zip((0..32).step_by(2)) {
+                *byte = u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+            }
+        }
+    }
+}
+
+struct Table {
+    store: Store,
+    start: Arc<StartAt>,
+    _services: Services,
+}
+
+impl Table {
+    async fn new() -> Self {
+        let services = Services::start(None).await.unwrap();
+        let settings = Services::settings(services.dynamodb_url(), services.kms_url());
+        let start = Arc::new(StartAt(Mutex::new(None)));
+        let store = Store::new(settings.clients(Patience::Operator).dynamodb, TABLE, Arc::clone(&start) as _);
+        store.create_table().await.unwrap();
+        Self { store, start, _services: services }
+    }
+
+    /// Stores keys of product 1 and gives them as they are then.
+    async fn stock(&self, names: &[String]) -> Vec<StockedKey> {
+        let ids = self.store.take_row_ids(names.len()).await.unwrap();
+        let keys: Vec<StockedKey> = names
+            .iter()
+            .zip(ids)
+            .map(|(name, id)| {
+                new_key(name, Status::Available).into_stocked(
+                    id,
+                    SystemClock.now(),
+                    &OperatingSystemRandomness,
+                )
+            })
+            .collect();
+        assert_eq!(self.store.insert(keys.clone()).await.unwrap().created, names.len());
+        keys
+    }
+
+    async fn key(&self, key: &StockedKey) -> StockedKey {
+        self.store.license_key(&key.license_key).await.unwrap().unwrap()
+    }
+
+    async fn draw(&self, quantity: usize) -> Drawn {
+        self.store.draw_candidates(product_id(), quantity, &HashSet::new()).await.unwrap()
+    }
+}
+
+fn product_id() -> ProductId {
+    ProductId::MIN
+}
+
+fn names(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("NAME-{n:04}")).collect()
+}
+
+fn new_key(name: &str, status: Status) -> NewKey {
+    NewKey {
+        license_key: name.parse().unwrap(),
+        product_id: product_id(),
+        activation_limit: "1".parse().unwrap(),
+        validity: "365".parse().unwrap(),
+        status,
+        owner: Owner::default(),
+        assigned_at: None,
+        assignment_id: None,
+    }
+}
+
+fn assignment(name: &str) -> Assignment {
+    Assignment {
+        id: AssignmentId::random(&OperatingSystemRandomness),
+        owner: Owner { name: Some(name.parse().unwrap()), email: None },
+        at: SystemClock.now(),
+    }
+}
+
+fn license_keys(keys: &[StockedKey]) -> Vec<LicenseKey> {
+    keys.iter().map(|key| key.license_key.clone()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_sold_since_it_was_read_is_not_sold_again() {
+    let table = Table::new().await;
+    let keys = table.stock(&names(1)).await;
+    let (first, second) = (assignment("First"), assignment("Second"));
+    assert_eq!(table.store.assign(&keys, &first).await, Ok(AssignOutcome::Assigned));
+    let missed = AssignOutcome::Missed { taken: license_keys(&keys), contended: vec![] };
+    assert_eq!(table.store.assign(&keys, &second).await, Ok(missed));
+    let stored = table.key(&keys[0]).await;
+    assert_eq!((stored.owner, stored.assignment_id), (first.owner, Some(first.id)));
+    assert_eq!((stored.status, stored.draw, stored.version), (Status::Assigned, None, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_index_entry_sells_nothing() {
+    // The index trails the table: it still shows keys that are sold. Candidates read before a sale are that.
+    let table = Table::new().await;
+    let keys = table.stock(&names(5)).await;
+    let Drawn::Enough(stale) = table.draw(5).await else { panic!("there are five") };
+    table.store.assign(&keys[1..2], &assignment("First")).await.unwrap();
+    let outcome = table.store.assign(&stale, &assignment("Second")).await.unwrap();
+    let missed = AssignOutcome::Missed { taken: license_keys(&keys[1..2]), contended: vec![] };
+    assert_eq!(outcome, missed, "all or none");
+    for key in [&keys[0], &keys[2], &keys[3], &keys[4]] {
+        assert_eq!(&table.key(key).await, key);
+    }
+    let taken = license_keys(&keys[1..2]).into_iter().collect();
+    let drawn = table.store.draw_candidates(product_id(), 4, &taken).await.unwrap();
+    assert!(matches!(drawn, Drawn::Enough(keys) if keys.len() == 4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_changed_but_is_for_sale_may_be_tried_again() {
+    let table = Table::new().await;
+    let keys = table.stock(&names(3)).await;
+    let mut seen_before_a_change = keys.clone();
+    seen_before_a_change[1].version = 7;
+    for some in [&seen_before_a_change[1..2], &seen_before_a_change[..]] {
+        let outcome = table.store.assign(some, &assignment("Buyer")).await.unwrap();
+        let missed = AssignOutcome::Missed { taken: vec![], contended: license_keys(&keys[1..2]) };
+        assert_eq!(outcome, missed);
+    }
+    assert_eq!(table.key(&keys[0]).await, keys[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_not_there_cannot_be_assigned() {
+    let table = Table::new().await;
+    let mut keys = table.stock(&names(2)).await;
+    keys[1].license_key = "NOT-THERE".parse().unwrap();
+    for some in [&keys[1..], &keys[..]] {
+        let outcome = table.store.assign(some, &assignment("Buyer")).await.unwrap();
+        assert_eq!(outcome, AssignOutcome::Missed { taken: license_keys(&keys[1..]), contended: vec![] });
+    }
+    assert_eq!(table.store.license_key(&keys[1].license_key).await, Ok(None), "no key comes to be");
+    assert_eq!(table.key(&keys[0]).await, keys[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_assignment_that_is_sent_again_recognises_itself() {
+    let table = Table::new().await;
+    let keys = table.stock(&names(4)).await;
+    for some in [&keys[..1], &keys[1..]] {
+        let assignment = assignment("Buyer");
+        assert_eq!(table.store.assign(some, &assignment).await, Ok(AssignOutcome::Assigned));
+        let once = table.key(&some[0]).await;
+        // As the SDK does when the response was lost.
+        assert_eq!(table.store.assign(some, &assignment).await, Ok(AssignOutcome::Assigned));
+        assert_eq!(table.key(&some[0]).await, once, "nothing changed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inserting_counts_what_is_new_and_leaves_the_rest_alone() {
+    let table = Table::new().await;
+    let old = table.stock(&names(2)).await;
+    let ids = table.store.take_row_ids(3).await.unwrap();
+    let new = names(3).into_iter().zip(ids).map(|(name, id)| {
+        new_key(&name, Status::Blocked).into_stocked(id, SystemClock.now(), &OperatingSystemRandomness)
+    });
+    let new: Vec<StockedKey> = new.collect();
+    let mut counts = table.store.insert(new.clone()).await.unwrap();
+    counts.duplicates.sort();
+    assert_eq!(counts, InsertCounts { created: 1, duplicates: license_keys(&old) });
+    assert_eq!(table.key(&old[0]).await, old[0]);
+    assert_eq!(table.key(&new[2]).await, new[2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_insertion_that_is_sent_again_recognises_itself_even_after_a_sale() {
+    let table = Table::new().await;
+    let keys = table.stock(&names(3)).await;
+    table.store.assign(&keys[..1], &assignment("Buyer")).await.unwrap();
+    let counts = table.store.insert(keys.clone()).await.unwrap();
+    assert_eq!(counts, InsertCounts { created: 3, duplicates: vec![] });
+    assert_eq!(table.key(&keys[0]).await.status, Status::Assigned, "the buyer keeps it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fresh_keys_are_stored_all_or_none() {
+    let table = Table::new().await;
+    let old = table.stock(&names(1)).await;
+    let assignment = assignment("Buyer");
+    let fresh = async |names: &[&str]| -> Vec<StockedKey> {
+        let ids = table.store.take_row_ids(names.len()).await.unwrap();
+        let fresh = names.iter().zip(ids).map(|(name, id)| {
+            let key =
+                NewKey { assignment_id: Some(assignment.id.clone()), ..new_key(name, Status::Assigned) };
+            key.into_stocked(id, assignment.at, &OperatingSystemRandomness)
+        });
+        fresh.collect()
+    };
+    let colliding = fresh(&["FRESH-1", "NAME-0000", "FRESH-2"]).await;
+    let collided = InsertOutcome::Collided(license_keys(&old));
+    assert_eq!(table.store.insert_assigned(&colliding).await, Ok(collided.clone()));
+    assert_eq!(table.store.insert_assigned(&colliding[1..2]).await, Ok(collided));
+    assert_eq!(table.store.license_key(&colliding[0].license_key).await, Ok(None));
+
+    for names in [&["FRESH-3"][..], &["FRESH-4", "FRESH-5"][..]] {
+        let keys = fresh(names).await;
+        assert_eq!(table.store.insert_assigned(&keys).await, Ok(InsertOutcome::Inserted));
+        assert_eq!(table.store.insert_assigned(&keys).await, Ok(InsertOutcome::Inserted), "sent again");
+        assert_eq!(table.key(&keys[0]).await, keys[0]);
+    }
+    assert_eq!(table.draw(2).await, Drawn::TooFew { available: 1 }, "fresh keys are not in stock");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draw_wraps_round_the_end_of_the_stock() {
+    let table = Table::new().await;
+    let mut keys = table.stock(&names(60)).await;
+    keys.sort_by_key(|key| key.draw);
+    let window = candidate_window(1);
+    // From the 50th place: ten to the end, the rest of the window from the beginning.
+    *table.start.0.lock().unwrap() = keys[50].draw;
+    let Drawn::Enough(drawn) = table.draw(1).await else { panic!("there are sixty") };
+    let drawn: HashSet<LicenseKey> = license_keys(&drawn).into_iter().collect();
+    let expected = [&keys[50..], &keys[..window - 10]].concat();
+    assert_eq!(drawn, license_keys(&expected).into_iter().collect());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draw_reads_one_window_from_its_start() {
+    let table = Table::new().await;
+    let mut keys = table.stock(&names(60)).await;
+    keys.sort_by_key(|key| key.draw);
+    *table.start.0.lock().unwrap() = keys[5].draw;
+    let Drawn::Enough(drawn) = table.draw(3).await else { panic!("there are sixty") };
+    let drawn: HashSet<LicenseKey> = license_keys(&drawn).into_iter().collect();
+    assert_eq!(drawn, license_keys(&keys[5..5 + candidate_window(3)]).into_iter().collect());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn products_have_stocks_of_their_own() {
+    let table = Table::new().await;
+    table.stock(&names(3)).await;
+    let other = "2".parse().unwrap();
+    let drawn = table.store.draw_candidates(other, 1, &HashSet::new()).await;
+    assert_eq!(drawn, Ok(Drawn::TooFew { available: 0 }));
+    assert_eq!(table.draw(4).await, Drawn::TooFew { available: 3 });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_rise_and_are_never_given_twice() {
+    let table = Table::new().await;
+    let blocks = futures_util::future::join_all((1..=20).map(|count| table.store.take_row_ids(count))).await;
+    let ids: Vec<u64> = blocks.into_iter().flat_map(|block| block.unwrap()).map(|id| id.get()).collect();
+    assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 210);
+    assert_eq!(ids.iter().max(), Some(&210));
+    assert_eq!(table.store.next_id(Counter::Product).await, Ok(1), "each counter for itself");
+}
+
+fn product(id: &str) -> Product {
+    Product {
+        id: id.parse().unwrap(),
+        name: "A test's".parse().unwrap(),
+        activity: Activity::Active,
+        generator_id: None,
+        signing_key_id: None,
+    }
+}
+
+fn generator(id: &str, product_id: &str) -> Generator {
+    Generator {
+        id: id.parse().unwrap(),
+        product_id: product_id.parse().unwrap(),
+        activity: Activity::Active,
+        method: Method::Uuid,
+        prefix: String::new(),
+        suffix: String::new(),
+        activation_limit: "1".parse().unwrap(),
+        validity: "1".parse().unwrap(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_operator_sets_up_is_found_and_listed() {
+    let Table { store, _services, .. } = Table::new().await;
+    for id in ["10", "9"] {
+        assert_eq!(store.create_product(&product(id)).await, Ok(CreateOutcome::Created));
+    }
+    assert_eq!(store.create_product(&product("9")).await, Ok(CreateOutcome::Exists));
+    let created = |is_default| Ok(NewGeneratorOutcome::Created { is_default });
+    assert_eq!(store.create_generator(&generator("4", "9")).await, created(true));
+    assert_eq!(store.create_generator(&generator("5", "9")).await, created(false));
+    assert_eq!(store.create_generator(&generator("5", "10")).await, Ok(NewGeneratorOutcome::Exists));
+    assert_eq!(store.create_generator(&generator("6", "77")).await, Ok(NewGeneratorOutcome::UnknownProduct));
+    let api_key = ApiKeyRecord {
+        hash: "secret".parse::<ApiKey>().unwrap().hash(),
+        name: "shop".parse().unwrap(),
+        activity: Activity::Active,
+        capabilities: BTreeSet::from([Endpoint::Generate]),
+        networks: vec![],
+        valid_until: None,
+    };
+    assert_eq!(store.create_api_key(&api_key).await, Ok(CreateOutcome::Created));
+
+    let products = store.products().await.unwrap();
+    assert_eq!(products.iter().map(|product| product.id.get()).collect::<Vec<_>>(), [9, 10]);
+    assert_eq!(products[0].generator_id, Some("4".parse().unwrap()));
+    assert_eq!(products[1].generator_id, None, "a generator that was refused is nobody's");
+    assert_eq!(store.generators().await.unwrap(), [generator("4", "9"), generator("5", "9")]);
+    assert_eq!(store.api_keys().await.unwrap(), [api_key.clone()]);
+
+    let lookup = Lookup {
+        api_key: Some(api_key.hash),
+        product: Some("10".parse().unwrap()),
+        generator: Some("5".parse().unwrap()),
+    };
+    let found = store.look_up(lookup).await.unwrap();
+    assert_eq!(found.api_key, Some(api_key));
+    assert_eq!(found.product, Some(product("10")));
+    assert_eq!(found.generator, Some(generator("5", "9")));
+    let unknown = Lookup { product: Some("77".parse().unwrap()), ..Lookup::default() };
+    assert_eq!(store.look_up(unknown).await.unwrap().product, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_go_beyond_one_batch() {
+    let Table { store, _services, .. } = Table::new().await;
+    for id in 1..=101 {
+        store.create_product(&product(&id.to_string())).await.unwrap();
+    }
+    assert_eq!(store.products().await.unwrap().len(), 101);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_table_is_told_from_a_dead_one() {
+    let services = Services::start(None).await.unwrap();
+    let settings = Services::settings(services.dynamodb_url(), services.kms_url());
+    let clients = settings.clients(Patience::Checkout);
+    let store = Store::new(clients.dynamodb, TABLE, Arc::new(OperatingSystemRandomness));
+    let key = "A".parse().unwrap();
+    let missing = store.license_key(&key).await.unwrap_err();
+    assert!(matches!(missing, StoreError::Misconfigured { .. }), "{missing}");
+    services.stop().await;
+    let dead = store.license_key(&key).await.unwrap_err();
+    assert!(matches!(dead, StoreError::Unavailable { .. }), "{dead}");
+}
