@@ -69,8 +69,9 @@ async fn random_assign_of_one_key_is_query_sign_write() {
         }
     }
     // A window of 24 keys, whatever the size of the stock.
-    assert!(reads.iter().all(|units| *units == reads[0]), "{reads:?}");
-    assert!(reads[0] <= 2.0, "{reads:?}");
+    let (least, most) =
+        reads.iter().fold((f64::MAX, 0.0_f64), |(a, b), units| (a.min(*units), b.max(*units)));
+    assert!(most <= 1.5 && most - least <= 0.5, "a page is counted in half units of 4 kB: {reads:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

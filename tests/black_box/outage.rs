@@ -1,5 +1,6 @@
 //! DynamoDB or KMS is away: 503 in time, and no key has left the stock.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use keypool_domain::Status;
@@ -42,7 +43,7 @@ async fn expect_untouched(shop: &Shop, stock: &[String]) {
     for key in stock {
         assert_eq!(shop.status(key).await, Status::Available);
     }
-    let drawn = shop.store.draw_candidates("1".parse().unwrap(), 99, &Default::default()).await.unwrap();
+    let drawn = shop.store.draw_candidates("1".parse().unwrap(), 99, &HashSet::default()).await.unwrap();
     assert_eq!(drawn, keypool_store::Drawn::TooFew { available: stock.len() });
 }
 

@@ -146,7 +146,6 @@ impl Shop {
     }
 
     /// A request to an endpoint, to be filled in.
-    #[must_use]
     pub fn request(&self, endpoint: &str) -> reqwest::RequestBuilder {
         self.client.post(format!("{}/api/v1/{endpoint}", self.base_url))
     }
@@ -227,8 +226,10 @@ impl Shop {
                 )
                 .await;
             assert_eq!(response.response()["created"], keys.len(), "{}", response.text);
-            keys.iter().for_each(|key| logs::keep_secret(key));
-            all.extend(keys);
+            for key in keys {
+                logs::keep_secret(&key);
+                all.push(key);
+            }
         }
         all
     }

@@ -1,5 +1,7 @@
 //! The real binary, as an operator runs it.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by them")]
+
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -57,19 +59,14 @@ impl Local {
         let mut child = command.spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut welcome = String::new();
-        loop {
-            let mut line = String::new();
-            if stdout.read_line(&mut line).unwrap() == 0 {
-                let mut error = String::new();
-                child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
-                panic!("it ended before it was ready: {error}");
-            }
-            if let Some(url) = line.strip_prefix("ready ") {
+        while stdout.read_line(&mut welcome).unwrap() > 0 {
+            if let Some((_, url)) = welcome.rsplit_once("\nready ") {
                 let base_url = url.trim_end().to_owned();
                 return Self { child, stdout, welcome, base_url };
             }
-            welcome.push_str(&line);
         }
+        let output = child.wait_with_output().unwrap();
+        panic!("it ended before it was ready: {}", text(&output.stderr));
     }
 
     fn signal(&self, signal: Signal) {

@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn a_value_is_kept_for_its_time_only() {
-        let cache = Cache::new(Duration::from_secs(60));
+        let cache = Cache::new(Duration::from_mins(1));
         cache.remember("a", 1, at(100));
         assert_eq!(cache.value(&"a", at(100)), Some(1));
         assert_eq!(cache.value(&"a", at(159)), Some(1));
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn the_cache_does_not_grow_without_bound() {
-        let cache = Cache::new(Duration::from_secs(60));
+        let cache = Cache::new(Duration::from_mins(1));
         for key in 0..=ENTRIES_MAX {
             cache.remember(key, (), at(100));
         }

@@ -12,7 +12,7 @@ use crate::cache::Cache;
 
 /// How long API keys, products and generators are remembered: for that long after a key was switched off,
 /// a warm environment may still let it in.
-pub const CACHED_FOR: Duration = Duration::from_secs(60);
+pub const CACHED_FOR: Duration = Duration::from_mins(1);
 
 /// What every function needs, made once for an environment: the table, the signer, the clock, and what was
 /// read lately.

@@ -1,3 +1,4 @@
+use aws_sdk_kms::operation::create_alias::CreateAliasError;
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{KeySpec, KeyUsageType, MessageType, SigningAlgorithmSpec};
 use keypool_domain::{Envelope, PrivateKeyUsed, SignablePayload, SigningKeyId};
@@ -115,7 +116,11 @@ impl Signer {
         match created.await {
             Ok(_) => Ok(()),
             // Someone was quicker; then the alias is there.
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_already_exists_exception()) => Ok(()),
+            Err(error)
+                if error.as_service_error().is_some_and(CreateAliasError::is_already_exists_exception) =>
+            {
+                Ok(())
+            }
             Err(error) => Err(SigningError::from_sdk(OPERATION, &error)),
         }
     }

@@ -1,5 +1,7 @@
 //! Signing against the embedded KMS.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
 use keypool_domain::{PrivateKeyUsed, Reply, SignablePayload, SigningKeyId, Timestamp};
 use keypool_http::Patience;
 use keypool_local::Services;

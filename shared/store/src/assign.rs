@@ -78,10 +78,7 @@ impl Store {
         let keys = || vec![key.license_key.clone()];
         let taken = || AssignOutcome::Missed { taken: keys(), contended: vec![] };
         let contended = || AssignOutcome::Missed { taken: vec![], contended: keys() };
-        let error = match result {
-            Ok(_) => return Ok(AssignOutcome::Assigned),
-            Err(error) => error,
-        };
+        let Err(error) = result else { return Ok(AssignOutcome::Assigned) };
         if let Some(UpdateItemError::ConditionalCheckFailedException(failed)) = error.as_service_error() {
             return Ok(match failed.item().map(|item| standing(item, assignment)) {
                 Some(Standing::Ours) => AssignOutcome::Assigned,
@@ -140,10 +137,7 @@ impl Store {
     pub(crate) async fn transact(&self, writes: Vec<TransactWriteItem>) -> Result<Transacted, StoreError> {
         self.with_retries(|| async {
             let sent = self.client.transact_write_items().set_transact_items(Some(writes.clone())).send();
-            let error = match sent.await {
-                Ok(_) => return Ok(Transacted::Committed),
-                Err(error) => error,
-            };
+            let Err(error) = sent.await else { return Ok(Transacted::Committed) };
             let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
                 error.as_service_error()
             else {

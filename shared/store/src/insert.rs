@@ -80,10 +80,9 @@ impl Store {
     /// n keys, in one transaction, 2n.
     pub async fn insert_assigned(&self, keys: &[StockedKey]) -> Result<InsertOutcome, StoreError> {
         if let [key] = keys {
-            return Ok(match self.insert_one(key).await? {
-                true => InsertOutcome::Inserted,
-                false => InsertOutcome::Collided(vec![key.license_key.clone()]),
-            });
+            let inserted = self.insert_one(key).await?;
+            let collided = || InsertOutcome::Collided(vec![key.license_key.clone()]);
+            return Ok(if inserted { InsertOutcome::Inserted } else { collided() });
         }
         let writes = keys
             .iter()

@@ -1,3 +1,4 @@
+use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
     ProjectionType, ScalarAttributeType, TimeToLiveSpecification,
@@ -63,7 +64,11 @@ impl Store {
     async fn table_exists(&self) -> Result<bool, StoreError> {
         match self.client.describe_table().table_name(&self.table).send().await {
             Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => {
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(DescribeTableError::is_resource_not_found_exception) =>
+            {
                 Ok(false)
             }
             Err(error) => Err(StoreError::from_sdk("DescribeTable", &error)),

@@ -89,7 +89,7 @@ async fn list(store: &Store) -> anyhow::Result<()> {
             api_key.name.as_str().to_owned(),
             hash.chars().take(12).collect(),
             api_key.activity.to_string(),
-            api_key.valid_until.map_or_else(|| "never".to_owned(), |end| end.to_whole_seconds_text()),
+            api_key.valid_until.map_or_else(|| "never".to_owned(), Timestamp::to_whole_seconds_text),
             joined(api_key.networks.iter().map(ToString::to_string).collect(), "any"),
             joined(api_key.capabilities.iter().map(ToString::to_string).collect(), "none"),
         ]

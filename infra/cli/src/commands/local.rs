@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::output;
 
 /// Runs the API, DynamoDB and KMS in this process, on loopback, with a demo to try. Logs go to standard error,
-/// one JSON object a line; LOG_LEVEL says how much (error, warn, info, debug, trace).
+/// one JSON object a line; `LOG_LEVEL` says how much (error, warn, info, debug, trace).
 #[derive(Debug, Args)]
 #[command(
     after_help = "Ctrl-C stops it. What it holds is kept in the data folder, unless --memory is given."

@@ -23,7 +23,7 @@ pub(crate) struct Create {
     /// Its id in the shop; without it, the next free one
     #[arg(long, value_name = "NUMBER")]
     id: Option<ProductId>,
-    /// A KMS key of its own (id, ARN or alias; RSA_2048, SIGN_VERIFY); without it, the global key signs
+    /// A KMS key of its own (id, ARN or alias; `RSA_2048`, `SIGN_VERIFY`); without it, the global key signs
     #[arg(long, value_name = "KEY")]
     signing_key: Option<SigningKeyId>,
 }

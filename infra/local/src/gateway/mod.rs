@@ -51,8 +51,8 @@ impl Gateway {
         let listener = bind(port).await?;
         let authority = listener.local_addr()?.to_string();
         let routes = Routes { desk, authority, environments: Semaphore::new(ENVIRONMENTS) };
-        let router = Router::new().fallback(route).with_state(Arc::new(routes));
-        Ok(Self { server: Server::start_router(listener, router)? })
+        let service = Router::new().fallback(route).with_state(Arc::new(routes));
+        Ok(Self { server: Server::start_router(listener, service)? })
     }
 
     /// `http://127.0.0.1:PORT`.
