@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use keypool_domain::{
     Activity, ApiKey, ApiKeyRecord, Assignment, AssignmentId, Clock as _, Draw, Endpoint, Generator,
-    LicenseKey, Method, NewKey, OperatingSystemRandomness, Owner, Product, ProductId, Randomness, Status,
-    StockedKey, SystemClock,
+    LicenseKey, Method, NewKey, OperatingSystemRandomness, Owner, Product, ProductId, Randomness, RowId,
+    Status, StockedKey, SystemClock,
 };
 use keypool_http::Patience;
 use keypool_local::{Services, TABLE};
