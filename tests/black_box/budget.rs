@@ -2,7 +2,7 @@
 
 use keypool_tests::{AwsCall, Shop, ShopResponse};
 
-/// A stock whose end a draw that starts in its first half never meets.
+/// A stock whose end a draw that starts in its first quarter never meets.
 const SMALL: usize = 100;
 const LARGE: usize = 100_000;
 
@@ -10,7 +10,7 @@ const LARGE: usize = 100_000;
 async fn warm(stock: usize) -> Shop {
     let shop = Shop::open().await;
     shop.stock_in_bulk("1".parse().unwrap(), stock).await;
-    shop.draws.start_in_first_half();
+    shop.draws.start_in_first_quarter();
     let named = shop.stock(2, 12).await;
     assert_eq!(
         shop.post("random-assign-license-keys", &[("product_id", "1"), ("quantity", "1")]).await.code(),
@@ -148,7 +148,7 @@ async fn creating_and_generating_cost_one_write_a_key() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cold_request_fetches_what_it_needs_to_know_in_one_call() {
     let shop = Shop::open().await;
-    shop.draws.start_in_first_half();
+    shop.draws.start_in_first_quarter();
     shop.stock_in_bulk("1".parse().unwrap(), SMALL).await;
     let cost = random_assign(&shop, 1).await;
     assert_eq!(cost.operations, ["BatchGetItem", "Query", "UpdateItem"]);

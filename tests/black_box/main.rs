@@ -9,6 +9,7 @@ mod envelope;
 mod faults;
 mod gateway;
 mod logs;
+mod lost;
 mod outage;
 mod race;
 mod randomness;

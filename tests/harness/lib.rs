@@ -17,9 +17,10 @@ mod shape;
 mod shop;
 
 pub use clock::ManualClock;
+pub use logs::lines_with;
 pub use openssl::openssl_verifies;
-pub use proxy::{AwsCall, Proxy};
+pub use proxy::{AwsCall, Fault, Proxy};
 pub use randomness::ScriptedDraws;
 pub use response::ShopResponse;
 pub use shape::Shape;
-pub use shop::{API_KEY, Shop, ShopBuilder, logged_requests};
+pub use shop::{API_KEY, Shop, ShopBuilder};

@@ -55,8 +55,9 @@ pub(crate) fn check() {
     }
 }
 
-/// How many requests the log tells of.
-pub(crate) fn answered() -> usize {
+/// The lines of the log so far that hold a text.
+#[must_use]
+pub fn lines_with(text: &str) -> Vec<String> {
     let log = LOG.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    String::from_utf8_lossy(&log).lines().filter(|line| line.contains("\"endpoint\"")).count()
+    String::from_utf8_lossy(&log).lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
 }

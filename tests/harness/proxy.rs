@@ -1,9 +1,13 @@
+use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Response, StatusCode};
+use bytes::Bytes;
+use futures_util::stream;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -19,6 +23,38 @@ pub struct AwsCall {
     pub index_units: f64,
     /// How many other calls were under way when this one began.
     pub overlapping: usize,
+}
+
+/// What a [`Proxy`] does with a call instead of passing it on and the answer back.
+#[derive(Debug, Clone)]
+pub enum Fault {
+    /// Nothing: passes this one on.
+    Pass,
+    /// Passes the call on, lets the service do it, and cuts the connection in the middle of the answer.
+    LoseResponse,
+    /// Answers with this error of the service, and does not pass the call on.
+    Error(Value),
+    /// Answers a `BatchGetItem` that none of the keys were read.
+    LeaveUnread,
+}
+
+impl Fault {
+    /// An error of DynamoDB or KMS by its name.
+    #[must_use]
+    pub fn error(name: &str) -> Self {
+        Self::Error(json!({"__type": format!("com.amazonaws#{name}"), "message": "a test's"}))
+    }
+
+    /// A transaction that was cancelled for these reasons, one for each write.
+    #[must_use]
+    pub fn cancelled(reasons: &[&str]) -> Self {
+        let reasons: Vec<Value> = reasons.iter().map(|code| json!({"Code": code})).collect();
+        Self::Error(json!({
+            "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+            "Message": "a test's",
+            "CancellationReasons": reasons,
+        }))
+    }
 }
 
 /// Stands between the SDK clients and an embedded service.
@@ -41,6 +77,7 @@ struct Inner {
     calls: Vec<AwsCall>,
     under_way: usize,
     silent: bool,
+    faults: HashMap<String, VecDeque<Fault>>,
 }
 
 impl Shared {
@@ -80,6 +117,17 @@ impl Proxy {
         self.take_calls().into_iter().map(|call| call.operation).collect()
     }
 
+    /// What happens to the next calls of an operation, one fault each; those after pass.
+    pub fn disturb(&self, operation: &str, faults: impl IntoIterator<Item = Fault>) {
+        self.state.inner().faults.entry(operation.to_owned()).or_default().extend(faults);
+    }
+
+    /// Whether every fault that was asked for has happened.
+    #[must_use]
+    pub fn is_undisturbed(&self) -> bool {
+        self.state.inner().faults.values().all(VecDeque::is_empty)
+    }
+
     /// From now on the service takes requests and does not answer.
     pub fn fall_silent(&self) {
         self.state.inner().silent = true;
@@ -101,18 +149,32 @@ async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Respons
     let (parts, body) = request.into_parts();
     let operation = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
     let operation = operation.and_then(|target| target.split('.').nth(1)).unwrap_or("?").to_owned();
-    let place = {
+    let (place, fault) = {
         let mut inner = shared.inner();
+        let fault = inner.faults.get_mut(&operation).and_then(VecDeque::pop_front).unwrap_or(Fault::Pass);
         let overlapping = inner.under_way;
         inner.under_way += 1;
         inner.calls.push(AwsCall { operation, table_units: 0.0, index_units: 0.0, overlapping });
-        inner.calls.len() - 1
+        (inner.calls.len() - 1, fault)
     };
     let silent = shared.inner().silent;
     if silent {
         std::future::pending::<()>().await;
     }
     let body = to_bytes(body, usize::MAX).await.unwrap();
+    match &fault {
+        Fault::Error(error) => {
+            shared.inner().under_way -= 1;
+            return answer(StatusCode::BAD_REQUEST, Body::from(error.to_string()));
+        }
+        Fault::LeaveUnread => {
+            shared.inner().under_way -= 1;
+            let request: Value = serde_json::from_slice(&body).unwrap();
+            let unread = json!({"Responses": {}, "UnprocessedKeys": request["RequestItems"]});
+            return answer(StatusCode::OK, Body::from(unread.to_string()));
+        }
+        Fault::Pass | Fault::LoseResponse => {}
+    }
     let is_dynamodb = parts.headers["x-amz-target"].to_str().unwrap().starts_with("DynamoDB");
     let body = if is_dynamodb { asking_for_units(&body) } else { body.to_vec() };
     let response = send(&shared, parts.headers, body).await;
@@ -123,8 +185,18 @@ async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Respons
     {
         (call.table_units, call.index_units) = (table_units, index_units);
     }
-    let mut answer = Response::new(Body::from(response.1));
-    *answer.status_mut() = response.0;
+    drop(inner);
+    if matches!(fault, Fault::LoseResponse) {
+        // The head goes out, the body does not come: the connection is cut.
+        let cut = stream::once(async { Err::<Bytes, _>(io::Error::from(io::ErrorKind::ConnectionReset)) });
+        return answer(response.0, Body::from_stream(cut));
+    }
+    answer(response.0, Body::from(response.1))
+}
+
+fn answer(status: StatusCode, body: Body) -> Response<Body> {
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
     answer.headers_mut().insert("content-type", "application/x-amz-json-1.0".parse().unwrap());
     answer
 }
@@ -143,11 +215,11 @@ async fn send(
     shared: &Shared,
     mut headers: HeaderMap,
     body: Vec<u8>,
-) -> (StatusCode, bytes::Bytes, Option<(f64, f64)>) {
+) -> (StatusCode, Bytes, Option<(f64, f64)>) {
     headers.remove("host");
     headers.remove("content-length");
     let sent = shared.client.post(&shared.upstream).headers(headers).body(body).send().await;
-    let Ok(response) = sent else { return (StatusCode::BAD_GATEWAY, bytes::Bytes::new(), None) };
+    let Ok(response) = sent else { return (StatusCode::BAD_GATEWAY, Bytes::new(), None) };
     let status = response.status();
     let body = response.bytes().await.unwrap_or_default();
     let units =

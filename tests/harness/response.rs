@@ -12,6 +12,8 @@ pub struct ShopResponse {
     pub content_type: String,
     /// The header `Retry-After`.
     pub retry_after: Option<String>,
+    /// The header `apigw-requestid`.
+    pub request_id: Option<String>,
     /// The body, byte for byte.
     pub text: String,
 }

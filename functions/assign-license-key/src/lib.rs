@@ -8,7 +8,7 @@ use keypool_http::{Answer, Call, Desk, Failure};
 use keypool_store::{AssignOutcome, Backoff, Lookup};
 use lambda_http::{Body, Request, Response};
 
-/// How often a key is tried for that somebody else is writing at the same time.
+/// How often a key is tried for that somebody else keeps changing without selling it.
 const ATTEMPTS_MAX: usize = 8;
 
 /// Answers one event.
@@ -38,10 +38,10 @@ async fn assign(call: &Call) -> Result<Answer, Failure> {
             at: call.now(),
         };
         let answer = call.seal(&Reply::LicenseKeyAssigned, signing_key.as_ref()).await?;
-        call.check_time_to_write()?;
+        call.check_time_to_give_away()?;
         match store.assign(&[key], &assignment).await? {
             AssignOutcome::Assigned => return Ok(answer),
-            AssignOutcome::Missed { contended, .. } if contended.is_empty() => {
+            AssignOutcome::Missed { changed, .. } if changed.is_empty() => {
                 return Err(Reply::InvalidLicenseKey.into());
             }
             AssignOutcome::Missed { .. } => {

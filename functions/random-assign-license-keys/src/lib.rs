@@ -63,12 +63,12 @@ async fn assign_from_stock(
         let (chosen, _) = candidates.split_at(quantity);
         let assignment = new_assignment(call, asked);
         let answer = seal_rows(call, chosen, &assignment, product).await?;
-        call.check_time_to_write()?;
+        call.check_time_to_give_away()?;
         match store.assign(chosen, &assignment).await? {
             AssignOutcome::Assigned => return Ok(Outcome::Assigned(answer)),
-            AssignOutcome::Missed { taken: gone, contended } => {
+            AssignOutcome::Missed { taken: gone, changed } => {
                 candidates
-                    .retain(|key| !gone.contains(&key.license_key) && !contended.contains(&key.license_key));
+                    .retain(|key| !gone.contains(&key.license_key) && !changed.contains(&key.license_key));
                 taken.extend(gone);
                 tokio::time::sleep(backoff.next_wait(call.desk().randomness())).await;
             }
@@ -106,7 +106,7 @@ async fn assign_fresh(
             })
             .collect();
         let answer = seal_rows(call, &stocked, &assignment, product).await?;
-        call.check_time_to_write()?;
+        call.check_time_to_give_away()?;
         match store.insert_assigned(&stocked).await? {
             InsertOutcome::Inserted => return Ok(answer),
             InsertOutcome::Collided(_) => {

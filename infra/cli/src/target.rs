@@ -26,7 +26,7 @@ pub(crate) struct TargetOptions {
     #[arg(long, global = true, env = "AWS_ENDPOINT_URL_DYNAMODB", value_name = "URL")]
     endpoint_url: Option<String>,
     /// The data folder of the embedded stack
-    #[arg(long, global = true, env = "KEYPOOL_DATA_DIR", value_name = "DIR", default_value = DATA_DIR)]
+    #[arg(long, global = true, value_name = "DIR", default_value = DATA_DIR)]
     pub(crate) data_dir: PathBuf,
 }
 

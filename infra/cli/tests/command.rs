@@ -4,7 +4,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -14,7 +14,7 @@ const API_KEY: &str = "2964c3c9-0b5d-4d89-b3ac-4668f30bc492";
 fn keypool(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keypool"));
     command.current_dir(folder);
-    for variable in ["KEYPOOL_TABLE", "KEYPOOL_DATA_DIR", "AWS_REGION", "LOG_LEVEL"] {
+    for variable in ["KEYPOOL_TABLE", "AWS_REGION", "LOG_LEVEL"] {
         command.env_remove(variable);
     }
     command
@@ -46,9 +46,17 @@ fn fails(folder: &Path, arguments: &[&str], code: i32) -> String {
 /// `keypool local`, running.
 struct Local {
     child: Child,
-    stdout: BufReader<std::process::ChildStdout>,
+    stdout: BufReader<ChildStdout>,
     welcome: String,
     base_url: String,
+}
+
+impl Drop for Local {
+    /// A test that failed leaves no stack behind.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 impl Local {
@@ -57,16 +65,22 @@ impl Local {
         let mut command = keypool(folder);
         command.arg("local").args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut welcome = String::new();
-        while stdout.read_line(&mut welcome).unwrap() > 0 {
-            if let Some((_, url)) = welcome.rsplit_once("\nready ") {
-                let base_url = url.trim_end().to_owned();
-                return Self { child, stdout, welcome, base_url };
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut local = Self { child, stdout, welcome: String::new(), base_url: String::new() };
+        while local.stdout.read_line(&mut local.welcome).unwrap() > 0 {
+            if let Some((_, url)) = local.welcome.rsplit_once("\nready ") {
+                local.base_url = url.trim_end().to_owned();
+                return local;
             }
         }
-        let output = child.wait_with_output().unwrap();
-        panic!("it ended before it was ready: {}", text(&output.stderr));
+        let (_, _, stderr) = local.end();
+        panic!("it ended before it was ready: {stderr}");
+    }
+
+    /// Stops it, as an operator would.
+    fn stop(self) -> (Option<i32>, String, String) {
+        self.signal(Signal::TERM);
+        self.end()
     }
 
     fn signal(&self, signal: Signal) {
@@ -113,8 +127,7 @@ async fn local_says_where_it_is_and_what_is_in_it() {
     }
     assert_eq!(local.welcome.matches("curl ").count(), 4);
     assert!(folder.path().join(".keypool").is_dir());
-    local.signal(Signal::TERM);
-    assert_eq!(local.end().0, Some(0));
+    assert_eq!(local.stop().0, Some(0));
 }
 
 /// Each curl line of the welcome, run by a shell as a person would.
@@ -133,8 +146,7 @@ async fn the_curl_lines_that_local_prints_work() {
         })
         .collect();
     assert_eq!(codes, [900, 815, 800, 803]);
-    local.signal(Signal::TERM);
-    local.end();
+    local.stop();
 }
 
 #[tokio::test]
@@ -170,8 +182,7 @@ async fn after_a_kill_nothing_is_lost() {
         let key = row["license_key"].as_str().unwrap();
         assert_eq!(local.post("assign-license-key", &[("license_key", key)]).await["code"], 801);
     }
-    local.signal(Signal::TERM);
-    local.end();
+    local.stop();
 }
 
 #[tokio::test]
@@ -181,8 +192,7 @@ async fn in_memory_nothing_is_kept() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     let said = fails(folder.path(), &["product", "list"], 1);
     assert!(said.contains("no stack runs on the data folder .keypool"), "{said}");
-    local.signal(Signal::TERM);
-    local.end();
+    local.stop();
 }
 
 #[tokio::test]
@@ -194,8 +204,7 @@ async fn a_port_or_a_folder_in_use_is_named() {
     assert!(said.contains(&format!("error: port {port} of 127.0.0.1 cannot be had")), "{said}");
     let said = fails(folder.path(), &["local", "--port", "0"], 1);
     assert!(said.contains("error: another keypool is running on the data folder .keypool"), "{said}");
-    local.signal(Signal::TERM);
-    local.end();
+    local.stop();
 }
 
 #[test]
@@ -269,8 +278,7 @@ async fn a_shop_is_set_up_without_the_demo() {
     let refused = local.post("assign-license-key", &[("api_key", &secret), ("license_key", "x")]).await;
     assert_eq!(refused["code"], 102);
 
-    local.signal(Signal::TERM);
-    let (_, _, log) = local.end();
+    let (_, _, log) = local.stop();
     assert!(log.contains("\"endpoint\":\"generate\"") && !log.contains(&secret), "{log}");
     let said = fails(path, &["product", "list"], 1);
     assert!(said.contains("no stack runs"), "{said}");

@@ -1,3 +1,5 @@
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use dynoxide::Database;
@@ -15,6 +17,8 @@ impl DynamoDb {
     pub(crate) async fn start(file: Option<&Path>) -> Result<Self, ServiceError> {
         let database = match file {
             Some(file) => {
+                // SQLite gives its other files the permissions of this one.
+                OpenOptions::new().append(true).create(true).mode(0o600).open(file)?;
                 let text = file.to_str().ok_or_else(|| ServiceError::Path(file.to_owned()))?;
                 Database::new(text)
             }

@@ -6,8 +6,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 
-use crate::product::is_short_text;
-use crate::{Activity, Endpoint, Randomness, Timestamp};
+use crate::{Activity, Endpoint, Name, Randomness, Timestamp};
 
 /// The secret that opens the API. Only its hash is stored; `Debug` prints nothing of it.
 #[derive(Clone)]
@@ -93,32 +92,6 @@ impl FromStr for ApiKeyHash {
     }
 }
 
-/// What an API key is called, so that people can tell which is which: 1 to 255 characters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApiKeyName(String);
-
-impl ApiKeyName {
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// A text that cannot be an API key's name.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must have 1 to 255 characters, none a control character")]
-pub struct InvalidApiKeyName;
-
-impl FromStr for ApiKeyName {
-    type Err = InvalidApiKeyName;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let text = text.trim();
-        if is_short_text(text) { Ok(Self(text.to_owned())) } else { Err(InvalidApiKeyName) }
-    }
-}
-
 /// Why an API key does not open an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -164,7 +137,7 @@ pub struct ApiKeyRecord {
     /// Which key.
     pub hash: ApiKeyHash,
     /// What people call it.
-    pub name: ApiKeyName,
+    pub name: Name,
     /// An inactive key opens nothing.
     pub activity: Activity,
     /// The endpoints it opens.

@@ -14,6 +14,7 @@ mod envelope;
 mod generator;
 mod license_key;
 mod limits;
+mod name;
 mod owner;
 mod parameters;
 mod product;
@@ -24,20 +25,18 @@ mod status;
 mod stocked_key;
 mod time;
 
-pub use api_key::{
-    ApiKey, ApiKeyHash, ApiKeyName, ApiKeyRecord, InvalidApiKey, InvalidApiKeyHash, InvalidApiKeyName,
-    Refusal,
-};
+pub use api_key::{ApiKey, ApiKeyHash, ApiKeyRecord, InvalidApiKey, InvalidApiKeyHash, Refusal};
 pub use endpoint::{Endpoint, UnknownEndpoint};
 pub use envelope::{Envelope, PrivateKeyUsed, SignablePayload};
 pub use generator::{
     Charset, ChunkSystem, Generator, GeneratorId, InvalidGenerator, KEY_SPACE_BITS_MIN, Method,
 };
-pub use license_key::{InvalidLicenseKey, LicenseKey, LicenseKeys};
+pub use license_key::{InvalidLicenseKey, InvalidLicenseKeys, LicenseKey, LicenseKeys, ListFault};
 pub use limits::{ActivationLimit, OrderQuantity, Quantity, RowId, Validity};
+pub use name::{InvalidName, Name};
 pub use owner::{Owner, OwnerField};
 pub use parameters::{Faults, Fields, Parameters, Reported, Value};
-pub use product::{InvalidProductName, Product, ProductId, ProductName, SigningKeyId};
+pub use product::{Product, ProductId, SigningKeyId};
 pub use random::{Draw, OperatingSystemRandomness, Randomness, pick};
 pub use reply::{KeyRow, Reply};
 pub use status::{Activity, Status};

@@ -86,9 +86,9 @@ impl LicenseKeys {
     }
 }
 
-/// A text that is not a JSON array of 1 to 1,000 license keys.
+/// One thing that is wrong with a list of license keys.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidLicenseKeys {
+pub enum ListFault {
     /// Not a JSON array.
     #[error("must be a JSON array of text")]
     NotAnArray,
@@ -113,27 +113,62 @@ pub enum InvalidLicenseKeys {
         /// What is wrong with it.
         reason: InvalidLicenseKey,
     },
+    /// There is more wrong than anyone would read.
+    #[error("must contain valid license keys, but {count} more of its elements are not")]
+    More {
+        /// How many elements are not told of.
+        count: usize,
+    },
+}
+
+/// Everything that is wrong with a list of license keys.
+#[derive(Debug, PartialEq, Eq)]
+pub struct InvalidLicenseKeys(Vec<ListFault>);
+
+impl InvalidLicenseKeys {
+    /// How many faulty elements are told of one by one.
+    const TOLD_MAX: usize = 20;
+}
+
+impl From<ListFault> for InvalidLicenseKeys {
+    fn from(fault: ListFault) -> Self {
+        Self(vec![fault])
+    }
+}
+
+impl IntoIterator for InvalidLicenseKeys {
+    type Item = ListFault;
+    type IntoIter = std::vec::IntoIter<ListFault>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
 }
 
 impl FromStr for LicenseKeys {
     type Err = InvalidLicenseKeys;
 
     fn from_str(json: &str) -> Result<Self, Self::Err> {
-        let elements: Vec<&RawValue> =
-            serde_json::from_str(json).map_err(|_| InvalidLicenseKeys::NotAnArray)?;
+        let elements: Vec<&RawValue> = serde_json::from_str(json).map_err(|_| ListFault::NotAnArray)?;
         match elements.len() {
-            0 => return Err(InvalidLicenseKeys::None),
+            0 => return Err(ListFault::None.into()),
             1..=Self::COUNT_MAX => {}
-            _ => return Err(InvalidLicenseKeys::TooMany),
+            _ => return Err(ListFault::TooMany.into()),
         }
-        let keys = (1..)
-            .zip(&elements)
-            .map(|(position, element)| {
-                let text: String = serde_json::from_str(element.get())
-                    .map_err(|_| InvalidLicenseKeys::NotText { position })?;
-                text.parse().map_err(|reason| InvalidLicenseKeys::Invalid { position, reason })
-            })
-            .collect::<Result<Vec<LicenseKey>, _>>()?;
+        let (mut keys, mut faults): (Vec<LicenseKey>, Vec<ListFault>) = (Vec::new(), Vec::new());
+        for (position, element) in (1..).zip(&elements) {
+            match serde_json::from_str::<String>(element.get()).map(|text| text.parse()) {
+                Ok(Ok(key)) => keys.push(key),
+                Ok(Err(reason)) => faults.push(ListFault::Invalid { position, reason }),
+                Err(_) => faults.push(ListFault::NotText { position }),
+            }
+        }
+        if !faults.is_empty() {
+            let count = faults.len().saturating_sub(InvalidLicenseKeys::TOLD_MAX);
+            faults.truncate(InvalidLicenseKeys::TOLD_MAX);
+            faults.extend((count > 0).then_some(ListFault::More { count }));
+            return Err(InvalidLicenseKeys(faults));
+        }
         let mut seen = HashSet::new();
         let distinct = keys.iter().filter(|key| seen.insert(*key)).cloned().collect();
         Ok(Self { distinct, sent: keys.len() })
@@ -178,21 +213,35 @@ mod tests {
     fn a_faulty_list_says_where() {
         let many = serde_json::to_string(&vec!["x"; 1_001]).unwrap();
         for (json, expected) in [
-            ("a,b", InvalidLicenseKeys::NotAnArray),
-            (r#"{"a":"b"}"#, InvalidLicenseKeys::NotAnArray),
-            (r#""a""#, InvalidLicenseKeys::NotAnArray),
-            (r#"["a""#, InvalidLicenseKeys::NotAnArray),
-            ("[]", InvalidLicenseKeys::None),
-            (&many, InvalidLicenseKeys::TooMany),
-            (r#"["a", 12]"#, InvalidLicenseKeys::NotText { position: 2 }),
-            (r#"["a", null]"#, InvalidLicenseKeys::NotText { position: 2 }),
-            (r#"["a", ["b"]]"#, InvalidLicenseKeys::NotText { position: 2 }),
-            (
-                r#"["a", "b", " "]"#,
-                InvalidLicenseKeys::Invalid { position: 3, reason: InvalidLicenseKey::Empty },
-            ),
+            ("a,b", ListFault::NotAnArray),
+            (r#"{"a":"b"}"#, ListFault::NotAnArray),
+            (r#""a""#, ListFault::NotAnArray),
+            (r#"["a""#, ListFault::NotAnArray),
+            ("[]", ListFault::None),
+            (&many, ListFault::TooMany),
+            (r#"["a", 12]"#, ListFault::NotText { position: 2 }),
+            (r#"["a", null]"#, ListFault::NotText { position: 2 }),
+            (r#"["a", ["b"]]"#, ListFault::NotText { position: 2 }),
+            (r#"["a", "b", " "]"#, ListFault::Invalid { position: 3, reason: InvalidLicenseKey::Empty }),
         ] {
-            assert_eq!(json.parse::<LicenseKeys>().unwrap_err(), expected, "{json}");
+            assert_eq!(json.parse::<LicenseKeys>().unwrap_err(), expected.into(), "{json}");
         }
+    }
+
+    #[test]
+    fn every_faulty_element_is_told_of_up_to_a_bound() {
+        let faults = r#"["a", " ", 7, "b\u0000"]"#.parse::<LicenseKeys>().unwrap_err();
+        let told: Vec<String> = faults.into_iter().map(|fault| fault.to_string()).collect();
+        assert_eq!(
+            told,
+            [
+                "must contain valid license keys, but its element 2 must not be empty",
+                "must contain text only, but its element 3 is not text",
+                "must contain valid license keys, but its element 4 must not contain control characters",
+            ]
+        );
+        let many = serde_json::to_string(&vec![""; 1_000]).unwrap();
+        let faults: Vec<ListFault> = many.parse::<LicenseKeys>().unwrap_err().into_iter().collect();
+        assert_eq!((faults.len(), &faults[20]), (21, &ListFault::More { count: 980 }));
     }
 }

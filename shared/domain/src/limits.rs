@@ -112,12 +112,6 @@ number! {
     RowId, u64, 1, u64::MAX
 }
 
-impl From<OrderQuantity> for Quantity {
-    fn from(quantity: OrderQuantity) -> Self {
-        Self(quantity.0)
-    }
-}
-
 impl RowId {
     /// `count` ids of which `last` is the greatest, in rising order; `None` if there is no room below `last`.
     #[must_use]

@@ -109,14 +109,25 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A parameter that must be given as a JSON array or as the text of one.
-    pub fn required_array<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Result<T, Reported> {
-        match self.parameters.value(name) {
-            Some(Value::Array(json)) => self.parse(name, json),
+    /// A parameter that must be given as a JSON array or as the text of one. Each of its faults is told of.
+    pub fn required_array<T, F>(&mut self, name: &'static str) -> Result<T, Reported>
+    where
+        T: FromStr<Err: IntoIterator<Item = F>>,
+        F: Display,
+    {
+        let json = match self.parameters.value(name) {
+            Some(Value::Array(json)) => json,
+            Some(Value::Text(text)) if !text.is_empty() => text,
             // Any object will do to be told what was expected instead.
-            Some(Value::Object) => self.parse(name, "{}"),
-            _ => self.required(name),
-        }
+            Some(Value::Object) => "{}",
+            _ => return Err(self.report(name, "is required")),
+        };
+        json.parse::<T>().map_err(|faults| {
+            for fault in faults {
+                self.report(name, &fault);
+            }
+            Reported(())
+        })
     }
 
     fn parse<T: FromStr<Err: Display>>(&mut self, name: &'static str, text: &str) -> Result<T, Reported> {

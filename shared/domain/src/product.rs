@@ -1,45 +1,14 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::GeneratorId;
 use crate::limits::{InvalidNumber, integer_within, number};
 use crate::status::Activity;
+use crate::{GeneratorId, Name};
 use serde::Serialize;
 
 number! {
     /// The id of a product.
     ProductId, u32, 1, u32::MAX
-}
-
-/// What a product is called: 1 to 255 characters, for people only.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProductName(String);
-
-impl ProductName {
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// A text that cannot be a product's name.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must have 1 to 255 characters, none a control character")]
-pub struct InvalidProductName;
-
-/// 1 to 255 characters after trimming, no control characters.
-pub(crate) fn is_short_text(text: &str) -> bool {
-    matches!(text.chars().count(), 1..=255) && !text.chars().any(char::is_control)
-}
-
-impl FromStr for ProductName {
-    type Err = InvalidProductName;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let text = text.trim();
-        if is_short_text(text) { Ok(Self(text.to_owned())) } else { Err(InvalidProductName) }
-    }
 }
 
 /// The id, ARN or alias of a KMS key that signs responses.
@@ -84,7 +53,7 @@ pub struct Product {
     /// Its id in the shop.
     pub id: ProductId,
     /// What people call it.
-    pub name: ProductName,
+    pub name: Name,
     /// An inactive product is answered as if it did not exist.
     pub activity: Activity,
     /// The generator that makes its keys when the stock runs out.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use keypool_domain::{
-    ApiKey, Endpoint, Envelope, Parameters, Refusal, Reply, SignablePayload, SigningKeyId, Timestamp,
+    ApiKey, Endpoint, Envelope, Parameters, Refusal, Reply, SignablePayload, SigningKeyId, Timestamp, Value,
 };
 use keypool_store::{Found, Lookup};
 use lambda_http::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -12,7 +12,8 @@ use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt as _, Response};
 use tokio::time::Instant;
 
-use crate::{BODY_BYTES_MAX, Deadline, Desk, Failure, Problem, body};
+use crate::deadline::Deadline;
+use crate::{BODY_BYTES_MAX, Desk, Failure, Problem, body};
 
 /// One request on its way through a function.
 #[derive(Debug)]
@@ -54,6 +55,7 @@ impl Call {
             Ok(parameters) => presented_api_key(&parts.headers, parameters),
             Err(_) => Err(Refusal::Invalid),
         };
+        let deadline = Deadline::after(desk.answer_within());
         Self {
             desk,
             endpoint,
@@ -62,7 +64,7 @@ impl Call {
             client: client.and_then(|address| address.parse().ok()),
             request_id,
             received: Instant::now(),
-            deadline: Deadline::from_now(),
+            deadline,
         }
     }
 
@@ -72,10 +74,10 @@ impl Call {
         &self.desk
     }
 
-    /// To be asked before every write that gives keys away: [`Failure::OutOfTime`] if the write might not come
-    /// to its end before the buyer stops listening.
-    pub fn check_time_to_write(&self) -> Result<(), Failure> {
-        if self.deadline.leaves_time_to_write() { Ok(()) } else { Err(Failure::OutOfTime) }
+    /// To be asked before keys are given away: [`Failure::OutOfTime`] if it might not come to its end before the
+    /// buyer stops listening.
+    pub fn check_time_to_give_away(&self) -> Result<(), Failure> {
+        if self.deadline.leaves_time_to_give_away() { Ok(()) } else { Err(Failure::OutOfTime) }
     }
 
     /// The present moment.
@@ -169,8 +171,13 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Parameters, Problem> {
 
 /// The API key from the body, the header, or both if they agree.
 fn presented_api_key(headers: &HeaderMap, parameters: &Parameters) -> Result<ApiKey, Refusal> {
-    let in_body = parameters.text("api_key").and_then(|text| text.parse::<ApiKey>().ok());
-    let in_header = headers.get(AUTHORIZATION).and_then(bearer);
+    let in_body = match parameters.value("api_key") {
+        Some(Value::Text(text)) => text.parse::<ApiKey>().ok(),
+        // Something was given, and whatever it is, it is no key.
+        Some(Value::Array(_) | Value::Object) => return Err(Refusal::Invalid),
+        None => None,
+    };
+    let in_header = headers.get(AUTHORIZATION).map(bearer).transpose()?.flatten();
     match (in_body, in_header) {
         (Some(a), Some(b)) if a.hash() != b.hash() => Err(Refusal::Invalid),
         (Some(api_key), _) | (None, Some(api_key)) => Ok(api_key),
@@ -178,16 +185,21 @@ fn presented_api_key(headers: &HeaderMap, parameters: &Parameters) -> Result<Api
     }
 }
 
-/// The token of `Authorization: Bearer TOKEN` (RFC 6750, section 2.1). Another scheme is not for us.
-fn bearer(value: &HeaderValue) -> Option<ApiKey> {
-    let (scheme, token) = value.to_str().ok()?.trim().split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().parse().ok()).flatten()
+/// The token of `Authorization: Bearer TOKEN` (RFC 6750, section 2.1), if there is one. Another scheme is not
+/// for us; a token that is not text is refused.
+fn bearer(value: &HeaderValue) -> Result<Option<ApiKey>, Refusal> {
+    let value = value.as_bytes().trim_ascii();
+    let Some(at) = value.iter().position(|byte| *byte == b' ') else { return Ok(None) };
+    let (scheme, token) = value.split_at(at);
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
+        return Ok(None);
+    }
+    let token = std::str::from_utf8(token.trim_ascii()).map_err(|_| Refusal::Invalid)?;
+    Ok(token.parse().ok())
 }
 
 #[cfg(test)]
 mod tests {
-    use keypool_domain::Value;
-
     use super::*;
 
     fn presented(in_body: Option<&str>, in_header: Option<&str>) -> Result<String, Refusal> {
@@ -222,6 +234,20 @@ mod tests {
             (Some("k1"), Some("Bearer k2")),
         ] {
             assert_eq!(presented(in_body, in_header), Err(Refusal::Invalid), "{in_body:?} {in_header:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_given_but_no_text_differs_from_everything() {
+        let bearer = |bytes: &[u8]| HeaderValue::from_bytes(&[b"Bearer ", bytes].concat()).unwrap();
+        let headers = |value| HeaderMap::from_iter([(AUTHORIZATION, value)]);
+        let body = |value| Parameters::from_iter([("api_key".to_owned(), value)]);
+        let refused = |headers: &HeaderMap, body: &Parameters| presented_api_key(headers, body).is_err();
+        let good = body(Value::Text("k1".to_owned()));
+        assert!(refused(&headers(bearer(b"\xff")), &good));
+        assert!(!refused(&headers(bearer("k1".as_bytes())), &good));
+        for value in [Value::Array("[\"k1\"]".to_owned()), Value::Object] {
+            assert!(refused(&headers(bearer(b"k1")), &body(value)));
         }
     }
 }

@@ -13,9 +13,6 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 
-/// How long one operation may take in a checkout, its repetitions included.
-pub(crate) const OPERATION_WITHIN: Duration = Duration::from_millis(1_800);
-
 /// For whom the clients are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
@@ -29,13 +26,13 @@ impl Patience {
     fn time_outs(self) -> TimeoutConfig {
         let (connect, attempt, operation) = match self {
             // Two attempts fit into an operation; in one region an answer takes a few milliseconds.
-            Self::Checkout => (600, 850, OPERATION_WITHIN),
-            Self::Operator => (3_000, 5_000, Duration::from_secs(15)),
+            Self::Checkout => (600, 800, 1_700),
+            Self::Operator => (3_000, 5_000, 15_000),
         };
         TimeoutConfig::builder()
             .connect_timeout(Duration::from_millis(connect))
             .operation_attempt_timeout(Duration::from_millis(attempt))
-            .operation_timeout(operation)
+            .operation_timeout(Duration::from_millis(operation))
             .build()
     }
 

@@ -7,8 +7,8 @@ use keypool_domain::{
 use keypool_signing::Signer;
 use keypool_store::{Found, Lookup, Store};
 
-use crate::Failure;
 use crate::cache::Cache;
+use crate::{ANSWER_WITHIN, Failure};
 
 /// How long API keys, products and generators are remembered: for that long after a key was switched off,
 /// a warm environment may still let it in.
@@ -20,6 +20,7 @@ pub struct Desk {
     store: Store,
     signer: Signer,
     clock: Arc<dyn Clock>,
+    answer_within: Duration,
     api_keys: Cache<ApiKeyHash, ApiKeyRecord>,
     products: Cache<ProductId, Product>,
     generators: Cache<GeneratorId, Generator>,
@@ -33,10 +34,22 @@ impl Desk {
             store,
             signer,
             clock,
+            answer_within: ANSWER_WITHIN,
             api_keys: Cache::new(CACHED_FOR),
             products: Cache::new(CACHED_FOR),
             generators: Cache::new(CACHED_FOR),
         }
+    }
+
+    /// The same desk for shops that wait longer, or shorter, than [`ANSWER_WITHIN`].
+    #[must_use]
+    pub fn answering_within(self, answer_within: Duration) -> Self {
+        Self { answer_within, ..self }
+    }
+
+    /// How long a request may take.
+    pub(crate) fn answer_within(&self) -> Duration {
+        self.answer_within
     }
 
     /// The table.

@@ -26,7 +26,7 @@ mod telemetry;
 pub use body::{BODY_BYTES_MAX, UnreadableBody};
 pub use call::{Answer, Call};
 pub use clients::{AwsSettings, Clients, Patience};
-pub use deadline::{ANSWER_WITHIN, Deadline};
+pub use deadline::ANSWER_WITHIN;
 pub use desk::{CACHED_FOR, Desk};
 pub use failure::Failure;
 pub use problem::Problem;

@@ -1,12 +1,12 @@
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{
-    CancellationReason, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
-};
+use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use keypool_domain::{Assignment, LicenseKey, OwnerField, Status, StockedKey};
 
-use crate::record::{DRAW, Item, Key, STOCK, number, read_license_key, text};
+use crate::record::{Item, Key, number, read_license_key, text};
 use crate::table::unbuilt;
+use crate::transact::{Obstacle, Transacted};
 use crate::{Store, StoreError};
 
 /// What became of an attempt to give keys away: all of them or none.
@@ -14,13 +14,12 @@ use crate::{Store, StoreError};
 pub enum AssignOutcome {
     /// They are the owner's.
     Assigned,
-    /// Nothing was written, because these keys were not to be had.
+    /// Nothing was written, because these keys are not what they were when they were read.
     Missed {
         /// No longer for sale: another buyer was quicker, or the index was stale.
         taken: Vec<LicenseKey>,
-        /// In somebody's transaction at this moment, which may yet fail; or changed since they were read, but
-        /// for sale. Read again, they may be had.
-        contended: Vec<LicenseKey>,
+        /// Changed, but for sale. Read again, they may be had.
+        changed: Vec<LicenseKey>,
     },
 }
 
@@ -45,16 +44,25 @@ impl Store {
     /// Gives `keys` (1 to 100, each as it was read) away, all or none, and takes them out of the stock.
     /// For one key 1 write unit and 1 of the index; for n keys, in one transaction, 2n and n.
     ///
-    /// When the response to this very write was lost and it is sent again, it recognises its own assignment.
+    /// The same write is repeated until it is known what became of it: only a condition that does not hold says
+    /// that the keys are not to be had. Repeated, it recognises its own assignment. When the last word is an
+    /// error all the same, one of the keys is read to see whether they were given away after all.
     pub async fn assign(
         &self,
         keys: &[StockedKey],
         assignment: &Assignment,
     ) -> Result<AssignOutcome, StoreError> {
-        match keys {
-            [key] => self.with_retries(|| self.assign_one(key, assignment)).await,
-            _ => self.assign_all(keys, assignment).await,
-        }
+        let Some(first) = keys.first() else { return Ok(AssignOutcome::Assigned) };
+        let write = self.with_retries(|| async {
+            match keys {
+                [key] => self.assign_one(key, assignment).await,
+                _ => self.assign_all(keys, assignment).await,
+            }
+        });
+        self.settled(write, AssignOutcome::Assigned, first, |stored| {
+            stored.assignment_id.as_ref() == Some(&assignment.id)
+        })
+        .await
     }
 
     async fn assign_one(
@@ -75,20 +83,12 @@ impl Store {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        let keys = || vec![key.license_key.clone()];
-        let taken = || AssignOutcome::Missed { taken: keys(), contended: vec![] };
-        let contended = || AssignOutcome::Missed { taken: vec![], contended: keys() };
         let Err(error) = result else { return Ok(AssignOutcome::Assigned) };
-        if let Some(UpdateItemError::ConditionalCheckFailedException(failed)) = error.as_service_error() {
-            return Ok(match failed.item().map(|item| standing(item, assignment)) {
-                Some(Standing::Ours) => AssignOutcome::Assigned,
-                Some(Standing::ForSale) => contended(),
-                Some(Standing::Gone) | None => taken(),
-            });
-        }
-        match StoreError::from_sdk("UpdateItem", &error) {
-            StoreError::Contention { .. } => Ok(contended()),
-            error => Err(error),
+        match error.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
+                Ok(outcome([(key, standing(failed.item(), assignment))]))
+            }
+            _ => Err(StoreError::from_sdk("UpdateItem", &error)),
         }
     }
 
@@ -97,81 +97,31 @@ impl Store {
         keys: &[StockedKey],
         assignment: &Assignment,
     ) -> Result<AssignOutcome, StoreError> {
-        let writes = keys
-            .iter()
-            .map(|key| {
-                let change = Change::new(key, assignment);
-                let update = Update::builder()
-                    .table_name(&self.table)
-                    .set_key(Some(change.key))
-                    .update_expression(change.update)
-                    .condition_expression(Change::CONDITION)
-                    .set_expression_attribute_names(Some(change.names))
-                    .set_expression_attribute_values(Some(change.values))
-                    .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-                    .build()
-                    .map_err(|_| unbuilt("TransactWriteItems"))?;
-                Ok(TransactWriteItem::builder().update(update).build())
-            })
-            .collect::<Result<Vec<_>, StoreError>>()?;
-        let reasons = match self.transact(writes).await? {
-            Transacted::Committed => return Ok(AssignOutcome::Assigned),
-            Transacted::Cancelled(reasons) => reasons,
-        };
-        let (mut taken, mut contended) = (Vec::new(), Vec::new());
-        for (key, reason) in keys.iter().zip(&reasons) {
-            match (reason.code(), reason.item().map(|item| standing(item, assignment))) {
-                // Transactions are all or none: one key of ours means that all of them are.
-                (Some(CONDITION_FAILED), Some(Standing::Ours)) => return Ok(AssignOutcome::Assigned),
-                (Some(CONDITION_FAILED), Some(Standing::Gone) | None) => taken.push(key.license_key.clone()),
-                (Some(CONDITION_FAILED), Some(Standing::ForSale)) | (Some(CONFLICT), _) => {
-                    contended.push(key.license_key.clone());
-                }
-                _ => {}
+        let writes = keys.iter().map(|key| {
+            let change = Change::new(key, assignment);
+            let update = Update::builder()
+                .table_name(&self.table)
+                .set_key(Some(change.key))
+                .update_expression(change.update)
+                .condition_expression(Change::CONDITION)
+                .set_expression_attribute_names(Some(change.names))
+                .set_expression_attribute_values(Some(change.values))
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+                .build()
+                .map_err(|_| unbuilt("TransactWriteItems"))?;
+            Ok(TransactWriteItem::builder().update(update).build())
+        });
+        match self.transact(writes.collect::<Result<_, StoreError>>()?).await? {
+            Transacted::Committed => Ok(AssignOutcome::Assigned),
+            Transacted::Refused(obstacles) => {
+                let standings = keys.iter().zip(&obstacles).filter_map(|(key, obstacle)| match obstacle {
+                    Obstacle::Condition(reason) => Some((key, standing(reason.item(), assignment))),
+                    Obstacle::None => None,
+                });
+                Ok(outcome(standings))
             }
         }
-        Ok(AssignOutcome::Missed { taken, contended })
     }
-
-    /// Sends a transaction, and again when it was cancelled for throttling alone.
-    pub(crate) async fn transact(&self, writes: Vec<TransactWriteItem>) -> Result<Transacted, StoreError> {
-        self.with_retries(|| async {
-            let sent = self.client.transact_write_items().set_transact_items(Some(writes.clone())).send();
-            let Err(error) = sent.await else { return Ok(Transacted::Committed) };
-            let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
-                error.as_service_error()
-            else {
-                return Err(StoreError::from_sdk("TransactWriteItems", &error));
-            };
-            let reasons = cancelled.cancellation_reasons();
-            let has = |code: &str| reasons.iter().any(|reason| reason.code() == Some(code));
-            if has(CONDITION_FAILED) || has(CONFLICT) {
-                Ok(Transacted::Cancelled(reasons.to_vec()))
-            } else if has("ValidationError") {
-                Err(StoreError::Rejected {
-                    operation: "TransactWriteItems",
-                    code: "ValidationError".to_owned(),
-                })
-            } else {
-                let reason = reasons.iter().filter_map(CancellationReason::code).find(|code| *code != "None");
-                let code = reason.unwrap_or("no reason").to_owned();
-                Err(StoreError::Throttled { operation: "TransactWriteItems", code })
-            }
-        })
-        .await
-    }
-}
-
-/// The cancellation reason of an item whose condition did not hold.
-pub(crate) const CONDITION_FAILED: &str = "ConditionalCheckFailed";
-/// The cancellation reason of an item that another transaction is writing.
-pub(crate) const CONFLICT: &str = "TransactionConflict";
-
-/// What became of a transaction.
-pub(crate) enum Transacted {
-    Committed,
-    /// One reason for each write, at least one of them a failed condition or a conflict.
-    Cancelled(Vec<CancellationReason>),
 }
 
 /// Where a key stands whose condition did not hold.
@@ -180,13 +130,14 @@ enum Standing {
     Ours,
     /// Somebody changed it, but it is for sale.
     ForSale,
-    /// It is not for sale.
+    /// It is not for sale, or not there.
     Gone,
 }
 
-fn standing(item: &Item, assignment: &Assignment) -> Standing {
+fn standing(item: Option<&Item>, assignment: &Assignment) -> Standing {
     let is = |name: &str, expected: &str| {
-        item.get(name).and_then(|value| value.as_s().ok()).is_some_and(|text| text == expected)
+        let value = item.and_then(|item| item.get(name)).and_then(|value| value.as_s().ok());
+        value.is_some_and(|text| text == expected)
     };
     if is("assignment_id", assignment.id.as_str()) {
         Standing::Ours
@@ -197,11 +148,25 @@ fn standing(item: &Item, assignment: &Assignment) -> Standing {
     }
 }
 
+/// What conditions that did not hold amount to. Keys are given away all or none, so one that is ours means that
+/// all of them are.
+fn outcome<'a>(standings: impl IntoIterator<Item = (&'a StockedKey, Standing)>) -> AssignOutcome {
+    let (mut taken, mut changed) = (Vec::new(), Vec::new());
+    for (key, standing) in standings {
+        match standing {
+            Standing::Ours => return AssignOutcome::Assigned,
+            Standing::ForSale => changed.push(key.license_key.clone()),
+            Standing::Gone => taken.push(key.license_key.clone()),
+        }
+    }
+    AssignOutcome::Missed { taken, changed }
+}
+
 /// The write that gives a key away.
 struct Change {
     key: Item,
     update: String,
-    names: std::collections::HashMap<String, String>,
+    names: HashMap<String, String>,
     values: Item,
 }
 
@@ -220,7 +185,7 @@ impl Change {
             ("#assigned_at", ":at", text(assignment.at)),
             ("#updated_at", ":at", text(assignment.at)),
         ];
-        // Leaving the index takes the key out of the stock.
+        // Leaving the index takes the key out of the stock. Each `#name` stands for the attribute `name`.
         let mut remove = vec!["#stock", "#draw"];
         let owner = &assignment.owner;
         for (name, value, field) in
@@ -240,7 +205,6 @@ impl Change {
         let mut values: Item = set.into_iter().map(|(_, value, field)| (value.to_owned(), field)).collect();
         values.insert(":available".to_owned(), text(Status::Available));
         values.insert(":seen".to_owned(), number(key.version));
-        debug_assert!(STOCK == "stock" && DRAW == "draw", "the names above are the attributes' own");
         Self { key: Key::license_key(&key.license_key).into_item(), update, names, values }
     }
 }

@@ -8,12 +8,12 @@ use std::fmt::Display;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
 use keypool_domain::{ApiKeyHash, ApiKeyRecord, Generator, GeneratorId, Product, ProductId};
 
-use crate::assign::Transacted;
 use crate::record::{
-    Item, Key, PK, SK, api_key_item, catalogue_pk, generator_item, number, product_item, read_api_key,
+    Item, Key, Kind, PK, SK, api_key_item, catalogue_pk, generator_item, number, product_item, read_api_key,
     read_generator, read_product, text,
 };
 use crate::table::unbuilt;
+use crate::transact::{Obstacle, Transacted};
 use crate::{Counter, Store, StoreError};
 
 /// What became of an attempt to set something up.
@@ -39,39 +39,48 @@ pub enum NewGeneratorOutcome {
     UnknownProduct,
 }
 
-const PRODUCT: &str = "PRODUCT";
-const GENERATOR: &str = "GENERATOR";
-const APIKEY: &str = "APIKEY";
-
 impl Store {
     /// Sets up a product.
     pub async fn create_product(&self, product: &Product) -> Result<CreateOutcome, StoreError> {
-        self.create(PRODUCT, format!("{:010}", product.id.get()), product_item(product), None).await
+        self.create(Kind::Product, format!("{:010}", product.id.get()), product_item(product), None).await
     }
 
     /// Sets up a generator, which becomes its product's if that has none.
     pub async fn create_generator(&self, generator: &Generator) -> Result<NewGeneratorOutcome, StoreError> {
-        let lookup = crate::Lookup { product: Some(generator.product_id), ..Default::default() };
-        let Some(product) = self.look_up(lookup).await?.product else {
+        let Some(product) = self.product_as_it_is(generator.product_id).await? else {
             return Ok(NewGeneratorOutcome::UnknownProduct);
         };
         let is_default = product.generator_id.is_none();
         let update = is_default.then(|| self.set_generator(generator)).transpose()?;
         let entry = format!("{:010}", generator.id.get());
-        Ok(match self.create(GENERATOR, entry, generator_item(generator), update).await? {
+        Ok(match self.create(Kind::Generator, entry, generator_item(generator), update).await? {
             CreateOutcome::Created => NewGeneratorOutcome::Created { is_default },
             CreateOutcome::Exists => NewGeneratorOutcome::Exists,
         })
     }
 
+    /// Reads a product with all that was written to it before: one made a moment ago is there.
+    async fn product_as_it_is(&self, id: ProductId) -> Result<Option<Product>, StoreError> {
+        let sent = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(Key::product(id).into_item()))
+            .consistent_read(true)
+            .send();
+        let output = sent.await.map_err(|error| StoreError::from_sdk("GetItem", &error))?;
+        output.item().map(read_product).transpose()
+    }
+
     /// Sets up an API key.
     pub async fn create_api_key(&self, api_key: &ApiKeyRecord) -> Result<CreateOutcome, StoreError> {
-        self.create(APIKEY, api_key.hash.to_string(), api_key_item(api_key), None).await
+        self.create(Kind::ApiKey, api_key.hash.to_string(), api_key_item(api_key), None).await
     }
 
     /// All products, by id.
     pub async fn products(&self) -> Result<Vec<Product>, StoreError> {
-        let items = self.listed(PRODUCT, |id| Some(Key::product(id.parse::<ProductId>().ok()?))).await?;
+        let items =
+            self.listed(Kind::Product, |id| Some(Key::product(id.parse::<ProductId>().ok()?))).await?;
         let mut products = items.iter().map(read_product).collect::<Result<Vec<_>, _>>()?;
         products.sort_by_key(|product| product.id);
         Ok(products)
@@ -80,7 +89,7 @@ impl Store {
     /// All generators, by id.
     pub async fn generators(&self) -> Result<Vec<Generator>, StoreError> {
         let items =
-            self.listed(GENERATOR, |id| Some(Key::generator(id.parse::<GeneratorId>().ok()?))).await?;
+            self.listed(Kind::Generator, |id| Some(Key::generator(id.parse::<GeneratorId>().ok()?))).await?;
         let mut generators = items.iter().map(read_generator).collect::<Result<Vec<_>, _>>()?;
         generators.sort_by_key(|generator| generator.id);
         Ok(generators)
@@ -88,7 +97,8 @@ impl Store {
 
     /// All API keys, by name.
     pub async fn api_keys(&self) -> Result<Vec<ApiKeyRecord>, StoreError> {
-        let items = self.listed(APIKEY, |hash| Some(Key::api_key(hash.parse::<ApiKeyHash>().ok()?))).await?;
+        let items =
+            self.listed(Kind::ApiKey, |hash| Some(Key::api_key(hash.parse::<ApiKeyHash>().ok()?))).await?;
         let mut api_keys = items.iter().map(read_api_key).collect::<Result<Vec<_>, _>>()?;
         api_keys.sort_by(|a, b| a.name.as_str().cmp(b.name.as_str()).then(a.hash.cmp(&b.hash)));
         Ok(api_keys)
@@ -102,7 +112,7 @@ impl Store {
 
     async fn create(
         &self,
-        kind: &'static str,
+        kind: Kind,
         entry: impl Display,
         item: Item,
         update: Option<TransactWriteItem>,
@@ -121,16 +131,13 @@ impl Store {
             put(Key::catalogue(kind, entry).into_item(), None)?,
         ];
         writes.extend(update);
-        match self.transact(writes).await? {
+        match self.with_retries(|| self.transact(writes.clone())).await? {
             Transacted::Committed => Ok(CreateOutcome::Created),
-            Transacted::Cancelled(reasons) => {
-                let first = reasons.first().and_then(|reason| reason.code());
-                if first == Some(crate::assign::CONDITION_FAILED) {
-                    Ok(CreateOutcome::Exists)
-                } else {
-                    Err(StoreError::Contention { operation: "TransactWriteItems" })
-                }
-            }
+            Transacted::Refused(obstacles) => match obstacles.first() {
+                Some(Obstacle::Condition(_)) => Ok(CreateOutcome::Exists),
+                // The product got a generator at this very moment.
+                _ => Err(StoreError::Contention { operation: "TransactWriteItems" }),
+            },
         }
     }
 
@@ -147,11 +154,7 @@ impl Store {
     }
 
     /// The records of all catalogue entries of a kind.
-    async fn listed(
-        &self,
-        kind: &'static str,
-        key: impl Fn(&str) -> Option<Key>,
-    ) -> Result<Vec<Item>, StoreError> {
+    async fn listed(&self, kind: Kind, key: impl Fn(&str) -> Option<Key>) -> Result<Vec<Item>, StoreError> {
         let mut keys = Vec::new();
         let mut from: Option<Item> = None;
         loop {

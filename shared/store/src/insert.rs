@@ -3,9 +3,9 @@ use aws_sdk_dynamodb::types::{Put, ReturnValuesOnConditionCheckFailure, Transact
 use futures_util::StreamExt as _;
 use keypool_domain::{LicenseKey, StockedKey};
 
-use crate::assign::{CONDITION_FAILED, Transacted};
 use crate::record::{Item, PK, license_key_item, read_license_key};
 use crate::table::unbuilt;
+use crate::transact::{Obstacle, Transacted};
 use crate::{Store, StoreError};
 
 /// How many keys are stored at the same time. DynamoDB has no conditional batch write, so each key is a write
@@ -77,42 +77,44 @@ impl Store {
     }
 
     /// Stores keys (1 to 100) that are given away as they are made: all or none. For one key 1 write unit, for
-    /// n keys, in one transaction, 2n.
+    /// n keys, in one transaction, 2n. It finds out what became of the write as [`Store::assign`] does.
     pub async fn insert_assigned(&self, keys: &[StockedKey]) -> Result<InsertOutcome, StoreError> {
-        if let [key] = keys {
-            let inserted = self.insert_one(key).await?;
-            let collided = || InsertOutcome::Collided(vec![key.license_key.clone()]);
-            return Ok(if inserted { InsertOutcome::Inserted } else { collided() });
-        }
-        let writes = keys
-            .iter()
-            .map(|key| {
-                let put = Put::builder()
-                    .table_name(&self.table)
-                    .set_item(Some(license_key_item(key)))
-                    .condition_expression(IS_NEW)
-                    .expression_attribute_names("#pk", PK)
-                    .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-                    .build()
-                    .map_err(|_| unbuilt("TransactWriteItems"))?;
-                Ok(TransactWriteItem::builder().put(put).build())
-            })
-            .collect::<Result<Vec<_>, StoreError>>()?;
-        let reasons = match self.transact(writes).await? {
+        let Some(first) = keys.first() else { return Ok(InsertOutcome::Inserted) };
+        let write = async {
+            match keys {
+                [key] if self.insert_one(key).await? => Ok(InsertOutcome::Inserted),
+                [key] => Ok(InsertOutcome::Collided(vec![key.license_key.clone()])),
+                _ => self.with_retries(|| self.insert_all(keys)).await,
+            }
+        };
+        self.settled(write, InsertOutcome::Inserted, first, |stored| stored.id == first.id).await
+    }
+
+    async fn insert_all(&self, keys: &[StockedKey]) -> Result<InsertOutcome, StoreError> {
+        let writes = keys.iter().map(|key| {
+            let put = Put::builder()
+                .table_name(&self.table)
+                .set_item(Some(license_key_item(key)))
+                .condition_expression(IS_NEW)
+                .expression_attribute_names("#pk", PK)
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+                .build()
+                .map_err(|_| unbuilt("TransactWriteItems"))?;
+            Ok(TransactWriteItem::builder().put(put).build())
+        });
+        let obstacles = match self.transact(writes.collect::<Result<_, StoreError>>()?).await? {
             Transacted::Committed => return Ok(InsertOutcome::Inserted),
-            Transacted::Cancelled(reasons) => reasons,
+            Transacted::Refused(obstacles) => obstacles,
         };
         let mut collided = Vec::new();
-        for (key, reason) in keys.iter().zip(&reasons) {
+        for (key, obstacle) in keys.iter().zip(&obstacles) {
+            let Obstacle::Condition(reason) = obstacle else { continue };
             if reason.item().is_some_and(|item| is_ours(item, key)) {
                 // Transactions are all or none: one key of ours means that all of them are.
                 return Ok(InsertOutcome::Inserted);
             }
-            if reason.code() == Some(CONDITION_FAILED) {
-                collided.push(key.license_key.clone());
-            }
+            collided.push(key.license_key.clone());
         }
-        // Without a collision another transaction was in the way; the same keys may do the next time.
         Ok(InsertOutcome::Collided(collided))
     }
 }

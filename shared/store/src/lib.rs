@@ -12,7 +12,8 @@
 //! | `catalogue` | what an operator sets up: products, generators, API keys |
 //! | `table` | [`Store::create_table`]: the table and its index |
 //!
-//! `record` turns domain types into items and back; `error` sorts what can go wrong; `backoff` waits.
+//! `record` turns domain types into items and back; `transact` sends transactions; `settle` finds out what became
+//! of a write; `error` sorts what can go wrong; `backoff` waits.
 //!
 //! The check lives in the write: no operation reads, decides and writes without a condition.
 
@@ -25,7 +26,9 @@ mod error;
 mod insert;
 mod lookup;
 mod record;
+mod settle;
 mod table;
+mod transact;
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::types::KeysAndAttributes;
 use keypool_domain::{ApiKeyHash, ApiKeyRecord, Generator, GeneratorId, Product, ProductId};
 
-use crate::record::{Item, Key, PK, SK, read_api_key, read_generator, read_product};
+use crate::record::{Item, Key, Kind, PK, read_api_key, read_generator, read_product};
 use crate::table::unbuilt;
 use crate::{Backoff, Store, StoreError};
 
@@ -44,16 +44,10 @@ impl Store {
         .collect();
         let mut found = Found::default();
         for item in self.read_all(keys).await? {
-            match item.get(SK) {
-                Some(AttributeValue::S(kind)) if kind == "APIKEY" => {
-                    found.api_key = Some(read_api_key(&item)?);
-                }
-                Some(AttributeValue::S(kind)) if kind == "PRODUCT" => {
-                    found.product = Some(read_product(&item)?);
-                }
-                Some(AttributeValue::S(kind)) if kind == "GENERATOR" => {
-                    found.generator = Some(read_generator(&item)?);
-                }
+            match Kind::of(&item) {
+                Some(Kind::ApiKey) => found.api_key = Some(read_api_key(&item)?),
+                Some(Kind::Product) => found.product = Some(read_product(&item)?),
+                Some(Kind::Generator) => found.generator = Some(read_generator(&item)?),
                 _ => return Err(StoreError::Corrupt { record: "table", attribute: PK }),
             }
         }

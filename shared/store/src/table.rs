@@ -1,19 +1,26 @@
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
-    ProjectionType, ScalarAttributeType, TimeToLiveSpecification,
+    ProjectionType, ScalarAttributeType, TimeToLiveSpecification, TimeToLiveStatus,
 };
 
 use crate::record::{DRAW, EXPIRES_AT, INDEX_AVAILABLE, PK, SK, STOCK};
 use crate::{Store, StoreError};
 
 impl Store {
-    /// Creates the table with its index and its time to live, unless there is a table of that name. For the
-    /// embedded stack; on AWS the deployment template creates it.
+    /// Creates the table with its index and its time to live, as far as they are not there. For the embedded
+    /// stack; on AWS the deployment template creates it.
     pub async fn create_table(&self) -> Result<(), StoreError> {
-        if self.table_exists().await? {
-            return Ok(());
+        if !self.table_exists().await? {
+            self.create_missing_table().await?;
         }
+        if !self.has_time_to_live().await? {
+            self.set_time_to_live().await?;
+        }
+        Ok(())
+    }
+
+    async fn create_missing_table(&self) -> Result<(), StoreError> {
         let attribute = |name: &str| {
             AttributeDefinition::builder()
                 .attribute_name(name)
@@ -46,6 +53,18 @@ impl Store {
             .send()
             .await
             .map_err(|error| StoreError::from_sdk("CreateTable", &error))?;
+        Ok(())
+    }
+
+    async fn has_time_to_live(&self) -> Result<bool, StoreError> {
+        let described = self.client.describe_time_to_live().table_name(&self.table).send().await;
+        let described = described.map_err(|error| StoreError::from_sdk("DescribeTimeToLive", &error))?;
+        let status =
+            described.time_to_live_description().and_then(|described| described.time_to_live_status());
+        Ok(matches!(status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)))
+    }
+
+    async fn set_time_to_live(&self) -> Result<(), StoreError> {
         let time_to_live = TimeToLiveSpecification::builder()
             .attribute_name(EXPIRES_AT)
             .enabled(true)

@@ -114,7 +114,7 @@ async fn a_key_that_was_sold_since_it_was_read_is_not_sold_again() {
     let keys = table.stock(&names(1)).await;
     let (first, second) = (assignment("First"), assignment("Second"));
     assert_eq!(table.store.assign(&keys, &first).await, Ok(AssignOutcome::Assigned));
-    let missed = AssignOutcome::Missed { taken: license_keys(&keys), contended: vec![] };
+    let missed = AssignOutcome::Missed { taken: license_keys(&keys), changed: vec![] };
     assert_eq!(table.store.assign(&keys, &second).await, Ok(missed));
     let stored = table.key(&keys[0]).await;
     assert_eq!((stored.owner, stored.assignment_id), (first.owner, Some(first.id)));
@@ -129,7 +129,7 @@ async fn a_stale_index_entry_sells_nothing() {
     let Drawn::Enough(stale) = table.draw(5).await else { panic!("there are five") };
     table.store.assign(&keys[1..2], &assignment("First")).await.unwrap();
     let outcome = table.store.assign(&stale, &assignment("Second")).await.unwrap();
-    let missed = AssignOutcome::Missed { taken: license_keys(&keys[1..2]), contended: vec![] };
+    let missed = AssignOutcome::Missed { taken: license_keys(&keys[1..2]), changed: vec![] };
     assert_eq!(outcome, missed, "all or none");
     for key in [&keys[0], &keys[2], &keys[3], &keys[4]] {
         assert_eq!(&table.key(key).await, key);
@@ -147,7 +147,7 @@ async fn a_key_that_changed_but_is_for_sale_may_be_tried_again() {
     seen_before_a_change[1].version = 7;
     for some in [&seen_before_a_change[1..2], &seen_before_a_change[..]] {
         let outcome = table.store.assign(some, &assignment("Buyer")).await.unwrap();
-        let missed = AssignOutcome::Missed { taken: vec![], contended: license_keys(&keys[1..2]) };
+        let missed = AssignOutcome::Missed { taken: vec![], changed: license_keys(&keys[1..2]) };
         assert_eq!(outcome, missed);
     }
     assert_eq!(table.key(&keys[0]).await, keys[0]);
@@ -160,7 +160,7 @@ async fn a_key_that_is_not_there_cannot_be_assigned() {
     keys[1].license_key = "NOT-THERE".parse().unwrap();
     for some in [&keys[1..], &keys[..]] {
         let outcome = table.store.assign(some, &assignment("Buyer")).await.unwrap();
-        assert_eq!(outcome, AssignOutcome::Missed { taken: license_keys(&keys[1..]), contended: vec![] });
+        assert_eq!(outcome, AssignOutcome::Missed { taken: license_keys(&keys[1..]), changed: vec![] });
     }
     assert_eq!(table.store.license_key(&keys[1].license_key).await, Ok(None), "no key comes to be");
     assert_eq!(table.key(&keys[0]).await, keys[0]);

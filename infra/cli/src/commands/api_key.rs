@@ -4,7 +4,7 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
 use keypool_domain::{
-    Activity, ApiKey as Secret, ApiKeyName, ApiKeyRecord, Endpoint, OperatingSystemRandomness, Timestamp,
+    Activity, ApiKey as Secret, ApiKeyRecord, Endpoint, Name, OperatingSystemRandomness, Timestamp,
 };
 use keypool_store::{CreateOutcome, Store};
 
@@ -25,7 +25,7 @@ pub(crate) enum ApiKey {
 pub(crate) struct Create {
     /// What people call it
     #[arg(long)]
-    name: ApiKeyName,
+    name: Name,
     /// An endpoint it opens (may be repeated); without it, all four
     #[arg(long = "capability", value_name = "ENDPOINT")]
     capabilities: Vec<Endpoint>,

@@ -1,6 +1,6 @@
 use anyhow::bail;
 use clap::{Args, Subcommand};
-use keypool_domain::{Activity, Product as DomainProduct, ProductId, ProductName, SigningKeyId};
+use keypool_domain::{Activity, Name, Product as DomainProduct, ProductId, SigningKeyId};
 use keypool_store::{Counter, CreateOutcome, Store};
 
 use super::{IDS_TRIED_MAX, next_id};
@@ -19,7 +19,7 @@ pub(crate) enum Product {
 pub(crate) struct Create {
     /// What people call it
     #[arg(long)]
-    name: ProductName,
+    name: Name,
     /// Its id in the shop; without it, the next free one
     #[arg(long, value_name = "NUMBER")]
     id: Option<ProductId>,

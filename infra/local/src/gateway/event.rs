@@ -13,7 +13,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
 /// The event that API Gateway would make of a request.
-pub(super) fn from_http(parts: &Parts, body: &[u8], client: IpAddr, authority: &str) -> String {
+pub(super) fn from_http(
+    parts: &Parts,
+    body: &[u8],
+    client: IpAddr,
+    authority: &str,
+    request_id: &str,
+) -> String {
     let path = parts.uri.path();
     let route = format!("{} {path}", parts.method);
     let text = is_delivered_as_text(&parts.headers).then(|| std::str::from_utf8(body).ok()).flatten();
@@ -41,7 +47,7 @@ pub(super) fn from_http(parts: &Parts, body: &[u8], client: IpAddr, authority: &
                 "sourceIp": client.to_string(),
                 "userAgent": header_text(parts.headers.get(header::USER_AGENT)),
             },
-            "requestId": uuid::Uuid::new_v4().to_string(),
+            "requestId": request_id,
             "routeKey": route,
             "stage": "$default",
             "timeEpoch": u64::try_from(since_epoch.as_millis()).unwrap_or_default(),

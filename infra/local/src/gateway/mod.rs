@@ -10,9 +10,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use futures_util::StreamExt as _;
-use http::{Method, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use keypool_domain::{Endpoint, ProductId};
-use keypool_http::{Desk, Failure, Problem};
+use keypool_http::{Desk, Failure, Problem, UnreadableBody};
 use keypool_store::Lookup;
 use lambda_http::lambda_runtime::{Context, LambdaEvent};
 use lambda_http::request::LambdaRequest;
@@ -32,6 +32,9 @@ const EVENT_BODY_BYTES_MAX: usize = 6 * 1_048_576;
 /// How much of a larger body is read and thrown away, so that a client that is still sending learns why it is
 /// refused.
 const DISCARDED_BYTES_MAX: usize = 64 * 1_048_576;
+
+/// The header in which API Gateway says which request it was.
+const REQUEST_ID: &str = "apigw-requestid";
 
 /// The local gateway, running.
 #[derive(Debug)]
@@ -61,12 +64,6 @@ impl Gateway {
         self.server.url()
     }
 
-    /// The port it listens on.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.server.address().port()
-    }
-
     /// Takes no more requests and lets running ones finish.
     pub async fn stop(self) {
         self.server.stop().await;
@@ -92,21 +89,31 @@ async fn route(
         return problem(Problem::MethodNotAllowed, "POST");
     }
     let (parts, body) = request.into_parts();
-    let Some(body) = read(body).await else { return problem(Problem::TooLarge, "") };
-    let event = event::from_http(&parts, &body, client.ip(), &routes.authority);
+    let body = match read(body).await {
+        Ok(body) => body,
+        Err(refused) => return problem(refused, ""),
+    };
+    let request_id = uuid::Uuid::new_v4().to_string();
+    let event = event::from_http(&parts, &body, client.ip(), &routes.authority, &request_id);
     // The semaphore is never closed.
     let _environment = routes.environments.acquire().await;
-    invoke(Arc::clone(&routes.desk), endpoint, &event).await.unwrap_or_else(|| {
-        tracing::error!(endpoint = endpoint.name(), "the event or its answer cannot be read");
+    let invoked = invoke(Arc::clone(&routes.desk), endpoint, &event).await;
+    let mut response = invoked.unwrap_or_else(|| {
+        tracing::error!(endpoint = endpoint.name(), request_id, "the event or its answer cannot be read");
         problem(Problem::Internal, "")
-    })
+    });
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
 }
 
-/// The whole body, unless it is too large for an event.
-async fn read(body: Body) -> Option<Vec<u8>> {
+/// The whole body, unless it is too large for an event or cut off.
+async fn read(body: Body) -> Result<Vec<u8>, Problem> {
     let mut chunks = body.into_data_stream();
     let (mut bytes, mut total) = (Vec::new(), 0);
-    while let Some(Ok(chunk)) = chunks.next().await {
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Problem::UnreadableBody(UnreadableBody::CutOff))?;
         total += chunk.len();
         if total <= EVENT_BODY_BYTES_MAX {
             bytes.extend_from_slice(&chunk);
@@ -114,7 +121,7 @@ async fn read(body: Body) -> Option<Vec<u8>> {
             break;
         }
     }
-    (total <= EVENT_BODY_BYTES_MAX).then_some(bytes)
+    if total <= EVENT_BODY_BYTES_MAX { Ok(bytes) } else { Err(Problem::TooLarge) }
 }
 
 /// Has a function answer an event, by the way that it takes in Lambda. `None` if the event is not one to
@@ -170,7 +177,7 @@ async fn public_key_pem(desk: &Desk, product: Option<&str>) -> Result<Option<Str
 fn problem(problem: Problem, allowed: &'static str) -> Response<Body> {
     let mut response = problem.into_response(None).map(|body| Body::from(body.to_vec()));
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-        response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
     }
     response
 }

@@ -14,6 +14,9 @@ pub const BODY_BYTES_MAX: usize = 1_048_576;
 /// Why a body cannot be read. The texts go to the client, so they quote nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnreadableBody {
+    /// The connection ended before the body did.
+    #[error("the body is cut off")]
+    CutOff,
     /// Not UTF-8, after percent-decoding.
     #[error("the form is not UTF-8")]
     FormEncoding,

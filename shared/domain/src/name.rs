@@ -1,0 +1,31 @@
+use std::str::FromStr;
+
+/// What people call a product or an API key: 1 to 255 characters.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name(String);
+
+impl Name {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A text that cannot be a name.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must have 1 to 255 characters, none a control character")]
+pub struct InvalidName;
+
+impl FromStr for Name {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        if matches!(text.chars().count(), 1..=255) && !text.chars().any(char::is_control) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidName)
+        }
+    }
+}

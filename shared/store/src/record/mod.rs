@@ -1,0 +1,226 @@
+//! Items of the table: what each record is called, and how domain types are written into it and read back.
+
+mod api_key;
+mod generator;
+mod license_key;
+mod product;
+
+use std::collections::HashMap;
+use std::fmt::{self, Display};
+use std::str::FromStr;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use keypool_domain::{ApiKeyHash, GeneratorId, LicenseKey, ProductId, Timestamp};
+
+pub(crate) use api_key::{api_key_item, read_api_key};
+pub(crate) use generator::{generator_item, read_generator};
+pub use license_key::license_key_item;
+pub(crate) use license_key::read_license_key;
+pub(crate) use product::{product_item, read_product};
+
+use crate::StoreError;
+
+/// An item as DynamoDB takes and gives it.
+pub type Item = HashMap<String, AttributeValue>;
+
+/// The hash key.
+pub(crate) const PK: &str = "pk";
+/// The range key.
+pub(crate) const SK: &str = "sk";
+/// The index that holds the keys in stock, and nothing else.
+pub(crate) const INDEX_AVAILABLE: &str = "available";
+/// The index's hash key: the product whose stock a key is in.
+pub(crate) const STOCK: &str = "stock";
+/// The index's range key: the key's random place in the stock.
+pub(crate) const DRAW: &str = "draw";
+/// When DynamoDB may delete an item, in Unix seconds. An API key's own expiry must not be called so: DynamoDB
+/// would delete the key, and code 101 would become 100.
+pub(crate) const EXPIRES_AT: &str = "expires_at";
+
+/// The kinds of records. Their names stand in the keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    LicenseKey,
+    Product,
+    Generator,
+    ApiKey,
+    Counter,
+}
+
+impl Kind {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::LicenseKey => "KEY",
+            Self::Product => "PRODUCT",
+            Self::Generator => "GENERATOR",
+            Self::ApiKey => "APIKEY",
+            Self::Counter => "COUNTER",
+        }
+    }
+
+    /// The kind of an item.
+    pub(crate) fn of(item: &Item) -> Option<Self> {
+        let name = item.get(SK)?.as_s().ok()?;
+        [Self::LicenseKey, Self::Product, Self::Generator, Self::ApiKey, Self::Counter]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
+}
+
+impl Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Where a record stands: hash key and range key.
+#[derive(Debug, Clone)]
+pub(crate) struct Key {
+    pk: String,
+    sk: String,
+}
+
+impl Key {
+    fn new(kind: Kind, id: impl Display) -> Self {
+        Self { pk: format!("{kind}#{id}"), sk: kind.to_string() }
+    }
+
+    pub(crate) fn license_key(license_key: &LicenseKey) -> Self {
+        Self::new(Kind::LicenseKey, license_key.as_str())
+    }
+
+    pub(crate) fn product(id: ProductId) -> Self {
+        Self::new(Kind::Product, id)
+    }
+
+    pub(crate) fn generator(id: GeneratorId) -> Self {
+        Self::new(Kind::Generator, id)
+    }
+
+    pub(crate) fn api_key(hash: ApiKeyHash) -> Self {
+        Self::new(Kind::ApiKey, hash)
+    }
+
+    pub(crate) fn counter(name: &str) -> Self {
+        Self::new(Kind::Counter, name)
+    }
+
+    /// The entry that lets a record be listed without a scan of the table.
+    pub(crate) fn catalogue(kind: Kind, id: impl Display) -> Self {
+        Self { pk: catalogue_pk(kind), sk: id.to_string() }
+    }
+
+    pub(crate) fn into_item(self) -> Item {
+        HashMap::from([
+            (PK.to_owned(), AttributeValue::S(self.pk)),
+            (SK.to_owned(), AttributeValue::S(self.sk)),
+        ])
+    }
+}
+
+/// The hash key of all catalogue entries of one kind.
+pub(crate) fn catalogue_pk(kind: Kind) -> String {
+    format!("CATALOGUE#{kind}")
+}
+
+/// The hash key of a product's stock in the index.
+pub(crate) fn stock_of(product_id: ProductId) -> String {
+    format!("PRODUCT#{product_id}")
+}
+
+/// Text as an attribute.
+pub(crate) fn text(value: impl Display) -> AttributeValue {
+    AttributeValue::S(value.to_string())
+}
+
+/// A number as an attribute.
+pub(crate) fn number(value: impl Display) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+/// Writes an item attribute by attribute.
+struct Writer(Item);
+
+impl Writer {
+    fn at(key: Key) -> Self {
+        Self(key.into_item())
+    }
+
+    fn text(mut self, name: &str, value: impl Display) -> Self {
+        self.0.insert(name.to_owned(), text(value));
+        self
+    }
+
+    fn number(mut self, name: &str, value: impl Display) -> Self {
+        self.0.insert(name.to_owned(), number(value));
+        self
+    }
+
+    fn optional_text(self, name: &str, value: Option<impl Display>) -> Self {
+        match value {
+            Some(value) => self.text(name, value),
+            None => self,
+        }
+    }
+
+    fn optional_number(self, name: &str, value: Option<impl Display>) -> Self {
+        match value {
+            Some(value) => self.number(name, value),
+            None => self,
+        }
+    }
+}
+
+/// Reads an item attribute by attribute; `record` is its kind, for the error.
+struct Reader<'a> {
+    item: &'a Item,
+    record: &'static str,
+}
+
+impl Reader<'_> {
+    fn corrupt(&self, attribute: &'static str) -> StoreError {
+        StoreError::Corrupt { record: self.record, attribute }
+    }
+
+    fn optional_raw(&self, name: &'static str) -> Result<Option<&str>, StoreError> {
+        match self.item.get(name) {
+            None => Ok(None),
+            Some(AttributeValue::S(text) | AttributeValue::N(text)) => Ok(Some(text)),
+            Some(_) => Err(self.corrupt(name)),
+        }
+    }
+
+    fn raw(&self, name: &'static str) -> Result<&str, StoreError> {
+        self.optional_raw(name)?.ok_or_else(|| self.corrupt(name))
+    }
+
+    fn required<T: FromStr>(&self, name: &'static str) -> Result<T, StoreError> {
+        self.raw(name)?.parse().map_err(|_| self.corrupt(name))
+    }
+
+    fn optional<T: FromStr>(&self, name: &'static str) -> Result<Option<T>, StoreError> {
+        let raw = self.optional_raw(name)?;
+        raw.map(str::parse).transpose().map_err(|_| self.corrupt(name))
+    }
+
+    fn optional_time(&self, name: &'static str) -> Result<Option<Timestamp>, StoreError> {
+        let read = |raw| Timestamp::from_rfc3339(raw).ok_or_else(|| self.corrupt(name));
+        self.optional_raw(name)?.map(read).transpose()
+    }
+
+    fn time(&self, name: &'static str) -> Result<Timestamp, StoreError> {
+        self.optional_time(name)?.ok_or_else(|| self.corrupt(name))
+    }
+
+    /// What follows `#` in the hash key.
+    fn id<T: FromStr>(&self) -> Result<T, StoreError> {
+        let id = self.raw(PK)?.split_once('#').map(|(_, id)| id);
+        id.and_then(|id| id.parse().ok()).ok_or_else(|| self.corrupt(PK))
+    }
+
+    /// Texts joined by white space.
+    fn list<T: FromStr, C: FromIterator<T>>(&self, name: &'static str) -> Result<C, StoreError> {
+        let texts = self.optional_raw(name)?.unwrap_or_default().split_whitespace();
+        texts.map(str::parse).collect::<Result<C, _>>().map_err(|_| self.corrupt(name))
+    }
+}

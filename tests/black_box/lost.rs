@@ -1,0 +1,219 @@
+//! Responses of AWS get lost after the work was done, transactions conflict, services throttle: what real AWS does
+//! now and then, and the embedded services do not. No key is sold twice, none is lost, and the buyer gets his answer.
+
+use keypool_domain::Status;
+use keypool_tests::{Fault, Shop, ShopResponse};
+use serde_json::json;
+
+async fn order(shop: &Shop, quantity: &str) -> ShopResponse {
+    shop.post("random-assign-license-keys", &[("product_id", "1"), ("quantity", quantity)]).await
+}
+
+/// The order got what it asked for, and exactly that has left the stock.
+async fn expect_sold(shop: &Shop, response: &ShopResponse, quantity: usize, left: usize) {
+    assert_eq!(response.code(), 803, "{}", response.text);
+    assert!(shop.dynamodb.is_undisturbed(), "the faults have happened");
+    let keys = response.license_keys();
+    assert_eq!(keys.len(), quantity);
+    for key in keys {
+        assert_eq!(shop.status(&key).await, Status::Assigned);
+    }
+    assert_eq!(shop.in_stock(1).await, left);
+}
+
+/// The write that sells, by the size of the order.
+const SALES: [(&str, &str, usize); 2] = [("UpdateItem", "1", 1), ("TransactWriteItems", "3", 3)];
+
+fn conflict(operation: &str) -> Fault {
+    match operation {
+        "TransactWriteItems" => Fault::cancelled(&["None", "TransactionConflict", "None"]),
+        _ => Fault::error("TransactionConflictException"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sale_whose_response_is_lost_is_made_once() {
+    for (operation, quantity, n) in SALES {
+        let shop = Shop::open().await;
+        shop.stock(1, 10).await;
+        shop.dynamodb.disturb(operation, [Fault::LoseResponse]);
+        let response = order(&shop, quantity).await;
+        expect_sold(&shop, &response, n, 10 - n).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sale_whose_every_response_is_lost_is_found_by_reading() {
+    for (operation, quantity, n) in SALES {
+        let shop = Shop::open().await;
+        shop.stock(1, 10).await;
+        // The SDK gives up after five attempts.
+        shop.dynamodb.disturb(operation, vec![Fault::LoseResponse; 5]);
+        let _ = shop.dynamodb.take_calls();
+        let response = order(&shop, quantity).await;
+        let operations = shop.dynamodb.take_operations();
+        assert_eq!(operations.last().unwrap(), "GetItem", "{operations:?}");
+        expect_sold(&shop, &response, n, 10 - n).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_is_tried_again_with_the_same_keys() {
+    for (operation, quantity, n) in SALES {
+        let shop = Shop::open().await;
+        shop.stock(1, 10).await;
+        shop.dynamodb.disturb(operation, vec![conflict(operation); 3]);
+        let _ = shop.kms.take_calls();
+        let response = order(&shop, quantity).await;
+        assert_eq!(shop.kms.take_calls().len(), 1, "signed once: these keys, and no others");
+        expect_sold(&shop, &response, n, 10 - n).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_with_ones_own_lost_write_loses_no_key() {
+    // The first attempt sells, its response is lost; the repetition meets a conflict. To take other keys now would
+    // sell two for one.
+    for (operation, quantity, n) in SALES {
+        let shop = Shop::open().await;
+        shop.stock(1, 10).await;
+        shop.dynamodb.disturb(operation, [Fault::LoseResponse, conflict(operation), conflict(operation)]);
+        let response = order(&shop, quantity).await;
+        expect_sold(&shop, &response, n, 10 - n).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conflicts_without_end_are_503_and_sell_nothing() {
+    for (operation, quantity, _) in SALES {
+        let shop = Shop::open().await;
+        shop.stock(1, 10).await;
+        shop.dynamodb.disturb(operation, vec![conflict(operation); 100]);
+        assert_eq!(order(&shop, quantity).await.status, 503);
+        assert_eq!(shop.in_stock(1).await, 10);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttle_passes() {
+    for (operation, quantity, n) in SALES {
+        let shop = Shop::open().await;
+        shop.stock(1, 10).await;
+        let throttle = match operation {
+            "TransactWriteItems" => Fault::cancelled(&["ThrottlingError", "None", "None"]),
+            _ => Fault::error("ProvisionedThroughputExceededException"),
+        };
+        shop.dynamodb.disturb(operation, vec![throttle; 4]);
+        shop.dynamodb.disturb("Query", [Fault::error("ThrottlingException")]);
+        let response = order(&shop, quantity).await;
+        expect_sold(&shop, &response, n, 10 - n).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttled_kms_passes_or_is_503() {
+    let shop = Shop::open().await;
+    shop.stock(1, 10).await;
+    shop.kms.disturb("Sign", [Fault::error("ThrottlingException")]);
+    let response = order(&shop, "2").await;
+    expect_sold(&shop, &response, 2, 8).await;
+    shop.kms.disturb("Sign", vec![Fault::error("ThrottlingException"); 100]);
+    assert_eq!(order(&shop, "2").await.status, 503);
+    shop.kms.disturb("Sign", []);
+    let drawn = shop.store.draw_candidates("1".parse().unwrap(), 9, &Default::default()).await.unwrap();
+    assert_eq!(drawn, keypool_store::Drawn::TooFew { available: 8 });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fresh_keys_are_sold_once_whatever_gets_lost() {
+    for (operation, quantity, n) in [("PutItem", "1", 1), ("TransactWriteItems", "3", 3)] {
+        for faults in [
+            vec![Fault::LoseResponse],
+            vec![Fault::LoseResponse, conflict(operation)],
+            vec![conflict(operation)],
+            vec![Fault::LoseResponse; 5],
+        ] {
+            let shop = Shop::open().await;
+            shop.dynamodb.disturb(operation, faults);
+            let request = [("product_id", "1"), ("quantity", quantity), ("generate", "1")];
+            let response = shop.post("random-assign-license-keys", &request).await;
+            expect_sold(&shop, &response, n, 0).await;
+            let table = shop.dynamodb_call("Scan", &json!({"TableName": "keypool"})).await;
+            let items = table["Items"].as_array().unwrap();
+            let keys = items.iter().filter(|item| item["sk"]["S"] == "KEY").count();
+            assert_eq!(keys, n, "no key was made for nobody");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_assigned_by_name_is_assigned_once_whatever_gets_lost() {
+    for faults in [
+        vec![Fault::LoseResponse],
+        vec![Fault::LoseResponse, conflict("UpdateItem")],
+        vec![conflict("UpdateItem"); 3],
+        vec![Fault::LoseResponse; 5],
+        vec![Fault::error("ThrottlingException"); 3],
+    ] {
+        let shop = Shop::open().await;
+        let key = shop.stock(1, 1).await.remove(0);
+        shop.dynamodb.disturb("UpdateItem", faults);
+        let response =
+            shop.post("assign-license-key", &[("license_key", &key), ("owner_name", "Buyer One")]).await;
+        assert_eq!(response.code(), 800, "{}", response.text);
+        let stored = shop.store.license_key(&key.parse().unwrap()).await.unwrap().unwrap();
+        assert_eq!((stored.status, stored.version), (Status::Assigned, 2));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_blocked_after_its_sale_stays_blocked() {
+    // The response to the sale gets lost, an operator blocks the key, the sale is sent again.
+    let shop = Shop::open().await;
+    let key = shop.stock(1, 1).await.remove(0);
+    let stocked = shop.store.license_key(&key.parse().unwrap()).await.unwrap().unwrap();
+    let assignment = keypool_domain::Assignment {
+        id: keypool_domain::AssignmentId::random(&keypool_domain::OperatingSystemRandomness),
+        owner: keypool_domain::Owner::default(),
+        at: keypool_domain::Clock::now(&*shop.clock),
+    };
+    let sell = || shop.store.assign(std::slice::from_ref(&stocked), &assignment);
+    assert_eq!(sell().await, Ok(keypool_store::AssignOutcome::Assigned));
+    let block = json!({
+        "TableName": "keypool",
+        "Key": {"pk": {"S": format!("KEY#{key}")}, "sk": {"S": "KEY"}},
+        "UpdateExpression": "SET #status = :blocked ADD version :one",
+        "ExpressionAttributeNames": {"#status": "status"},
+        "ExpressionAttributeValues": {":blocked": {"S": "blocked"}, ":one": {"N": "1"}},
+    });
+    shop.dynamodb_call("UpdateItem", &block).await;
+    assert_eq!(sell().await, Ok(keypool_store::AssignOutcome::Assigned), "it was sold");
+    assert_eq!(shop.status(&key).await, Status::Blocked);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_created_are_counted_as_created_whatever_gets_lost() {
+    let shop = Shop::open().await;
+    let faults = [Fault::LoseResponse, Fault::Pass, conflict("PutItem"), Fault::LoseResponse];
+    shop.dynamodb.disturb("PutItem", faults);
+    shop.dynamodb.disturb("UpdateItem", [Fault::LoseResponse]);
+    assert_eq!(shop.stock(1, 20).await.len(), 20, "20 created, no duplicate");
+    assert!(shop.dynamodb.is_undisturbed());
+    assert_eq!(shop.in_stock(1).await, 20);
+    shop.dynamodb.disturb("PutItem", [Fault::LoseResponse, Fault::error("ThrottlingException")]);
+    let response = shop.post("generate", &[("generator_id", "1"), ("quantity", "10")]).await;
+    assert_eq!(response.license_keys().len(), 10);
+    assert_eq!(shop.in_stock(1).await, 30);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_dynamodb_left_unread_are_asked_for_again() {
+    let shop = Shop::open().await;
+    shop.dynamodb.disturb("BatchGetItem", vec![Fault::LeaveUnread; 3]);
+    let response = shop.post("generate", &[("generator_id", "1"), ("quantity", "1")]).await;
+    assert_eq!(response.code(), 815);
+    shop.clock.advance_seconds(60);
+    shop.dynamodb.disturb("BatchGetItem", vec![Fault::LeaveUnread; 6]);
+    let response = shop.post("generate", &[("generator_id", "1"), ("quantity", "1")]).await;
+    assert_eq!(response.status, 503, "an API key that was not read is not an unknown one");
+}
