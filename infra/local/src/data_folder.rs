@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// Where the embedded stack keeps its data: license keys and private keys, readable by their owner only.
-/// One stack uses it at a time.
+/// Where the embedded stack keeps its data: license keys and private keys, in files that only their owner may
+/// read. One stack uses it at a time.
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
