@@ -1,6 +1,8 @@
 //! Responses of AWS get lost after the work was done, transactions conflict, services throttle: what real AWS does
 //! now and then, and the embedded services do not. No key is sold twice, none is lost, and the buyer gets his answer.
 
+use std::collections::HashSet;
+
 use keypool_domain::Status;
 use keypool_tests::{Fault, Shop, ShopResponse};
 use serde_json::json;
@@ -120,7 +122,7 @@ async fn a_throttled_kms_passes_or_is_503() {
     shop.kms.disturb("Sign", vec![Fault::error("ThrottlingException"); 100]);
     assert_eq!(order(&shop, "2").await.status, 503);
     shop.kms.disturb("Sign", []);
-    let drawn = shop.store.draw_candidates("1".parse().unwrap(), 9, &Default::default()).await.unwrap();
+    let drawn = shop.store.draw_candidates("1".parse().unwrap(), 9, &HashSet::default()).await.unwrap();
     assert_eq!(drawn, keypool_store::Drawn::TooFew { available: 8 });
 }
 

@@ -56,7 +56,7 @@ async fn open() -> (Shop, Vec<String>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_dynamodb_is_503() {
     let (shop, stock) = open().await;
-    shop.dynamodb.hang_up().await;
+    shop.dynamodb.hang_up();
     expect_503(&shop).await;
     expect_untouched(&shop, &stock).await;
 }
@@ -72,7 +72,7 @@ async fn a_silent_dynamodb_is_503() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_kms_is_503_and_nothing_was_written() {
     let (shop, stock) = open().await;
-    shop.kms.hang_up().await;
+    shop.kms.hang_up();
     expect_503(&shop).await;
     expect_untouched(&shop, &stock).await;
 }

@@ -8,6 +8,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a harness fails its test")]
 
 mod clock;
+pub mod lambda;
 mod logs;
 mod openssl;
 mod proxy;

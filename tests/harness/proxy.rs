@@ -1,6 +1,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::runtime::Runtime;
 
 /// One call of an AWS operation, as it passed a [`Proxy`].
 #[derive(Debug, Clone, PartialEq)]
@@ -60,16 +61,19 @@ impl Fault {
 /// Stands between the SDK clients and an embedded service.
 #[derive(Debug)]
 pub struct Proxy {
-    url: String,
-    state: Arc<Shared>,
-    task: JoinHandle<()>,
+    address: SocketAddr,
+    upstream: String,
+    inner: Arc<Mutex<Inner>>,
+    /// A runtime of its own: when it ends, so do the listener and all connections, at once.
+    runtime: Mutex<Option<Runtime>>,
 }
 
-#[derive(Debug)]
+/// What a request to the proxy needs.
+#[derive(Debug, Clone)]
 struct Shared {
     upstream: String,
     client: reqwest::Client,
-    inner: Mutex<Inner>,
+    inner: Arc<Mutex<Inner>>,
 }
 
 #[derive(Debug, Default)]
@@ -80,35 +84,49 @@ struct Inner {
     faults: HashMap<String, VecDeque<Fault>>,
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Shared {
-    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        lock(&self.inner)
     }
 }
 
 impl Proxy {
-    pub(crate) async fn start(upstream: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let state = Arc::new(Shared {
-            upstream,
-            client: reqwest::Client::new(),
-            inner: Mutex::new(Inner::default()),
-        });
-        let router = Router::new().fallback(forward).with_state(Arc::clone(&state));
-        let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { url, state, task }
+    pub(crate) fn start(upstream: String) -> Self {
+        let inner = Arc::new(Mutex::new(Inner::default()));
+        let (address, runtime) = serve(SocketAddr::from(([127, 0, 0, 1], 0)), upstream.clone(), &inner);
+        Self { address, upstream, inner, runtime: Mutex::new(Some(runtime)) }
     }
 
     /// Where the clients find it.
     pub(crate) fn url(&self) -> String {
-        self.url.clone()
+        format!("http://{}", self.address)
+    }
+
+    /// From now on nobody listens at the service's port, and all connections are cut.
+    pub fn hang_up(&self) {
+        if let Some(runtime) = lock(&self.runtime).take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    /// Cuts all connections, as the other side does while an environment is frozen, and goes on listening.
+    ///
+    /// # Panics
+    /// If the port is not to be had again.
+    pub fn cut_connections(&self) {
+        self.hang_up();
+        let (_, runtime) = serve(self.address, self.upstream.clone(), &self.inner);
+        *lock(&self.runtime) = Some(runtime);
     }
 
     /// The calls since the last time they were taken, in the order they began.
     #[must_use]
     pub fn take_calls(&self) -> Vec<AwsCall> {
-        std::mem::take(&mut self.state.inner().calls)
+        std::mem::take(&mut lock(&self.inner).calls)
     }
 
     /// The names of the calls since the last time they were taken.
@@ -119,33 +137,48 @@ impl Proxy {
 
     /// What happens to the next calls of an operation, one fault each; those after pass.
     pub fn disturb(&self, operation: &str, faults: impl IntoIterator<Item = Fault>) {
-        self.state.inner().faults.entry(operation.to_owned()).or_default().extend(faults);
+        lock(&self.inner).faults.entry(operation.to_owned()).or_default().extend(faults);
     }
 
     /// Whether every fault that was asked for has happened.
     #[must_use]
     pub fn is_undisturbed(&self) -> bool {
-        self.state.inner().faults.values().all(VecDeque::is_empty)
+        lock(&self.inner).faults.values().all(VecDeque::is_empty)
     }
 
     /// From now on the service takes requests and does not answer.
     pub fn fall_silent(&self) {
-        self.state.inner().silent = true;
-    }
-
-    /// From now on nobody listens at the service's port.
-    pub async fn hang_up(&self) {
-        self.task.abort();
-        // The port is free once the task is gone.
-        while !self.task.is_finished() {
-            tokio::task::yield_now().await;
-        }
-        // Connections outlive the listener.
-        self.state.inner().silent = true;
+        lock(&self.inner).silent = true;
     }
 }
 
-async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.hang_up();
+    }
+}
+
+/// Listens, on a runtime of its own.
+fn serve(address: SocketAddr, upstream: String, inner: &Arc<Mutex<Inner>>) -> (SocketAddr, Runtime) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let shared = Shared { upstream, client: reqwest::Client::new(), inner: Arc::clone(inner) };
+    let (bound, wait) = mpsc::channel();
+    runtime.spawn(async move {
+        // The connections of before may take a moment to be gone.
+        let listener = loop {
+            match TcpListener::bind(address).await {
+                Ok(listener) => break listener,
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => tokio::task::yield_now().await,
+                Err(error) => panic!("{address} is not to be had: {error}"),
+            }
+        };
+        bound.send(listener.local_addr().unwrap()).unwrap();
+        axum::serve(listener, Router::new().fallback(forward).with_state(shared)).await.unwrap();
+    });
+    (wait.recv().unwrap(), runtime)
+}
+
+async fn forward(State(shared): State<Shared>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let operation = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
     let operation = operation.and_then(|target| target.split('.').nth(1)).unwrap_or("?").to_owned();

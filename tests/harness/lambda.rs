@@ -1,0 +1,283 @@
+//! A function's binary, run as Lambda runs it: against a Lambda Runtime API (AWS Lambda Developer Guide, "Using the
+//! Lambda runtime API for custom runtimes").
+
+use std::collections::HashMap;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::{API_KEY, Shop};
+
+/// What a function says to an event: its answer, or the error it reports.
+pub type Outcome = Result<Value, Value>;
+
+/// A running environment of a function.
+#[derive(Debug)]
+pub struct LambdaFunction {
+    child: Child,
+    events: mpsc::UnboundedSender<(Value, oneshot::Sender<Outcome>)>,
+    server: JoinHandle<()>,
+}
+
+struct RuntimeApi {
+    queue: tokio::sync::Mutex<mpsc::UnboundedReceiver<(Value, oneshot::Sender<Outcome>)>>,
+    waiting: Mutex<HashMap<String, oneshot::Sender<Outcome>>>,
+    invocations: AtomicU64,
+}
+
+impl LambdaFunction {
+    /// Starts an environment for `shop`.
+    ///
+    /// # Panics
+    /// If the binary does not start.
+    pub async fn start(binary: &str, shop: &Shop) -> Self {
+        let (events, queue) = mpsc::unbounded_channel();
+        let api = RuntimeApi {
+            queue: tokio::sync::Mutex::new(queue),
+            waiting: Mutex::default(),
+            invocations: AtomicU64::new(0),
+        };
+        let router = Router::new()
+            .route("/2018-06-01/runtime/invocation/next", get(next))
+            .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
+            .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
+            .with_state(Arc::new(api));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let child = Command::new(binary)
+            .env_clear()
+            .envs([
+                ("AWS_LAMBDA_RUNTIME_API", address.as_str()),
+                ("AWS_LAMBDA_FUNCTION_NAME", "a-tests"),
+                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+                ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
+                ("AWS_REGION", "eu-central-1"),
+                ("AWS_ACCESS_KEY_ID", "local"),
+                ("AWS_SECRET_ACCESS_KEY", "local"),
+                ("AWS_SESSION_TOKEN", "local"),
+                ("AWS_ENDPOINT_URL_DYNAMODB", &shop.dynamodb.url()),
+                ("AWS_ENDPOINT_URL_KMS", &shop.kms.url()),
+                ("KEYPOOL_TABLE", keypool_local::TABLE),
+                ("KEYPOOL_SIGNING_KEY", keypool_local::demo::GLOBAL_SIGNING_KEY),
+            ])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { child, events, server }
+    }
+
+    /// Hands the function an event and waits for what it says.
+    ///
+    /// # Panics
+    /// If it ends without a word.
+    pub async fn invoke(&self, event: Value) -> Outcome {
+        let (say, said) = oneshot::channel();
+        self.events.send((event, say)).unwrap();
+        said.await.unwrap()
+    }
+
+    /// Freezes the environment, as Lambda does between events.
+    ///
+    /// # Panics
+    /// If the process is gone.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Thaws the environment.
+    ///
+    /// # Panics
+    /// If the process is gone.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Ends the environment by SIGTERM.
+    ///
+    /// # Panics
+    /// If the process is gone.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.child.wait().unwrap()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+}
+
+impl Drop for LambdaFunction {
+    fn drop(&mut self) {
+        self.server.abort();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn next(State(api): State<Arc<RuntimeApi>>) -> Response {
+    let Some((event, say)) = api.queue.lock().await.recv().await else {
+        return StatusCode::GONE.into_response();
+    };
+    let id = api.invocations.fetch_add(1, Ordering::Relaxed).to_string();
+    api.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), say);
+    let headers = [
+        ("lambda-runtime-aws-request-id", id),
+        ("lambda-runtime-deadline-ms", "4102444800000".to_owned()),
+        ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:eu-central-1:0:function:f".to_owned()),
+        ("lambda-runtime-trace-id", "Root=1-0-0".to_owned()),
+    ];
+    (headers, event.to_string()).into_response()
+}
+
+async fn response(State(api): State<Arc<RuntimeApi>>, Path(id): Path<String>, body: String) -> StatusCode {
+    settle(&api, &id, Ok(serde_json::from_str(&body).unwrap()))
+}
+
+async fn error(State(api): State<Arc<RuntimeApi>>, Path(id): Path<String>, body: String) -> StatusCode {
+    settle(&api, &id, Err(serde_json::from_str(&body).unwrap()))
+}
+
+fn settle(api: &RuntimeApi, id: &str, outcome: Outcome) -> StatusCode {
+    let say = api.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    let heard = say.is_some_and(|say| say.send(outcome).is_ok());
+    if heard { StatusCode::ACCEPTED } else { StatusCode::BAD_REQUEST }
+}
+
+/// An API Gateway HTTP API event (payload 2.0) for a function, with a body as it arrived there.
+#[must_use]
+pub fn event(
+    endpoint: &str,
+    method: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+    is_base64_encoded: bool,
+) -> Value {
+    let path = format!("/api/v1/{endpoint}");
+    let headers: serde_json::Map<String, Value> =
+        headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    json!({
+        "version": "2.0",
+        "routeKey": format!("POST {path}"),
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": headers,
+        "requestContext": {
+            "accountId": "000000000000",
+            "apiId": "api",
+            "domainName": "api.execute-api.eu-central-1.amazonaws.com",
+            "domainPrefix": "api",
+            "http": {
+                "method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.7",
+                "userAgent": "WordPress/6.4",
+            },
+            "requestId": "JKJaXmPLvHcESHA=",
+            "routeKey": format!("POST {path}"),
+            "stage": "$default",
+            "time": "12/Mar/2026:19:03:58 +0000",
+            "timeEpoch": 1_773_342_238_000_u64,
+        },
+        "body": body,
+        "isBase64Encoded": is_base64_encoded,
+    })
+}
+
+/// What a function's answer says: HTTP status and `response.code` (0 if there is none).
+///
+/// # Panics
+/// If the function reported an error, or answered something that API Gateway would not take.
+#[must_use]
+pub fn answered(outcome: &Outcome) -> (u64, u64) {
+    let answer = outcome.as_ref().unwrap();
+    let body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+    (answer["statusCode"].as_u64().unwrap(), body["response"]["code"].as_u64().unwrap_or(0))
+}
+
+/// What is true of every function's binary. `parameters` are a good request, which may be sent again and again
+/// and has one of `codes` for an answer.
+///
+/// # Panics
+/// If it is not true.
+pub async fn check_binary(binary: &str, endpoint: &str, parameters: &[(&str, &str)], codes: &[u64]) {
+    let shop = Shop::open().await;
+    let mut function = LambdaFunction::start(binary, &shop).await;
+    let form = form(parameters);
+    let base64 = STANDARD.encode(&form);
+    let good =
+        || event(endpoint, "POST", &[("content-type", "application/x-www-form-urlencoded")], &base64, true);
+    let expect_good = async |function: &LambdaFunction, event: Value| {
+        let (status, code) = answered(&function.invoke(event).await);
+        assert!(status == 200 && codes.contains(&code), "{status} {code}");
+    };
+
+    // Every format, as API Gateway delivers it.
+    expect_good(&function, good()).await;
+    expect_good(&function, event(endpoint, "POST", &[], &base64, true)).await;
+    expect_good(
+        &function,
+        event(endpoint, "POST", &[("Content-TYPE", "Application/JSON")], &json(parameters), false),
+    )
+    .await;
+    let multipart = [("content-type", "multipart/form-data; boundary=XX")];
+    let body = STANDARD.encode(multipart_body(parameters));
+    expect_good(&function, event(endpoint, "POST", &multipart, &body, true)).await;
+
+    // What cannot be served is answered, and the next event is served.
+    let large = STANDARD.encode("x".repeat(1_048_577));
+    assert_eq!(answered(&function.invoke(event(endpoint, "POST", &[], &large, true)).await), (413, 0));
+    assert_eq!(answered(&function.invoke(event(endpoint, "GET", &[], "", false)).await), (405, 0));
+    let unreadable = event(endpoint, "POST", &[("content-type", "application/json")], "{", false);
+    assert_eq!(answered(&function.invoke(unreadable).await), (400, 0));
+    assert_eq!(answered(&function.invoke(event(endpoint, "POST", &[], "", false)).await), (401, 100));
+
+    // What is no event of API Gateway, or one with a body that is not base64, is an error of that event alone.
+    for bad in [json!({}), json!({"records": []}), event(endpoint, "POST", &[], "not base64!", true)] {
+        assert!(function.invoke(bad).await.is_err());
+        expect_good(&function, good()).await;
+    }
+
+    // An environment is frozen between events; meanwhile the other side closes its connections.
+    function.freeze();
+    shop.dynamodb.cut_connections();
+    shop.kms.cut_connections();
+    function.thaw();
+    expect_good(&function, good()).await;
+
+    assert!(!function.terminate().success(), "it has no say in its end");
+}
+
+fn form(parameters: &[(&str, &str)]) -> String {
+    let pairs = parameters
+        .iter()
+        .map(|(name, value)| format!("{name}={}", value.replace('+', "%2B").replace(' ', "+")));
+    std::iter::once(format!("api_key={API_KEY}")).chain(pairs).collect::<Vec<_>>().join("&")
+}
+
+fn json(parameters: &[(&str, &str)]) -> String {
+    let mut members: serde_json::Map<String, Value> =
+        parameters.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    members.insert("api_key".to_owned(), json!(API_KEY));
+    Value::from(members).to_string()
+}
+
+fn multipart_body(parameters: &[(&str, &str)]) -> String {
+    let part = |(name, value): &(&str, &str)| {
+        format!("--XX\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    let parts: String = parameters.iter().map(part).collect();
+    format!("{}{parts}--XX--\r\n", part(&("api_key", API_KEY)))
+}
