@@ -2,6 +2,8 @@
 
 use keypool_tests::{API_KEY, Shop};
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 const FORM: &str = "generator_id=1&quantity=2";
 
@@ -30,8 +32,14 @@ async fn the_content_type_says_how_to_read_a_body() {
         (Some("application/json"), &json),
         (Some("application/json; charset=utf-8"), &json),
         (Some("APPLICATION/JSON"), &json),
+        (Some("application/json ; charset=UTF-8"), &json),
+        (Some("application/json;;charset"), &json),
         (Some("multipart/form-data; boundary=XX"), multipart),
         (Some("Multipart/Form-Data; charset=utf-8; boundary=\"XX\""), multipart),
+        (
+            Some("multipart/form-data; boundary=----=_Part_1_2.3"),
+            &multipart.replace("XX", "----=_Part_1_2.3"),
+        ),
     ] {
         assert_eq!(generate(&shop, content_type, body.to_owned()).await, (200, 815), "{content_type:?}");
     }
@@ -129,4 +137,28 @@ async fn headers_that_are_not_plain_do_no_harm() {
         .header("uSeR-aGeNt", "WordPress/6.4; https://shop.example")
         .body(FORM);
     assert_eq!(shop.send(request).await.code(), 815);
+}
+
+/// Clients die in the middle of a request. What they were about to ask for is not known, so nothing is done.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_cut_off_does_nothing() {
+    let shop = Shop::open().await;
+    shop.stock(1, 12).await;
+    let address = shop.base_url.trim_start_matches("http://").to_owned();
+    let body = format!("api_key={API_KEY}&product_id=1&quantity=1");
+    let head = "POST /api/v1/random-assign-license-keys HTTP/1.1\r\nHost: x\r\n";
+    for request in [
+        // One more byte was announced: perhaps it was to be 12 keys.
+        format!("{head}Content-Length: {}\r\n\r\n{body}", body.len() + 1),
+        format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n", body.len()),
+        format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\nZZ\r\n", body.len()),
+    ] {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer}");
+    }
+    assert_eq!(shop.in_stock(1).await, 12);
 }

@@ -99,11 +99,14 @@ impl ShopBuilder {
             Signer::new(clients.kms, global_key),
             Arc::clone(&clock) as _,
         );
-        let desk = match self.patience {
-            Patience::Checkout => desk,
-            Patience::Operator => desk.answering_within(Duration::from_mins(2)),
-        };
-        let gateway = Gateway::start(0, Arc::new(desk)).await.unwrap();
+        let gateway = match self.patience {
+            Patience::Checkout => Gateway::start(0, Arc::new(desk)).await,
+            Patience::Operator => {
+                let patient = Duration::from_mins(2);
+                Gateway::start_patient(0, Arc::new(desk.answering_within(patient)), patient).await
+            }
+        }
+        .unwrap();
         Shop {
             base_url: gateway.base_url(),
             dynamodb,

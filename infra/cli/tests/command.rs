@@ -220,7 +220,10 @@ fn wrong_arguments_are_explained() {
         (&["generator", "create", "--product", "1", "--charset", "AA"], "each once"),
         (&["generator", "create", "--product", "1", "--validity", "-1"], "must be at least 0"),
         (&["api-key", "create", "--name", "x", "--capability", "sell"], "must be one of create-license-keys"),
-        (&["api-key", "create", "--name", "x", "--network", "10.0.0.0/33"], "10.0.0.0/33"),
+        (
+            &["api-key", "create", "--name", "x", "--network", "10.0.0.0/33"],
+            "must be an address or a network",
+        ),
         (&["api-key", "create", "--name", "x", "--expires", "tomorrow"], "YYYY-MM-DD"),
     ] {
         let said = fails(folder.path(), arguments, 2);
@@ -255,12 +258,21 @@ async fn a_shop_is_set_up_without_the_demo() {
     assert!(said.starts_with("error: this generator is refused: its keys could be guessed"), "{said}");
     let created = ok(path, &[&chunks[..], &["--prefix", "OFF-", "--validity", "30"]].concat());
     assert_eq!(created, "generator 3 created, now the one of product 42\n");
+    let said = fails(path, &["product", "create", "--name", "x", "--signing-key", "alias/nope"], 1);
+    assert!(
+        said.starts_with("error: alias/nope cannot be used as a signing key: GetPublicKey: KMS refuses"),
+        "{said}"
+    );
+    let own = ["product", "create", "--name", "x", "--signing-key", "alias/keypool-product-2"];
+    assert_eq!(ok(path, &own), "product 5 created\n");
+    let said = fails(path, &["generator", "create", "--product", "42", "--chunks", "4"], 1);
+    assert!(said.contains("are for --method chunk-system"), "{said}");
     let said = fails(path, &["generator", "create", "--product", "77"], 1);
     assert_eq!(said, "error: there is no product 77\n");
 
     let products = ok(path, &["product", "list"]);
-    assert_eq!(products.lines().count(), 6, "{products}");
-    assert!(products.lines().nth(5).unwrap().starts_with("42  Office"), "{products}");
+    assert_eq!(products.lines().count(), 7, "{products}");
+    assert!(products.lines().nth(6).unwrap().starts_with("42  Office"), "{products}");
     assert!(ok(path, &["generator", "list"]).contains("chunk-system  2^80"));
 
     let create =
@@ -299,4 +311,38 @@ fn a_table_on_aws_that_cannot_be_reached_is_one_sentence() {
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(text(&output.stderr), "error: Query: DynamoDB is unavailable (connection failed)\n");
+}
+
+#[test]
+fn without_credentials_it_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = keypool(folder.path());
+    command
+        .args(["product", "list", "--table", "t", "--region", "eu-central-1"])
+        .envs([("AWS_EC2_METADATA_DISABLED", "true"), ("HOME", "/nonexistent")])
+        .env_remove("AWS_ACCESS_KEY_ID")
+        .env_remove("AWS_PROFILE");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.starts_with("error: no AWS credentials: set AWS_PROFILE, or"), "{said}");
+}
+
+#[test]
+fn a_spoilt_data_folder_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join(".keypool");
+    std::fs::write(&data, "a file").unwrap();
+    let said = fails(folder.path(), &["local", "--port", "0"], 1);
+    assert_eq!(said, "error: the data folder .keypool cannot be used: File exists (os error 17)\n");
+
+    std::fs::remove_file(&data).unwrap();
+    std::fs::create_dir_all(data.join("kms")).unwrap();
+    std::fs::write(data.join("dynamodb.sqlite"), "no database".repeat(500)).unwrap();
+    let said = fails(folder.path(), &["local", "--port", "0"], 1);
+    assert!(said.contains("dynamodb.sqlite is not a database that the embedded DynamoDB can open"), "{said}");
+
+    std::fs::remove_dir(data.join("kms")).unwrap();
+    let said = fails(folder.path(), &["local", "--port", "0"], 1);
+    assert!(said.contains("the private keys in .keypool/kms are gone"), "{said}");
 }

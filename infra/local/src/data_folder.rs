@@ -32,7 +32,7 @@ pub enum DataFolderError {
     #[error("another keypool is running on the data folder {}", .0.display())]
     InUse(PathBuf),
     /// It cannot be made, read or written.
-    #[error("the data folder {} cannot be used: {source}", path.display())]
+    #[error("the data folder {} cannot be used", path.display())]
     Io {
         /// The folder.
         path: PathBuf,
@@ -52,7 +52,12 @@ impl DataFolder {
         let lock = File::options().write(true).create(true).truncate(false).open(path.join(LOCK));
         let lock = lock.map_err(failed)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => {
+                let folder = Self { path: path.to_owned(), _lock: lock };
+                // A stack that was killed could not do it.
+                folder.withdraw();
+                Ok(folder)
+            }
             Err(TryLockError::WouldBlock) => Err(DataFolderError::InUse(path.to_owned())),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }

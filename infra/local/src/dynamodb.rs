@@ -18,13 +18,17 @@ impl DynamoDb {
         let database = match file {
             Some(file) => {
                 // SQLite gives its other files the permissions of this one.
-                OpenOptions::new().append(true).create(true).mode(0o600).open(file)?;
+                let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(file);
+                opened.map_err(|source| ServiceError::File { path: file.to_owned(), source })?;
                 let text = file.to_str().ok_or_else(|| ServiceError::Path(file.to_owned()))?;
                 Database::new(text)
             }
             None => Database::memory(),
         }
-        .map_err(|error| ServiceError::Database(error.to_string()))?;
+        .map_err(|error| {
+            tracing::debug!(%error, "the database does not open");
+            ServiceError::Database(file.unwrap_or(Path::new("memory")).to_owned())
+        })?;
         let listener = bind(0).await?;
         let server = Server::start(listener, |listener, stopped| async move {
             let served = dynoxide::server::serve_with_shutdown(listener, database, stopped.wait());

@@ -15,12 +15,26 @@ pub const TABLE: &str = "keypool";
 /// Why an embedded service does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
-    /// A port or a file cannot be had.
-    #[error(transparent)]
+    /// A port cannot be had, or a file not be written.
+    #[error("an embedded service does not start")]
     Io(#[from] io::Error),
-    /// The database file is not one.
-    #[error("the embedded DynamoDB does not open: {0}")]
-    Database(String),
+    /// A file or folder cannot be read or made.
+    #[error("{} cannot be used", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The database file is not one, or of a later version.
+    #[error("{} is not a database that the embedded DynamoDB can open", .0.display())]
+    Database(PathBuf),
+    /// There is a database, but no keys: whatever it has signed for could not be checked any more.
+    #[error("the private keys in {} are gone; bring them back, or begin anew in another data folder", .0.display())]
+    KeysGone(PathBuf),
+    /// An alias stands for a key that is not there.
+    #[error("the file {} names a private key that is not there", .0.display())]
+    DanglingAlias(PathBuf),
     /// The path of the data folder is not UTF-8.
     #[error("the path {} is not UTF-8", .0.display())]
     Path(PathBuf),
@@ -43,8 +57,15 @@ impl Services {
     /// Starts both, on ports of their own; without a folder nothing is kept.
     pub async fn start(folder: Option<&DataFolder>) -> Result<Self, ServiceError> {
         let (database, keys) = (folder.map(DataFolder::database), folder.map(DataFolder::keys));
-        let dynamodb = DynamoDb::start(database.as_deref()).await?;
+        if let (Some(database), Some(keys)) = (&database, &keys)
+            && database.exists()
+            && !keys.exists()
+        {
+            return Err(ServiceError::KeysGone(keys.clone()));
+        }
+        // In this order: a start that is interrupted must not leave a database without keys.
         let kms = Kms::start(keys.as_deref()).await?;
+        let dynamodb = DynamoDb::start(database.as_deref()).await?;
         Ok(Self { dynamodb, kms })
     }
 

@@ -29,10 +29,10 @@ pub enum StackError {
     #[error(transparent)]
     Service(#[from] ServiceError),
     /// The demo could not be set up.
-    #[error("the demo could not be set up: {0}")]
+    #[error("the demo could not be set up")]
     Demo(#[from] DemoError),
     /// The gateway's port cannot be had.
-    #[error("port {port} of 127.0.0.1 cannot be had: {source}")]
+    #[error("port {port} of 127.0.0.1 cannot be had")]
     Port {
         /// The port.
         port: u16,

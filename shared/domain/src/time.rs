@@ -70,7 +70,8 @@ impl FromStr for Timestamp {
                 .bytes()
                 .zip(FORM)
                 .all(|(byte, form)| if *form == b'0' { byte.is_ascii_digit() } else { byte == *form });
-        if !in_form {
+        // `strptime` takes a leap second for the one before it.
+        if !in_form || text.ends_with("60") {
             return Err(InvalidTimestamp);
         }
         let civil = DateTime::strptime("%Y-%m-%d %H:%M:%S", text).map_err(|_| InvalidTimestamp)?;
@@ -135,6 +136,7 @@ mod tests {
             "2024-02-30 00:00:00",
             "2023-02-29 00:00:00",
             "2024-01-08 24:00:00",
+            "2024-01-08 23:59:60",
             "2024-13-01 00:00:00",
             " 2024-01-08 00:00:00",
             "+024-01-08 00:00:00",

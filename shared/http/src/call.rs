@@ -39,12 +39,12 @@ pub struct Answer {
 impl Call {
     /// Takes an event apart. Whatever is wrong with it shows when it is asked for.
     pub async fn receive(desk: Arc<Desk>, endpoint: Endpoint, event: Request) -> Self {
-        let (client, request_id) = match event.request_context_ref() {
+        let (client, request_id, received_ms) = match event.request_context_ref() {
             // `X-Forwarded-For` is the caller's word; this is API Gateway's.
             Some(RequestContext::ApiGatewayV2(context)) => {
-                (context.http.source_ip.clone(), context.request_id.clone())
+                (context.http.source_ip.clone(), context.request_id.clone(), context.time_epoch)
             }
-            _ => (None, None),
+            _ => (None, None, i64::MAX),
         };
         let (parts, body) = event.into_parts();
         let parameters = match parts.method {
@@ -55,7 +55,7 @@ impl Call {
             Ok(parameters) => presented_api_key(&parts.headers, parameters),
             Err(_) => Err(Refusal::Invalid),
         };
-        let deadline = Deadline::after(desk.answer_within());
+        let deadline = Deadline::of_request(received_ms, desk.answer_within());
         Self {
             desk,
             endpoint,

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use keypool_store::Store;
 use tokio::time::Instant;
@@ -11,10 +11,18 @@ pub const ANSWER_WITHIN: Duration = Duration::from_millis(4_400);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline(Instant);
 
+/// How much of the time that a request has been under way before it reached the function counts. More would be two
+/// clocks that disagree.
+const UNDER_WAY_MAX: Duration = Duration::from_millis(1_500);
+
 impl Deadline {
-    /// The deadline of a request that arrives now.
-    pub(crate) fn after(time: Duration) -> Self {
-        Self(Instant::now() + time)
+    /// The deadline of a request that API Gateway received at `received_ms` (Unix milliseconds): an environment that
+    /// had to start first, or a queue, has used up some of the time.
+    pub(crate) fn of_request(received_ms: i64, answer_within: Duration) -> Self {
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let under_way_ms = i64::try_from(now_ms).unwrap_or(i64::MAX).saturating_sub(received_ms);
+        let under_way = Duration::from_millis(u64::try_from(under_way_ms).unwrap_or(0));
+        Self(Instant::now() + answer_within.saturating_sub(under_way.min(UNDER_WAY_MAX)))
     }
 
     /// Whether keys that are given away from now on are given away, or known not to be, in time. If not, it must
@@ -25,5 +33,26 @@ impl Deadline {
 
     pub(crate) fn instant(self) -> Instant {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left(received_ms_ago: i64) -> Duration {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+        let received_ms = i64::try_from(now).unwrap() - received_ms_ago;
+        Deadline::of_request(received_ms, ANSWER_WITHIN).0 - Instant::now()
+    }
+
+    #[tokio::test]
+    async fn time_under_way_counts_but_a_wrong_clock_does_not() {
+        let tolerance = Duration::from_millis(200);
+        for (ago, expected_ms) in [(0, 4_400), (1_000, 3_400), (600_000, 2_900), (-600_000, 4_400)] {
+            let expected = Duration::from_millis(expected_ms);
+            let left = left(ago);
+            assert!(left <= expected && left + tolerance > expected, "{ago}: {left:?}");
+        }
     }
 }

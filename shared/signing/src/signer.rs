@@ -115,11 +115,11 @@ impl Signer {
             self.client.create_alias().alias_name(alias.as_str()).target_key_id(key.as_str()).send();
         match created.await {
             Ok(_) => Ok(()),
-            // Someone was quicker; then the alias is there.
+            // Someone was quicker. Then the alias is there, and must stand for a key.
             Err(error)
                 if error.as_service_error().is_some_and(CreateAliasError::is_already_exists_exception) =>
             {
-                Ok(())
+                self.public_key(alias).await.map(|_| ())
             }
             Err(error) => Err(SigningError::from_sdk(OPERATION, &error)),
         }

@@ -1,10 +1,12 @@
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
 use keypool_domain::{
-    Activity, ApiKey as Secret, ApiKeyRecord, Endpoint, Name, OperatingSystemRandomness, Timestamp,
+    Activity, ApiKey as Secret, ApiKeyRecord, Clock as _, Endpoint, Name, OperatingSystemRandomness,
+    SystemClock, Timestamp,
 };
 use keypool_store::{CreateOutcome, Store};
 
@@ -29,12 +31,19 @@ pub(crate) struct Create {
     /// An endpoint it opens (may be repeated); without it, all four
     #[arg(long = "capability", value_name = "ENDPOINT")]
     capabilities: Vec<Endpoint>,
-    /// A network it may be used from, in CIDR notation (may be repeated); without it, from anywhere
-    #[arg(long = "network", value_name = "CIDR")]
+    /// An address or a network (CIDR) it may be used from (may be repeated); without it, from anywhere
+    #[arg(long = "network", value_name = "CIDR", value_parser = network)]
     networks: Vec<IpNet>,
     /// The last day it is good for, in UTC; without it, it does not expire
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = end_of_day)]
     expires: Option<Timestamp>,
+}
+
+/// A network, or an address as the network of that one address.
+fn network(text: &str) -> Result<IpNet, &'static str> {
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| "must be an address or a network, like 203.0.113.7 or 203.0.113.0/24")
 }
 
 /// The first moment after a day.
@@ -83,17 +92,22 @@ async fn list(store: &Store) -> anyhow::Result<()> {
     let joined = |texts: Vec<String>, none: &str| {
         if texts.is_empty() { none.to_owned() } else { texts.join(" ") }
     };
+    let now = SystemClock.now();
     let row = |api_key: &ApiKeyRecord| {
         let hash = api_key.hash.to_string();
         [
             api_key.name.as_str().to_owned(),
             hash.chars().take(12).collect(),
-            api_key.activity.to_string(),
+            if api_key.valid_until.is_some_and(|end| end <= now) {
+                "expired".to_owned()
+            } else {
+                api_key.activity.to_string()
+            },
             api_key.valid_until.map_or_else(|| "never".to_owned(), Timestamp::to_whole_seconds_text),
             joined(api_key.networks.iter().map(ToString::to_string).collect(), "any"),
             joined(api_key.capabilities.iter().map(ToString::to_string).collect(), "none"),
         ]
     };
     let rows: Vec<_> = store.api_keys().await?.iter().map(row).collect();
-    output::table(["NAME", "SHA-256", "STATUS", "EXPIRES", "NETWORKS", "CAPABILITIES"], &rows)
+    output::table(["NAME", "SHA-256", "STATUS", "GOOD UNTIL", "NETWORKS", "CAPABILITIES"], &rows)
 }

@@ -20,6 +20,9 @@ pub(crate) enum Generator {
     List,
 }
 
+/// Capital letters and digits without those that look alike.
+const UNLIKE_CHARACTERS: &str = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum MethodName {
     /// Version 4 UUIDs
@@ -39,15 +42,15 @@ pub(crate) struct Create {
     /// How it makes a key
     #[arg(long, value_enum, default_value = "uuid")]
     method: MethodName,
-    /// chunk-system: the characters of a key; the default leaves out those that look alike
-    #[arg(long, default_value = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789")]
-    charset: Charset,
-    /// chunk-system: how many chunks
-    #[arg(long, value_name = "NUMBER", default_value_t = 4)]
-    chunks: u8,
-    /// chunk-system: how many characters in each chunk
-    #[arg(long, value_name = "NUMBER", default_value_t = 4)]
-    chunk_length: u8,
+    /// chunk-system: the characters of a key [default: ABCDEFGHJKLMNPQRSTUVWXYZ23456789, none of which look alike]
+    #[arg(long)]
+    charset: Option<Charset>,
+    /// chunk-system: how many chunks [default: 4]
+    #[arg(long, value_name = "NUMBER")]
+    chunks: Option<u8>,
+    /// chunk-system: how many characters in each chunk [default: 4]
+    #[arg(long, value_name = "NUMBER")]
+    chunk_length: Option<u8>,
     /// Put before every key
     #[arg(long, default_value = "")]
     prefix: String,
@@ -77,7 +80,7 @@ impl Create {
             id: self.id.unwrap_or(GeneratorId::MIN),
             product_id: self.product,
             activity: Activity::Active,
-            method: self.method(),
+            method: self.method()?,
             prefix: self.prefix.clone(),
             suffix: self.suffix.clone(),
             activation_limit: self.activation_limit,
@@ -110,14 +113,21 @@ impl Create {
         bail!("no free id found: choose one with --id")
     }
 
-    fn method(&self) -> Method {
+    fn method(&self) -> anyhow::Result<Method> {
+        let has_chunks = self.charset.is_some() || self.chunks.is_some() || self.chunk_length.is_some();
         match self.method {
-            MethodName::Uuid => Method::Uuid,
-            MethodName::ChunkSystem => Method::ChunkSystem(ChunkSystem {
-                charset: self.charset.clone(),
-                number_of_chunks: self.chunks,
-                chunk_length: self.chunk_length,
-            }),
+            MethodName::Uuid if has_chunks => {
+                bail!("--charset, --chunks and --chunk-length are for --method chunk-system")
+            }
+            MethodName::Uuid => Ok(Method::Uuid),
+            MethodName::ChunkSystem => Ok(Method::ChunkSystem(ChunkSystem {
+                charset: match &self.charset {
+                    Some(charset) => charset.clone(),
+                    None => UNLIKE_CHARACTERS.parse()?,
+                },
+                number_of_chunks: self.chunks.unwrap_or(4),
+                chunk_length: self.chunk_length.unwrap_or(4),
+            })),
         }
     }
 }

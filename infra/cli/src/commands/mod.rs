@@ -29,9 +29,9 @@ impl Command {
     pub(crate) async fn run(&self, target: &TargetOptions) -> anyhow::Result<()> {
         match self {
             Self::Local(local) => local.run(&target.data_dir).await,
-            Self::Product(product) => product.run(&target.store().await?).await,
-            Self::Generator(generator) => generator.run(&target.store().await?).await,
-            Self::ApiKey(api_key) => api_key.run(&target.store().await?).await,
+            Self::Product(product) => product.run(&target.open().await?).await,
+            Self::Generator(generator) => generator.run(&target.open().await?.store).await,
+            Self::ApiKey(api_key) => api_key.run(&target.open().await?.store).await,
         }
     }
 }

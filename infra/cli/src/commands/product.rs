@@ -1,10 +1,11 @@
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use keypool_domain::{Activity, Name, Product as DomainProduct, ProductId, SigningKeyId};
 use keypool_store::{Counter, CreateOutcome, Store};
 
 use super::{IDS_TRIED_MAX, next_id};
 use crate::output;
+use crate::target::Target;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Product {
@@ -29,16 +30,20 @@ pub(crate) struct Create {
 }
 
 impl Product {
-    pub(crate) async fn run(&self, store: &Store) -> anyhow::Result<()> {
+    pub(crate) async fn run(&self, target: &Target) -> anyhow::Result<()> {
         match self {
-            Self::Create(create) => create.run(store).await,
-            Self::List => list(store).await,
+            Self::Create(create) => create.run(target).await,
+            Self::List => list(&target.store).await,
         }
     }
 }
 
 impl Create {
-    async fn run(&self, store: &Store) -> anyhow::Result<()> {
+    async fn run(&self, Target { store, signer }: &Target) -> anyhow::Result<()> {
+        if let Some(key) = &self.signing_key {
+            let usable = signer.public_key(key).await;
+            usable.with_context(|| format!("{key} cannot be used as a signing key"))?;
+        }
         for _ in 0..IDS_TRIED_MAX {
             let product = DomainProduct {
                 id: match self.id {

@@ -5,6 +5,7 @@ mod event;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -18,13 +19,17 @@ use lambda_http::lambda_runtime::{Context, LambdaEvent};
 use lambda_http::request::LambdaRequest;
 use lambda_http::{Adapter, service_fn};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tower_service::Service as _;
 
 use crate::server::{Server, bind};
 
 /// How many events are served at the same time, as if there were so many environments of the functions.
 /// Further ones wait, as they would for an environment to start.
-const ENVIRONMENTS: usize = 64;
+const ENVIRONMENTS: usize = 32;
+
+/// How long an event waits for an environment; then it is refused, as Lambda refuses what is beyond its concurrency.
+const ENVIRONMENT_WITHIN: Duration = Duration::from_millis(1_500);
 
 /// API Gateway hands no larger event to Lambda.
 const EVENT_BODY_BYTES_MAX: usize = 6 * 1_048_576;
@@ -46,14 +51,25 @@ struct Routes {
     desk: Arc<Desk>,
     authority: String,
     environments: Semaphore,
+    environment_within: Duration,
 }
 
 impl Gateway {
     /// Serves the four functions on `port` of 127.0.0.1; 0 picks one.
     pub async fn start(port: u16, desk: Arc<Desk>) -> std::io::Result<Self> {
+        Self::start_patient(port, desk, ENVIRONMENT_WITHIN).await
+    }
+
+    /// The same, but requests wait that long for one of the environments.
+    pub async fn start_patient(
+        port: u16,
+        desk: Arc<Desk>,
+        environment_within: Duration,
+    ) -> std::io::Result<Self> {
         let listener = bind(port).await?;
         let authority = listener.local_addr()?.to_string();
-        let routes = Routes { desk, authority, environments: Semaphore::new(ENVIRONMENTS) };
+        let environments = Semaphore::new(ENVIRONMENTS);
+        let routes = Routes { desk, authority, environments, environment_within };
         let service = Router::new().fallback(route).with_state(Arc::new(routes));
         Ok(Self { server: Server::start_router(listener, service)? })
     }
@@ -95,8 +111,9 @@ async fn route(
     };
     let request_id = uuid::Uuid::new_v4().to_string();
     let event = event::from_http(&parts, &body, client.ip(), &routes.authority, &request_id);
-    // The semaphore is never closed.
-    let _environment = routes.environments.acquire().await;
+    let Ok(_environment) = timeout(routes.environment_within, routes.environments.acquire()).await else {
+        return problem(Problem::Unavailable, "");
+    };
     let invoked = invoke(Arc::clone(&routes.desk), endpoint, &event).await;
     let mut response = invoked.unwrap_or_else(|| {
         tracing::error!(endpoint = endpoint.name(), request_id, "the event or its answer cannot be read");

@@ -25,33 +25,53 @@ struct Rings {
     aliases: HashMap<String, String>,
 }
 
+impl Rings {
+    fn read(folder: &Path) -> Result<Self, ServiceError> {
+        let failed = |source| ServiceError::File { path: folder.to_owned(), source };
+        let mut rings = Self::default();
+        let mut aliases = Vec::new();
+        fs::create_dir_all(folder).map_err(failed)?;
+        for entry in fs::read_dir(folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let Some(name) = path.file_stem().and_then(|name| name.to_str()).map(str::to_owned) else {
+                continue;
+            };
+            let contents =
+                || fs::read(&path).map_err(|source| ServiceError::File { path: path.clone(), source });
+            match path.extension().and_then(|extension| extension.to_str()) {
+                Some(KEY) => {
+                    let key = KeyPair::from_pkcs8(&contents()?);
+                    let key = key.map_err(|_| ServiceError::SpoiltKey(path.clone()))?;
+                    rings.keys.insert(name, Arc::new(key));
+                }
+                Some(ALIAS) => {
+                    let id = String::from_utf8_lossy(&contents()?).trim().to_owned();
+                    aliases.push((format!("alias/{name}"), id, path));
+                }
+                _ => {}
+            }
+        }
+        for (alias, id, path) in aliases {
+            // Better not to start than to sell nothing, or to sign with another key.
+            if !rings.keys.contains_key(&id) {
+                return Err(ServiceError::DanglingAlias(path));
+            }
+            rings.aliases.insert(alias, id);
+        }
+        Ok(rings)
+    }
+}
+
 const KEY: &str = "pk8";
 const ALIAS: &str = "alias";
 
 impl KeyRing {
     /// Reads what is in `folder`, which is made if need be; without one, nothing is kept.
     pub(crate) fn open(folder: Option<&Path>) -> Result<Self, ServiceError> {
-        let mut rings = Rings::default();
-        if let Some(folder) = folder {
-            fs::create_dir_all(folder)?;
-            for entry in fs::read_dir(folder)? {
-                let path = entry?.path();
-                let Some(name) = path.file_stem().and_then(|name| name.to_str()).map(str::to_owned) else {
-                    continue;
-                };
-                match path.extension().and_then(|extension| extension.to_str()) {
-                    Some(KEY) => {
-                        let key = KeyPair::from_pkcs8(&fs::read(&path)?);
-                        let key = key.map_err(|_| ServiceError::SpoiltKey(path.clone()))?;
-                        rings.keys.insert(name, Arc::new(key));
-                    }
-                    Some(ALIAS) => {
-                        rings.aliases.insert(format!("alias/{name}"), fs::read_to_string(&path)?);
-                    }
-                    _ => {}
-                }
-            }
-        }
+        let rings = match folder {
+            Some(folder) => Rings::read(folder)?,
+            None => Rings::default(),
+        };
         Ok(Self { folder: folder.map(Path::to_owned), rings: RwLock::new(rings) })
     }
 
@@ -134,6 +154,17 @@ mod tests {
             assert_eq!(public_key_der(&key), public_key_der(&ring.find(&id).unwrap().1));
         }
         assert!(again.find("alias/other").is_none());
+    }
+
+    #[test]
+    fn an_alias_whose_key_is_gone_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let ring = KeyRing::open(Some(folder.path())).unwrap();
+        let id = ring.create_key().unwrap();
+        ring.create_alias("alias/keypool", &id).unwrap();
+        fs::remove_file(folder.path().join(format!("{id}.pk8"))).unwrap();
+        let error = KeyRing::open(Some(folder.path())).unwrap_err();
+        assert!(error.to_string().contains("keypool.alias"), "{error}");
     }
 
     #[test]

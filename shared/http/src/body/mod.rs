@@ -6,7 +6,6 @@ mod multipart;
 
 use bytes::Bytes;
 use keypool_domain::Parameters;
-use mime::Mime;
 
 /// The most bytes a body may have, once decoded: 1 MiB.
 pub const BODY_BYTES_MAX: usize = 1_048_576;
@@ -42,14 +41,23 @@ pub(crate) async fn parameters(
     content_type: Option<&str>,
     body: Bytes,
 ) -> Result<Parameters, UnreadableBody> {
-    let mime = content_type.and_then(|text| text.parse::<Mime>().ok());
-    match mime.as_ref().map(|mime| (mime.type_().as_str(), mime.subtype().as_str())) {
-        Some(("application", "json")) => json::parameters(&body),
-        Some(("multipart", "form-data")) => {
-            let boundary = mime.as_ref().and_then(|mime| mime.get_param(mime::BOUNDARY));
-            let boundary = boundary.ok_or(UnreadableBody::Boundary)?.as_str().to_owned();
-            multipart::parameters(boundary, body).await
+    let mut parts = content_type.unwrap_or_default().split(';').map(str::trim);
+    // Only the type itself decides: clients write odd things behind it.
+    match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
+        "application/json" => json::parameters(&body),
+        "multipart/form-data" => {
+            let boundary = parts.find_map(boundary).ok_or(UnreadableBody::Boundary)?;
+            multipart::parameters(boundary.to_owned(), body).await
         }
         _ => form::parameters(&body),
     }
+}
+
+/// The boundary (RFC 2046, section 5.1.1), if that is what this parameter of a `Content-Type` is. Not every client
+/// puts quotes where they would be needed.
+fn boundary(parameter: &str) -> Option<&str> {
+    let (name, value) = parameter.split_once('=')?;
+    let value = value.trim();
+    let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
+    (name.trim().eq_ignore_ascii_case("boundary") && !value.is_empty()).then_some(value)
 }
