@@ -163,7 +163,7 @@ async fn a_key_assigned_by_name_is_assigned_once_whatever_gets_lost() {
         let response =
             shop.post("assign-license-key", &[("license_key", &key), ("owner_name", "Buyer One")]).await;
         assert_eq!(response.code(), 800, "{}", response.text);
-        let stored = shop.store.license_key(&key.parse().unwrap()).await.unwrap().unwrap();
+        let stored = shop.stored(&key).await;
         assert_eq!((stored.status, stored.version), (Status::Assigned, 2));
     }
 }
@@ -173,7 +173,7 @@ async fn a_key_that_was_blocked_after_its_sale_stays_blocked() {
     // The response to the sale gets lost, an operator blocks the key, the sale is sent again.
     let shop = Shop::open().await;
     let key = shop.stock(1, 1).await.remove(0);
-    let stocked = shop.store.license_key(&key.parse().unwrap()).await.unwrap().unwrap();
+    let stocked = shop.stored(&key).await;
     let assignment = keypool_domain::Assignment {
         id: keypool_domain::AssignmentId::random(&keypool_domain::OperatingSystemRandomness),
         owner: keypool_domain::Owner::default(),

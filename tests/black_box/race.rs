@@ -39,7 +39,7 @@ async fn two_hundred_buyers_of_one_key_on_a_stock_of_150() {
     // The table agrees with what the buyers were told.
     for (buyer, response) in buyers.iter().zip(&responses) {
         for key in response.license_keys() {
-            let stored = shop.store.license_key(&key.parse().unwrap()).await.unwrap().unwrap();
+            let stored = shop.stored(&key).await;
             assert_eq!(stored.owner.name.unwrap().as_str(), buyer);
             assert_eq!((stored.status, stored.version), (Status::Assigned, 2));
         }
@@ -92,7 +92,7 @@ async fn one_key_assigned_by_name_from_fifty_tasks() {
 
     assert_eq!(codes(&responses, 801).len(), 49);
     let winner = responses.iter().position(|response| response.code() == 800).unwrap();
-    let stored = shop.store.license_key(&key.parse().unwrap()).await.unwrap().unwrap();
+    let stored = shop.stored(&key).await;
     assert_eq!(stored.owner.name.unwrap().as_str(), buyers[winner]);
 }
 

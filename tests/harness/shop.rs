@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use keypool_domain::{
     ApiKeyRecord, Generator, NewKey, OperatingSystemRandomness, Product, ProductId, RowId, SigningKeyId,
-    Status, SystemClock,
+    Status, StockedKey, SystemClock,
 };
 use keypool_http::{Desk, Patience};
 use keypool_local::{Gateway, Services, TABLE, demo};
@@ -317,12 +317,20 @@ impl Shop {
         }
     }
 
+    /// A key as the table has it.
+    ///
+    /// # Panics
+    /// If there is no such key.
+    pub async fn stored(&self, license_key: &str) -> StockedKey {
+        self.store.license_key(&license_key.parse().unwrap()).await.unwrap().unwrap()
+    }
+
     /// The status of a key as the table has it.
     ///
     /// # Panics
     /// If there is no such key.
     pub async fn status(&self, license_key: &str) -> Status {
-        self.store.license_key(&license_key.parse().unwrap()).await.unwrap().unwrap().status
+        self.stored(license_key).await.status
     }
 
     /// Sets up a product.
@@ -383,7 +391,7 @@ impl Drop for Shop {
 }
 
 /// The `PutRequest` of a `BatchWriteItem` call.
-fn put_request(key: &keypool_domain::StockedKey) -> Value {
+fn put_request(key: &StockedKey) -> Value {
     let item = license_key_item(key);
     let attributes = item.into_iter().map(|(name, value)| {
         let json = match (value.as_s(), value.as_n()) {
