@@ -12,6 +12,7 @@ async fn warm(stock: usize) -> Shop {
     shop.stock_in_bulk("1".parse().unwrap(), stock).await;
     shop.draws.start_in_first_quarter();
     let named = shop.stock(2, 12).await;
+    shop.stock(1, 1).await;
     assert_eq!(
         shop.post("random-assign-license-keys", &[("product_id", "1"), ("quantity", "1")]).await.code(),
         803

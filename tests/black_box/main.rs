@@ -5,6 +5,7 @@
 mod access;
 mod budget;
 mod codes;
+mod deployment;
 mod envelope;
 mod faults;
 mod gateway;

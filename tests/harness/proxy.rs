@@ -1,4 +1,4 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -12,6 +12,8 @@ use futures_util::stream;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+
+use crate::privileges::Privilege;
 
 /// One call of an AWS operation, as it passed a [`Proxy`].
 #[derive(Debug, Clone, PartialEq)]
@@ -79,6 +81,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Inner {
     calls: Vec<AwsCall>,
+    privileges: BTreeSet<Privilege>,
     under_way: usize,
     silent: bool,
     faults: HashMap<String, VecDeque<Fault>>,
@@ -135,6 +138,12 @@ impl Proxy {
         self.take_calls().into_iter().map(|call| call.operation).collect()
     }
 
+    /// What the functions have needed of their roles so far.
+    #[must_use]
+    pub fn privileges_used(&self) -> Vec<Privilege> {
+        lock(&self.inner).privileges.iter().cloned().collect()
+    }
+
     /// What happens to the next calls of an operation, one fault each; those after pass.
     pub fn disturb(&self, operation: &str, faults: impl IntoIterator<Item = Fault>) {
         lock(&self.inner).faults.entry(operation.to_owned()).or_default().extend(faults);
@@ -187,7 +196,12 @@ async fn forward(State(shared): State<Shared>, request: Request) -> Response<Bod
         let fault = inner.faults.get_mut(&operation).and_then(VecDeque::pop_front).unwrap_or(Fault::Pass);
         let overlapping = inner.under_way;
         inner.under_way += 1;
-        inner.calls.push(AwsCall { operation, table_units: 0.0, index_units: 0.0, overlapping });
+        inner.calls.push(AwsCall {
+            operation: operation.clone(),
+            table_units: 0.0,
+            index_units: 0.0,
+            overlapping,
+        });
         (inner.calls.len() - 1, fault)
     };
     let silent = shared.inner().silent;
@@ -195,6 +209,11 @@ async fn forward(State(shared): State<Shared>, request: Request) -> Response<Bod
         std::future::pending::<()>().await;
     }
     let body = to_bytes(body, usize::MAX).await.unwrap();
+    let function = parts.uri.path().trim_matches('/');
+    if !function.is_empty() && function != "gateway" {
+        let privileges = Privilege::of_call(function, &operation, &serde_json::from_slice(&body).unwrap());
+        shared.inner().privileges.extend(privileges);
+    }
     match &fault {
         Fault::Error(error) => {
             shared.inner().under_way -= 1;

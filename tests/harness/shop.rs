@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keypool_domain::{
-    ApiKeyRecord, Generator, NewKey, OperatingSystemRandomness, Product, ProductId, RowId, SigningKeyId,
-    Status, StockedKey, SystemClock,
+    ApiKeyRecord, Endpoint, Generator, NewKey, OperatingSystemRandomness, Product, ProductId, RowId,
+    SigningKeyId, Status, StockedKey, SystemClock,
 };
 use keypool_http::{Desk, Patience};
 use keypool_local::{Gateway, Services, TABLE, demo};
@@ -12,7 +12,7 @@ use keypool_store::{CreateOutcome, NewGeneratorOutcome, Store, license_key_item}
 use reqwest::multipart::Form;
 use serde_json::{Value, json};
 
-use crate::{ManualClock, Proxy, ScriptedDraws, ShopResponse, logs};
+use crate::{ManualClock, Privileges, Proxy, ScriptedDraws, ShopResponse, logs};
 
 /// The demo's API key.
 pub const API_KEY: &str = demo::API_KEY;
@@ -90,21 +90,28 @@ impl ShopBuilder {
 
         let dynamodb = Proxy::start(services.dynamodb_url());
         let kms = Proxy::start(services.kms_url());
-        let clients = Services::settings(dynamodb.url(), kms.url()).clients(self.patience);
         let clock = Arc::new(ManualClock::new());
         let draws = Arc::new(ScriptedDraws::default());
         let global_key = self.global_signing_key.then_some(global_key);
-        let desk = Desk::new(
-            Store::new(clients.dynamodb, TABLE, Arc::clone(&draws) as _),
-            Signer::new(clients.kms, global_key),
-            Arc::clone(&clock) as _,
-        );
-        let gateway = match self.patience {
-            Patience::Checkout => Gateway::start(0, Arc::new(desk)).await,
-            Patience::Operator => {
-                let patient = Duration::from_mins(2);
-                Gateway::start_patient(0, Arc::new(desk.answering_within(patient)), patient).await
+        let patient = Duration::from_mins(2);
+        let desk = |function: Option<Endpoint>| {
+            // The path tells the proxies which function calls.
+            let name = function.map_or("gateway", Endpoint::name);
+            let at = |url: String| format!("{url}/{name}");
+            let clients = Services::settings(at(dynamodb.url()), at(kms.url())).clients(self.patience);
+            let desk = Desk::new(
+                Store::new(clients.dynamodb, TABLE, Arc::clone(&draws) as _),
+                Signer::new(clients.kms, global_key.clone()),
+                Arc::clone(&clock) as _,
+            );
+            match self.patience {
+                Patience::Checkout => desk,
+                Patience::Operator => desk.answering_within(patient),
             }
+        };
+        let gateway = match self.patience {
+            Patience::Checkout => Gateway::start(0, desk).await,
+            Patience::Operator => Gateway::start_patient(0, desk, patient).await,
         }
         .unwrap();
         Shop {
@@ -382,10 +389,13 @@ impl Shop {
 }
 
 impl Drop for Shop {
-    /// Whatever the test was about, no log line may hold a license key, an API key, an owner or a signature.
+    /// Whatever the test was about, no log line may hold a license key, an API key, an owner or a signature, and no
+    /// function may have called what its role does not grant.
     fn drop(&mut self) {
         if !std::thread::panicking() {
             logs::check();
+            let calls = [self.dynamodb.privileges_used(), self.kms.privileges_used()].concat();
+            Privileges::granted().check(&calls);
         }
     }
 }

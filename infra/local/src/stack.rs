@@ -71,7 +71,7 @@ impl Stack {
         let clients = settings.clients(Patience::Checkout);
         let store = Store::new(clients.dynamodb, TABLE, randomness);
         let signer = Signer::new(clients.kms, Some(demo::global_signing_key()?));
-        let desk = Arc::new(Desk::new(store, signer, Arc::new(SystemClock)));
+        let desk = |_| Desk::new(store.clone(), signer.clone(), Arc::new(SystemClock));
         let gateway = Gateway::start(port, desk).await.map_err(|source| StackError::Port { port, source })?;
         if let Some(folder) = &folder {
             folder.announce(&Endpoints {

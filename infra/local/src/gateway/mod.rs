@@ -3,6 +3,7 @@
 
 mod event;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,28 +49,33 @@ pub struct Gateway {
 }
 
 struct Routes {
-    desk: Arc<Desk>,
+    functions: BTreeMap<Endpoint, Arc<Desk>>,
+    public_keys: Desk,
     authority: String,
     environments: Semaphore,
     environment_within: Duration,
 }
 
 impl Gateway {
-    /// Serves the four functions on `port` of 127.0.0.1; 0 picks one.
-    pub async fn start(port: u16, desk: Arc<Desk>) -> std::io::Result<Self> {
+    /// Serves the four functions on `port` of 127.0.0.1; 0 picks one. Each function has a desk of its own, as it has
+    /// in Lambda, and the gateway has one (`None`) to look up public keys.
+    pub async fn start(port: u16, desk: impl Fn(Option<Endpoint>) -> Desk) -> std::io::Result<Self> {
         Self::start_patient(port, desk, ENVIRONMENT_WITHIN).await
     }
 
     /// The same, but requests wait that long for one of the environments.
     pub async fn start_patient(
         port: u16,
-        desk: Arc<Desk>,
+        desk: impl Fn(Option<Endpoint>) -> Desk,
         environment_within: Duration,
     ) -> std::io::Result<Self> {
         let listener = bind(port).await?;
         let authority = listener.local_addr()?.to_string();
         let environments = Semaphore::new(ENVIRONMENTS);
-        let routes = Routes { desk, authority, environments, environment_within };
+        let function = |endpoint| (endpoint, Arc::new(desk(Some(endpoint))));
+        let functions = Endpoint::ALL.into_iter().map(function).collect();
+        let routes =
+            Routes { functions, public_keys: desk(None), authority, environments, environment_within };
         let service = Router::new().fallback(route).with_state(Arc::new(routes));
         Ok(Self { server: Server::start_router(listener, service)? })
     }
@@ -94,11 +100,12 @@ async fn route(
     let path = request.uri().path();
     if path == "/public-key.pem" {
         return match *request.method() {
-            Method::GET => public_key(&routes.desk, request.uri().query()).await,
+            Method::GET => public_key(&routes.public_keys, request.uri().query()).await,
             _ => problem(Problem::MethodNotAllowed, "GET"),
         };
     }
-    let Some(endpoint) = Endpoint::ALL.into_iter().find(|endpoint| endpoint.path() == path) else {
+    let function = routes.functions.iter().find(|(endpoint, _)| endpoint.path() == path);
+    let Some((endpoint, desk)) = function.map(|(endpoint, desk)| (*endpoint, Arc::clone(desk))) else {
         return problem(Problem::NotFound, "");
     };
     if request.method() != Method::POST {
@@ -114,7 +121,7 @@ async fn route(
     let Ok(_environment) = timeout(routes.environment_within, routes.environments.acquire()).await else {
         return problem(Problem::Unavailable, "");
     };
-    let invoked = invoke(Arc::clone(&routes.desk), endpoint, &event).await;
+    let invoked = invoke(desk, endpoint, &event).await;
     let mut response = invoked.unwrap_or_else(|| {
         tracing::error!(endpoint = endpoint.name(), request_id, "the event or its answer cannot be read");
         problem(Problem::Internal, "")
