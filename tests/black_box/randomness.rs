@@ -15,7 +15,7 @@ async fn every_key_of_a_stock_of_twenty_is_drawn_equally_often() {
     for _ in 0..DRAWS {
         let product_id = "1".parse().unwrap();
         let drawn = shop.store.draw_candidates(product_id, 1, &HashSet::default()).await.unwrap();
-        let Drawn::Enough(candidates) = drawn else { panic!("there are twenty") };
+        let Drawn::Enough { candidates, .. } = drawn else { panic!("there are twenty") };
         *seen.entry(candidates[0].license_key.as_str().to_owned()).or_default() += 1.0;
     }
     let expected = 200.0;
@@ -34,7 +34,7 @@ async fn every_key_of_a_stock_larger_than_a_window_is_drawn() {
     let mut seen: HashMap<String, usize> = HashMap::new();
     for _ in 0..DRAWS {
         let drawn = shop.store.draw_candidates("1".parse().unwrap(), 1, &HashSet::new()).await.unwrap();
-        let Drawn::Enough(candidates) = drawn else { panic!("there are a hundred") };
+        let Drawn::Enough { candidates, .. } = drawn else { panic!("there are a hundred") };
         *seen.entry(candidates[0].license_key.as_str().to_owned()).or_default() += 1;
     }
     // A key is drawn as often as draws start within a window before it. Places are random, so that is 40 times on
@@ -50,7 +50,7 @@ async fn two_runs_draw_in_different_orders() {
     shop.stock(1, 20).await;
     let draw = async || {
         let drawn = shop.store.draw_candidates("1".parse().unwrap(), 20, &HashSet::new()).await.unwrap();
-        let Drawn::Enough(candidates) = drawn else { panic!("there are twenty") };
+        let Drawn::Enough { candidates, .. } = drawn else { panic!("there are twenty") };
         candidates.into_iter().map(|key| key.license_key).collect::<Vec<_>>()
     };
     let (mut one, mut two) = (draw().await, draw().await);

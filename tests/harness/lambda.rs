@@ -1,7 +1,8 @@
 //! A function's binary, run as Lambda runs it: against a Lambda Runtime API (AWS Lambda Developer Guide, "Using the
 //! Lambda runtime API for custom runtimes").
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +31,8 @@ pub struct LambdaFunction {
     child: Child,
     events: mpsc::UnboundedSender<(Value, oneshot::Sender<Outcome>)>,
     server: JoinHandle<()>,
+    log: Arc<Mutex<String>>,
+    reader: Option<std::thread::JoinHandle<()>>,
 }
 
 struct RuntimeApi {
@@ -58,7 +61,7 @@ impl LambdaFunction {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        let child = Command::new(binary)
+        let mut child = Command::new(binary)
             .env_clear()
             .envs([
                 ("AWS_LAMBDA_RUNTIME_API", address.as_str()),
@@ -71,14 +74,24 @@ impl LambdaFunction {
                 ("AWS_SESSION_TOKEN", "local"),
                 ("AWS_ENDPOINT_URL_DYNAMODB", &shop.dynamodb.url()),
                 ("AWS_ENDPOINT_URL_KMS", &shop.kms.url()),
+                ("KEYPOOL_METRICS_NAMESPACE", "a-tests"),
                 ("KEYPOOL_TABLE", keypool_local::TABLE),
                 ("KEYPOOL_SIGNING_KEY", keypool_local::demo::GLOBAL_SIGNING_KEY),
             ])
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        Self { child, events, server }
+        let log = Arc::new(Mutex::new(String::new()));
+        let (stdout, gathered) = (BufReader::new(child.stdout.take().unwrap()), Arc::clone(&log));
+        let reader = std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                let mut log = gathered.lock().unwrap_or_else(PoisonError::into_inner);
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        Self { child, events, server, log, reader: Some(reader) }
     }
 
     /// Hands the function an event and waits for what it says.
@@ -107,13 +120,15 @@ impl LambdaFunction {
         self.signal(Signal::CONT);
     }
 
-    /// Ends the environment by SIGTERM.
+    /// Ends the environment by SIGTERM, and gives all that it has logged.
     ///
     /// # Panics
     /// If the process is gone.
-    pub fn terminate(&mut self) -> ExitStatus {
+    pub fn terminate(&mut self) -> (ExitStatus, String) {
         self.signal(Signal::TERM);
-        self.child.wait().unwrap()
+        let status = self.child.wait().unwrap();
+        self.reader.take().unwrap().join().unwrap();
+        (status, self.log.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     fn signal(&self, signal: Signal) {
@@ -212,7 +227,13 @@ pub fn answered(outcome: &Outcome) -> (u64, u64) {
 ///
 /// # Panics
 /// If it is not true.
-pub async fn check_binary(binary: &str, endpoint: &str, parameters: &[(&str, &str)], codes: &[u64]) {
+pub async fn check_binary(
+    binary: &str,
+    endpoint: &str,
+    parameters: &[(&str, &str)],
+    codes: &[u64],
+    metrics: &[&str],
+) {
     let shop = Shop::open().await;
     let mut function = LambdaFunction::start(binary, &shop).await;
     let form = form(parameters);
@@ -257,7 +278,34 @@ pub async fn check_binary(binary: &str, endpoint: &str, parameters: &[(&str, &st
     function.thaw();
     expect_good(&function, good()).await;
 
-    assert!(!function.terminate().success(), "it has no say in its end");
+    let (status, log) = function.terminate();
+    assert!(!status.success(), "it has no say in its end");
+    check_log(&log, metrics);
+}
+
+/// Logs are JSON and hold no API key; the metrics are there, in the embedded metric format (CloudWatch User Guide).
+fn check_log(log: &str, expected: &[&str]) {
+    assert!(!log.contains(API_KEY));
+    let mut seen = BTreeSet::new();
+    for line in log.lines() {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+        let Some(directives) = line["_aws"]["CloudWatchMetrics"].as_array() else { continue };
+        assert!(line["_aws"]["Timestamp"].is_u64());
+        for directive in directives {
+            assert_eq!(directive["Namespace"], "a-tests");
+            for metric in directive["Metrics"].as_array().unwrap() {
+                let name = metric["Name"].as_str().unwrap();
+                assert!(!line[name].is_null() && !metric["Unit"].is_null(), "{line}");
+                seen.insert(name.to_owned());
+            }
+            for dimension in directive["Dimensions"][0].as_array().unwrap() {
+                assert!(line[dimension.as_str().unwrap()].is_string(), "{line}");
+            }
+        }
+    }
+    for name in expected {
+        assert!(seen.contains(*name), "{name} is not among {seen:?}");
+    }
 }
 
 fn form(parameters: &[(&str, &str)]) -> String {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use keypool_domain::requests::AssignLicenseKey;
 use keypool_domain::{Assignment, AssignmentId, Endpoint, Reply, Status};
-use keypool_http::{Answer, Call, Desk, Failure};
+use keypool_http::{Answer, Call, Desk, Failure, measure};
 use keypool_store::{AssignOutcome, Backoff, Lookup};
 use lambda_http::{Body, Request, Response};
 
@@ -40,11 +40,15 @@ async fn assign(call: &Call) -> Result<Answer, Failure> {
         let answer = call.seal(&Reply::LicenseKeyAssigned, signing_key.as_ref()).await?;
         call.check_time_to_give_away()?;
         match store.assign(&[key], &assignment).await? {
-            AssignOutcome::Assigned => return Ok(answer),
+            AssignOutcome::Assigned => {
+                measure::keys_assigned(1);
+                return Ok(answer);
+            }
             AssignOutcome::Missed { changed, .. } if changed.is_empty() => {
                 return Err(Reply::InvalidLicenseKey.into());
             }
             AssignOutcome::Missed { .. } => {
+                measure::contention_retry();
                 tokio::time::sleep(backoff.next_wait(call.desk().randomness())).await;
             }
         }

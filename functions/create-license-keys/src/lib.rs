@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use keypool_domain::requests::CreateLicenseKeys;
 use keypool_domain::{Endpoint, NewKey, Product, Reply};
-use keypool_http::{Answer, Call, Desk, Failure};
+use keypool_http::{Answer, Call, Desk, Failure, measure};
 use keypool_store::Lookup;
 use lambda_http::{Body, Request, Response};
 
@@ -36,6 +36,7 @@ async fn create(call: &Call) -> Result<Answer, Failure> {
 
     let stocked = |(key, id): (&NewKey, _)| key.clone().into_stocked(id, now, call.desk().randomness());
     let counts = store.insert(new_keys.iter().zip(ids).map(stocked).collect()).await?;
+    measure::keys_created(counts.created, sent - counts.created);
     if counts.duplicates.is_empty() {
         Ok(answer)
     } else {

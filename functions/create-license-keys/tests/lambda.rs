@@ -11,6 +11,13 @@ async fn the_binary_serves_every_kind_of_event() {
         ("validity", "0"),
         ("status", "available"),
     ];
-    check_binary(env!("CARGO_BIN_EXE_create-license-keys"), "create-license-keys", &parameters, &[900, 902])
-        .await;
+    let metrics = ["AwsCallLatency", "KeysCreated", "DuplicateKeys"];
+    check_binary(
+        env!("CARGO_BIN_EXE_create-license-keys"),
+        "create-license-keys",
+        &parameters,
+        &[900, 902],
+        &metrics,
+    )
+    .await;
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use keypool_domain::requests::Generate;
 use keypool_domain::{Endpoint, Generator, LicenseKey, NewKey, Product, Reply};
-use keypool_http::{Answer, Call, Desk, Failure};
+use keypool_http::{Answer, Call, Desk, Failure, measure};
 use keypool_store::Lookup;
 use lambda_http::{Body, Request, Response};
 
@@ -43,6 +43,7 @@ async fn generate(call: &Call) -> Result<Answer, Failure> {
             NewKey::in_stock(&generator, key).into_stocked(id, now, call.desk().randomness())
         };
         let counts = store.insert(to_store.into_iter().zip(ids).map(stocked).collect()).await?;
+        measure::keys_generated(counts.created);
         if counts.duplicates.is_empty() {
             return Ok(answer);
         }

@@ -5,5 +5,6 @@ use keypool_tests::lambda::check_binary;
 #[tokio::test(flavor = "multi_thread")]
 async fn the_binary_serves_every_kind_of_event() {
     let parameters = [("generator_id", "1"), ("quantity", "3")];
-    check_binary(env!("CARGO_BIN_EXE_generate"), "generate", &parameters, &[815]).await;
+    let metrics = ["AwsCallLatency", "KeysGenerated"];
+    check_binary(env!("CARGO_BIN_EXE_generate"), "generate", &parameters, &[815], &metrics).await;
 }

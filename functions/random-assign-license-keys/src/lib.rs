@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use keypool_domain::requests::RandomAssignLicenseKeys;
 use keypool_domain::{Assignment, AssignmentId, Endpoint, Generator, NewKey, Product, Reply, StockedKey};
-use keypool_http::{Answer, Call, Desk, Failure};
+use keypool_http::{Answer, Call, Desk, Failure, measure};
 use keypool_store::{AssignOutcome, Backoff, Drawn, InsertOutcome, Lookup};
 use lambda_http::{Body, Request, Response};
 
@@ -30,6 +30,8 @@ async fn random_assign(call: &Call) -> Result<Answer, Failure> {
         Outcome::Assigned(answer) => Ok(answer),
         Outcome::TooFew { .. } if asked.generate => assign_fresh(call, &asked, &product).await,
         Outcome::TooFew { available } => {
+            measure::out_of_stock();
+            measure::stock_remaining(product.id, available);
             let reply = Reply::InsufficientLicenseKeys { available_quantity: available };
             call.seal(&reply, product.signing_key_id.as_ref()).await
         }
@@ -53,23 +55,34 @@ async fn assign_from_stock(
     let mut backoff = Backoff::new();
     let mut taken = HashSet::new();
     let mut candidates: Vec<StockedKey> = Vec::new();
+    let mut stock: Option<usize> = None;
     for attempt in 0..ATTEMPTS_MAX {
         if attempt > 1 || candidates.len() < quantity {
-            candidates = match store.draw_candidates(product.id, quantity, &taken).await? {
-                Drawn::Enough(candidates) => candidates,
+            match store.draw_candidates(product.id, quantity, &taken).await? {
+                Drawn::Enough { candidates: drawn, whole_stock } => {
+                    stock = whole_stock.then_some(drawn.len());
+                    candidates = drawn;
+                }
                 Drawn::TooFew { available } => return Ok(Outcome::TooFew { available }),
-            };
+            }
         }
         let (chosen, _) = candidates.split_at(quantity);
         let assignment = new_assignment(call, asked);
         let answer = seal_rows(call, chosen, &assignment, product).await?;
         call.check_time_to_give_away()?;
         match store.assign(chosen, &assignment).await? {
-            AssignOutcome::Assigned => return Ok(Outcome::Assigned(answer)),
+            AssignOutcome::Assigned => {
+                measure::keys_assigned(quantity);
+                if let Some(stock) = stock {
+                    measure::stock_remaining(product.id, stock - quantity);
+                }
+                return Ok(Outcome::Assigned(answer));
+            }
             AssignOutcome::Missed { taken: gone, changed } => {
                 candidates
                     .retain(|key| !gone.contains(&key.license_key) && !changed.contains(&key.license_key));
                 taken.extend(gone);
+                measure::contention_retry();
                 tokio::time::sleep(backoff.next_wait(call.desk().randomness())).await;
             }
         }
@@ -108,7 +121,11 @@ async fn assign_fresh(
         let answer = seal_rows(call, &stocked, &assignment, product).await?;
         call.check_time_to_give_away()?;
         match store.insert_assigned(&stocked).await? {
-            InsertOutcome::Inserted => return Ok(answer),
+            InsertOutcome::Inserted => {
+                measure::keys_generated(quantity);
+                measure::keys_assigned(quantity);
+                return Ok(answer);
+            }
             InsertOutcome::Collided(_) => {
                 tokio::time::sleep(backoff.next_wait(call.desk().randomness())).await;
             }

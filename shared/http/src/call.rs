@@ -13,7 +13,7 @@ use lambda_http::{Body, Request, RequestExt as _, Response};
 use tokio::time::Instant;
 
 use crate::deadline::Deadline;
-use crate::{BODY_BYTES_MAX, Desk, Failure, Problem, body};
+use crate::{BODY_BYTES_MAX, Desk, Failure, Problem, body, measure};
 
 /// One request on its way through a function.
 #[derive(Debug)]
@@ -140,6 +140,7 @@ impl Call {
                 tracing::info!(endpoint, request_id, status, duration_ms, %failure, "refused");
             }
             Some(failure) => {
+                measure::failure();
                 tracing::error!(endpoint, request_id, status, duration_ms, %failure, "failed");
             }
         }

@@ -7,11 +7,14 @@ use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::{Builder, tls};
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
+
+use crate::latency::MeasureLatency;
 
 /// For whom the clients are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,8 +86,10 @@ impl AwsSettings {
         let config = self.sdk_config(patience);
         let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(&config);
         dynamodb.set_endpoint_url(self.dynamodb_endpoint.clone());
+        dynamodb.push_interceptor(SharedInterceptor::new(MeasureLatency));
         let mut kms = aws_sdk_kms::config::Builder::from(&config);
         kms.set_endpoint_url(self.kms_endpoint.clone());
+        kms.push_interceptor(SharedInterceptor::new(MeasureLatency));
         Clients {
             dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
             kms: aws_sdk_kms::Client::from_conf(kms.build()),

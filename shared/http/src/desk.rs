@@ -14,6 +14,9 @@ use crate::{ANSWER_WITHIN, Failure};
 /// a warm environment may still let it in.
 pub const CACHED_FOR: Duration = Duration::from_mins(1);
 
+/// How long an environment may take to open its connections before it asks for work.
+const WARM_UP_WITHIN: Duration = Duration::from_secs(1);
+
 /// What every function needs, made once for an environment: the table, the signer, the clock, and what was
 /// read lately.
 pub struct Desk {
@@ -74,6 +77,17 @@ impl Desk {
     #[must_use]
     pub fn randomness(&self) -> &dyn Randomness {
         self.store.randomness()
+    }
+
+    /// Opens the connections to DynamoDB and KMS side by side, while the environment starts and has a full CPU: the
+    /// first request then finds them open. Whatever goes wrong, or takes longer, is left to that request.
+    pub(crate) async fn warm_up(&self) {
+        let both = async { tokio::join!(self.store.warm_up(), self.signer.warm_up()) };
+        match tokio::time::timeout(WARM_UP_WITHIN, both).await {
+            Ok((Ok(()), Ok(()))) => {}
+            Ok((dynamodb, kms)) => tracing::debug!(?dynamodb, ?kms, "not warmed up"),
+            Err(_) => tracing::debug!("warming up took too long"),
+        }
     }
 
     /// Finds what is asked for, in the caches or, all that is missing there, in one read.

@@ -10,7 +10,7 @@
 //! 4. respond: [`Call::seal`] signs a reply; [`Call::answer`] turns the outcome into a response, be it an
 //!    envelope or a problem (`problem`).
 //!
-//! [`run`] is the whole of a function's `main`: logs, clients ([`AwsSettings`]), the Lambda runtime.
+//! [`run`] is the whole of a function's `main`: logs, metrics ([`measure`]), clients ([`AwsSettings`]), the Lambda runtime.
 
 mod body;
 mod cache;
@@ -19,6 +19,8 @@ mod clients;
 mod deadline;
 mod desk;
 mod failure;
+mod latency;
+pub mod measure;
 mod problem;
 mod runtime;
 mod telemetry;
@@ -30,5 +32,5 @@ pub use deadline::ANSWER_WITHIN;
 pub use desk::{CACHED_FOR, Desk};
 pub use failure::Failure;
 pub use problem::Problem;
-pub use runtime::{ENV_SIGNING_KEY, ENV_TABLE, StartError, run};
+pub use runtime::{ENV_METRICS_NAMESPACE, ENV_SIGNING_KEY, ENV_TABLE, StartError, run};
 pub use telemetry::{ENV_LOG_LEVEL, UnknownLogLevel, init_logs, log_level};

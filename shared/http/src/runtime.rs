@@ -7,13 +7,16 @@ use keypool_signing::Signer;
 use keypool_store::Store;
 use lambda_http::{Body, Error, Request, Response, service_fn};
 
-use crate::{AwsSettings, Desk, Patience, UnknownLogLevel, init_logs, log_level};
+use crate::{AwsSettings, Desk, Patience, UnknownLogLevel, init_logs, log_level, measure};
 
 /// The name of the table.
 pub const ENV_TABLE: &str = "KEYPOOL_TABLE";
 /// The id, ARN or alias of the global signing key. Without it, responses of products without a key of their
 /// own are not signed.
 pub const ENV_SIGNING_KEY: &str = "KEYPOOL_SIGNING_KEY";
+
+/// The CloudWatch namespace of the function's metrics; without it, `keypool`.
+pub const ENV_METRICS_NAMESPACE: &str = "KEYPOOL_METRICS_NAMESPACE";
 
 /// Why a function does not start.
 #[derive(Debug, thiserror::Error)]
@@ -29,25 +32,34 @@ pub enum StartError {
     LogLevel(#[from] UnknownLogLevel),
 }
 
-/// Runs a function in Lambda: sets up logs and clients from the environment, then serves one event after the
-/// other with `handle`.
+/// Runs a function in Lambda: sets up logs, metrics and clients from the environment, opens the connections, then
+/// serves one event after the other with `handle`.
 pub async fn run<H, F>(handle: H) -> Result<(), Error>
 where
     H: Fn(Arc<Desk>, Request) -> F,
     F: Future<Output = Response<Body>> + Send,
 {
     init_logs(log_level()?, &[], std::io::stdout)?;
-    let desk = Arc::new(desk_from_environment()?);
+    let collector = measure::init(optional(ENV_METRICS_NAMESPACE).unwrap_or_else(|| "keypool".to_owned()))?;
+    let settings = settings_from_environment()?;
+    let desk = Arc::new(desk_from_environment(&settings)?);
+    desk.warm_up().await;
     let handle = &handle;
     lambda_http::run(service_fn(move |event: Request| {
         let response = handle(Arc::clone(&desk), event);
-        async move { Ok::<_, std::convert::Infallible>(response.await) }
+        async move {
+            let response = response.await;
+            if let Err(error) = measure::flush(collector) {
+                tracing::warn!(%error, "metrics could not be written");
+            }
+            Ok::<_, std::convert::Infallible>(response)
+        }
     }))
     .await
 }
 
-fn desk_from_environment() -> Result<Desk, StartError> {
-    let settings = AwsSettings {
+fn settings_from_environment() -> Result<AwsSettings, StartError> {
+    Ok(AwsSettings {
         region: required("AWS_REGION")?,
         // Lambda keeps them in the environment, for as long as the environment lasts.
         credentials: SharedCredentialsProvider::new(Credentials::from_keys(
@@ -57,7 +69,10 @@ fn desk_from_environment() -> Result<Desk, StartError> {
         )),
         dynamodb_endpoint: optional("AWS_ENDPOINT_URL_DYNAMODB"),
         kms_endpoint: optional("AWS_ENDPOINT_URL_KMS"),
-    };
+    })
+}
+
+fn desk_from_environment(settings: &AwsSettings) -> Result<Desk, StartError> {
     let signing_key = optional(ENV_SIGNING_KEY).map(|text| text.parse::<SigningKeyId>());
     let signing_key = signing_key.transpose().map_err(|_| StartError::SigningKey)?;
     let clients = settings.clients(Patience::Checkout);

@@ -70,6 +70,14 @@ impl Signer {
         output.signature.map(Blob::into_inner).ok_or_else(|| without_answer(OPERATION))
     }
 
+    /// Opens the connection to KMS, by signing a text that is no response; nothing if there is no global key.
+    pub async fn warm_up(&self) -> Result<(), SigningError> {
+        match &self.global_key {
+            Some(key) => self.sign(key, b"warm-up").await.map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
     /// The public half of `key`.
     pub async fn public_key(&self, key: &SigningKeyId) -> Result<PublicKey, SigningError> {
         const OPERATION: &str = "GetPublicKey";

@@ -23,8 +23,13 @@ pub const fn candidate_window(quantity: usize) -> usize {
 /// What a draw found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Drawn {
-    /// At least as many keys as asked for, up to [`candidate_window`], in random order.
-    Enough(Vec<StockedKey>),
+    /// There are as many keys as asked for.
+    Enough {
+        /// At least as many as asked for, up to [`candidate_window`], in random order.
+        candidates: Vec<StockedKey>,
+        /// Whether these are all there are: the window was larger than the stock.
+        whole_stock: bool,
+    },
     /// The whole stock holds fewer keys than asked for.
     TooFew {
         /// How many it holds.
@@ -53,6 +58,7 @@ impl Store {
         quantity: usize,
         taken: &HashSet<LicenseKey>,
     ) -> Result<Drawn, StoreError> {
+        let window = candidate_window(quantity);
         let mut candidates = self.read_window(product_id, quantity, taken).await?;
         if candidates.len() < quantity {
             tokio::time::sleep(SECOND_LOOK_AFTER).await;
@@ -62,7 +68,8 @@ impl Store {
             return Ok(Drawn::TooFew { available: candidates.len() });
         }
         let count = candidates.len();
-        Ok(Drawn::Enough(pick(&mut candidates, count, self.randomness())))
+        let candidates = pick(&mut candidates, count, self.randomness());
+        Ok(Drawn::Enough { candidates, whole_stock: count < window })
     }
 
     async fn read_window(

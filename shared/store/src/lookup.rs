@@ -54,6 +54,12 @@ impl Store {
         Ok(found)
     }
 
+    /// Opens the connection to DynamoDB, by looking for a generator that nobody has made.
+    pub async fn warm_up(&self) -> Result<(), StoreError> {
+        let lookup = Lookup { generator: Some(GeneratorId::MAX), ..Lookup::default() };
+        self.look_up(lookup).await.map(|_| ())
+    }
+
     /// Reads items by key, 100 to a call; those that are missing are left out.
     pub(crate) async fn read_all(&self, keys: Vec<Item>) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::new();

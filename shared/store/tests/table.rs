@@ -126,7 +126,7 @@ async fn a_stale_index_entry_sells_nothing() {
     // The index trails the table: it still shows keys that are sold. Candidates read before a sale are that.
     let table = Table::new().await;
     let keys = table.stock(&names(5)).await;
-    let Drawn::Enough(stale) = table.draw(5).await else { panic!("there are five") };
+    let Drawn::Enough { candidates: stale, .. } = table.draw(5).await else { panic!("there are five") };
     table.store.assign(&keys[1..2], &assignment("First")).await.unwrap();
     let outcome = table.store.assign(&stale, &assignment("Second")).await.unwrap();
     let missed = AssignOutcome::Missed { taken: license_keys(&keys[1..2]), changed: vec![] };
@@ -136,7 +136,7 @@ async fn a_stale_index_entry_sells_nothing() {
     }
     let taken = license_keys(&keys[1..2]).into_iter().collect();
     let drawn = table.store.draw_candidates(product_id(), 4, &taken).await.unwrap();
-    assert!(matches!(drawn, Drawn::Enough(keys) if keys.len() == 4));
+    assert!(matches!(drawn, Drawn::Enough { candidates: keys, .. } if keys.len() == 4));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -243,7 +243,7 @@ async fn a_draw_wraps_round_the_end_of_the_stock() {
     let window = candidate_window(1);
     // From the 50th place: ten to the end, the rest of the window from the beginning.
     *table.start.0.lock().unwrap() = keys[50].draw;
-    let Drawn::Enough(drawn) = table.draw(1).await else { panic!("there are sixty") };
+    let Drawn::Enough { candidates: drawn, .. } = table.draw(1).await else { panic!("there are sixty") };
     let drawn: HashSet<LicenseKey> = license_keys(&drawn).into_iter().collect();
     let expected = [&keys[50..], &keys[..window - 10]].concat();
     assert_eq!(drawn, license_keys(&expected).into_iter().collect());
@@ -255,7 +255,7 @@ async fn a_draw_reads_one_window_from_its_start() {
     let mut keys = table.stock(&names(60)).await;
     keys.sort_by_key(|key| key.draw);
     *table.start.0.lock().unwrap() = keys[5].draw;
-    let Drawn::Enough(drawn) = table.draw(3).await else { panic!("there are sixty") };
+    let Drawn::Enough { candidates: drawn, .. } = table.draw(3).await else { panic!("there are sixty") };
     let drawn: HashSet<LicenseKey> = license_keys(&drawn).into_iter().collect();
     assert_eq!(drawn, license_keys(&keys[5..5 + candidate_window(3)]).into_iter().collect());
 }

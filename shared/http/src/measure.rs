@@ -1,0 +1,96 @@
+//! Metrics, by the crate `metrics`. In Lambda they are written to the log in CloudWatch's embedded metric format, one
+//! line after each event; elsewhere nobody listens, and they cost nothing.
+//!
+//! | metric | unit | dimension |
+//! |---|---|---|
+//! | `KeysAssigned` | count | |
+//! | `KeysGenerated` | count | |
+//! | `KeysCreated`, `DuplicateKeys` | count | |
+//! | `OutOfStock` | count | |
+//! | `ContentionRetries` | count | |
+//! | `Failures` | count | |
+//! | `AwsCallLatency` | milliseconds | `Operation` |
+//! | `StockRemaining` | count | `Product` |
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use keypool_domain::ProductId;
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics_cloudwatch_embedded::{Builder, Collector, Error};
+
+/// Keys have been given to an owner.
+pub fn keys_assigned(count: usize) {
+    counter!("KeysAssigned").increment(as_u64(count));
+}
+
+/// Keys have been made by a generator.
+pub fn keys_generated(count: usize) {
+    counter!("KeysGenerated").increment(as_u64(count));
+}
+
+/// Keys have been put into stock; others existed.
+pub fn keys_created(created: usize, duplicate: usize) {
+    counter!("KeysCreated").increment(as_u64(created));
+    counter!("DuplicateKeys").increment(as_u64(duplicate));
+}
+
+/// A buyer was told that there is too little in stock.
+pub fn out_of_stock() {
+    counter!("OutOfStock").increment(1);
+}
+
+/// A buyer had to try again, because another was quicker.
+pub fn contention_retry() {
+    counter!("ContentionRetries").increment(1);
+}
+
+/// A draw has seen the end of the stock, and so knows how many keys are left after it. A distribution and not a gauge:
+/// a gauge would be repeated with every event, long after the product was restocked.
+#[expect(clippy::cast_precision_loss, reason = "what a draw can see of a stock are some hundred keys")]
+pub fn stock_remaining(product_id: ProductId, count: usize) {
+    histogram!("StockRemaining", "Product" => product_id.to_string()).record(count as f64);
+}
+
+/// A request was answered by a problem with a status of 500 or more.
+pub(crate) fn failure() {
+    counter!("Failures").increment(1);
+}
+
+/// A call of AWS has ended, repetitions included.
+pub(crate) fn aws_call(operation: &str, latency: Duration) {
+    histogram!("AwsCallLatency", "Operation" => operation.to_owned()).record(latency.as_secs_f64() * 1_000.0);
+}
+
+fn as_u64(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// Starts to gather metrics under a CloudWatch namespace, once for a process.
+pub(crate) fn init(namespace: String) -> Result<&'static Collector, Error> {
+    let collector = Builder::new().cloudwatch_namespace(namespace).init()?;
+    for name in [
+        "KeysAssigned",
+        "KeysGenerated",
+        "KeysCreated",
+        "DuplicateKeys",
+        "OutOfStock",
+        "ContentionRetries",
+        "Failures",
+    ] {
+        describe_counter!(name, Unit::Count, "");
+    }
+    describe_histogram!("AwsCallLatency", Unit::Milliseconds, "");
+    describe_histogram!("StockRemaining", Unit::Count, "");
+    Ok(collector)
+}
+
+/// Writes what was gathered since the last time.
+pub(crate) fn flush(collector: &Collector) -> io::Result<()> {
+    // In one piece: the collector writes a document bit by bit.
+    let mut document = Vec::new();
+    collector.flush(&mut document)?;
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(&document)?;
+    stdout.flush()
+}
