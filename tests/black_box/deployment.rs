@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use keypool_domain::Endpoint;
+use keypool_http::measure::{COUNTERS, DISTRIBUTIONS};
 use keypool_tests::{Fault, Privilege, Privileges, Shop, function_resource, template};
 use serde_json::{Value, json};
 
@@ -108,4 +109,38 @@ async fn no_grant_is_unused() {
     let used: BTreeSet<Privilege> = used.into_iter().collect();
     let unused: Vec<_> = Privileges::granted().all().difference(&used).collect();
     assert!(unused.is_empty(), "the template grants what nobody uses: {unused:?}");
+}
+
+/// An alarm on a metric that nobody writes never rings.
+#[test]
+fn alarms_and_dashboard_look_at_metrics_that_there_are() {
+    let ours: BTreeSet<&str> =
+        COUNTERS.into_iter().chain(DISTRIBUTIONS.into_iter().map(|(name, _)| name)).collect();
+    let resources = template()["Resources"].clone();
+    let mut alarms = 0;
+    for resource in resources.as_object().unwrap().values() {
+        let properties = &resource["Properties"];
+        if resource["Type"] != "AWS::CloudWatch::Alarm" {
+            continue;
+        }
+        alarms += 1;
+        assert_eq!(properties["AlarmActions"], json!([{"Ref": "AlarmTopic"}]));
+        if properties["Namespace"]["Ref"] == "AWS::StackName" {
+            assert!(ours.contains(properties["MetricName"].as_str().unwrap()), "{properties}");
+        }
+    }
+    assert_eq!(alarms, 6);
+    let query = resources["StockLowAlarm"]["Properties"]["Metrics"][0]["Expression"]["Fn::Sub"].clone();
+    assert_eq!(query, r#"SELECT MIN(StockRemaining) FROM SCHEMA("${AWS::StackName}", Product)"#);
+    let namespace =
+        &template()["Globals"]["Function"]["Environment"]["Variables"]["KEYPOOL_METRICS_NAMESPACE"];
+    assert_eq!(namespace["Ref"], "AWS::StackName");
+
+    let dashboard =
+        resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"].as_str().unwrap().to_owned();
+    let parsed: Value = serde_json::from_str(&dashboard).unwrap();
+    assert_eq!(parsed["widgets"].as_array().unwrap().len(), 6);
+    for name in &ours {
+        assert!(dashboard.contains(name), "the dashboard does not show {name}");
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::{BufRead as _, BufReader};
+use std::path::Path as FilePath;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,13 +15,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use keypool_domain::Endpoint;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::{API_KEY, Shop};
+use crate::{API_KEY, Shop, function_resource};
 
 /// What a function says to an event: its answer, or the error it reports.
 pub type Outcome = Result<Value, Value>;
@@ -46,7 +48,7 @@ impl LambdaFunction {
     ///
     /// # Panics
     /// If the binary does not start.
-    pub async fn start(binary: &str, shop: &Shop) -> Self {
+    pub async fn start(binary: &FilePath, shop: &Shop) -> Self {
         let (events, queue) = mpsc::unbounded_channel();
         let api = RuntimeApi {
             queue: tokio::sync::Mutex::new(queue),
@@ -222,22 +224,28 @@ pub fn answered(outcome: &Outcome) -> (u64, u64) {
     (answer["statusCode"].as_u64().unwrap(), body["response"]["code"].as_u64().unwrap_or(0))
 }
 
-/// What is true of every function's binary. `parameters` are a good request, which may be sent again and again
-/// and has one of `codes` for an answer.
+/// Where to look for binaries built otherwise, by `sam build` or `cargo lambda build`: in there, each function has a
+/// folder of its name in the deployment template, with `bootstrap` in it.
+const ENV_BINARIES: &str = "KEYPOOL_BINARIES";
+
+/// What is true of every function's binary: `built` by cargo, unless the environment names others. It is sent the
+/// sample's request, word for word, and must answer with one of `codes`; and it must write `metrics`.
 ///
 /// # Panics
 /// If it is not true.
-pub async fn check_binary(
-    binary: &str,
-    endpoint: &str,
-    parameters: &[(&str, &str)],
-    codes: &[u64],
-    metrics: &[&str],
-) {
+pub async fn check_binary(built: &str, endpoint: Endpoint, codes: &[u64], metrics: &[&str]) {
+    let binary = match std::env::var_os(ENV_BINARIES) {
+        Some(folder) => FilePath::new(&folder).join(function_resource(endpoint)).join("bootstrap"),
+        None => built.into(),
+    };
     let shop = Shop::open().await;
-    let mut function = LambdaFunction::start(binary, &shop).await;
-    let form = form(parameters);
-    let base64 = STANDARD.encode(&form);
+    shop.stock(1, 99).await;
+    let mut function = LambdaFunction::start(&binary, &shop).await;
+    let parameters = sample_request(endpoint);
+    let parameters: Vec<(&str, &str)> =
+        parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let endpoint = endpoint.name();
+    let base64 = STANDARD.encode(form(&parameters));
     let good =
         || event(endpoint, "POST", &[("content-type", "application/x-www-form-urlencoded")], &base64, true);
     let expect_good = async |function: &LambdaFunction, event: Value| {
@@ -248,13 +256,10 @@ pub async fn check_binary(
     // Every format, as API Gateway delivers it.
     expect_good(&function, good()).await;
     expect_good(&function, event(endpoint, "POST", &[], &base64, true)).await;
-    expect_good(
-        &function,
-        event(endpoint, "POST", &[("Content-TYPE", "Application/JSON")], &json(parameters), false),
-    )
-    .await;
+    let odd_case = [("Content-TYPE", "Application/JSON")];
+    expect_good(&function, event(endpoint, "POST", &odd_case, &json(&parameters), false)).await;
     let multipart = [("content-type", "multipart/form-data; boundary=XX")];
-    let body = STANDARD.encode(multipart_body(parameters));
+    let body = STANDARD.encode(multipart_body(&parameters));
     expect_good(&function, event(endpoint, "POST", &multipart, &body, true)).await;
 
     // What cannot be served is answered, and the next event is served.
@@ -308,18 +313,28 @@ fn check_log(log: &str, expected: &[&str]) {
     }
 }
 
+/// The request of an endpoint's sample.
+fn sample_request(endpoint: Endpoint) -> Vec<(String, String)> {
+    let sample = match endpoint {
+        Endpoint::CreateLicenseKeys => include_str!("../vectors/create-license-keys.json"),
+        Endpoint::Generate => include_str!("../vectors/generate.json"),
+        Endpoint::AssignLicenseKey => include_str!("../vectors/assign-license-key.json"),
+        Endpoint::RandomAssignLicenseKeys => include_str!("../vectors/random-assign-license-keys.json"),
+    };
+    let sample: Value = serde_json::from_str(sample).unwrap();
+    let members = sample["example_request"].as_object().unwrap().iter();
+    members.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect()
+}
+
 fn form(parameters: &[(&str, &str)]) -> String {
-    let pairs = parameters
-        .iter()
-        .map(|(name, value)| format!("{name}={}", value.replace('+', "%2B").replace(' ', "+")));
-    std::iter::once(format!("api_key={API_KEY}")).chain(pairs).collect::<Vec<_>>().join("&")
+    let escaped =
+        |value: &str| value.replace('%', "%25").replace('+', "%2B").replace('&', "%26").replace(' ', "+");
+    parameters.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect::<Vec<_>>().join("&")
 }
 
 fn json(parameters: &[(&str, &str)]) -> String {
-    let mut members: serde_json::Map<String, Value> =
-        parameters.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
-    members.insert("api_key".to_owned(), json!(API_KEY));
-    Value::from(members).to_string()
+    let members = parameters.iter().map(|(name, value)| ((*name).to_owned(), json!(value)));
+    Value::from(members.collect::<serde_json::Map<_, _>>()).to_string()
 }
 
 fn multipart_body(parameters: &[(&str, &str)]) -> String {
@@ -327,5 +342,5 @@ fn multipart_body(parameters: &[(&str, &str)]) -> String {
         format!("--XX\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
     };
     let parts: String = parameters.iter().map(part).collect();
-    format!("{}{parts}--XX--\r\n", part(&("api_key", API_KEY)))
+    format!("{parts}--XX--\r\n")
 }

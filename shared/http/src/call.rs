@@ -141,6 +141,9 @@ impl Call {
             }
             Some(failure) => {
                 measure::failure();
+                if let Some(service) = failure.throttled_service() {
+                    measure::throttle(service);
+                }
                 tracing::error!(endpoint, request_id, status, duration_ms, %failure, "failed");
             }
         }

@@ -57,6 +57,17 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// The service that took no more, if that is what it was.
+    pub(crate) fn throttled_service(&self) -> Option<&'static str> {
+        match self {
+            Self::Store(StoreError::Throttled { .. }) => Some("DynamoDB"),
+            Self::Signing(SigningError::Throttled { .. }) => Some("KMS"),
+            _ => None,
+        }
+    }
+}
+
 impl From<Reply> for Failure {
     fn from(reply: Reply) -> Self {
         Self::Refused(reply)

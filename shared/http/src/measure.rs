@@ -9,6 +9,7 @@
 //! | `OutOfStock` | count | |
 //! | `ContentionRetries` | count | |
 //! | `Failures` | count | |
+//! | `Throttles` | count | `Service` |
 //! | `AwsCallLatency` | milliseconds | `Operation` |
 //! | `StockRemaining` | count | `Product` |
 
@@ -18,6 +19,22 @@ use std::time::Duration;
 use keypool_domain::ProductId;
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use metrics_cloudwatch_embedded::{Builder, Collector, Error};
+
+/// The names of all counters.
+pub const COUNTERS: [&str; 8] = [
+    "KeysAssigned",
+    "KeysGenerated",
+    "KeysCreated",
+    "DuplicateKeys",
+    "OutOfStock",
+    "ContentionRetries",
+    "Failures",
+    "Throttles",
+];
+
+/// The names of all distributions, and their units.
+pub const DISTRIBUTIONS: [(&str, Unit); 2] =
+    [("AwsCallLatency", Unit::Milliseconds), ("StockRemaining", Unit::Count)];
 
 /// Keys have been given to an owner.
 pub fn keys_assigned(count: usize) {
@@ -57,6 +74,11 @@ pub(crate) fn failure() {
     counter!("Failures").increment(1);
 }
 
+/// A request failed because a service, `DynamoDB` or `KMS`, took no more.
+pub(crate) fn throttle(service: &'static str) {
+    counter!("Throttles", "Service" => service).increment(1);
+}
+
 /// A call of AWS has ended, repetitions included.
 pub(crate) fn aws_call(operation: &str, latency: Duration) {
     histogram!("AwsCallLatency", "Operation" => operation.to_owned()).record(latency.as_secs_f64() * 1_000.0);
@@ -69,19 +91,12 @@ fn as_u64(count: usize) -> u64 {
 /// Starts to gather metrics under a CloudWatch namespace, once for a process.
 pub(crate) fn init(namespace: String) -> Result<&'static Collector, Error> {
     let collector = Builder::new().cloudwatch_namespace(namespace).init()?;
-    for name in [
-        "KeysAssigned",
-        "KeysGenerated",
-        "KeysCreated",
-        "DuplicateKeys",
-        "OutOfStock",
-        "ContentionRetries",
-        "Failures",
-    ] {
+    for name in COUNTERS {
         describe_counter!(name, Unit::Count, "");
     }
-    describe_histogram!("AwsCallLatency", Unit::Milliseconds, "");
-    describe_histogram!("StockRemaining", Unit::Count, "");
+    for (name, unit) in DISTRIBUTIONS {
+        describe_histogram!(name, unit, "");
+    }
     Ok(collector)
 }
 
