@@ -7,6 +7,7 @@ use std::path::Path as FilePath;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -19,7 +20,7 @@ use keypool_domain::Endpoint;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::{API_KEY, Shop, function_resource};
@@ -33,6 +34,8 @@ pub struct LambdaFunction {
     child: Child,
     events: mpsc::UnboundedSender<(Value, oneshot::Sender<Outcome>)>,
     server: JoinHandle<()>,
+    started: Instant,
+    first_poll: watch::Receiver<Option<Instant>>,
     log: Arc<Mutex<String>>,
     reader: Option<std::thread::JoinHandle<()>>,
 }
@@ -41,6 +44,7 @@ struct RuntimeApi {
     queue: tokio::sync::Mutex<mpsc::UnboundedReceiver<(Value, oneshot::Sender<Outcome>)>>,
     waiting: Mutex<HashMap<String, oneshot::Sender<Outcome>>>,
     invocations: AtomicU64,
+    first_poll: watch::Sender<Option<Instant>>,
 }
 
 impl LambdaFunction {
@@ -50,10 +54,12 @@ impl LambdaFunction {
     /// If the binary does not start.
     pub async fn start(binary: &FilePath, shop: &Shop) -> Self {
         let (events, queue) = mpsc::unbounded_channel();
+        let (polled, first_poll) = watch::channel(None);
         let api = RuntimeApi {
             queue: tokio::sync::Mutex::new(queue),
             waiting: Mutex::default(),
             invocations: AtomicU64::new(0),
+            first_poll: polled,
         };
         let router = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next))
@@ -63,6 +69,7 @@ impl LambdaFunction {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let started = Instant::now();
         let mut child = Command::new(binary)
             .env_clear()
             .envs([
@@ -93,7 +100,40 @@ impl LambdaFunction {
                 log.push('\n');
             }
         });
-        Self { child, events, server, log, reader: Some(reader) }
+        Self { child, events, server, started, first_poll, log, reader: Some(reader) }
+    }
+
+    /// How long it took from the start of the process until it first asked for an event.
+    ///
+    /// # Panics
+    /// If it never does.
+    pub async fn first_poll(&self) -> Duration {
+        let polled = *self.first_poll.clone().wait_for(Option::is_some).await.unwrap();
+        polled.unwrap().duration_since(self.started)
+    }
+
+    /// How much CPU it has used so far (`proc_pid_stat(5)`, in ticks of 10 ms).
+    ///
+    /// # Panics
+    /// If the process is gone.
+    #[must_use]
+    pub fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // The name of the process, in brackets, may hold spaces; the 14th and the 15th field are what we want.
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+        Duration::from_millis(ticks * 10)
+    }
+
+    /// The most memory it has had so far, in KiB (`proc_pid_status(5)`, `VmHWM`).
+    ///
+    /// # Panics
+    /// If the process is gone.
+    #[must_use]
+    pub fn peak_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// Hands the function an event and waits for what it says.
@@ -147,6 +187,11 @@ impl Drop for LambdaFunction {
 }
 
 async fn next(State(api): State<Arc<RuntimeApi>>) -> Response {
+    api.first_poll.send_if_modified(|first| {
+        let is_first = first.is_none();
+        first.get_or_insert_with(Instant::now);
+        is_first
+    });
     let Some((event, say)) = api.queue.lock().await.recv().await else {
         return StatusCode::GONE.into_response();
     };
@@ -311,6 +356,16 @@ fn check_log(log: &str, expected: &[&str]) {
     for name in expected {
         assert!(seen.contains(*name), "{name} is not among {seen:?}");
     }
+}
+
+/// The event of an endpoint's sample, sent as a form.
+#[must_use]
+pub fn sample_event(endpoint: Endpoint) -> Value {
+    let parameters = sample_request(endpoint);
+    let parameters: Vec<(&str, &str)> =
+        parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    event(endpoint.name(), "POST", &form, &STANDARD.encode(self::form(&parameters)), true)
 }
 
 /// The request of an endpoint's sample.

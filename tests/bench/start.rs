@@ -1,0 +1,140 @@
+//! How fast an environment starts: each function's release binary beside a Lambda that does nothing, in the same run, on
+//! the same machine, against the same Lambda Runtime API.
+//!
+//! `cargo bench -p keypool-tests --bench start` builds the binaries (some minutes) and prints a table in Markdown.
+
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement that fails has nothing to say")]
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+use keypool_domain::Endpoint;
+use keypool_tests::Shop;
+use keypool_tests::lambda::{LambdaFunction, sample_event};
+
+/// How often each binary is started. Odd, so that there is a median.
+const STARTS: usize = 15;
+
+/// What one start of one binary took.
+#[derive(Clone, Copy)]
+struct Start {
+    first_poll: Duration,
+    first_answer: Duration,
+    tenth_answer: Duration,
+    cpu: Duration,
+    peak_kib: u64,
+}
+
+#[tokio::main]
+async fn main() {
+    let mut names = vec!["baseline"];
+    names.extend(Endpoint::ALL.map(Endpoint::name));
+    let binaries: Vec<PathBuf> = names.iter().map(|name| build(name)).collect();
+    let shop = Shop::open().await;
+    // Enough for every order of the sample: 10 events a start, 7 keys each.
+    shop.stock_in_bulk("1".parse().unwrap(), STARTS * 10 * 7).await;
+
+    let mut starts: Vec<Vec<Start>> = vec![Vec::new(); names.len()];
+    for _ in 0..STARTS {
+        // One after the other, so that whatever the machine is busy with meets all of them.
+        for ((name, binary), starts) in names.iter().zip(&binaries).zip(&mut starts) {
+            starts.push(start(name, binary, &shop).await);
+        }
+    }
+
+    println!(
+        "| binary | to first poll | first answer | tenth answer | CPU until then | peak memory | size | zipped |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
+    let baseline = Row::of(&starts[0], &binaries[0]);
+    for ((name, binary), starts) in names.iter().zip(&binaries).zip(&starts) {
+        Row::of(starts, binary).print(name, &baseline);
+    }
+}
+
+/// Builds a package by itself, as it is deployed, and says where its binary is.
+fn build(name: &str) -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let status =
+        Command::new(cargo).args(["build", "--release", "--locked", "-p", name]).current_dir(root).status();
+    assert!(status.unwrap().success(), "{name} does not build");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    target.join("release").join(name)
+}
+
+async fn start(name: &str, binary: &Path, shop: &Shop) -> Start {
+    let function = LambdaFunction::start(binary, shop).await;
+    let first_poll = function.first_poll().await;
+    let endpoint = name.parse::<Endpoint>().unwrap_or(Endpoint::Generate);
+    let mut answers = Vec::new();
+    for _ in 0..10 {
+        let began = std::time::Instant::now();
+        function.invoke(sample_event(endpoint)).await.unwrap();
+        answers.push(began.elapsed());
+    }
+    Start {
+        first_poll,
+        first_answer: answers[0],
+        tenth_answer: answers[9],
+        cpu: function.cpu(),
+        peak_kib: function.peak_kib(),
+    }
+}
+
+/// Medians, in the units they are printed in.
+struct Row {
+    first_poll_ms: f64,
+    first_answer_ms: f64,
+    tenth_answer_ms: f64,
+    cpu_ms: f64,
+    peak_mib: f64,
+    size_mib: f64,
+    zipped_mib: f64,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sizes of some megabytes")]
+fn mib(bytes: usize) -> f64 {
+    bytes as f64 / 1_048_576.0
+}
+
+impl Row {
+    fn of(starts: &[Start], binary: &Path) -> Self {
+        let median = |value: &dyn Fn(&Start) -> f64| {
+            let mut values: Vec<f64> = starts.iter().map(value).collect();
+            values.sort_by(f64::total_cmp);
+            values[values.len() / 2]
+        };
+        let ms = |time: Duration| time.as_secs_f64() * 1_000.0;
+        let bytes = std::fs::read(binary).unwrap();
+        let mut zipped = DeflateEncoder::new(Vec::new(), Compression::best());
+        zipped.write_all(&bytes).unwrap();
+        Self {
+            first_poll_ms: median(&|start| ms(start.first_poll)),
+            first_answer_ms: median(&|start| ms(start.first_answer)),
+            tenth_answer_ms: median(&|start| ms(start.tenth_answer)),
+            cpu_ms: median(&|start| ms(start.cpu)),
+            peak_mib: median(&|start| mib(usize::try_from(start.peak_kib).unwrap() * 1_024)),
+            size_mib: mib(bytes.len()),
+            zipped_mib: mib(zipped.finish().unwrap().len()),
+        }
+    }
+
+    fn print(&self, name: &str, baseline: &Self) {
+        let cells = [
+            (self.first_poll_ms, baseline.first_poll_ms, "ms"),
+            (self.first_answer_ms, baseline.first_answer_ms, "ms"),
+            (self.tenth_answer_ms, baseline.tenth_answer_ms, "ms"),
+            (self.cpu_ms, baseline.cpu_ms, "ms"),
+            (self.peak_mib, baseline.peak_mib, "MiB"),
+            (self.size_mib, baseline.size_mib, "MiB"),
+            (self.zipped_mib, baseline.zipped_mib, "MiB"),
+        ];
+        let cells = cells.map(|(value, of, unit)| format!("{:.1} × ({value:.1} {unit})", value / of));
+        println!("| {name} | {} |", cells.join(" | "));
+    }
+}
