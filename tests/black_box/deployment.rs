@@ -23,10 +23,16 @@ fn there_is_one_function_and_one_route_for_each_endpoint() {
         let properties = &function["Properties"];
         let crate_folder = format!("functions/{}", endpoint.name());
         assert_eq!(properties["CodeUri"], format!("../{crate_folder}"));
-        let manifest = format!("{}/../{crate_folder}/Cargo.toml", env!("CARGO_MANIFEST_DIR"));
-        assert!(
-            std::fs::read_to_string(manifest).unwrap().contains(&format!("name = \"{}\"", endpoint.name()))
-        );
+        let file = |name: &str| {
+            let path = format!("{}/../{crate_folder}/{name}", env!("CARGO_MANIFEST_DIR"));
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+        };
+        assert!(file("Cargo.toml").contains(&format!("name = \"{}\"", endpoint.name())));
+        // Every function crate has the same files; its binary is tested with its own sample.
+        assert!(file("src/main.rs").contains("keypool_http::run"));
+        for name in ["src/lib.rs", "tests/lambda.rs"] {
+            assert!(file(name).contains(&format!("Endpoint::{endpoint:?}")), "{crate_folder}/{name}");
+        }
         let events = properties["Events"].as_object().unwrap();
         assert_eq!(events.len(), 1);
         let event = &events["Post"];

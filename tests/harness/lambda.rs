@@ -112,17 +112,19 @@ impl LambdaFunction {
         polled.unwrap().duration_since(self.started)
     }
 
-    /// How much CPU it has used so far (`proc_pid_stat(5)`, in ticks of 10 ms).
+    /// How much CPU its threads have used so far (`proc_pid_schedstat(5)`, in nanoseconds; `stat` counts ticks of 10 ms,
+    /// which is longer than a start takes).
     ///
     /// # Panics
     /// If the process is gone.
     #[must_use]
     pub fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        // The name of the process, in brackets, may hold spaces; the 14th and the 15th field are what we want.
-        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
-        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-        Duration::from_millis(ticks * 10)
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let on_cpu_ns = |task: std::io::Result<std::fs::DirEntry>| -> u64 {
+            let statistics = std::fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap();
+            statistics.split(' ').next().unwrap().parse().unwrap()
+        };
+        Duration::from_nanos(tasks.map(on_cpu_ns).sum())
     }
 
     /// The most memory it has had so far, in KiB (`proc_pid_status(5)`, `VmHWM`).
