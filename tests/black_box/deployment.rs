@@ -70,7 +70,7 @@ async fn the_table_is_the_one_that_the_functions_are_tested_with() {
 fn what_must_not_be_lost_outlives_the_stack() {
     let resources = template()["Resources"].clone();
     for name in ["Table", "SigningKey"] {
-        assert_eq!(resources[name]["DeletionPolicy"], "Retain");
+        assert_eq!(resources[name]["DeletionPolicy"], "RetainExceptOnCreate");
         assert_eq!(resources[name]["UpdateReplacePolicy"], "Retain");
     }
     let table = &resources["Table"]["Properties"];
@@ -106,9 +106,9 @@ async fn no_grant_is_unused() {
         let order = [("product_id", "1"), ("quantity", quantity), ("generate", generate)];
         assert_eq!(shop.post("random-assign-license-keys", &order).await.code(), 803);
     }
-    // Reading back what became of a write is a privilege of its own.
-    shop.dynamodb.disturb("UpdateItem", vec![Fault::LoseResponse; 5]);
-    let order = [("product_id", "1"), ("quantity", "1")];
+    // Finding out what became of a write needs a privilege of its own.
+    shop.dynamodb.disturb("TransactWriteItems", vec![Fault::LoseResponse; 5]);
+    let order = [("product_id", "1"), ("quantity", "99"), ("generate", "1")];
     assert_eq!(shop.post("random-assign-license-keys", &order).await.code(), 803);
 
     let used = [shop.dynamodb.privileges_used(), shop.kms.privileges_used()].concat();
@@ -135,7 +135,7 @@ fn alarms_and_dashboard_look_at_metrics_that_there_are() {
             assert!(ours.contains(properties["MetricName"].as_str().unwrap()), "{properties}");
         }
     }
-    assert_eq!(alarms, 6);
+    assert_eq!(alarms, 7);
     let query = resources["StockLowAlarm"]["Properties"]["Metrics"][0]["Expression"]["Fn::Sub"].clone();
     assert_eq!(query, r#"SELECT MIN(StockRemaining) FROM SCHEMA("${AWS::StackName}", Product)"#);
     let namespace =

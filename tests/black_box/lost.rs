@@ -45,7 +45,7 @@ async fn a_sale_whose_response_is_lost_is_made_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sale_whose_every_response_is_lost_is_found_by_reading() {
+async fn a_sale_whose_every_response_is_lost_is_found_out() {
     for (operation, quantity, n) in SALES {
         let shop = Shop::open().await;
         shop.stock(1, 10).await;
@@ -54,8 +54,31 @@ async fn a_sale_whose_every_response_is_lost_is_found_by_reading() {
         let _ = shop.dynamodb.take_calls();
         let response = order(&shop, quantity).await;
         let operations = shop.dynamodb.take_operations();
-        assert_eq!(operations.last().unwrap(), "GetItem", "{operations:?}");
+        let expected = [vec!["BatchGetItem", "Query"], vec![operation; 5], vec!["UpdateItem"]].concat();
+        let expected: Vec<&str> = expected.into_iter().filter(|name| *name != "Query").collect();
+        let operations: Vec<&str> =
+            operations.iter().map(String::as_str).filter(|name| *name != "Query").collect();
+        assert_eq!(operations, expected, "five times the sale, then the fence");
         expect_sold(&shop, &response, n, 10 - n).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sale_that_comes_through_after_it_was_given_up_sells_nothing() {
+    for (operation, quantity, _) in SALES {
+        let shop = Shop::open().await;
+        shop.stock(1, 10).await;
+        shop.dynamodb.disturb(operation, vec![Fault::Postpone; 5]);
+        assert_eq!(order(&shop, quantity).await.status, 503);
+        // The buyer was told that there is nothing. Now DynamoDB gets what was sent.
+        let answers = shop.dynamodb.deliver().await;
+        assert_eq!(answers.len(), 5);
+        assert!(answers.iter().all(|status| status.as_u16() == 400), "{answers:?}");
+        assert_eq!(shop.in_stock(1).await, 10);
+        // What the fence has left behind is for sale.
+        for _ in 0..10 {
+            assert_eq!(order(&shop, "1").await.code(), 803);
+        }
     }
 }
 
@@ -121,7 +144,6 @@ async fn a_throttled_kms_passes_or_is_503() {
     expect_sold(&shop, &response, 2, 8).await;
     shop.kms.disturb("Sign", vec![Fault::error("ThrottlingException"); 100]);
     assert_eq!(order(&shop, "2").await.status, 503);
-    shop.kms.disturb("Sign", []);
     let drawn = shop.store.draw_candidates("1".parse().unwrap(), 9, &HashSet::default()).await.unwrap();
     assert_eq!(drawn, keypool_store::Drawn::TooFew { available: 8 });
 }

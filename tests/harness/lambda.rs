@@ -253,7 +253,7 @@ pub fn event(
             "routeKey": format!("POST {path}"),
             "stage": "$default",
             "time": "12/Mar/2026:19:03:58 +0000",
-            "timeEpoch": 1_773_342_238_000_u64,
+            "timeEpoch": keypool_domain::Clock::now(&keypool_domain::SystemClock).unix_microseconds() / 1_000,
         },
         "body": body,
         "isBase64Encoded": is_base64_encoded,

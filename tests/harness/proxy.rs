@@ -35,6 +35,8 @@ pub enum Fault {
     Pass,
     /// Passes the call on, lets the service do it, and cuts the connection in the middle of the answer.
     LoseResponse,
+    /// Keeps the call back, until [`Proxy::deliver`], and cuts the connection.
+    Postpone,
     /// Answers with this error of the service, and does not pass the call on.
     Error(Value),
     /// Answers a `BatchGetItem` that none of the keys were read.
@@ -85,6 +87,7 @@ struct Inner {
     under_way: usize,
     silent: bool,
     faults: HashMap<String, VecDeque<Fault>>,
+    postponed: Vec<(HeaderMap, Vec<u8>)>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -147,6 +150,21 @@ impl Proxy {
     /// What happens to the next calls of an operation, one fault each; those after pass.
     pub fn disturb(&self, operation: &str, faults: impl IntoIterator<Item = Fault>) {
         lock(&self.inner).faults.entry(operation.to_owned()).or_default().extend(faults);
+    }
+
+    /// Passes on what was postponed, in the order it came, and says how the service answered.
+    pub async fn deliver(&self) -> Vec<StatusCode> {
+        let postponed = std::mem::take(&mut lock(&self.inner).postponed);
+        let shared = Shared {
+            upstream: self.upstream.clone(),
+            client: reqwest::Client::new(),
+            inner: Arc::clone(&self.inner),
+        };
+        let mut answers = Vec::new();
+        for (headers, body) in postponed {
+            answers.push(send(&shared, headers, body).await.0);
+        }
+        answers
     }
 
     /// Whether every fault that was asked for has happened.
@@ -225,6 +243,12 @@ async fn forward(State(shared): State<Shared>, request: Request) -> Response<Bod
             let unread = json!({"Responses": {}, "UnprocessedKeys": request["RequestItems"]});
             return answer(StatusCode::OK, Body::from(unread.to_string()));
         }
+        Fault::Postpone => {
+            let mut inner = shared.inner();
+            inner.under_way -= 1;
+            inner.postponed.push((parts.headers.clone(), body.to_vec()));
+            return answer(StatusCode::OK, cut_off());
+        }
         Fault::Pass | Fault::LoseResponse => {}
     }
     let is_dynamodb = parts.headers["x-amz-target"].to_str().unwrap().starts_with("DynamoDB");
@@ -239,11 +263,16 @@ async fn forward(State(shared): State<Shared>, request: Request) -> Response<Bod
     }
     drop(inner);
     if matches!(fault, Fault::LoseResponse) {
-        // The head goes out, the body does not come: the connection is cut.
-        let cut = stream::once(async { Err::<Bytes, _>(io::Error::from(io::ErrorKind::ConnectionReset)) });
-        return answer(response.0, Body::from_stream(cut));
+        return answer(response.0, cut_off());
     }
     answer(response.0, Body::from(response.1))
+}
+
+/// A body that does not come: the head goes out, then the connection is cut.
+fn cut_off() -> Body {
+    Body::from_stream(stream::once(async {
+        Err::<Bytes, _>(io::Error::from(io::ErrorKind::ConnectionReset))
+    }))
 }
 
 fn answer(status: StatusCode, body: Body) -> Response<Body> {

@@ -99,8 +99,12 @@ impl ShopBuilder {
             let name = function.map_or("gateway", Endpoint::name);
             let at = |url: String| format!("{url}/{name}");
             let clients = Services::settings(at(dynamodb.url()), at(kms.url())).clients(self.patience);
+            let store = Store::new(clients.dynamodb, TABLE, Arc::clone(&draws) as _);
             let desk = Desk::new(
-                Store::new(clients.dynamodb, TABLE, Arc::clone(&draws) as _),
+                match self.patience {
+                    Patience::Checkout => store,
+                    Patience::Operator => store.patient(),
+                },
                 Signer::new(clients.kms, global_key.clone()),
                 Arc::clone(&clock) as _,
             );

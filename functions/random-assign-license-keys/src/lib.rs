@@ -28,7 +28,10 @@ async fn random_assign(call: &Call) -> Result<Answer, Failure> {
 
     match assign_from_stock(call, &asked, &product).await? {
         Outcome::Assigned(answer) => Ok(answer),
-        Outcome::TooFew { .. } if asked.generate => assign_fresh(call, &asked, &product).await,
+        Outcome::TooFew { available } if asked.generate => {
+            measure::stock_remaining(product.id, available);
+            assign_fresh(call, &asked, &product).await
+        }
         Outcome::TooFew { available } => {
             measure::out_of_stock();
             measure::stock_remaining(product.id, available);
@@ -74,13 +77,14 @@ async fn assign_from_stock(
             AssignOutcome::Assigned => {
                 measure::keys_assigned(quantity);
                 if let Some(stock) = stock {
-                    measure::stock_remaining(product.id, stock - quantity);
+                    measure::stock_remaining(product.id, stock.saturating_sub(quantity));
                 }
                 return Ok(Outcome::Assigned(answer));
             }
             AssignOutcome::Missed { taken: gone, changed } => {
                 candidates
                     .retain(|key| !gone.contains(&key.license_key) && !changed.contains(&key.license_key));
+                stock = stock.map(|stock| stock.saturating_sub(gone.len()));
                 taken.extend(gone);
                 measure::contention_retry();
                 tokio::time::sleep(backoff.next_wait(call.desk().randomness())).await;

@@ -77,7 +77,11 @@ impl Call {
     /// To be asked before keys are given away: [`Failure::OutOfTime`] if it might not come to its end before the
     /// buyer stops listening.
     pub fn check_time_to_give_away(&self) -> Result<(), Failure> {
-        if self.deadline.leaves_time_to_give_away() { Ok(()) } else { Err(Failure::OutOfTime) }
+        if self.deadline.leaves_time_to_give_away(self.desk.store()) {
+            Ok(())
+        } else {
+            Err(Failure::OutOfTime)
+        }
     }
 
     /// The present moment.

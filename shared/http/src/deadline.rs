@@ -11,9 +11,9 @@ pub const ANSWER_WITHIN: Duration = Duration::from_millis(4_400);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline(Instant);
 
-/// How much of the time that a request has been under way before it reached the function counts. More would be two
-/// clocks that disagree.
-const UNDER_WAY_MAX: Duration = Duration::from_millis(1_500);
+/// How long a request may have been under way before it reached the function: API Gateway waits for no answer longer
+/// than 30 seconds. More, or less than nothing, are two clocks that disagree, and count as nothing.
+const UNDER_WAY_MAX: Duration = Duration::from_secs(30);
 
 impl Deadline {
     /// The deadline of a request that API Gateway received at `received_ms` (Unix milliseconds): an environment that
@@ -22,13 +22,14 @@ impl Deadline {
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let under_way_ms = i64::try_from(now_ms).unwrap_or(i64::MAX).saturating_sub(received_ms);
         let under_way = Duration::from_millis(u64::try_from(under_way_ms).unwrap_or(0));
-        Self(Instant::now() + answer_within.saturating_sub(under_way.min(UNDER_WAY_MAX)))
+        let counted = if under_way <= UNDER_WAY_MAX { under_way } else { Duration::ZERO };
+        Self(Instant::now() + answer_within.saturating_sub(counted))
     }
 
-    /// Whether keys that are given away from now on are given away, or known not to be, in time. If not, it must
+    /// Whether keys that `store` gives away from now on are given away, or known not to be, in time. If not, it must
     /// not begin: keys could leave the stock for a buyer who has stopped listening.
-    pub(crate) fn leaves_time_to_give_away(self) -> bool {
-        self.0.saturating_duration_since(Instant::now()) >= Store::GIVE_AWAY_WITHIN
+    pub(crate) fn leaves_time_to_give_away(self, store: &Store) -> bool {
+        self.0.saturating_duration_since(Instant::now()) >= store.give_away_within()
     }
 
     pub(crate) fn instant(self) -> Instant {
@@ -40,19 +41,22 @@ impl Deadline {
 mod tests {
     use super::*;
 
+    /// How much time is left for a request that was received so long ago.
     fn left(received_ms_ago: i64) -> Duration {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
         let received_ms = i64::try_from(now).unwrap() - received_ms_ago;
-        Deadline::of_request(received_ms, ANSWER_WITHIN).0 - Instant::now()
+        Deadline::of_request(received_ms, ANSWER_WITHIN).0.saturating_duration_since(Instant::now())
     }
 
     #[tokio::test]
     async fn time_under_way_counts_but_a_wrong_clock_does_not() {
         let tolerance = Duration::from_millis(200);
-        for (ago, expected_ms) in [(0, 4_400), (1_000, 3_400), (600_000, 2_900), (-600_000, 4_400)] {
+        for (ago, expected_ms) in
+            [(0, 4_400), (1_000, 3_400), (20_000, 0), (600_000, 4_400), (-600_000, 4_400)]
+        {
             let expected = Duration::from_millis(expected_ms);
             let left = left(ago);
-            assert!(left <= expected && left + tolerance > expected, "{ago}: {left:?}");
+            assert!(left <= expected && left + tolerance >= expected, "{ago}: {left:?}");
         }
     }
 }

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use crate::measure;
 
-/// Measures each call of an SDK client, from its beginning to its end, repetitions included.
+/// Measures each call of an SDK client, from its beginning to its end, repetitions included. A call that nobody waited
+/// for any longer has no end, and is not among them.
 #[derive(Debug)]
 pub(crate) struct MeasureLatency;
 

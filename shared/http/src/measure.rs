@@ -20,68 +20,79 @@ use keypool_domain::ProductId;
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use metrics_cloudwatch_embedded::{Builder, Collector, Error};
 
+const KEYS_ASSIGNED: &str = "KeysAssigned";
+const KEYS_GENERATED: &str = "KeysGenerated";
+const KEYS_CREATED: &str = "KeysCreated";
+const DUPLICATE_KEYS: &str = "DuplicateKeys";
+const OUT_OF_STOCK: &str = "OutOfStock";
+const CONTENTION_RETRIES: &str = "ContentionRetries";
+const FAILURES: &str = "Failures";
+const THROTTLES: &str = "Throttles";
+const AWS_CALL_LATENCY: &str = "AwsCallLatency";
+const STOCK_REMAINING: &str = "StockRemaining";
+
 /// The names of all counters.
 pub const COUNTERS: [&str; 8] = [
-    "KeysAssigned",
-    "KeysGenerated",
-    "KeysCreated",
-    "DuplicateKeys",
-    "OutOfStock",
-    "ContentionRetries",
-    "Failures",
-    "Throttles",
+    KEYS_ASSIGNED,
+    KEYS_GENERATED,
+    KEYS_CREATED,
+    DUPLICATE_KEYS,
+    OUT_OF_STOCK,
+    CONTENTION_RETRIES,
+    FAILURES,
+    THROTTLES,
 ];
 
 /// The names of all distributions, and their units.
 pub const DISTRIBUTIONS: [(&str, Unit); 2] =
-    [("AwsCallLatency", Unit::Milliseconds), ("StockRemaining", Unit::Count)];
+    [(AWS_CALL_LATENCY, Unit::Milliseconds), (STOCK_REMAINING, Unit::Count)];
 
 /// Keys have been given to an owner.
 pub fn keys_assigned(count: usize) {
-    counter!("KeysAssigned").increment(as_u64(count));
+    counter!(KEYS_ASSIGNED).increment(as_u64(count));
 }
 
 /// Keys have been made by a generator.
 pub fn keys_generated(count: usize) {
-    counter!("KeysGenerated").increment(as_u64(count));
+    counter!(KEYS_GENERATED).increment(as_u64(count));
 }
 
 /// Keys have been put into stock; others existed.
 pub fn keys_created(created: usize, duplicate: usize) {
-    counter!("KeysCreated").increment(as_u64(created));
-    counter!("DuplicateKeys").increment(as_u64(duplicate));
+    counter!(KEYS_CREATED).increment(as_u64(created));
+    counter!(DUPLICATE_KEYS).increment(as_u64(duplicate));
 }
 
 /// A buyer was told that there is too little in stock.
 pub fn out_of_stock() {
-    counter!("OutOfStock").increment(1);
+    counter!(OUT_OF_STOCK).increment(1);
 }
 
 /// A buyer had to try again, because another was quicker.
 pub fn contention_retry() {
-    counter!("ContentionRetries").increment(1);
+    counter!(CONTENTION_RETRIES).increment(1);
 }
 
 /// A draw has seen the end of the stock, and so knows how many keys are left after it. A distribution and not a gauge:
 /// a gauge would be repeated with every event, long after the product was restocked.
 #[expect(clippy::cast_precision_loss, reason = "what a draw can see of a stock are some hundred keys")]
 pub fn stock_remaining(product_id: ProductId, count: usize) {
-    histogram!("StockRemaining", "Product" => product_id.to_string()).record(count as f64);
+    histogram!(STOCK_REMAINING, "Product" => product_id.to_string()).record(count as f64);
 }
 
 /// A request was answered by a problem with a status of 500 or more.
 pub(crate) fn failure() {
-    counter!("Failures").increment(1);
+    counter!(FAILURES).increment(1);
 }
 
 /// A request failed because a service, `DynamoDB` or `KMS`, took no more.
 pub(crate) fn throttle(service: &'static str) {
-    counter!("Throttles", "Service" => service).increment(1);
+    counter!(THROTTLES, "Service" => service).increment(1);
 }
 
 /// A call of AWS has ended, repetitions included.
 pub(crate) fn aws_call(operation: &str, latency: Duration) {
-    histogram!("AwsCallLatency", "Operation" => operation.to_owned()).record(latency.as_secs_f64() * 1_000.0);
+    histogram!(AWS_CALL_LATENCY, "Operation" => operation.to_owned()).record(latency.as_secs_f64() * 1_000.0);
 }
 
 fn as_u64(count: usize) -> u64 {

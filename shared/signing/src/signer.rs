@@ -78,7 +78,7 @@ impl Signer {
         }
     }
 
-    /// The public half of `key`.
+    /// The public half of `key`, which must be one that can sign responses.
     pub async fn public_key(&self, key: &SigningKeyId) -> Result<PublicKey, SigningError> {
         const OPERATION: &str = "GetPublicKey";
         let output = self
@@ -88,6 +88,10 @@ impl Signer {
             .send()
             .await
             .map_err(|error| SigningError::from_sdk(OPERATION, &error))?;
+        if !output.signing_algorithms().contains(&SigningAlgorithmSpec::RsassaPkcs1V15Sha256) {
+            let code = "the key cannot sign by RSASSA_PKCS1_V1_5_SHA_256".to_owned();
+            return Err(SigningError::Misconfigured { operation: OPERATION, code });
+        }
         output
             .public_key
             .and_then(|der| PublicKey::from_der(der.into_inner()).ok())

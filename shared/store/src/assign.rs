@@ -46,7 +46,8 @@ impl Store {
     ///
     /// The same write is repeated until it is known what became of it: only a condition that does not hold says
     /// that the keys are not to be had. Repeated, it recognises its own assignment. When the last word is an
-    /// error all the same, one of the keys is read to see whether they were given away after all.
+    /// error all the same, a second write finds out whether they were given away after all, and if not, sees to it
+    /// that they will not be.
     pub async fn assign(
         &self,
         keys: &[StockedKey],
@@ -59,10 +60,42 @@ impl Store {
                 _ => self.assign_all(keys, assignment).await,
             }
         });
-        self.settled(write, AssignOutcome::Assigned, first, |stored| {
-            stored.assignment_id.as_ref() == Some(&assignment.id)
-        })
-        .await
+        // On the heap: it is hardly ever needed, and large.
+        let find_out = Box::pin(self.with_retries(|| self.fence(first, assignment)));
+        self.settled(Box::pin(write), find_out).await
+    }
+
+    /// Moves the version of a key on. Whatever was sent to give it away, and is still under way, will find another
+    /// version than it asks for; in a transaction one such key holds up all. If the version has moved already, the
+    /// answer tells why: `Some` if by this assignment.
+    async fn fence(
+        &self,
+        key: &StockedKey,
+        assignment: &Assignment,
+    ) -> Result<Option<AssignOutcome>, StoreError> {
+        let result = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(Key::license_key(&key.license_key).into_item()))
+            .update_expression("SET #version = :next")
+            .condition_expression("#status = :available AND #version = :seen")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_names("#version", "version")
+            .expression_attribute_values(":available", text(Status::Available))
+            .expression_attribute_values(":seen", number(key.version))
+            .expression_attribute_values(":next", number(key.version + 1))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        let Err(error) = result else { return Ok(None) };
+        match error.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
+                let ours = matches!(standing(failed.item(), assignment), Standing::Ours);
+                Ok(ours.then_some(AssignOutcome::Assigned))
+            }
+            _ => Err(StoreError::from_sdk("UpdateItem", &error)),
+        }
     }
 
     async fn assign_one(

@@ -6,7 +6,8 @@ use keypool_domain::{Draw, LicenseKey, ProductId, StockedKey, pick};
 use crate::record::{DRAW, INDEX_AVAILABLE, Item, STOCK, read_license_key, stock_of, text};
 use crate::{Store, StoreError};
 
-/// The index trails the table by milliseconds: a key just created may not stand in it yet. Before a buyer is told that the stock is too small, the index is read once more, after this pause.
+/// The index trails the table by milliseconds: a key just created may not stand in it yet. Before a buyer is told
+/// that the stock is too small, the index is read once more, after this pause.
 const SECOND_LOOK_AFTER: Duration = Duration::from_millis(40);
 
 /// A query returns pages of 1 MB; no window fills this many.

@@ -50,6 +50,7 @@ pub struct Store {
     client: aws_sdk_dynamodb::Client,
     table: String,
     randomness: Arc<dyn Randomness>,
+    patience: settle::Patience,
 }
 
 impl Store {
@@ -60,7 +61,13 @@ impl Store {
         table: impl Into<String>,
         randomness: Arc<dyn Randomness>,
     ) -> Self {
-        Self { client, table: table.into(), randomness }
+        Self { client, table: table.into(), randomness, patience: settle::Patience::CHECKOUT }
+    }
+
+    /// The same table for callers who wait longer than a checkout does.
+    #[must_use]
+    pub fn patient(self) -> Self {
+        Self { patience: settle::Patience::LONG, ..self }
     }
 
     /// Where the store takes its randomness from.

@@ -1,44 +1,51 @@
 use std::time::Duration;
 
-use keypool_domain::StockedKey;
 use tokio::time::timeout;
 
 use crate::{Store, StoreError};
 
-/// How long a write that gives keys away may take, its repetitions included.
-const WRITE_WITHIN: Duration = Duration::from_millis(1_800);
+/// How long giving keys away may take: to write, and to find out what became of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    write_within: Duration,
+    settle_within: Duration,
+}
 
-/// How long it may take to find out what became of it.
-const READ_BACK_WITHIN: Duration = Duration::from_millis(700);
+impl Patience {
+    /// For a checkout, with a shop that waits for 5 seconds.
+    pub(crate) const CHECKOUT: Self =
+        Self { write_within: Duration::from_millis(1_800), settle_within: Duration::from_millis(700) };
+
+    /// For whoever has time.
+    pub(crate) const LONG: Self =
+        Self { write_within: Duration::from_secs(40), settle_within: Duration::from_secs(20) };
+}
 
 impl Store {
     /// How long giving keys away takes at most. It must not be begun with less time than that: whoever stops
     /// waiting for it does not learn whose the keys are.
-    pub const GIVE_AWAY_WITHIN: Duration = Duration::from_millis(2_500);
+    #[must_use]
+    pub fn give_away_within(&self) -> Duration {
+        self.patience.write_within + self.patience.settle_within
+    }
 
     /// Waits for `write`. When that ends in an error, or not in time, what it was to write may be there all the
-    /// same: a response can get lost. Then `key` is read, and if `is_ours`, the write was done.
+    /// same, or come to be there later: a response, and a request, can get lost on the way. Then `find_out` says
+    /// whether it was done (`Some`), or makes sure that it will not be (`None`).
     pub(crate) async fn settled<T>(
         &self,
         write: impl Future<Output = Result<T, StoreError>>,
-        done: T,
-        key: &StockedKey,
-        is_ours: impl Fn(&StockedKey) -> bool,
+        find_out: impl Future<Output = Result<Option<T>, StoreError>>,
     ) -> Result<T, StoreError> {
         let out_of_time = || StoreError::Unavailable { operation: "write", code: "out of time".to_owned() };
-        let error = match timeout(WRITE_WITHIN, write).await {
+        let error = match timeout(self.patience.write_within, write).await {
             Ok(Ok(outcome)) => return Ok(outcome),
             Ok(Err(error)) => error,
             Err(_) => out_of_time(),
         };
-        match timeout(READ_BACK_WITHIN, self.license_key(&key.license_key)).await {
-            Ok(Ok(Some(stored))) if is_ours(&stored) => Ok(done),
+        match timeout(self.patience.settle_within, find_out).await {
+            Ok(Ok(Some(outcome))) => Ok(outcome),
             _ => Err(error),
         }
     }
 }
-
-const _: () = assert!(
-    WRITE_WITHIN.as_millis() + READ_BACK_WITHIN.as_millis() == Store::GIVE_AWAY_WITHIN.as_millis(),
-    "the whole is the sum of its parts"
-);
