@@ -25,6 +25,9 @@ use tokio::task::JoinHandle;
 
 use crate::{API_KEY, Shop, function_resource};
 
+/// Longer than any answer takes, on the slowest of machines.
+const INVOCATION_WITHIN: Duration = Duration::from_mins(1);
+
 /// What a function says to an event: its answer, or the error it reports.
 pub type Outcome = Result<Value, Value>;
 
@@ -145,7 +148,8 @@ impl LambdaFunction {
     pub async fn invoke(&self, event: Value) -> Outcome {
         let (say, said) = oneshot::channel();
         self.events.send((event, say)).unwrap();
-        said.await.unwrap()
+        let said = tokio::time::timeout(INVOCATION_WITHIN, said).await;
+        said.expect("the function says something, unless its process has ended").unwrap()
     }
 
     /// Freezes the environment, as Lambda does between events.
