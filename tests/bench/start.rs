@@ -74,8 +74,9 @@ async fn start(name: &str, binary: &Path, shop: &Shop) -> Start {
     let mut answers = Vec::new();
     for _ in 0..10 {
         let began = std::time::Instant::now();
-        function.invoke(sample_event(endpoint)).await.unwrap();
+        let outcome = function.invoke(sample_event(endpoint)).await;
         answers.push(began.elapsed());
+        assert_eq!(outcome.unwrap()["statusCode"], 200);
     }
     Start {
         first_poll,

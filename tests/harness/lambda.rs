@@ -340,7 +340,10 @@ pub async fn check_binary(built: &str, endpoint: Endpoint, codes: &[u64], metric
 }
 
 /// Logs are JSON and hold no API key; the metrics are there, in the embedded metric format (CloudWatch User Guide).
-fn check_log(log: &str, expected: &[&str]) {
+///
+/// # Panics
+/// If that is not so.
+pub fn check_log(log: &str, expected: &[&str]) {
     assert!(!log.contains(API_KEY));
     let mut seen = BTreeSet::new();
     for line in log.lines() {
@@ -370,8 +373,14 @@ pub fn sample_event(endpoint: Endpoint) -> Value {
     let parameters = sample_request(endpoint);
     let parameters: Vec<(&str, &str)> =
         parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let form = [("content-type", "application/x-www-form-urlencoded")];
-    event(endpoint.name(), "POST", &form, &STANDARD.encode(self::form(&parameters)), true)
+    form_event(endpoint, &parameters)
+}
+
+/// The event of a form.
+#[must_use]
+pub fn form_event(endpoint: Endpoint, parameters: &[(&str, &str)]) -> Value {
+    let headers = [("content-type", "application/x-www-form-urlencoded")];
+    event(endpoint.name(), "POST", &headers, &STANDARD.encode(form(parameters)), true)
 }
 
 /// The request of an endpoint's sample.

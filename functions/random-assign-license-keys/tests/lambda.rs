@@ -1,11 +1,46 @@
 //! The binary, run as Lambda runs it.
 
+use std::path::Path;
+
 use keypool_domain::Endpoint;
-use keypool_tests::lambda::check_binary;
+use keypool_tests::lambda::{LambdaFunction, answered, check_binary, check_log, form_event};
+use keypool_tests::{API_KEY, Fault, Shop};
+use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_binary_serves_every_kind_of_event() {
     let metrics = ["AwsCallLatency", "KeysAssigned"];
     let built = env!("CARGO_BIN_EXE_random-assign-license-keys");
     check_binary(built, Endpoint::RandomAssignLicenseKeys, &[803], &metrics).await;
+}
+
+/// What alarms look at is written when it happens.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_wrong_is_measured() {
+    let shop = Shop::open().await;
+    shop.stock(1, 3).await;
+    let binary = Path::new(env!("CARGO_BIN_EXE_random-assign-license-keys"));
+    let mut function = LambdaFunction::start(binary, &shop).await;
+    let order = |quantity: &str, generate: &str| {
+        let parameters =
+            [("api_key", API_KEY), ("product_id", "1"), ("quantity", quantity), ("generate", generate)];
+        form_event(Endpoint::RandomAssignLicenseKeys, &parameters)
+    };
+    assert_eq!(answered(&function.invoke(order("4", "0")).await), (200, 802));
+    assert_eq!(answered(&function.invoke(order("4", "1")).await), (200, 803));
+    // Another buyer was quicker.
+    let sold = json!({
+        "__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",
+        "message": "a test's",
+        "Item": {"status": {"S": "assigned"}, "version": {"N": "2"}},
+    });
+    shop.dynamodb.disturb("UpdateItem", [Fault::Error(sold)]);
+    assert_eq!(answered(&function.invoke(order("1", "0")).await), (200, 803));
+    shop.kms.disturb("Sign", vec![Fault::error("ThrottlingException"); 100]);
+    assert_eq!(answered(&function.invoke(order("1", "0")).await), (503, 0));
+    let (_, log) = function.terminate();
+    check_log(
+        &log,
+        &["OutOfStock", "StockRemaining", "KeysGenerated", "ContentionRetries", "Failures", "Throttles"],
+    );
 }
