@@ -1,17 +1,19 @@
+mod builder;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use keypool_domain::{
-    ApiKeyRecord, Endpoint, Generator, NewKey, OperatingSystemRandomness, Product, ProductId, RowId,
-    SigningKeyId, Status, StockedKey, SystemClock,
+    ApiKeyRecord, Generator, NewKey, OperatingSystemRandomness, Product, ProductId, RowId, SigningKeyId,
+    Status, StockedKey, SystemClock,
 };
-use keypool_http::{Desk, Patience};
+use keypool_http::Patience;
 use keypool_local::{Gateway, Services, TABLE, demo};
 use keypool_signing::{PublicKey, SignedEnvelope, Signer};
 use keypool_store::{CreateOutcome, NewGeneratorOutcome, Store, license_key_item};
 use reqwest::multipart::Form;
 use serde_json::{Value, json};
 
+pub use self::builder::ShopBuilder;
 use crate::{ManualClock, Privileges, Proxy, ScriptedDraws, ShopResponse, logs};
 
 /// The demo's API key.
@@ -40,99 +42,6 @@ pub struct Shop {
     services: Services,
 }
 
-/// What a shop starts with.
-#[derive(Debug, Clone, Copy)]
-pub struct ShopBuilder {
-    demo: bool,
-    global_signing_key: bool,
-    patience: Patience,
-}
-
-impl ShopBuilder {
-    /// Without products, generators and API keys.
-    #[must_use]
-    pub fn empty(self) -> Self {
-        Self { demo: false, ..self }
-    }
-
-    /// Without a global signing key.
-    #[must_use]
-    pub fn without_global_signing_key(self) -> Self {
-        Self { global_signing_key: false, ..self }
-    }
-
-    /// As impatient as real shops are. Others wait long, so that a slow machine fails no test that is not about
-    /// time.
-    #[must_use]
-    pub fn impatient(self) -> Self {
-        Self { patience: Patience::Checkout, ..self }
-    }
-
-    /// Opens the shop.
-    ///
-    /// # Panics
-    /// If the stack does not start.
-    pub async fn open(self) -> Shop {
-        logs::gather();
-        logs::keep_secret(API_KEY);
-        let services = Services::start(None).await.unwrap();
-        let direct = Services::settings(services.dynamodb_url(), services.kms_url());
-        let direct = direct.clients(Patience::Operator);
-        let store = Store::new(direct.dynamodb, TABLE, Arc::new(OperatingSystemRandomness));
-        let signer = Signer::new(direct.kms, None);
-        let global_key = demo::global_signing_key().unwrap();
-        if self.demo {
-            demo::provision(&store, &signer).await.unwrap();
-        } else {
-            store.create_table().await.unwrap();
-            signer.ensure_alias(&global_key, "global").await.unwrap();
-        }
-
-        let dynamodb = Proxy::start(services.dynamodb_url());
-        let kms = Proxy::start(services.kms_url());
-        let clock = Arc::new(ManualClock::new());
-        let draws = Arc::new(ScriptedDraws::default());
-        let global_key = self.global_signing_key.then_some(global_key);
-        let patient = Duration::from_mins(2);
-        let desk = |function: Option<Endpoint>| {
-            // The path tells the proxies which function calls.
-            let name = function.map_or("gateway", Endpoint::name);
-            let at = |url: String| format!("{url}/{name}");
-            let clients = Services::settings(at(dynamodb.url()), at(kms.url())).clients(self.patience);
-            let store = Store::new(clients.dynamodb, TABLE, Arc::clone(&draws) as _);
-            let desk = Desk::new(
-                match self.patience {
-                    Patience::Checkout => store,
-                    Patience::Operator => store.patient(),
-                },
-                Signer::new(clients.kms, global_key.clone()),
-                Arc::clone(&clock) as _,
-            );
-            match self.patience {
-                Patience::Checkout => desk,
-                Patience::Operator => desk.answering_within(patient),
-            }
-        };
-        let gateway = match self.patience {
-            Patience::Checkout => Gateway::start(0, desk).await,
-            Patience::Operator => Gateway::start_patient(0, desk, patient).await,
-        }
-        .unwrap();
-        Shop {
-            base_url: gateway.base_url(),
-            dynamodb,
-            kms,
-            clock,
-            draws,
-            store,
-            signer,
-            client: reqwest::Client::new(),
-            _gateway: gateway,
-            services,
-        }
-    }
-}
-
 impl Shop {
     /// A shop with the demo.
     pub async fn open() -> Self {
@@ -142,7 +51,7 @@ impl Shop {
     /// A shop to be set up otherwise.
     #[must_use]
     pub fn builder() -> ShopBuilder {
-        ShopBuilder { demo: true, global_signing_key: true, patience: Patience::Operator }
+        ShopBuilder { global_signing_key: true, patience: Patience::Operator }
     }
 
     /// Sends a form with the demo's API key.

@@ -1,0 +1,103 @@
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use keypool_domain::Endpoint;
+use serde_json::{Value, json};
+
+use super::LambdaFunction;
+use super::event::{answered, event, form, json_body, multipart_body, sample_request};
+use crate::{API_KEY, Shop, function_resource};
+
+/// Where to look for binaries built otherwise, by `sam build` or `cargo lambda build`: in there, each function has a
+/// folder of its name in the deployment template, with `bootstrap` in it.
+const ENV_BINARIES: &str = "KEYPOOL_BINARIES";
+
+/// What is true of every function's binary: `built` by cargo, unless the environment names others. It is sent the
+/// sample's request, word for word, and must answer with one of `codes`; and it must write `metrics`.
+///
+/// # Panics
+/// If it is not true.
+pub async fn check_binary(built: &str, endpoint: Endpoint, codes: &[u64], metrics: &[&str]) {
+    let binary = match std::env::var_os(ENV_BINARIES) {
+        Some(folder) => Path::new(&folder).join(function_resource(endpoint)).join("bootstrap"),
+        None => built.into(),
+    };
+    let shop = Shop::open().await;
+    shop.stock(1, 99).await;
+    let mut function = LambdaFunction::start(&binary, &shop).await;
+    let parameters = sample_request(endpoint);
+    let parameters: Vec<(&str, &str)> =
+        parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let endpoint = endpoint.name();
+    let base64 = STANDARD.encode(form(&parameters));
+    let good =
+        || event(endpoint, "POST", &[("content-type", "application/x-www-form-urlencoded")], &base64, true);
+    let expect_good = async |function: &LambdaFunction, event: Value| {
+        let (status, code) = answered(&function.invoke(event).await);
+        assert!(status == 200 && codes.contains(&code), "{status} {code}");
+    };
+
+    // Every format, as API Gateway delivers it.
+    expect_good(&function, good()).await;
+    expect_good(&function, event(endpoint, "POST", &[], &base64, true)).await;
+    let odd_case = [("Content-TYPE", "Application/JSON")];
+    expect_good(&function, event(endpoint, "POST", &odd_case, &json_body(&parameters), false)).await;
+    let multipart = [("content-type", "multipart/form-data; boundary=XX")];
+    let body = STANDARD.encode(multipart_body(&parameters));
+    expect_good(&function, event(endpoint, "POST", &multipart, &body, true)).await;
+
+    // What cannot be served is answered, and the next event is served.
+    let large = STANDARD.encode("x".repeat(1_048_577));
+    assert_eq!(answered(&function.invoke(event(endpoint, "POST", &[], &large, true)).await), (413, 0));
+    assert_eq!(answered(&function.invoke(event(endpoint, "GET", &[], "", false)).await), (405, 0));
+    let unreadable = event(endpoint, "POST", &[("content-type", "application/json")], "{", false);
+    assert_eq!(answered(&function.invoke(unreadable).await), (400, 0));
+    assert_eq!(answered(&function.invoke(event(endpoint, "POST", &[], "", false)).await), (401, 100));
+
+    // What is no event of API Gateway, or one with a body that is not base64, is an error of that event alone.
+    for bad in [json!({}), json!({"records": []}), event(endpoint, "POST", &[], "not base64!", true)] {
+        assert!(function.invoke(bad).await.is_err());
+        expect_good(&function, good()).await;
+    }
+
+    // An environment is frozen between events; meanwhile the other side closes its connections.
+    function.freeze();
+    shop.dynamodb.cut_connections();
+    shop.kms.cut_connections();
+    function.thaw();
+    expect_good(&function, good()).await;
+
+    let (status, log) = function.terminate();
+    assert!(!status.success(), "it has no say in its end");
+    check_log(&log, metrics);
+}
+
+/// Logs are JSON and hold no API key; the metrics are there, in the embedded metric format (CloudWatch User Guide).
+///
+/// # Panics
+/// If that is not so.
+pub fn check_log(log: &str, expected: &[&str]) {
+    assert!(!log.contains(API_KEY));
+    let mut seen = BTreeSet::new();
+    for line in log.lines() {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+        let Some(directives) = line["_aws"]["CloudWatchMetrics"].as_array() else { continue };
+        assert!(line["_aws"]["Timestamp"].is_u64());
+        for directive in directives {
+            assert_eq!(directive["Namespace"], "a-tests");
+            for metric in directive["Metrics"].as_array().unwrap() {
+                let name = metric["Name"].as_str().unwrap();
+                assert!(!line[name].is_null() && !metric["Unit"].is_null(), "{line}");
+                seen.insert(name.to_owned());
+            }
+            for dimension in directive["Dimensions"][0].as_array().unwrap() {
+                assert!(line[dimension.as_str().unwrap()].is_string(), "{line}");
+            }
+        }
+    }
+    for name in expected {
+        assert!(seen.contains(*name), "{name} is not among {seen:?}");
+    }
+}
