@@ -73,29 +73,8 @@ impl Store {
         key: &StockedKey,
         assignment: &Assignment,
     ) -> Result<Option<AssignOutcome>, StoreError> {
-        let result = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(Key::license_key(&key.license_key).into_item()))
-            .update_expression("SET #version = :next")
-            .condition_expression("#status = :available AND #version = :seen")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_names("#version", "version")
-            .expression_attribute_values(":available", text(Status::Available))
-            .expression_attribute_values(":seen", number(key.version))
-            .expression_attribute_values(":next", number(key.version + 1))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        let Err(error) = result else { return Ok(None) };
-        match error.as_service_error() {
-            Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
-                let ours = matches!(standing(failed.item(), assignment), Standing::Ours);
-                Ok(ours.then_some(AssignOutcome::Assigned))
-            }
-            _ => Err(StoreError::from_sdk("UpdateItem", &error)),
-        }
+        let standing = self.change_one(Change::fence(key), assignment).await?;
+        Ok(matches!(standing, Some(Standing::Ours)).then_some(AssignOutcome::Assigned))
     }
 
     async fn assign_one(
@@ -103,23 +82,33 @@ impl Store {
         key: &StockedKey,
         assignment: &Assignment,
     ) -> Result<AssignOutcome, StoreError> {
-        let change = Change::new(key, assignment);
+        let standing = self.change_one(Change::sale(key, assignment), assignment).await?;
+        Ok(standing.map_or(AssignOutcome::Assigned, |standing| outcome([(key, standing)])))
+    }
+
+    /// Writes a change of one key. When its condition does not hold, nothing is written, and it says where the key
+    /// stands.
+    async fn change_one(
+        &self,
+        change: Change,
+        assignment: &Assignment,
+    ) -> Result<Option<Standing>, StoreError> {
         let result = self
             .client
             .update_item()
             .table_name(&self.table)
             .set_key(Some(change.key))
             .update_expression(change.update)
-            .condition_expression(Change::CONDITION)
+            .condition_expression(change.condition)
             .set_expression_attribute_names(Some(change.names))
             .set_expression_attribute_values(Some(change.values))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        let Err(error) = result else { return Ok(AssignOutcome::Assigned) };
+        let Err(error) = result else { return Ok(None) };
         match error.as_service_error() {
             Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
-                Ok(outcome([(key, standing(failed.item(), assignment))]))
+                Ok(Some(standing(failed.item(), assignment)))
             }
             _ => Err(StoreError::from_sdk("UpdateItem", &error)),
         }
@@ -131,12 +120,12 @@ impl Store {
         assignment: &Assignment,
     ) -> Result<AssignOutcome, StoreError> {
         let writes = keys.iter().map(|key| {
-            let change = Change::new(key, assignment);
+            let change = Change::sale(key, assignment);
             let update = Update::builder()
                 .table_name(&self.table)
                 .set_key(Some(change.key))
                 .update_expression(change.update)
-                .condition_expression(Change::CONDITION)
+                .condition_expression(change.condition)
                 .set_expression_attribute_names(Some(change.names))
                 .set_expression_attribute_values(Some(change.values))
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
@@ -195,22 +184,49 @@ fn outcome<'a>(standings: impl IntoIterator<Item = (&'a StockedKey, Standing)>) 
     AssignOutcome::Missed { taken, changed }
 }
 
-/// The write that gives a key away.
+/// A change of a key, and the condition on which it may be made.
 struct Change {
     key: Item,
     update: String,
+    condition: &'static str,
     names: HashMap<String, String>,
     values: Item,
 }
 
 impl Change {
-    /// The key is as it was when it was read, and for sale. Or the write was done before and nothing has
-    /// changed since: then doing it again changes nothing. (`assignment_id` alone would not do: a key that was
-    /// blocked after it was sold would be unblocked by the repetition.)
-    const CONDITION: &str = "(#status = :available AND #version = :seen) \
+    /// The key is as it was when it was read, and for sale.
+    const UNSOLD: &str = "#status = :available AND #version = :seen";
+
+    /// The same. Or the sale was made before and nothing has changed since: then making it again changes nothing.
+    /// (`assignment_id` alone would not do: a key that was blocked after it was sold would be unblocked by the
+    /// repetition.)
+    const UNSOLD_OR_OURS: &str = "(#status = :available AND #version = :seen) \
         OR (#assignment_id = :assignment_id AND #version = :next)";
 
-    fn new(key: &StockedKey, assignment: &Assignment) -> Self {
+    /// Moves the version on, and nothing else.
+    fn fence(key: &StockedKey) -> Self {
+        let name = |name: &str| (format!("#{name}"), name.to_owned());
+        Self {
+            key: Key::license_key(&key.license_key).into_item(),
+            update: "SET #version = :next".to_owned(),
+            condition: Self::UNSOLD,
+            names: HashMap::from(["status", "version"].map(name)),
+            values: Self::versions(key),
+        }
+    }
+
+    /// The values that every condition here asks for.
+    fn versions(key: &StockedKey) -> Item {
+        let values = [
+            (":available", text(Status::Available)),
+            (":seen", number(key.version)),
+            (":next", number(key.version + 1)),
+        ];
+        values.map(|(name, value)| (name.to_owned(), value)).into()
+    }
+
+    /// Gives the key away.
+    fn sale(key: &StockedKey, assignment: &Assignment) -> Self {
         let mut set = vec![
             ("#status", ":assigned", text(Status::Assigned)),
             ("#version", ":next", number(key.version + 1)),
@@ -235,9 +251,14 @@ impl Change {
         let update = format!("SET {} REMOVE {}", assignments.join(", "), remove.join(", "));
         let names = set.iter().map(|(name, ..)| *name).chain(remove);
         let names = names.map(|name| (name.to_owned(), name.trim_start_matches('#').to_owned())).collect();
-        let mut values: Item = set.into_iter().map(|(_, value, field)| (value.to_owned(), field)).collect();
-        values.insert(":available".to_owned(), text(Status::Available));
-        values.insert(":seen".to_owned(), number(key.version));
-        Self { key: Key::license_key(&key.license_key).into_item(), update, names, values }
+        let mut values = Self::versions(key);
+        values.extend(set.into_iter().map(|(_, value, field)| (value.to_owned(), field)));
+        Self {
+            key: Key::license_key(&key.license_key).into_item(),
+            update,
+            condition: Self::UNSOLD_OR_OURS,
+            names,
+            values,
+        }
     }
 }

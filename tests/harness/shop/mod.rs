@@ -3,8 +3,8 @@ mod builder;
 use std::sync::Arc;
 
 use keypool_domain::{
-    ApiKeyRecord, Generator, NewKey, OperatingSystemRandomness, Product, ProductId, RowId, SigningKeyId,
-    Status, StockedKey, SystemClock,
+    ApiKeyRecord, Generator, NewKey, OperatingSystemRandomness, Product, ProductId, RowId, Status,
+    StockedKey, SystemClock,
 };
 use keypool_http::Patience;
 use keypool_local::{Gateway, Services, TABLE, demo};
@@ -276,14 +276,6 @@ impl Shop {
     /// If it exists.
     pub async fn add_api_key(&self, api_key: ApiKeyRecord) {
         assert_eq!(self.store.create_api_key(&api_key).await.unwrap(), CreateOutcome::Created);
-    }
-
-    /// Makes a signing key.
-    ///
-    /// # Panics
-    /// If KMS does not.
-    pub async fn add_signing_key(&self) -> SigningKeyId {
-        self.signer.create_key("a test's").await.unwrap()
     }
 
     fn note_secrets(form: &[(&str, &str)]) {
