@@ -1,9 +1,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{Reply, Timestamp};
+use crate::{LicenseKey, Reply, Timestamp};
 
 /// Which key signed a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -13,6 +13,17 @@ pub enum PrivateKeyUsed {
     Product,
     /// The key that stands for every product without one of its own.
     Global,
+}
+
+impl PrivateKeyUsed {
+    /// The contract's word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Product => "product",
+            Self::Global => "global",
+        }
+    }
 }
 
 /// A reply made ready for signing: its compact JSON and the base64 of it, over which the signature goes.
@@ -26,7 +37,10 @@ impl SignablePayload {
     /// Writes `reply`, given at `now`.
     #[must_use]
     pub fn new(reply: &Reply, now: Timestamp) -> Self {
-        let json = reply.to_json(now);
+        Self::from_json(reply.to_json(now))
+    }
+
+    fn from_json(json: String) -> Self {
         let base64 = STANDARD.encode(&json);
         Self { json, base64 }
     }
@@ -49,6 +63,11 @@ impl SignablePayload {
     }
 }
 
+/// What was kept of an envelope is not what an envelope is made of.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an envelope")]
+pub struct UnreadableEnvelope;
+
 /// A response as it goes to the client.
 #[derive(Debug, Clone)]
 pub struct Envelope {
@@ -60,6 +79,58 @@ pub struct Envelope {
 impl Envelope {
     /// What stands for the signature where neither the product nor the shop has a signing key.
     pub const WITHOUT_KEY: &'static str = "Private key not set";
+
+    /// The envelope that was given before, from what was kept of it: byte for byte the same.
+    ///
+    /// # Errors
+    /// If what was kept is not what [`Envelope::payload_json`], [`Envelope::private_key_used`] and
+    /// [`Envelope::signature`] tell of one.
+    pub fn restore(
+        payload_json: String,
+        private_key_used: &str,
+        signature: String,
+    ) -> Result<Self, UnreadableEnvelope> {
+        let private_key_used = [PrivateKeyUsed::Product, PrivateKeyUsed::Global]
+            .into_iter()
+            .find(|used| used.as_str() == private_key_used)
+            .ok_or(UnreadableEnvelope)?;
+        serde_json::from_str::<&RawValue>(&payload_json).map_err(|_| UnreadableEnvelope)?;
+        Ok(Self { payload: SignablePayload::from_json(payload_json), private_key_used, signature })
+    }
+
+    /// The JSON of `response`.
+    #[must_use]
+    pub fn payload_json(&self) -> &str {
+        &self.payload.json
+    }
+
+    /// Which key signed.
+    #[must_use]
+    pub const fn private_key_used(&self) -> PrivateKeyUsed {
+        self.private_key_used
+    }
+
+    /// The signature, in base64, or what stands in its place.
+    #[must_use]
+    pub fn signature(&self) -> &str {
+        &self.signature
+    }
+
+    /// The code of the reply, and the license keys of `licenseKeys` if it tells of any (code 815).
+    ///
+    /// # Errors
+    /// If the payload is not a reply's.
+    pub fn read(&self) -> Result<(u16, Vec<LicenseKey>), UnreadableEnvelope> {
+        #[derive(Deserialize)]
+        struct Payload {
+            code: u16,
+            #[serde(rename = "licenseKeys", default)]
+            license_keys: Vec<String>,
+        }
+        let payload: Payload = serde_json::from_str(&self.payload.json).map_err(|_| UnreadableEnvelope)?;
+        let keys = payload.license_keys.iter().map(|key| key.parse());
+        Ok((payload.code, keys.collect::<Result<_, _>>().map_err(|_| UnreadableEnvelope)?))
+    }
 
     /// The body of the HTTP response. `response` is the very text that `response_base64` encodes.
     #[must_use]
@@ -106,5 +177,27 @@ mod tests {
         );
         let unsigned = payload.into_envelope(PrivateKeyUsed::Global, None).to_json();
         assert!(unsigned.ends_with(r#""private_key_used":"global","signature":"Private key not set"}"#));
+    }
+
+    #[test]
+    fn an_envelope_is_restored_byte_for_byte() {
+        let now = Timestamp::from_unix_microseconds(1_708_999_933_000_000).unwrap();
+        let reply = Reply::Generated(vec!["a/\"ü".parse().unwrap(), "b".parse().unwrap()]);
+        for (used, signature) in
+            [(PrivateKeyUsed::Product, Some(&[0xff, 0xee][..])), (PrivateKeyUsed::Global, None)]
+        {
+            let envelope = SignablePayload::new(&reply, now).into_envelope(used, signature);
+            let restored = Envelope::restore(
+                envelope.payload_json().to_owned(),
+                envelope.private_key_used().as_str(),
+                envelope.signature().to_owned(),
+            );
+            let restored = restored.unwrap();
+            assert_eq!(restored.to_json(), envelope.to_json());
+            let (code, keys) = restored.read().unwrap();
+            assert_eq!((code, keys.len(), keys[0].as_str()), (815, 2, "a/\"ü"));
+        }
+        assert!(Envelope::restore("{".to_owned(), "global", String::new()).is_err());
+        assert!(Envelope::restore("{}".to_owned(), "somebody", String::new()).is_err());
     }
 }

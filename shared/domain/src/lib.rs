@@ -12,6 +12,7 @@ mod api_key;
 mod endpoint;
 mod envelope;
 mod generator;
+mod idempotency;
 mod license_key;
 mod limits;
 mod name;
@@ -27,12 +28,13 @@ mod time;
 
 pub use api_key::{ApiKey, ApiKeyHash, ApiKeyRecord, InvalidApiKey, InvalidApiKeyHash, Refusal};
 pub use endpoint::{Endpoint, UnknownEndpoint};
-pub use envelope::{Envelope, PrivateKeyUsed, SignablePayload};
+pub use envelope::{Envelope, PrivateKeyUsed, SignablePayload, UnreadableEnvelope};
 pub use generator::{
     Charset, ChunkSystem, Generator, GeneratorId, InvalidGenerator, KEY_SPACE_BITS_MIN, Method,
 };
+pub use idempotency::{ClaimId, Fingerprint, IdempotencyKey, InvalidIdempotencyKey};
 pub use license_key::{InvalidLicenseKey, InvalidLicenseKeys, LicenseKey, LicenseKeys, ListFault};
-pub use limits::{ActivationLimit, OrderQuantity, Quantity, RowId, Validity};
+pub use limits::{ActivationLimit, Quantity, RowId, Validity};
 pub use name::{InvalidName, Name};
 pub use owner::{Owner, OwnerField};
 pub use parameters::{Faults, Fields, Parameters, Reported, Value};
@@ -40,5 +42,5 @@ pub use product::{Product, ProductId, SigningKeyId};
 pub use random::{Draw, OperatingSystemRandomness, Randomness, pick};
 pub use reply::{KeyRow, Reply};
 pub use status::{Activity, Status};
-pub use stocked_key::{Assignment, AssignmentId, NewKey, StockedKey};
+pub use stocked_key::{Assignment, AssignmentId, CreationId, NewKey, StockedKey};
 pub use time::{Clock, SystemClock, Timestamp};

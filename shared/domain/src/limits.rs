@@ -97,14 +97,8 @@ number! {
 }
 
 number! {
-    /// How many keys to generate: 1 to 1,000.
+    /// How many keys to generate, or to order: 1 to 1,000.
     Quantity, u16, 1, 1_000
-}
-
-number! {
-    /// How many keys one order takes: 1 to 99, which is what one DynamoDB transaction holds (100 actions)
-    /// with one action to spare.
-    OrderQuantity, u16, 1, 99
 }
 
 number! {
@@ -130,12 +124,12 @@ mod tests {
         for (text, expected) in [
             ("1", Ok(1)),
             (" 7 ", Ok(7)),
-            ("0099", Ok(99)),
+            ("01000", Ok(1_000)),
             ("0", Err(InvalidNumber::TooSmall(1))),
             ("-0", Err(InvalidNumber::TooSmall(1))),
             ("-3", Err(InvalidNumber::TooSmall(1))),
-            ("100", Err(InvalidNumber::TooLarge(99))),
-            ("99999999999999999999999999", Err(InvalidNumber::TooLarge(99))),
+            ("1001", Err(InvalidNumber::TooLarge(1_000))),
+            ("99999999999999999999999999", Err(InvalidNumber::TooLarge(1_000))),
             ("", Err(InvalidNumber::NotAnInteger)),
             ("-", Err(InvalidNumber::NotAnInteger)),
             ("+5", Err(InvalidNumber::NotAnInteger)),
@@ -144,7 +138,7 @@ mod tests {
             ("٧", Err(InvalidNumber::NotAnInteger)),
             ("seven", Err(InvalidNumber::NotAnInteger)),
         ] {
-            assert_eq!(text.parse::<OrderQuantity>().map(OrderQuantity::get), expected, "{text:?}");
+            assert_eq!(text.parse::<Quantity>().map(Quantity::get), expected, "{text:?}");
         }
     }
 

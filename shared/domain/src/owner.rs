@@ -53,3 +53,10 @@ pub struct Owner {
     /// The owner's email address; not checked for form, since shop plugins send `Not set`.
     pub email: Option<OwnerField>,
 }
+
+impl Owner {
+    /// Name and address.
+    pub(crate) fn texts(&self) -> [Option<&str>; 2] {
+        [&self.name, &self.email].map(|field| field.as_ref().map(OwnerField::as_str))
+    }
+}

@@ -149,7 +149,7 @@ impl<'a> Fields<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{OrderQuantity, OwnerField};
+    use crate::{Quantity, OwnerField};
 
     fn parameters(pairs: &[(&str, Value)]) -> Parameters {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
@@ -163,8 +163,8 @@ mod tests {
     fn all_faults_are_gathered_in_order() {
         let parameters = parameters(&[("quantity", text("many")), ("owner_name", Value::Object)]);
         let mut fields = Fields::of(&parameters);
-        let quantity = fields.required::<OrderQuantity>("quantity");
-        let product = fields.required::<OrderQuantity>("product_id");
+        let quantity = fields.required::<Quantity>("quantity");
+        let product = fields.required::<Quantity>("product_id");
         let owner = fields.optional::<OwnerField>("owner_name");
         let faults = fields.finish((|| Ok((quantity?, product?, owner?)))()).unwrap_err();
         assert_eq!(
@@ -176,8 +176,8 @@ mod tests {
     #[test]
     fn empty_text_is_not_given() {
         let parameters = parameters(&[("quantity", text(""))]);
-        assert!(Fields::of(&parameters).required::<OrderQuantity>("quantity").is_err());
-        assert!(matches!(Fields::of(&parameters).optional::<OrderQuantity>("quantity"), Ok(None)));
+        assert!(Fields::of(&parameters).required::<Quantity>("quantity").is_err());
+        assert!(matches!(Fields::of(&parameters).optional::<Quantity>("quantity"), Ok(None)));
     }
 
     #[test]

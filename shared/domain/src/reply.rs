@@ -93,6 +93,20 @@ impl Reply {
         }
     }
 
+    /// Whether a repetition of the request, with the same `Idempotency-Key`, gets this very reply. Refusals that changed
+    /// nothing are not remembered: a later attempt may succeed. (902 changed nothing either, but nothing can come of a
+    /// later attempt than 902 again.)
+    #[must_use]
+    pub const fn is_remembered(&self) -> bool {
+        matches!(
+            self,
+            Self::LicenseKeyAssigned
+                | Self::LicenseKeysAssigned(_)
+                | Self::Generated(_)
+                | Self::Created { .. }
+        )
+    }
+
     /// The compact JSON that gets signed: `code`, `message`, the reply's own members, `timestamp`.
     #[must_use]
     pub fn to_json(&self, now: Timestamp) -> String {

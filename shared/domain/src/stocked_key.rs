@@ -25,6 +25,8 @@ pub struct NewKey {
     pub assigned_at: Option<Timestamp>,
     /// The assignment that gives it away as it is made, if one does.
     pub assignment_id: Option<AssignmentId>,
+    /// The creation that stores it, if that is to be recognised when it is taken up again.
+    pub creation_id: Option<CreationId>,
 }
 
 impl NewKey {
@@ -40,6 +42,7 @@ impl NewKey {
             owner: Owner::default(),
             assigned_at: None,
             assignment_id: None,
+            creation_id: None,
         }
     }
 
@@ -51,6 +54,16 @@ impl NewKey {
             owner: assignment.owner.clone(),
             assigned_at: Some(assignment.at),
             assignment_id: Some(assignment.id.clone()),
+            ..Self::in_stock(generator, license_key)
+        }
+    }
+
+    /// A key that `generator` made and that never was in stock: reserved for an order as it is made.
+    #[must_use]
+    pub fn reserved(generator: &Generator, license_key: LicenseKey, order: &Assignment) -> Self {
+        Self {
+            status: Status::Reserved,
+            assignment_id: Some(order.id.clone()),
             ..Self::in_stock(generator, license_key)
         }
     }
@@ -77,6 +90,7 @@ impl NewKey {
             id,
             version: 1,
             assignment_id: self.assignment_id,
+            creation_id: self.creation_id,
         }
     }
 }
@@ -106,8 +120,10 @@ pub struct StockedKey {
     pub id: RowId,
     /// Rises by one with every change; a write names the version it has seen.
     pub version: u64,
-    /// The assignment that last gave it away.
+    /// The assignment that last gave it away, or that it is reserved for.
     pub assignment_id: Option<AssignmentId>,
+    /// The creation that stored it, if that has one.
+    pub creation_id: Option<CreationId>,
     /// Its place in the stock; only an available key has one.
     pub draw: Option<Draw>,
 }
@@ -130,38 +146,54 @@ impl StockedKey {
     }
 }
 
-/// Tells one attempt to give keys away from every other. A write that finds its own assignment on a key
-/// has been done before: the response to it was lost.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct AssignmentId(String);
+/// A random id: version 4 UUIDs, 122 random bits.
+macro_rules! random_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        pub struct $name(String);
 
-impl AssignmentId {
-    /// A fresh id.
-    pub fn random(randomness: &(impl Randomness + ?Sized)) -> Self {
-        let mut bytes = [0; 16];
-        randomness.fill(&mut bytes);
-        Self(uuid::Builder::from_random_bytes(bytes).into_uuid().to_string())
-    }
+        impl $name {
+            /// A fresh id.
+            pub fn random(randomness: &(impl Randomness + ?Sized)) -> Self {
+                let mut bytes = [0; 16];
+                randomness.fill(&mut bytes);
+                Self(uuid::Builder::from_random_bytes(bytes).into_uuid().to_string())
+            }
 
-    /// The id as the table holds it.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+            /// The id as the table holds it.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = std::convert::Infallible;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Ok(Self(text.to_owned()))
+            }
+        }
+    };
 }
 
-impl fmt::Display for AssignmentId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+random_id! {
+    /// Tells one attempt to give keys away from every other. A write that finds its own assignment on a key
+    /// has been done before: the response to it was lost.
+    AssignmentId
 }
 
-impl FromStr for AssignmentId {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.to_owned()))
-    }
+random_id! {
+    /// Tells the keys that one request stores from all others, over all attempts at that request: whoever takes it up
+    /// again recognises what was stored before.
+    CreationId
 }
 
 /// Gives keys to an owner at a moment.

@@ -1,4 +1,4 @@
-use crate::{Faults, Fields, LicenseKey, Owner, Parameters};
+use crate::{Faults, Fields, Fingerprint, LicenseKey, Owner, Parameters};
 
 /// Gives one named key to an owner.
 #[derive(Debug, Clone)]
@@ -22,5 +22,13 @@ impl TryFrom<&Parameters> for AssignLicenseKey {
             let (email, owner_email) = (email?, owner_email?);
             Ok(Self { license_key: license_key?, owner: Owner { name: name?, email: email.or(owner_email) } })
         })())
+    }
+}
+
+impl AssignLicenseKey {
+    /// What is asked for, to recognise a repetition by.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of([Some(self.license_key.as_str())].into_iter().chain(self.owner.texts()))
     }
 }

@@ -1,4 +1,4 @@
-use crate::{Faults, Fields, GeneratorId, Parameters, Quantity};
+use crate::{Faults, Fields, Fingerprint, GeneratorId, Parameters, Quantity};
 
 /// Makes new keys and puts them into stock.
 #[derive(Debug, Clone, Copy)]
@@ -17,5 +17,13 @@ impl TryFrom<&Parameters> for Generate {
         let generator_id = fields.required("generator_id");
         let quantity = fields.required("quantity");
         fields.finish((|| Ok(Self { generator_id: generator_id?, quantity: quantity? }))())
+    }
+}
+
+impl Generate {
+    /// What is asked for, to recognise a repetition by.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of([Some(&*self.generator_id.to_string()), Some(&*self.quantity.to_string())])
     }
 }

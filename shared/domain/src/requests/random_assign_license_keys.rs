@@ -1,6 +1,6 @@
 use std::str::FromStr;
 
-use crate::{Faults, Fields, OrderQuantity, Owner, Parameters, ProductId};
+use crate::{Faults, Fields, Fingerprint, Owner, Parameters, ProductId, Quantity};
 
 /// Gives a number of keys, drawn at random, to an owner: all or none.
 #[derive(Debug, Clone)]
@@ -8,7 +8,7 @@ pub struct RandomAssignLicenseKeys {
     /// The product whose keys are drawn.
     pub product_id: ProductId,
     /// How many.
-    pub quantity: OrderQuantity,
+    pub quantity: Quantity,
     /// Whether to make the whole quantity fresh when the stock is too small.
     pub generate: bool,
     /// Who gets them.
@@ -52,5 +52,14 @@ impl TryFrom<&Parameters> for RandomAssignLicenseKeys {
                 owner: Owner { name: name?, email: email? },
             })
         })())
+    }
+}
+
+impl RandomAssignLicenseKeys {
+    /// What is asked for, to recognise a repetition by.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        let numbers = [self.product_id.to_string(), self.quantity.to_string(), self.generate.to_string()];
+        Fingerprint::of(numbers.iter().map(|number| Some(number.as_str())).chain(self.owner.texts()))
     }
 }
