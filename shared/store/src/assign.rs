@@ -1,12 +1,9 @@
-use std::collections::HashMap;
-
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use keypool_domain::{Assignment, LicenseKey, OwnerField, Status, StockedKey};
 
-use crate::record::{Item, Key, number, read_license_key, text};
-use crate::table::unbuilt;
-use crate::transact::{Obstacle, Transacted};
+use crate::change::{Change, Changed};
+use crate::claim::Recording;
+use crate::record::{DRAW, Item, Key, STOCK, number, read_license_key, text};
+use crate::transact::Transacted;
 use crate::{Store, StoreError};
 
 /// What became of an attempt to give keys away: all of them or none.
@@ -21,28 +18,21 @@ pub enum AssignOutcome {
         /// Changed, but for sale. Read again, they may be had.
         changed: Vec<LicenseKey>,
     },
+    /// Nothing was written, because another attempt at the same request has taken over.
+    Superseded,
 }
 
 impl Store {
     /// Reads one key, with all that was written to it before. 1 read unit.
     pub async fn license_key(&self, license_key: &LicenseKey) -> Result<Option<StockedKey>, StoreError> {
-        let output = self
-            .with_retries(|| async {
-                self.client
-                    .get_item()
-                    .table_name(&self.table)
-                    .set_key(Some(Key::license_key(license_key).into_item()))
-                    .consistent_read(true)
-                    .send()
-                    .await
-                    .map_err(|error| StoreError::from_sdk("GetItem", &error))
-            })
-            .await?;
-        output.item().map(read_license_key).transpose()
+        let item = self.read_one(Key::license_key(license_key)).await?;
+        item.as_ref().map(read_license_key).transpose()
     }
 
-    /// Gives `keys` (1 to 100, each as it was read) away, all or none, and takes them out of the stock.
-    /// For one key 1 write unit and 1 of the index; for n keys, in one transaction, 2n and n.
+    /// Gives `keys` (1 to [`Store::transaction_keys_max`], each as it was read) away, all or none, and takes them out
+    /// of the stock; with a `recording`, the claim is finished by the same write.
+    /// For one key 1 write unit and 1 of the index; for n keys, or with a recording, in one transaction, 2n and n,
+    /// and 2 for each KB of the record.
     ///
     /// The same write is repeated until it is known what became of it: only a condition that does not hold says
     /// that the keys are not to be had. Repeated, it recognises its own assignment. When the last word is an
@@ -52,29 +42,34 @@ impl Store {
         &self,
         keys: &[StockedKey],
         assignment: &Assignment,
+        recording: Option<Recording<'_>>,
     ) -> Result<AssignOutcome, StoreError> {
         let Some(first) = keys.first() else { return Ok(AssignOutcome::Assigned) };
         let write = self.with_retries(|| async {
-            match keys {
-                [key] => self.assign_one(key, assignment).await,
-                _ => self.assign_all(keys, assignment).await,
+            match (keys, recording) {
+                ([key], None) => self.assign_one(key, assignment).await,
+                _ => self.assign_all(keys, assignment, recording).await,
             }
         });
         // On the heap: it is hardly ever needed, and large.
-        let find_out = Box::pin(self.with_retries(|| self.fence(first, assignment)));
+        let find_out = Box::pin(self.with_retries(|| self.fence_off(first, assignment)));
         self.settled(Box::pin(write), find_out).await
     }
 
     /// Moves the version of a key on. Whatever was sent to give it away, and is still under way, will find another
     /// version than it asks for; in a transaction one such key holds up all. If the version has moved already, the
     /// answer tells why: `Some` if by this assignment.
-    async fn fence(
+    async fn fence_off(
         &self,
         key: &StockedKey,
         assignment: &Assignment,
     ) -> Result<Option<AssignOutcome>, StoreError> {
-        let standing = self.change_one(Change::fence(key), assignment).await?;
-        Ok(matches!(standing, Some(Standing::Ours)).then_some(AssignOutcome::Assigned))
+        match self.change(fence(&key.license_key, key.version)).await? {
+            Changed::Refused(item) if matches!(standing(item.as_ref(), assignment), Standing::Ours) => {
+                Ok(Some(AssignOutcome::Assigned))
+            }
+            _ => Ok(None),
+        }
     }
 
     async fn assign_one(
@@ -82,67 +77,38 @@ impl Store {
         key: &StockedKey,
         assignment: &Assignment,
     ) -> Result<AssignOutcome, StoreError> {
-        let standing = self.change_one(Change::sale(key, assignment), assignment).await?;
-        Ok(standing.map_or(AssignOutcome::Assigned, |standing| outcome([(key, standing)])))
-    }
-
-    /// Writes a change of one key. When its condition does not hold, nothing is written, and it says where the key
-    /// stands.
-    async fn change_one(
-        &self,
-        change: Change,
-        assignment: &Assignment,
-    ) -> Result<Option<Standing>, StoreError> {
-        let result = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(change.key))
-            .update_expression(change.update)
-            .condition_expression(change.condition)
-            .set_expression_attribute_names(Some(change.names))
-            .set_expression_attribute_values(Some(change.values))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        let Err(error) = result else { return Ok(None) };
-        match error.as_service_error() {
-            Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
-                Ok(Some(standing(failed.item(), assignment)))
-            }
-            _ => Err(StoreError::from_sdk("UpdateItem", &error)),
-        }
+        Ok(match self.change(sale(key, assignment)).await? {
+            Changed::Done => AssignOutcome::Assigned,
+            Changed::Refused(item) => outcome([(key, standing(item.as_ref(), assignment))]),
+        })
     }
 
     async fn assign_all(
         &self,
         keys: &[StockedKey],
         assignment: &Assignment,
+        recording: Option<Recording<'_>>,
     ) -> Result<AssignOutcome, StoreError> {
-        let writes = keys.iter().map(|key| {
-            let change = Change::sale(key, assignment);
-            let update = Update::builder()
-                .table_name(&self.table)
-                .set_key(Some(change.key))
-                .update_expression(change.update)
-                .condition_expression(change.condition)
-                .set_expression_attribute_names(Some(change.names))
-                .set_expression_attribute_values(Some(change.values))
-                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-                .build()
-                .map_err(|_| unbuilt("TransactWriteItems"))?;
-            Ok(TransactWriteItem::builder().update(update).build())
-        });
-        match self.transact(writes.collect::<Result<_, StoreError>>()?).await? {
-            Transacted::Committed => Ok(AssignOutcome::Assigned),
-            Transacted::Refused(obstacles) => {
-                let standings = keys.iter().zip(&obstacles).filter_map(|(key, obstacle)| match obstacle {
-                    Obstacle::Condition(reason) => Some((key, standing(reason.item(), assignment))),
-                    Obstacle::None => None,
-                });
-                Ok(outcome(standings))
-            }
+        let sales = keys.iter().map(|key| sale(key, assignment).into_write(&self.table));
+        let mut writes = sales.collect::<Result<Vec<_>, StoreError>>()?;
+        if let Some(recording) = recording {
+            writes.extend(recording.writes(&self.table)?);
         }
+        let obstacles = match self.transact(writes).await? {
+            Transacted::Committed => return Ok(AssignOutcome::Assigned),
+            Transacted::Refused(obstacles) => obstacles,
+        };
+        let (of_keys, of_recording) = obstacles.split_at(keys.len());
+        if let Some(recording) = recording
+            && let Some(finished) = recording.obstructed(of_recording)
+        {
+            let ours = if finished { AssignOutcome::Assigned } else { AssignOutcome::Superseded };
+            return Ok(ours);
+        }
+        let standings = keys.iter().zip(of_keys).filter_map(|(key, obstacle)| {
+            obstacle.condition().map(|item| (key, standing(item, assignment)))
+        });
+        Ok(outcome(standings))
     }
 }
 
@@ -157,10 +123,7 @@ enum Standing {
 }
 
 fn standing(item: Option<&Item>, assignment: &Assignment) -> Standing {
-    let is = |name: &str, expected: &str| {
-        let value = item.and_then(|item| item.get(name)).and_then(|value| value.as_s().ok());
-        value.is_some_and(|text| text == expected)
-    };
+    let is = |name: &str, expected: &str| is_text(item, name, expected);
     if is("assignment_id", assignment.id.as_str()) {
         Standing::Ours
     } else if is("status", Status::Available.as_str()) {
@@ -168,6 +131,12 @@ fn standing(item: Option<&Item>, assignment: &Assignment) -> Standing {
     } else {
         Standing::Gone
     }
+}
+
+/// Whether an item has an attribute of this text.
+pub(crate) fn is_text(item: Option<&Item>, name: &str, expected: &str) -> bool {
+    let value = item.and_then(|item| item.get(name)).and_then(|value| value.as_s().ok());
+    value.is_some_and(|text| text == expected)
 }
 
 /// What conditions that did not hold amount to. Keys are given away all or none, so one that is ours means that
@@ -184,81 +153,42 @@ fn outcome<'a>(standings: impl IntoIterator<Item = (&'a StockedKey, Standing)>) 
     AssignOutcome::Missed { taken, changed }
 }
 
-/// A change of a key, and the condition on which it may be made.
-struct Change {
-    key: Item,
-    update: String,
-    condition: &'static str,
-    names: HashMap<String, String>,
-    values: Item,
+/// Moves the version of a key on that is for sale and as it was seen, and nothing else.
+pub(crate) fn fence(license_key: &LicenseKey, seen: u64) -> Change {
+    Change::of(Key::license_key(license_key), "#status = :available AND #version = :seen", [
+        (":available", text(Status::Available)),
+        (":seen", number(seen)),
+    ])
+    .set("version", number(seen + 1))
 }
 
-impl Change {
-    /// The key is as it was when it was read, and for sale.
-    const UNSOLD: &str = "#status = :available AND #version = :seen";
-
-    /// The same. Or the sale was made before and nothing has changed since: then making it again changes nothing.
-    /// (`assignment_id` alone would not do: a key that was blocked after it was sold would be unblocked by the
-    /// repetition.)
+/// Gives a key away that is for sale and as it was seen. Or the sale was made before and nothing has changed since:
+/// then making it again changes nothing. (`assignment_id` alone would not do: a key that was blocked after it was
+/// sold would be unblocked by the repetition.)
+fn sale(key: &StockedKey, assignment: &Assignment) -> Change {
     const UNSOLD_OR_OURS: &str = "(#status = :available AND #version = :seen) \
-        OR (#assignment_id = :assignment_id AND #version = :next)";
+        OR (#assignment_id = :mine AND #version = :next)";
+    let change = Change::of(Key::license_key(&key.license_key), UNSOLD_OR_OURS, [
+        (":available", text(Status::Available)),
+        (":seen", number(key.version)),
+        (":next", number(key.version + 1)),
+        (":mine", text(&assignment.id)),
+    ]);
+    // Leaving the index takes the key out of the stock.
+    given_to(change.set("assignment_id", text(&assignment.id)), key.version, assignment)
+        .remove(STOCK)
+        .remove(DRAW)
+}
 
-    /// Moves the version on, and nothing else.
-    fn fence(key: &StockedKey) -> Self {
-        let name = |name: &str| (format!("#{name}"), name.to_owned());
-        Self {
-            key: Key::license_key(&key.license_key).into_item(),
-            update: "SET #version = :next".to_owned(),
-            condition: Self::UNSOLD,
-            names: HashMap::from(["status", "version"].map(name)),
-            values: Self::versions(key),
-        }
-    }
-
-    /// The values that every condition here asks for.
-    fn versions(key: &StockedKey) -> Item {
-        let values = [
-            (":available", text(Status::Available)),
-            (":seen", number(key.version)),
-            (":next", number(key.version + 1)),
-        ];
-        values.map(|(name, value)| (name.to_owned(), value)).into()
-    }
-
-    /// Gives the key away.
-    fn sale(key: &StockedKey, assignment: &Assignment) -> Self {
-        let mut set = vec![
-            ("#status", ":assigned", text(Status::Assigned)),
-            ("#version", ":next", number(key.version + 1)),
-            ("#assignment_id", ":assignment_id", text(&assignment.id)),
-            ("#assigned_at", ":at", text(assignment.at)),
-            ("#updated_at", ":at", text(assignment.at)),
-        ];
-        // Leaving the index takes the key out of the stock. Each `#name` stands for the attribute `name`.
-        let mut remove = vec!["#stock", "#draw"];
-        let owner = &assignment.owner;
-        for (name, value, field) in
-            [("#owner_name", ":name", &owner.name), ("#owner_email", ":email", &owner.email)]
-        {
-            match field {
-                Some(field) => set.push((name, value, text(OwnerField::as_str(field)))),
-                // A key may have been stored with an owner; it is the buyer's now.
-                None => remove.push(name),
-            }
-        }
-        let assignments: Vec<String> =
-            set.iter().map(|(name, value, _)| format!("{name} = {value}")).collect();
-        let update = format!("SET {} REMOVE {}", assignments.join(", "), remove.join(", "));
-        let names = set.iter().map(|(name, ..)| *name).chain(remove);
-        let names = names.map(|name| (name.to_owned(), name.trim_start_matches('#').to_owned())).collect();
-        let mut values = Self::versions(key);
-        values.extend(set.into_iter().map(|(_, value, field)| (value.to_owned(), field)));
-        Self {
-            key: Key::license_key(&key.license_key).into_item(),
-            update,
-            condition: Self::UNSOLD_OR_OURS,
-            names,
-            values,
-        }
-    }
+/// What a key that was at version `seen` says of its owner from now on.
+pub(crate) fn given_to(change: Change, seen: u64, assignment: &Assignment) -> Change {
+    let field = |field: &Option<OwnerField>| field.as_ref().map(|field| text(field.as_str()));
+    change
+        .set("status", text(Status::Assigned))
+        .set("version", number(seen + 1))
+        .set("assigned_at", text(assignment.at))
+        .set("updated_at", text(assignment.at))
+        // A key may have been stored with an owner; it is the buyer's now.
+        .set_or_remove("owner_name", field(&assignment.owner.name))
+        .set_or_remove("owner_email", field(&assignment.owner.email))
 }

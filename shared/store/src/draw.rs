@@ -4,7 +4,7 @@ use std::time::Duration;
 use keypool_domain::{Draw, LicenseKey, ProductId, StockedKey, pick};
 
 use crate::record::{DRAW, INDEX_AVAILABLE, Item, STOCK, read_license_key, stock_of, text};
-use crate::{Store, StoreError};
+use crate::{OpenOrder, Store, StoreError};
 
 /// The index trails the table by milliseconds: a key just created may not stand in it yet. Before a buyer is told
 /// that the stock is too small, the index is read once more, after this pause.
@@ -35,6 +35,8 @@ pub enum Drawn {
     TooFew {
         /// How many it holds.
         available: usize,
+        /// Orders that have keys reserved, or may have. What they leave goes back into stock.
+        open_orders: Vec<OpenOrder>,
     },
 }
 
@@ -62,11 +64,13 @@ impl Store {
         let window = candidate_window(quantity);
         let mut candidates = self.read_window(product_id, quantity, taken).await?;
         if candidates.len() < quantity {
-            tokio::time::sleep(SECOND_LOOK_AFTER).await;
+            // Orders first, then the stock once more: what an order has left by then is in stock.
+            let pause = async { tokio::time::sleep(SECOND_LOOK_AFTER).await; Ok(()) };
+            let (open_orders, ()) = tokio::try_join!(self.open_orders(product_id), pause)?;
             candidates = self.read_window(product_id, quantity, taken).await?;
-        }
-        if candidates.len() < quantity {
-            return Ok(Drawn::TooFew { available: candidates.len() });
+            if candidates.len() < quantity {
+                return Ok(Drawn::TooFew { available: candidates.len(), open_orders });
+            }
         }
         let count = candidates.len();
         let candidates = pick(&mut candidates, count, self.randomness());

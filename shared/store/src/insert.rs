@@ -1,16 +1,16 @@
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::{Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
+use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, TransactWriteItem};
 use futures_util::StreamExt as _;
 use keypool_domain::{LicenseKey, StockedKey};
 
+use crate::claim::Recording;
 use crate::record::{Item, PK, license_key_item, read_license_key};
-use crate::table::unbuilt;
-use crate::transact::{Obstacle, Transacted};
+use crate::transact::{Obstacle, Transacted, put};
 use crate::{Store, StoreError};
 
 /// How many keys are stored at the same time. DynamoDB has no conditional batch write, so each key is a write
 /// of its own; 1,000 keys are 21 rounds of a few milliseconds.
-const PARALLEL_MAX: usize = 48;
+pub(crate) const PARALLEL_MAX: usize = 48;
 
 /// A license key is unique across all products.
 const IS_NEW: &str = "attribute_not_exists(#pk)";
@@ -31,6 +31,8 @@ pub enum InsertOutcome {
     Inserted,
     /// Nothing was written, because these exist.
     Collided(Vec<LicenseKey>),
+    /// Nothing was written, because another attempt at the same request has taken over.
+    Superseded,
 }
 
 impl Store {
@@ -76,16 +78,21 @@ impl Store {
         .await
     }
 
-    /// Stores keys (1 to 100) that are given away as they are made: all or none. For one key 1 write unit, for
-    /// n keys, in one transaction, 2n. When the last word is an error, one of the keys is read to see whether they
-    /// were stored after all.
-    pub async fn insert_assigned(&self, keys: &[StockedKey]) -> Result<InsertOutcome, StoreError> {
+    /// Stores keys (1 to [`Store::transaction_keys_max`]) that are given away as they are made: all or none. With a
+    /// `recording`, the claim is finished by the same write. For one key 1 write unit; for n keys, or with a
+    /// recording, in one transaction, 2n and 2 for each KB of the record. When the last word is an error, one of the
+    /// keys is read to see whether they were stored after all.
+    pub async fn insert_assigned(
+        &self,
+        keys: &[StockedKey],
+        recording: Option<Recording<'_>>,
+    ) -> Result<InsertOutcome, StoreError> {
         let Some(first) = keys.first() else { return Ok(InsertOutcome::Inserted) };
         let write = async {
-            match keys {
-                [key] if self.insert_one(key).await? => Ok(InsertOutcome::Inserted),
-                [key] => Ok(InsertOutcome::Collided(vec![key.license_key.clone()])),
-                _ => self.with_retries(|| self.insert_all(keys)).await,
+            match (keys, recording) {
+                ([key], None) if self.insert_one(key).await? => Ok(InsertOutcome::Inserted),
+                ([key], None) => Ok(InsertOutcome::Collided(vec![key.license_key.clone()])),
+                _ => self.with_retries(|| self.insert_all(keys, recording)).await,
             }
         };
         // One that comes to be there later is a key that nobody was told of, and that never was in stock: no loss.
@@ -96,36 +103,53 @@ impl Store {
         self.settled(Box::pin(write), Box::pin(find_out)).await
     }
 
-    async fn insert_all(&self, keys: &[StockedKey]) -> Result<InsertOutcome, StoreError> {
-        let writes = keys.iter().map(|key| {
-            let put = Put::builder()
-                .table_name(&self.table)
-                .set_item(Some(license_key_item(key)))
-                .condition_expression(IS_NEW)
-                .expression_attribute_names("#pk", PK)
-                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-                .build()
-                .map_err(|_| unbuilt("TransactWriteItems"))?;
-            Ok(TransactWriteItem::builder().put(put).build())
-        });
-        let obstacles = match self.transact(writes.collect::<Result<_, StoreError>>()?).await? {
+    async fn insert_all(
+        &self,
+        keys: &[StockedKey],
+        recording: Option<Recording<'_>>,
+    ) -> Result<InsertOutcome, StoreError> {
+        let mut writes = self.insertions(keys)?;
+        if let Some(recording) = recording {
+            writes.extend(recording.writes(&self.table)?);
+        }
+        let obstacles = match self.transact(writes).await? {
             Transacted::Committed => return Ok(InsertOutcome::Inserted),
             Transacted::Refused(obstacles) => obstacles,
         };
-        let mut collided = Vec::new();
-        for (key, obstacle) in keys.iter().zip(&obstacles) {
-            let Obstacle::Condition(reason) = obstacle else { continue };
-            if reason.item().is_some_and(|item| is_ours(item, key)) {
-                // Transactions are all or none: one key of ours means that all of them are.
-                return Ok(InsertOutcome::Inserted);
-            }
-            collided.push(key.license_key.clone());
+        let (of_keys, of_recording) = obstacles.split_at(keys.len());
+        if let Some(recording) = recording
+            && let Some(finished) = recording.obstructed(of_recording)
+        {
+            let ours = if finished { InsertOutcome::Inserted } else { InsertOutcome::Superseded };
+            return Ok(ours);
         }
-        Ok(InsertOutcome::Collided(collided))
+        Ok(collisions(keys, of_keys))
+    }
+
+    /// The storing of keys that must be new, as parts of a transaction.
+    pub(crate) fn insertions(&self, keys: &[StockedKey]) -> Result<Vec<TransactWriteItem>, StoreError> {
+        keys.iter().map(|key| put(&self.table, license_key_item(key), Some(IS_NEW))).collect()
     }
 }
 
-/// Whether the item is what an earlier attempt of this very write stored: numeric ids are never given twice.
+/// What stood in the way of keys that must be new.
+pub(crate) fn collisions(keys: &[StockedKey], obstacles: &[Obstacle]) -> InsertOutcome {
+    let mut collided = Vec::new();
+    for (key, obstacle) in keys.iter().zip(obstacles) {
+        let Some(item) = obstacle.condition() else { continue };
+        if item.is_some_and(|item| is_ours(item, key)) {
+            // Transactions are all or none: one key of ours means that all of them are.
+            return InsertOutcome::Inserted;
+        }
+        collided.push(key.license_key.clone());
+    }
+    InsertOutcome::Collided(collided)
+}
+
+/// Whether the item is what an earlier attempt of this very write stored: numeric ids are never given twice. Or what an
+/// earlier attempt at the same request stored: then the creation is the same.
 fn is_ours(item: &Item, key: &StockedKey) -> bool {
-    read_license_key(item).is_ok_and(|stored| stored.id == key.id)
+    read_license_key(item).is_ok_and(|stored| {
+        stored.id == key.id || (key.creation_id.is_some() && stored.creation_id == key.creation_id)
+    })
 }

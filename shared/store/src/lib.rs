@@ -8,11 +8,13 @@
 //! | `draw` | [`Store::draw_candidates`]: random keys from the stock |
 //! | `assign` | [`Store::license_key`], [`Store::assign`]: give stocked keys away |
 //! | `insert` | [`Store::insert`], [`Store::insert_assigned`]: store new keys |
+//! | `claim` | [`Store::claim`] and what ends it: a request with an `Idempotency-Key`, done once |
+//! | `order` | [`Store::open_order`] … [`Store::sweep_orders`]: more keys than one transaction takes |
 //! | `counter` | [`Store::take_row_ids`] and the ids of products and generators |
 //! | `catalogue` | what an operator sets up: products, generators, API keys |
 //! | `table` | [`Store::create_table`]: the table and its index |
 //!
-//! `record` turns domain types into items and back; `transact` sends transactions; `settle` finds out what became
+//! `record` turns domain types into items and back; `change` and `transact` send conditional writes; `settle` finds out what became
 //! of a write; `error` sorts what can go wrong; `backoff` waits.
 //!
 //! The check lives in the write: no operation reads, decides and writes without a condition.
@@ -20,11 +22,14 @@
 mod assign;
 mod backoff;
 mod catalogue;
+mod change;
+mod claim;
 mod counter;
 mod draw;
 mod error;
 mod insert;
 mod lookup;
+mod order;
 mod record;
 mod settle;
 mod table;
@@ -36,13 +41,18 @@ use keypool_domain::Randomness;
 
 pub use assign::AssignOutcome;
 pub use backoff::Backoff;
+pub use claim::{Attempt, Claim, ClaimOutcome, Held, Recording};
 pub use catalogue::{CreateOutcome, NewGeneratorOutcome};
 pub use counter::Counter;
 pub use draw::{Drawn, candidate_window};
 pub use error::StoreError;
 pub use insert::{InsertCounts, InsertOutcome};
 pub use lookup::{Found, Lookup};
-pub use record::{Item, license_key_item};
+pub use order::{CommitOutcome, NewOrder, Order, ReserveOutcome, Swept};
+pub use record::{Item, OpenOrder, OrderState, license_key_item};
+
+/// A transaction has 100 actions at most; one is for the record of the request.
+const TRANSACTION_KEYS_MAX: usize = 99;
 
 /// The table, and what is needed to use it.
 #[derive(Clone)]
@@ -51,6 +61,7 @@ pub struct Store {
     table: String,
     randomness: Arc<dyn Randomness>,
     patience: settle::Patience,
+    transaction_keys_max: usize,
 }
 
 impl Store {
@@ -61,7 +72,19 @@ impl Store {
         table: impl Into<String>,
         randomness: Arc<dyn Randomness>,
     ) -> Self {
-        Self { client, table: table.into(), randomness, patience: settle::Patience::CHECKOUT }
+        Self { client, table: table.into(), randomness, patience: settle::Patience::CHECKOUT, transaction_keys_max: TRANSACTION_KEYS_MAX }
+    }
+
+    /// How many keys one transaction gives away. More are an order with a record of its own.
+    #[must_use]
+    pub fn transaction_keys_max(&self) -> usize {
+        self.transaction_keys_max
+    }
+
+    /// The same table, but with transactions of fewer keys, so that a few keys are a large order: for tests.
+    #[must_use]
+    pub fn with_transaction_keys_max(self, keys: usize) -> Self {
+        Self { transaction_keys_max: keys.clamp(1, TRANSACTION_KEYS_MAX), ..self }
     }
 
     /// The same table for callers who wait longer than a checkout does.

@@ -1,7 +1,7 @@
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 use keypool_domain::{ApiKeyHash, ApiKeyRecord, Generator, GeneratorId, Product, ProductId};
 
-use crate::record::{Item, Key, Kind, PK, read_api_key, read_generator, read_product};
+use crate::record::{Item, Key, Kind, PK, SK, read_api_key, read_generator, read_product, text};
 use crate::table::unbuilt;
 use crate::{Backoff, Store, StoreError};
 
@@ -58,6 +58,54 @@ impl Store {
     pub async fn warm_up(&self) -> Result<(), StoreError> {
         let lookup = Lookup { generator: Some(GeneratorId::MAX), ..Lookup::default() };
         self.look_up(lookup).await.map(|_| ())
+    }
+
+    /// Reads one item, with all that was written to it before. 1 read unit for 4 KB.
+    pub(crate) async fn read_one(&self, key: Key) -> Result<Option<Item>, StoreError> {
+        let output = self
+            .with_retries(|| async {
+                self.client
+                    .get_item()
+                    .table_name(&self.table)
+                    .set_key(Some(key.clone().into_item()))
+                    .consistent_read(true)
+                    .send()
+                    .await
+                    .map_err(|error| StoreError::from_sdk("GetItem", &error))
+            })
+            .await?;
+        Ok(output.item)
+    }
+
+    /// Reads all items of one hash key whose range key begins with `prefix`, with all that was written to them before,
+    /// in the order of their range keys. 1 read unit for 4 KB.
+    pub(crate) async fn read_collection(&self, pk: &str, prefix: &str) -> Result<Vec<Item>, StoreError> {
+        let mut items = Vec::new();
+        let mut from: Option<Item> = None;
+        loop {
+            let page = self
+                .with_retries(|| async {
+                    self.client
+                        .query()
+                        .table_name(&self.table)
+                        .consistent_read(true)
+                        .key_condition_expression("#pk = :pk AND begins_with(#sk, :prefix)")
+                        .expression_attribute_names("#pk", PK)
+                        .expression_attribute_names("#sk", SK)
+                        .expression_attribute_values(":pk", text(pk))
+                        .expression_attribute_values(":prefix", text(prefix))
+                        .set_exclusive_start_key(from.clone())
+                        .send()
+                        .await
+                        .map_err(|error| StoreError::from_sdk("Query", &error))
+                })
+                .await?;
+            items.extend(page.items.unwrap_or_default());
+            from = page.last_evaluated_key;
+            if from.is_none() {
+                return Ok(items);
+            }
+        }
     }
 
     /// Reads items by key, 100 to a call; those that are missing are left out.

@@ -1,6 +1,11 @@
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{CancellationReason, TransactWriteItem};
+use aws_sdk_dynamodb::types::{
+    CancellationReason, ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+};
 
+use crate::change::names_in;
+use crate::record::{Item, Key};
+use crate::table::unbuilt;
 use crate::{Store, StoreError};
 
 const OPERATION: &str = "TransactWriteItems";
@@ -19,6 +24,55 @@ pub(crate) enum Obstacle {
     None,
     /// Its condition did not hold; the reason carries the item if it was asked for.
     Condition(CancellationReason),
+}
+
+impl Obstacle {
+    /// If the condition did not hold: the item as it is, if there is one.
+    pub(crate) fn condition(&self) -> Option<Option<&Item>> {
+        match self {
+            Self::None => None,
+            Self::Condition(reason) => Some(reason.item()),
+        }
+    }
+}
+
+/// The storing of an item, on a condition if there is one, as a part of a transaction.
+pub(crate) fn put(
+    table: &str,
+    item: Item,
+    condition: Option<&'static str>,
+) -> Result<TransactWriteItem, StoreError> {
+    let names = condition.map(|condition| {
+        names_in(condition).map(|name| (format!("#{name}"), name.to_owned())).collect()
+    });
+    let put = Put::builder()
+        .table_name(table)
+        .set_item(Some(item))
+        .set_condition_expression(condition.map(str::to_owned))
+        .set_expression_attribute_names(names)
+        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+        .build()
+        .map_err(|_| unbuilt(OPERATION))?;
+    Ok(TransactWriteItem::builder().put(put).build())
+}
+
+/// A condition on an item that the transaction does not write: its attribute `name` is the text `value`.
+pub(crate) fn check(
+    table: &str,
+    key: Key,
+    name: &str,
+    value: impl std::fmt::Display,
+) -> Result<TransactWriteItem, StoreError> {
+    let check = ConditionCheck::builder()
+        .table_name(table)
+        .set_key(Some(key.into_item()))
+        .condition_expression("#name = :value")
+        .expression_attribute_names("#name", name)
+        .expression_attribute_values(":value", crate::record::text(value))
+        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+        .build()
+        .map_err(|_| unbuilt(OPERATION))?;
+    Ok(TransactWriteItem::builder().condition_check(check).build())
 }
 
 impl Store {

@@ -19,6 +19,7 @@ pub fn license_key_item(key: &StockedKey) -> Item {
         .number("id", key.id)
         .number("version", key.version)
         .optional_text("assignment_id", key.assignment_id.as_ref())
+        .optional_text("creation_id", key.creation_id.as_ref())
         .optional_text(STOCK, key.draw.map(|_| stock_of(key.product_id)))
         .optional_text(DRAW, key.draw)
         .0
@@ -40,6 +41,7 @@ pub(crate) fn read_license_key(item: &Item) -> Result<StockedKey, StoreError> {
         id: reader.required("id")?,
         version: reader.required("version")?,
         assignment_id: reader.optional("assignment_id")?,
+        creation_id: reader.optional("creation_id")?,
         draw: reader.optional(DRAW)?,
     })
 }
@@ -47,7 +49,7 @@ pub(crate) fn read_license_key(item: &Item) -> Result<StockedKey, StoreError> {
 #[cfg(test)]
 mod tests {
     use keypool_domain::{
-        AssignmentId, Draw, OperatingSystemRandomness, ProductId, RowId, Status, Timestamp,
+        AssignmentId, CreationId, Draw, OperatingSystemRandomness, ProductId, RowId, Status, Timestamp,
     };
 
     use super::*;
@@ -67,6 +69,7 @@ mod tests {
             id: RowId::MIN,
             version: 7,
             assignment_id: Some(AssignmentId::random(&OperatingSystemRandomness)),
+            creation_id: Some(CreationId::random(&OperatingSystemRandomness)),
             draw: Some(Draw::random(&OperatingSystemRandomness)),
         }
     }

@@ -1,21 +1,30 @@
 //! Items of the table: what each record is called, and how domain types are written into it and read back.
 
 mod api_key;
+mod claim;
 mod generator;
 mod license_key;
+mod order;
 mod product;
 
 use std::collections::HashMap;
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
+use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
-use keypool_domain::{ApiKeyHash, GeneratorId, LicenseKey, ProductId, Timestamp};
+use keypool_domain::{ApiKeyHash, AssignmentId, ClaimId, GeneratorId, LicenseKey, ProductId, Timestamp};
 
 pub(crate) use api_key::{api_key_item, read_api_key};
+pub(crate) use claim::{ClaimRecord, PayloadParts, claim_item, payload_part_item, read_claim, read_payload};
 pub(crate) use generator::{generator_item, read_generator};
 pub use license_key::license_key_item;
 pub(crate) use license_key::read_license_key;
+pub use order::{OpenOrder, OrderState};
+pub(crate) use order::{
+    ListedKey, OrderRecord, Origin, open_order_item, order_expires_at, order_item, part_item, read_open_order, read_order,
+    read_part,
+};
 pub(crate) use product::{product_item, read_product};
 
 use crate::StoreError;
@@ -33,6 +42,10 @@ pub(crate) const INDEX_AVAILABLE: &str = "available";
 pub(crate) const STOCK: &str = "stock";
 /// The index's range key: the key's random place in the stock.
 pub(crate) const DRAW: &str = "draw";
+/// The hash key of all entries of open orders.
+pub(crate) const OPEN_ORDERS: &str = "ORDERS";
+/// What the range keys of the parts of an order's list begin with.
+pub(crate) const ORDER_PARTS: &str = "PART#";
 /// When DynamoDB may delete an item, in Unix seconds. An API key's own expiry must not be called so: DynamoDB
 /// would delete the key, and code 101 would become 100.
 pub(crate) const EXPIRES_AT: &str = "expires_at";
@@ -45,6 +58,8 @@ pub(crate) enum Kind {
     Generator,
     ApiKey,
     Counter,
+    Idempotency,
+    Order,
 }
 
 impl Kind {
@@ -55,15 +70,24 @@ impl Kind {
             Self::Generator => "GENERATOR",
             Self::ApiKey => "APIKEY",
             Self::Counter => "COUNTER",
+            Self::Idempotency => "IDEMPOTENCY",
+            Self::Order => "ORDER",
         }
     }
 
     /// The kind of an item.
     pub(crate) fn of(item: &Item) -> Option<Self> {
         let name = item.get(SK)?.as_s().ok()?;
-        [Self::LicenseKey, Self::Product, Self::Generator, Self::ApiKey, Self::Counter]
-            .into_iter()
-            .find(|kind| kind.name() == name)
+        let all = [
+            Self::LicenseKey,
+            Self::Product,
+            Self::Generator,
+            Self::ApiKey,
+            Self::Counter,
+            Self::Idempotency,
+            Self::Order,
+        ];
+        all.into_iter().find(|kind| kind.name() == name)
     }
 }
 
@@ -103,6 +127,40 @@ impl Key {
 
     pub(crate) fn counter(name: &str) -> Self {
         Self::new(Kind::Counter, name)
+    }
+
+    pub(crate) fn claim(id: ClaimId) -> Self {
+        Self::new(Kind::Idempotency, id)
+    }
+
+    /// A part of a remembered response that is too large for one item; counted from 1.
+    pub(crate) fn payload_part(id: ClaimId, part: usize) -> Self {
+        Self { sk: format!("PAYLOAD#{part:04}"), ..Self::claim(id) }
+    }
+
+    pub(crate) fn order(id: &AssignmentId) -> Self {
+        Self::new(Kind::Order, id)
+    }
+
+    /// A part of the list of keys that an order may have reserved.
+    pub(crate) fn order_part(id: &AssignmentId, part: usize) -> Self {
+        Self { sk: format!("{ORDER_PARTS}{part:04}"), ..Self::order(id) }
+    }
+
+    /// The entry that lets an order be found as long as it is open.
+    pub(crate) fn open_order(product_id: ProductId, id: &AssignmentId) -> Self {
+        Self { pk: OPEN_ORDERS.to_owned(), sk: format!("{product_id}#{id}") }
+    }
+
+    /// Where an item stands.
+    pub(crate) fn of(item: &Item) -> Result<Self, StoreError> {
+        let reader = Reader { item, record: "table" };
+        Ok(Self { pk: reader.required(PK)?, sk: reader.required(SK)? })
+    }
+
+    /// The hash key.
+    pub(crate) fn into_pk(self) -> String {
+        self.pk
     }
 
     /// The entry that lets a record be listed without a scan of the table.
@@ -153,6 +211,16 @@ impl Writer {
 
     fn number(mut self, name: &str, value: impl Display) -> Self {
         self.0.insert(name.to_owned(), number(value));
+        self
+    }
+
+    fn list(mut self, name: &str, values: Vec<AttributeValue>) -> Self {
+        self.0.insert(name.to_owned(), AttributeValue::L(values));
+        self
+    }
+
+    fn bytes(mut self, name: &str, value: Vec<u8>) -> Self {
+        self.0.insert(name.to_owned(), AttributeValue::B(Blob::new(value)));
         self
     }
 
@@ -216,6 +284,23 @@ impl Reader<'_> {
     fn id<T: FromStr>(&self) -> Result<T, StoreError> {
         let id = self.raw(PK)?.split_once('#').map(|(_, id)| id);
         id.and_then(|id| id.parse().ok()).ok_or_else(|| self.corrupt(PK))
+    }
+
+    /// The elements of a list, all text or all numbers.
+    fn elements<T: FromStr>(&self, name: &'static str) -> Result<Vec<T>, StoreError> {
+        let Some(AttributeValue::L(elements)) = self.item.get(name) else { return Err(self.corrupt(name)) };
+        let read = elements.iter().map(|element| match element {
+            AttributeValue::S(text) | AttributeValue::N(text) => text.parse().ok(),
+            _ => None,
+        });
+        read.collect::<Option<_>>().ok_or_else(|| self.corrupt(name))
+    }
+
+    fn bytes(&self, name: &'static str) -> Result<&[u8], StoreError> {
+        match self.item.get(name) {
+            Some(AttributeValue::B(bytes)) => Ok(bytes.as_ref()),
+            _ => Err(self.corrupt(name)),
+        }
     }
 
     /// Texts joined by white space.

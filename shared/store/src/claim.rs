@@ -1,0 +1,332 @@
+use std::time::Duration;
+
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, TransactWriteItem};
+use keypool_domain::{AssignmentId, ClaimId, CreationId, Envelope, Fingerprint, Timestamp};
+
+use crate::change::{Change, Changed};
+use crate::record::{
+    ClaimRecord, EXPIRES_AT, Item, Key, PK, PayloadParts, claim_item, number, payload_part_item, read_claim,
+    read_payload, text,
+};
+use crate::transact::{Obstacle, Transacted, put};
+use crate::{Store, StoreError};
+
+/// How long a request is remembered, from its first attempt on.
+const REMEMBERED_FOR_SECONDS: i64 = 24 * 60 * 60;
+
+/// How often a claim is tried for that others change in between.
+const ATTEMPTS_MAX: usize = 8;
+
+/// One attempt at a request with an `Idempotency-Key`. It holds the claim to that request until its lease is over; then
+/// a later attempt may take over, and nothing that this one still sends will count.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    claim: ClaimId,
+    id: AssignmentId,
+}
+
+/// A claim that an attempt holds.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    attempt: Attempt,
+    creation_id: CreationId,
+    expires_at: i64,
+    planned: Option<Envelope>,
+    resumed: bool,
+}
+
+/// What became of an attempt to claim a request.
+#[derive(Debug)]
+pub enum ClaimOutcome {
+    /// The attempt holds the claim.
+    Claimed(Claim),
+    /// The request was answered before, so.
+    Answered(Envelope),
+    /// Another attempt holds the claim.
+    InFlight,
+    /// The request that was made under this key asked for something else.
+    Mismatch,
+}
+
+impl Attempt {
+    /// A fresh attempt at a request.
+    #[must_use]
+    pub fn new(claim: ClaimId, id: AssignmentId) -> Self {
+        Self { claim, id }
+    }
+
+    /// A change of the claim, as long as this attempt holds it and it is not finished.
+    fn change(&self) -> Change {
+        const HELD: &str = "#state = :started AND #attempt = :mine";
+        let values = [(":started", text("started")), (":mine", text(&self.id))];
+        Change::of(Key::claim(self.claim), HELD, values)
+    }
+}
+
+impl Claim {
+    /// What to mark keys with that are stored one by one, so that a later attempt recognises them.
+    #[must_use]
+    pub fn creation_id(&self) -> &CreationId {
+        &self.creation_id
+    }
+
+    /// What an earlier attempt was about to answer, and may have begun to do.
+    #[must_use]
+    pub fn planned(&self) -> Option<&Envelope> {
+        self.planned.as_ref()
+    }
+
+    /// Whether an earlier attempt was taken over.
+    #[must_use]
+    pub fn is_resumed(&self) -> bool {
+        self.resumed
+    }
+
+    /// What orders made under this claim are marked with.
+    pub(crate) fn mark(&self) -> String {
+        self.attempt.claim.to_string()
+    }
+}
+
+/// A claim, and the response with which it is finished.
+#[derive(Debug, Clone, Copy)]
+pub struct Recording<'a> {
+    /// The claim.
+    pub claim: &'a Claim,
+    /// The response.
+    pub envelope: &'a Envelope,
+}
+
+impl Recording<'_> {
+    /// The parts of a transaction that finish the claim.
+    pub(crate) fn writes(self, table: &str) -> Result<Vec<TransactWriteItem>, StoreError> {
+        let parts = PayloadParts::of(self.envelope);
+        self.parts("done", parts, table)
+    }
+
+    /// The change of the claim that holds the response, or its first part.
+    fn change(self, state: &'static str, parts: &PayloadParts) -> Change {
+        self.claim
+            .attempt
+            .change()
+            .set("state", text(state))
+            .set("payload", parts.first())
+            .set("payload_parts", number(parts.count()))
+            .set("private_key_used", text(self.envelope.private_key_used().as_str()))
+            .set("signature", text(self.envelope.signature()))
+    }
+
+    fn parts(
+        self,
+        state: &'static str,
+        parts: PayloadParts,
+        table: &str,
+    ) -> Result<Vec<TransactWriteItem>, StoreError> {
+        let Claim { attempt, expires_at, .. } = self.claim;
+        let mut writes = vec![self.change(state, &parts).into_write(table)?];
+        for (part, bytes) in parts.others() {
+            writes.push(put(table, payload_part_item(attempt.claim, part, bytes, *expires_at), None)?);
+        }
+        Ok(writes)
+    }
+
+    /// What the obstacles of [`Recording::writes`] tell: nothing; that this attempt has finished the claim before
+    /// (`true`), the response to that was lost; or that it holds it no more (`false`).
+    pub(crate) fn obstructed(self, obstacles: &[Obstacle]) -> Option<bool> {
+        obstacles.iter().find_map(Obstacle::condition).map(|item| self.is_finished(item))
+    }
+
+    fn is_finished(self, item: Option<&Item>) -> bool {
+        let record = item.and_then(|item| read_claim(item).ok());
+        record.is_some_and(|record| record.is_done && record.attempt == self.claim.attempt.id.as_str())
+    }
+}
+
+/// Whether a claim was still held when it was written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// It was, and what was to be written is.
+    Yes,
+    /// Another attempt has taken over, and nothing was written.
+    No,
+}
+
+impl Store {
+    /// Claims a request for `attempt`, for as long as `lease`, or says what there is of it. 1 write unit; 2 when
+    /// another attempt's lease is over.
+    pub async fn claim(
+        &self,
+        attempt: &Attempt,
+        fingerprint: Fingerprint,
+        now: Timestamp,
+        lease: Duration,
+    ) -> Result<ClaimOutcome, StoreError> {
+        let lease = i64::try_from(lease.as_micros()).unwrap_or(i64::MAX);
+        let fresh = ClaimRecord {
+            fingerprint: fingerprint.to_string(),
+            attempt: attempt.id.to_string(),
+            creation_id: CreationId::random(self.randomness()),
+            is_done: false,
+            lease_until: now.unix_microseconds().saturating_add(lease),
+            expires_at: now.unix_seconds() + REMEMBERED_FOR_SECONDS,
+            payload_parts: 0,
+        };
+        let item = claim_item(attempt.claim, fingerprint, &fresh);
+        for _ in 0..ATTEMPTS_MAX {
+            let Some(found) = self.with_retries(|| self.put_claim(item.clone(), now)).await? else {
+                return Ok(ClaimOutcome::Claimed(held(attempt, fresh, None, false)));
+            };
+            let record = read_claim(&found)?;
+            if record.fingerprint != fresh.fingerprint {
+                return Ok(ClaimOutcome::Mismatch);
+            }
+            if record.is_done {
+                return Ok(ClaimOutcome::Answered(self.read_remembered(attempt, found, &record).await?));
+            }
+            let is_mine = record.attempt == fresh.attempt;
+            if !is_mine && record.lease_until > now.unix_microseconds() {
+                return Ok(ClaimOutcome::InFlight);
+            }
+            if is_mine || self.take_over(attempt, &record, fresh.lease_until).await? == Held::Yes {
+                let planned = match record.payload_parts {
+                    0 => None,
+                    _ => Some(self.read_remembered(attempt, found, &record).await?),
+                };
+                let resumed = record.creation_id != fresh.creation_id;
+                return Ok(ClaimOutcome::Claimed(held(attempt, record, planned, resumed)));
+            }
+        }
+        Ok(ClaimOutcome::InFlight)
+    }
+
+    /// Stores a claim if there is none, or one that has expired: DynamoDB deletes those when it finds the time.
+    /// Otherwise says what there is.
+    async fn put_claim(&self, item: Item, now: Timestamp) -> Result<Option<Item>, StoreError> {
+        let result = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(#pk) OR #expires_at <= :now")
+            .expression_attribute_names("#pk", PK)
+            .expression_attribute_names("#expires_at", EXPIRES_AT)
+            .expression_attribute_values(":now", number(now.unix_seconds()))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        let Err(error) = result else { return Ok(None) };
+        match error.as_service_error() {
+            Some(PutItemError::ConditionalCheckFailedException(failed)) => {
+                let corrupt = || StoreError::Corrupt { record: "idempotency", attribute: PK };
+                failed.item().cloned().map(Some).ok_or_else(corrupt)
+            }
+            _ => Err(StoreError::from_sdk("PutItem", &error)),
+        }
+    }
+
+    async fn take_over(
+        &self,
+        attempt: &Attempt,
+        record: &ClaimRecord,
+        lease_until: i64,
+    ) -> Result<Held, StoreError> {
+        const AS_SEEN_OR_MINE: &str = "#state = :started AND (#attempt = :seen OR #attempt = :mine)";
+        let change = || {
+            let values = [
+                (":started", text("started")),
+                (":seen", text(&record.attempt)),
+                (":mine", text(&attempt.id)),
+            ];
+            Change::of(Key::claim(attempt.claim), AS_SEEN_OR_MINE, values)
+                .set("attempt", text(&attempt.id))
+                .set("lease_until", number(lease_until))
+        };
+        let changed = self.with_retries(|| self.change(change())).await?;
+        Ok(if matches!(changed, Changed::Done) { Held::Yes } else { Held::No })
+    }
+
+    async fn read_remembered(
+        &self,
+        attempt: &Attempt,
+        found: Item,
+        record: &ClaimRecord,
+    ) -> Result<Envelope, StoreError> {
+        let mut items = vec![found];
+        for part in 1..record.payload_parts {
+            let item = self.read_one(Key::payload_part(attempt.claim, part)).await?;
+            items.push(item.ok_or(StoreError::Corrupt { record: "idempotency", attribute: "payload" })?);
+        }
+        read_payload(&items)
+    }
+
+    /// Writes into a claim what is about to be done and answered, so that a later attempt does the same and not
+    /// something else. 1 write unit for a KB.
+    pub async fn plan(&self, recording: Recording<'_>) -> Result<Held, StoreError> {
+        self.record(recording, "started").await
+    }
+
+    /// Finishes a claim: from now on the response is what its request is answered with. 1 write unit for a KB.
+    pub async fn finish(&self, recording: Recording<'_>) -> Result<Held, StoreError> {
+        self.record(recording, "done").await
+    }
+
+    async fn record(&self, recording: Recording<'_>, state: &'static str) -> Result<Held, StoreError> {
+        self.with_retries(|| async {
+            let parts = PayloadParts::of(recording.envelope);
+            if parts.count() == 1 {
+                return Ok(match self.change(recording.change(state, &parts)).await? {
+                    Changed::Refused(item) if !recording.is_finished(item.as_ref()) => Held::No,
+                    _ => Held::Yes,
+                });
+            }
+            Ok(match self.transact(recording.parts(state, parts, &self.table)?).await? {
+                Transacted::Refused(obstacles) if recording.obstructed(&obstacles) != Some(true) => Held::No,
+                _ => Held::Yes,
+            })
+        })
+        .await
+    }
+
+    /// Lets go of a claim whose attempt has failed: the next one need not wait for its lease to be over. If it is not
+    /// held any more, nothing happens.
+    pub async fn release(&self, attempt: &Attempt) -> Result<(), StoreError> {
+        self.with_retries(|| self.change(attempt.change().set("lease_until", number(0)))).await.map(|_| ())
+    }
+
+    /// Takes a claim back whose attempt has done nothing: as if the request had not been made. If it is not held any
+    /// more, nothing happens.
+    pub async fn withdraw(&self, attempt: &Attempt) -> Result<(), StoreError> {
+        self.with_retries(|| async {
+            let result = self
+                .client
+                .delete_item()
+                .table_name(&self.table)
+                .set_key(Some(Key::claim(attempt.claim).into_item()))
+                .condition_expression("#state = :started AND #attempt = :mine")
+                .expression_attribute_names("#state", "state")
+                .expression_attribute_names("#attempt", "attempt")
+                .expression_attribute_values(":started", text("started"))
+                .expression_attribute_values(":mine", text(&attempt.id))
+                .send()
+                .await;
+            match result {
+                Err(error)
+                    if !error
+                        .as_service_error()
+                        .is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
+                {
+                    Err(StoreError::from_sdk("DeleteItem", &error))
+                }
+                _ => Ok(()),
+            }
+        })
+        .await
+    }
+}
+
+fn held(attempt: &Attempt, record: ClaimRecord, planned: Option<Envelope>, resumed: bool) -> Claim {
+    let (creation_id, expires_at) = (record.creation_id, record.expires_at);
+    Claim { attempt: attempt.clone(), creation_id, expires_at, planned, resumed }
+}

@@ -1,0 +1,135 @@
+//! Orders for more keys than one transaction takes: all or none all the same.
+//!
+//! The keys are reserved one by one under the record of the order; one write to that record then decides for all of
+//! them. What may be reserved is listed before it is touched, so that whatever is left half done can be finished, or
+//! undone, by anyone: `recover` does. `reserve` is the way up to the decision.
+
+mod recover;
+mod reserve;
+
+use std::time::Duration;
+
+use keypool_domain::{Assignment, LicenseKey, ProductId, StockedKey, Timestamp};
+
+use crate::claim::Recording;
+use crate::record::{Key, OPEN_ORDERS, OpenOrder, OrderState, Origin, read_open_order};
+use crate::{Store, StoreError};
+
+pub use recover::Swept;
+
+/// An order on its way: from [`Store::open_order`] to [`Store::commit`] or [`Store::abandon`].
+#[derive(Debug)]
+pub struct Order {
+    assignment: Assignment,
+    entry: OpenOrder,
+    origin: Origin,
+    parts: usize,
+    reserved: Vec<StockedKey>,
+}
+
+impl Order {
+    /// The keys that are reserved for it so far, each as it was in stock.
+    #[must_use]
+    pub fn reserved(&self) -> &[StockedKey] {
+        &self.reserved
+    }
+}
+
+/// What an order is opened with.
+#[derive(Debug)]
+pub struct NewOrder {
+    /// Whose keys.
+    pub product_id: ProductId,
+    /// To whom; its id is the order's, and must be a fresh one for each order.
+    pub assignment: Assignment,
+    /// When the buyer first asked: orders that are in each other's way give way to whoever came first.
+    pub since: Timestamp,
+    /// After that time it is given up, and anyone may bring it to its end.
+    pub lease: Duration,
+    /// The mark of the claim it is made under.
+    pub claim: Option<String>,
+}
+
+impl NewOrder {
+    /// Under this claim.
+    #[must_use]
+    pub fn under(self, claim: Option<&crate::Claim>) -> Self {
+        Self { claim: claim.map(crate::Claim::mark), ..self }
+    }
+}
+
+/// What became of an attempt to reserve keys for an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReserveOutcome {
+    /// All that could be had are reserved; these could not.
+    Reserved {
+        /// Those that are gone, or have changed.
+        missed: Vec<LicenseKey>,
+    },
+    /// The order was aborted by others, who took it for given up.
+    Aborted,
+}
+
+/// What became of an attempt to commit an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitOutcome {
+    /// All its keys are the owner's.
+    Committed,
+    /// It was aborted by others, who took it for given up.
+    Aborted,
+    /// Another attempt at the same request has taken over.
+    Superseded,
+}
+
+impl Store {
+    /// The orders that have keys of a product reserved, or may have. 1 read unit for 4 KB; there are seldom any.
+    pub async fn open_orders(&self, product_id: ProductId) -> Result<Vec<OpenOrder>, StoreError> {
+        let items = self.read_collection(OPEN_ORDERS, &format!("{product_id}#")).await?;
+        items.iter().map(read_open_order).collect()
+    }
+}
+
+impl OpenOrder {
+    /// Whether it was given up at `now`.
+    #[must_use]
+    pub fn is_given_up(&self, now: Timestamp) -> bool {
+        self.lease_until <= now.unix_microseconds()
+    }
+
+    /// Whether its buyer came before one who came at `since` with the assignment `mine`.
+    #[must_use]
+    pub fn is_before(&self, since: Timestamp, mine: &Assignment) -> bool {
+        (self.since, self.id.as_str()) < (since, mine.id.as_str())
+    }
+
+    /// Whether it is the one of this assignment.
+    #[must_use]
+    pub fn is_of(&self, mine: &Assignment) -> bool {
+        self.id == mine.id
+    }
+
+    /// Whether it was made under this claim: then an earlier attempt made it, and nothing will come of it.
+    #[must_use]
+    pub fn is_under(&self, claim: &crate::Claim) -> bool {
+        self.claim.as_deref() == Some(&*claim.mark())
+    }
+}
+
+/// A change of an order that is in one of two states (the same twice, if there is but one).
+fn change_of(order: &keypool_domain::AssignmentId, from: [OrderState; 2], to: OrderState) -> crate::change::Change {
+    use crate::record::text;
+    let [one, other] = from.map(|state| text(state.as_str()));
+    let values = [(":one", one), (":other", other)];
+    crate::change::Change::of(Key::order(order), "#state = :one OR #state = :other", values)
+        .set("state", text(to.as_str()))
+}
+
+/// The state of an order as an item tells it.
+fn state_of(item: Option<&crate::Item>) -> Option<OrderState> {
+    item.and_then(|item| crate::record::read_order(item).ok()).map(|order| order.state)
+}
+
+/// Whether the recording of an order's response was what stood in the way.
+fn is_superseded(recording: Option<Recording<'_>>, obstacles: &[crate::transact::Obstacle]) -> bool {
+    recording.is_some_and(|recording| recording.obstructed(obstacles) == Some(false))
+}
