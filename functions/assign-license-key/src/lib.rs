@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use keypool_domain::requests::AssignLicenseKey;
 use keypool_domain::{Assignment, AssignmentId, Endpoint, Reply, Status};
-use keypool_http::{Answer, Call, Desk, Failure, measure};
+use keypool_http::{Answer, Call, Desk, Failure, NextAction, measure};
 use keypool_store::{AssignOutcome, Backoff, Lookup};
 use lambda_http::{Body, Request, Response};
 
@@ -21,6 +21,10 @@ async fn assign(call: &Call) -> Result<Answer, Failure> {
     let asked = AssignLicenseKey::try_from(call.parameters()?);
     call.authorise(Lookup::default()).await?;
     let asked = asked.map_err(Reply::IncorrectAssignment)?;
+    let claim = match call.next_action(asked.fingerprint()).await? {
+        NextAction::Repeat(answer) => return Ok(answer),
+        NextAction::Proceed(claim) => claim,
+    };
 
     let store = call.desk().store();
     let mut backoff = Backoff::new();
@@ -39,11 +43,12 @@ async fn assign(call: &Call) -> Result<Answer, Failure> {
         };
         let answer = call.seal(&Reply::LicenseKeyAssigned, signing_key.as_ref()).await?;
         call.check_time_to_give_away()?;
-        match store.assign(&[key], &assignment).await? {
+        match store.assign(&[key], &assignment, answer.recording(claim.as_ref())).await? {
             AssignOutcome::Assigned => {
                 measure::keys_assigned(1);
                 return Ok(answer);
             }
+            AssignOutcome::Superseded => return Err(Failure::InFlight),
             AssignOutcome::Missed { changed, .. } if changed.is_empty() => {
                 return Err(Reply::InvalidLicenseKey.into());
             }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use keypool_domain::requests::CreateLicenseKeys;
 use keypool_domain::{Endpoint, NewKey, Product, Reply};
-use keypool_http::{Answer, Call, Desk, Failure, measure};
-use keypool_store::Lookup;
+use keypool_http::{Answer, Call, Desk, Failure, NextAction, measure};
+use keypool_store::{Claim, Lookup};
 use lambda_http::{Body, Request, Response};
 
 /// Answers one event.
@@ -19,11 +19,15 @@ async fn create(call: &Call) -> Result<Answer, Failure> {
     let product = asked.as_ref().ok().map(|asked| asked.product_id);
     let found = call.authorise(Lookup { product, ..Lookup::default() }).await?;
     let asked = asked.map_err(Reply::IncorrectCreation)?;
+    let claim = match call.next_action(asked.fingerprint()).await? {
+        NextAction::Repeat(answer) => return Ok(answer),
+        NextAction::Proceed(claim) => claim,
+    };
     let product = found.product.filter(Product::is_active).ok_or(Reply::ProductNotFound)?;
     let signing_key = product.signing_key_id.as_ref();
 
     let now = call.now();
-    let new_keys = asked.new_keys(now);
+    let new_keys = asked.new_keys(now, claim.as_ref().map(Claim::creation_id));
     let sent = asked.license_keys.sent();
     let told = |created: usize| Reply::Created { created, duplicate: sent - created };
 
@@ -37,9 +41,10 @@ async fn create(call: &Call) -> Result<Answer, Failure> {
     let stocked = |(key, id): (&NewKey, _)| key.clone().into_stocked(id, now, call.desk().randomness());
     let counts = store.insert(new_keys.iter().zip(ids).map(stocked).collect()).await?;
     measure::keys_created(counts.created, sent - counts.created);
-    if counts.duplicates.is_empty() {
-        Ok(answer)
-    } else {
-        call.seal(&told(counts.created), signing_key).await
-    }
+    let answer = match counts.duplicates.len() {
+        0 => answer,
+        _ => call.seal(&told(counts.created), signing_key).await?,
+    };
+    call.finish(claim.as_ref(), &answer).await?;
+    Ok(answer)
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use keypool_domain::requests::Generate;
 use keypool_domain::{Endpoint, Generator, LicenseKey, NewKey, Product, Reply};
-use keypool_http::{Answer, Call, Desk, Failure, measure};
-use keypool_store::Lookup;
+use keypool_http::{Answer, Call, Desk, Failure, NextAction, measure};
+use keypool_store::{Claim, Lookup};
 use lambda_http::{Body, Request, Response};
 
 /// How often keys that exist already are made anew. At 2^40 possible keys or more once is rare.
@@ -23,28 +23,47 @@ async fn generate(call: &Call) -> Result<Answer, Failure> {
     let generator = asked.as_ref().ok().map(|asked| asked.generator_id);
     let found = call.authorise(Lookup { generator, ..Lookup::default() }).await?;
     let asked = asked.map_err(Reply::IncorrectGeneration)?;
+    let claim = match call.next_action(asked.fingerprint()).await? {
+        NextAction::Repeat(answer) => return Ok(answer),
+        NextAction::Proceed(claim) => claim,
+    };
     let generator = found.generator.filter(Generator::is_active).ok_or(Reply::GeneratorNotFound)?;
     let about = Lookup { product: Some(generator.product_id), ..Lookup::default() };
     let product = call.desk().look_up(about).await?.product;
     let product = product.filter(Product::is_active).ok_or(Reply::ProductNotFound)?;
 
-    let quantity = usize::from(asked.quantity.get());
-    let mut keys = make(call, &generator, quantity)?;
+    let (mut planned, mut keys) = match planned(claim.as_ref())? {
+        Some((answer, keys)) => (Some(answer), keys),
+        None => (None, make(call, &generator, usize::from(asked.quantity.get()))?),
+    };
     let mut to_store = keys.clone();
+    let creation_id = claim.as_ref().map(Claim::creation_id);
     for _ in 0..ROUNDS_MAX {
-        // Signed before anything is stored: when KMS is away, nothing happens.
-        let reply = Reply::Generated(keys.clone());
-        let seal = call.seal(&reply, product.signing_key_id.as_ref());
+        // Signed before anything is stored: when KMS is away, nothing happens. And noted under the claim: a later
+        // attempt stores these very keys, not others beside them.
+        let answer = async {
+            match planned.take() {
+                Some(answer) => Ok(answer),
+                None => {
+                    let reply = Reply::Generated(keys.clone());
+                    let answer = call.seal(&reply, product.signing_key_id.as_ref()).await?;
+                    call.plan(claim.as_ref(), &answer).await?;
+                    Ok(answer)
+                }
+            }
+        };
         let store = call.desk().store();
         let ids = async { store.take_row_ids(to_store.len()).await.map_err(Failure::from) };
-        let (answer, ids) = tokio::try_join!(seal, ids)?;
+        let (answer, ids) = tokio::try_join!(answer, ids)?;
         let now = call.now();
         let stocked = |(key, id): (LicenseKey, _)| {
-            NewKey::in_stock(&generator, key).into_stocked(id, now, call.desk().randomness())
+            let new = NewKey::in_stock(&generator, key).created_by(creation_id);
+            new.into_stocked(id, now, call.desk().randomness())
         };
         let counts = store.insert(to_store.into_iter().zip(ids).map(stocked).collect()).await?;
         measure::keys_generated(counts.created);
         if counts.duplicates.is_empty() {
+            call.finish(claim.as_ref(), &answer).await?;
             return Ok(answer);
         }
         let duplicates: HashSet<LicenseKey> = counts.duplicates.into_iter().collect();
@@ -53,6 +72,13 @@ async fn generate(call: &Call) -> Result<Answer, Failure> {
         keys.extend(to_store.iter().cloned());
     }
     Err(Failure::Contention)
+}
+
+/// What an earlier attempt was about to answer, and the keys it may have stored a part of.
+fn planned(claim: Option<&Claim>) -> Result<Option<(Answer, Vec<LicenseKey>)>, Failure> {
+    let Some(envelope) = claim.and_then(Claim::planned) else { return Ok(None) };
+    let (_, keys) = envelope.read().map_err(|_| Failure::Bug("what was planned is no reply"))?;
+    Ok(Some((Answer::remembered(envelope.clone())?, keys)))
 }
 
 fn make(call: &Call, generator: &Generator, count: usize) -> Result<Vec<LicenseKey>, Failure> {

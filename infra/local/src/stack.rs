@@ -1,14 +1,19 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use keypool_domain::{OperatingSystemRandomness, SystemClock};
 use keypool_http::{Desk, Patience};
 use keypool_signing::Signer;
 use keypool_store::Store;
+use tokio::task::JoinHandle;
 
 use crate::demo::DemoError;
 use crate::{DataFolder, DataFolderError, Endpoints, Gateway, ServiceError, Services, TABLE, demo};
+
+/// How often the sweep runs, as the deployment template says.
+const SWEEP_EVERY: Duration = Duration::from_mins(1);
 
 /// Where the stack keeps its data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +50,7 @@ pub enum StackError {
 #[derive(Debug)]
 pub struct Stack {
     gateway: Gateway,
+    sweeping: JoinHandle<()>,
     services: Services,
     folder: Option<DataFolder>,
 }
@@ -73,6 +79,16 @@ impl Stack {
         let signer = Signer::new(clients.kms, Some(demo::global_signing_key()?));
         let desk = |_| Desk::new(store.clone(), signer.clone(), Arc::new(SystemClock));
         let gateway = Gateway::start(port, desk).await.map_err(|source| StackError::Port { port, source })?;
+        let sweeper = Arc::new(desk(None));
+        let sweeping = tokio::spawn(async move {
+            let mut schedule = tokio::time::interval(SWEEP_EVERY);
+            loop {
+                schedule.tick().await;
+                if let Err(failure) = sweep_orders::handle(Arc::clone(&sweeper)).await {
+                    tracing::warn!(%failure, "the sweep failed");
+                }
+            }
+        });
         if let Some(folder) = &folder {
             folder.announce(&Endpoints {
                 base_url: gateway.base_url(),
@@ -80,7 +96,7 @@ impl Stack {
                 kms: services.kms_url(),
             })?;
         }
-        Ok(Self { gateway, services, folder })
+        Ok(Self { gateway, sweeping, services, folder })
     }
 
     /// `http://127.0.0.1:PORT`.
@@ -92,6 +108,7 @@ impl Stack {
     /// Stops everything: requests that are running finish first.
     pub async fn stop(self) {
         self.gateway.stop().await;
+        self.sweeping.abort();
         if let Some(folder) = &self.folder {
             folder.withdraw();
         }

@@ -68,6 +68,12 @@ impl NewKey {
         }
     }
 
+    /// The same key, stored by this creation.
+    #[must_use]
+    pub fn created_by(self, creation_id: Option<&CreationId>) -> Self {
+        Self { creation_id: creation_id.cloned(), ..self }
+    }
+
     /// The record of the key as it is first stored. An available key gets its place in the stock here.
     #[must_use]
     pub fn into_stocked(

@@ -1,11 +1,14 @@
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use keypool_domain::{
-    ApiKey, Endpoint, Envelope, Parameters, Refusal, Reply, SignablePayload, SigningKeyId, Timestamp, Value,
+    ApiKey, AssignmentId, ClaimId, Endpoint, Envelope, Fingerprint, IdempotencyKey, Parameters, Refusal, Reply,
+    SignablePayload, SigningKeyId, Timestamp, Value,
 };
-use keypool_store::{Found, Lookup};
+use keypool_store::{Attempt, Claim, ClaimOutcome, Found, Held, Lookup, Recording};
 use lambda_http::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use lambda_http::http::{Method, StatusCode};
 use lambda_http::request::RequestContext;
@@ -22,6 +25,11 @@ pub struct Call {
     endpoint: Endpoint,
     parameters: Result<Parameters, Problem>,
     api_key: Result<ApiKey, Refusal>,
+    idempotency_key: Option<IdempotencyKey>,
+    /// This attempt at a request with an `Idempotency-Key`, from when on it may hold a claim.
+    attempt: OnceLock<Attempt>,
+    /// Whether it has taken over from another attempt, which may have done a part of it.
+    resumed: AtomicBool,
     client: Option<IpAddr>,
     request_id: Option<String>,
     received: Instant,
@@ -34,7 +42,26 @@ pub struct Answer {
     envelope: Envelope,
     code: u16,
     http_status: u16,
+    remembered: bool,
 }
+
+/// What to do about a request that may have been made before.
+#[derive(Debug)]
+pub enum NextAction {
+    /// Do it; with a claim, if it is to be done once.
+    Proceed(Option<Claim>),
+    /// It was done before, and answered so.
+    Repeat(Answer),
+}
+
+/// The header that makes a repetition of a request harmless.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// What Lambda takes as the answer to an event: 6 MB, of which the response's own head is a small part.
+const ANSWER_BYTES_MAX: usize = 6 * 1_048_576 - 65_536;
+
+/// How long a failed attempt may take to let go of its claim, after the time for an answer is over.
+const LET_GO_WITHIN: Duration = Duration::from_millis(300);
 
 impl Call {
     /// Takes an event apart. Whatever is wrong with it shows when it is asked for.
@@ -55,12 +82,19 @@ impl Call {
             Ok(parameters) => presented_api_key(&parts.headers, parameters),
             Err(_) => Err(Refusal::Invalid),
         };
+        let (parameters, idempotency_key) = match idempotency_key(&parts.headers) {
+            Ok(key) => (parameters, key),
+            Err(malformed) => (parameters.and(Err(malformed)), None),
+        };
         let deadline = Deadline::of_request(received_ms, desk.answer_within());
         Self {
             desk,
             endpoint,
             parameters,
             api_key,
+            idempotency_key,
+            attempt: OnceLock::new(),
+            resumed: AtomicBool::new(false),
             client: client.and_then(|address| address.parse().ok()),
             request_id,
             received: Instant::now(),
@@ -82,6 +116,12 @@ impl Call {
         } else {
             Err(Failure::OutOfTime)
         }
+    }
+
+    /// How long there is until the request must be answered.
+    #[must_use]
+    pub fn time_left(&self) -> Duration {
+        self.deadline.instant().saturating_duration_since(Instant::now())
     }
 
     /// The present moment.
@@ -106,11 +146,48 @@ impl Call {
         Ok(found)
     }
 
+    /// To be asked before anything is done: whether the request was made before under its `Idempotency-Key`. Without
+    /// one it is simply to be done, and nothing is read or written.
+    pub async fn next_action(&self, asked: Fingerprint) -> Result<NextAction, Failure> {
+        let (Some(key), Ok(api_key)) = (&self.idempotency_key, &self.api_key) else {
+            return Ok(NextAction::Proceed(None));
+        };
+        let claim = ClaimId::new(api_key.hash(), self.endpoint, key);
+        let attempt = self
+            .attempt
+            .get_or_init(|| Attempt::new(claim, AssignmentId::random(self.desk.randomness())));
+        match self.desk.store().claim(attempt, asked, self.now(), self.desk.lease()).await? {
+            ClaimOutcome::Claimed(claim) => {
+                self.resumed.store(claim.is_resumed(), Ordering::Relaxed);
+                Ok(NextAction::Proceed(Some(claim)))
+            }
+            ClaimOutcome::Answered(envelope) => {
+                measure::repeated();
+                Ok(NextAction::Repeat(Answer::remembered(envelope)?))
+            }
+            ClaimOutcome::InFlight => Err(Failure::InFlight),
+            ClaimOutcome::Mismatch => Err(Failure::Mismatch),
+        }
+    }
+
+    /// Notes what is about to be done and answered under a claim, for a later attempt to take up.
+    pub async fn plan(&self, claim: Option<&Claim>, answer: &Answer) -> Result<(), Failure> {
+        let Some(recording) = answer.recording(claim) else { return Ok(()) };
+        still_held(self.desk.store().plan(recording).await?)
+    }
+
+    /// Finishes a claim with the answer to what was done.
+    pub async fn finish(&self, claim: Option<&Claim>, answer: &Answer) -> Result<(), Failure> {
+        let Some(recording) = answer.recording(claim) else { return Ok(()) };
+        still_held(self.desk.store().finish(recording).await?)
+    }
+
     /// Signs a reply, given now, with the product's key, else the global key.
     pub async fn seal(&self, reply: &Reply, product_key: Option<&SigningKeyId>) -> Result<Answer, Failure> {
         let payload = SignablePayload::new(reply, self.now());
         let envelope = self.desk.signer().seal(payload, product_key).await?;
-        Ok(Answer { envelope, code: reply.code(), http_status: reply.http_status() })
+        let remembered = reply.is_remembered();
+        Ok(Answer { envelope, code: reply.code(), http_status: reply.http_status(), remembered })
     }
 
     /// Answers with the outcome of `act`, in time, and writes the request's one log line.
@@ -123,12 +200,33 @@ impl Call {
         };
         let outcome = tokio::time::timeout_at(self.deadline.instant(), sealed).await;
         let outcome = outcome.unwrap_or(Err(Failure::OutOfTime));
+        self.let_go(&outcome).await;
         let (response, code) = match &outcome {
             Ok(answer) => (answer.to_response(), Some(answer.code)),
             Err(failure) => (failure.problem().into_response(self.request_id.as_deref()), None),
         };
         self.log(response.status(), code, outcome.err());
         response
+    }
+
+    /// Lets go of the claim that this attempt may hold, unless what it did is to be remembered. If it cannot, the lease
+    /// ends by itself.
+    async fn let_go(&self, outcome: &Result<Answer, Failure>) {
+        let Some(attempt) = self.attempt.get() else { return };
+        let store = self.desk.store();
+        let let_go = async {
+            match outcome {
+                Ok(answer) if answer.remembered => Ok(()),
+                // It never was this attempt's.
+                Err(Failure::InFlight | Failure::Mismatch) => Ok(()),
+                // Nothing was done: the request may be made again, and may be another then.
+                Ok(_) if !self.resumed.load(Ordering::Relaxed) => store.withdraw(attempt).await,
+                _ => store.release(attempt).await,
+            }
+        };
+        if let Ok(Err(error)) = tokio::time::timeout(LET_GO_WITHIN, let_go).await {
+            tracing::debug!(%error, "a claim is left to its lease");
+        }
     }
 
     /// The one place that logs a request. What it names is free of license keys, API keys, owners and
@@ -154,7 +252,35 @@ impl Call {
     }
 }
 
+fn still_held(held: Held) -> Result<(), Failure> {
+    match held {
+        Held::Yes => Ok(()),
+        Held::No => Err(Failure::InFlight),
+    }
+}
+
 impl Answer {
+    /// What was answered before, or was about to be: 200, as all that is remembered.
+    pub fn remembered(envelope: Envelope) -> Result<Self, Failure> {
+        let (code, _) = envelope.read().map_err(|_| Failure::Bug("what is remembered is no reply"))?;
+        Ok(Self { envelope, code, http_status: 200, remembered: true })
+    }
+
+    /// What finishes a claim, if there is one.
+    #[must_use]
+    pub fn recording<'a>(&'a self, claim: Option<&'a Claim>) -> Option<Recording<'a>> {
+        claim.map(|claim| Recording { claim, envelope: &self.envelope })
+    }
+
+    /// Whether it is more than Lambda hands on: then nobody would get it.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        // The body is text within JSON, where quotes and backslashes are two characters.
+        let body = self.envelope.to_json();
+        let escaped = body.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
+        body.len() + escaped > ANSWER_BYTES_MAX
+    }
+
     fn to_response(&self) -> Response<Body> {
         let mut response = Response::new(Body::Text(self.envelope.to_json()));
         *response.status_mut() = self.http_status.try_into().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -175,6 +301,13 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Parameters, Problem> {
     }
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     body::parameters(content_type, body).await.map_err(Problem::UnreadableBody)
+}
+
+/// The idempotency key, if one was sent.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let key = value.to_str().ok().and_then(|text| text.parse().ok());
+    key.map(Some).ok_or(Problem::MalformedIdempotencyKey)
 }
 
 /// The API key from the body, the header, or both if they agree.

@@ -14,6 +14,9 @@ use crate::{ANSWER_WITHIN, Failure};
 /// a warm environment may still let it in.
 pub const CACHED_FOR: Duration = Duration::from_mins(1);
 
+/// For clocks that differ, and what is under way when the time for an answer is over.
+const LEASE_MARGIN: Duration = Duration::from_millis(2_600);
+
 /// How long an environment may take to open its connections before it asks for work.
 const WARM_UP_WITHIN: Duration = Duration::from_secs(1);
 
@@ -53,6 +56,13 @@ impl Desk {
     /// How long a request may take.
     pub(crate) fn answer_within(&self) -> Duration {
         self.answer_within
+    }
+
+    /// How long an attempt at a request has its claim, and an order its keys, to itself: by then it has been answered,
+    /// or has died. Nothing depends on it but how long others wait.
+    #[must_use]
+    pub fn lease(&self) -> Duration {
+        self.answer_within + LEASE_MARGIN
     }
 
     /// The table.

@@ -26,6 +26,18 @@ pub enum Failure {
     /// The time for an answer is over, or too short for a write whose outcome one would not learn.
     #[error("out of time")]
     OutOfTime,
+    /// Another attempt at the same request, with the same `Idempotency-Key`, is under way.
+    #[error("the same request is under way")]
+    InFlight,
+    /// The `Idempotency-Key` was used for a request with other parameters.
+    #[error("the idempotency key was used for another request")]
+    Mismatch,
+    /// A sweep left orders undone; the next one tries again.
+    #[error("{orders} orders could not be brought to their end")]
+    LeftUndone {
+        /// How many.
+        orders: usize,
+    },
     /// A rule of this project does not hold.
     #[error("a fault of the program: {0}")]
     Bug(&'static str),
@@ -37,7 +49,9 @@ impl Failure {
     pub fn problem(&self) -> Problem {
         match self {
             Self::Unreadable(problem) => *problem,
-            Self::Contention | Self::OutOfTime => Problem::Unavailable,
+            Self::Contention | Self::OutOfTime | Self::LeftUndone { .. } => Problem::Unavailable,
+            Self::InFlight => Problem::InFlight,
+            Self::Mismatch => Problem::Mismatch,
             Self::Store(error) => match error {
                 StoreError::Contention { .. }
                 | StoreError::Throttled { .. }

@@ -6,11 +6,12 @@
 //! 1. parse: [`Call::parameters`], from a body in any of three formats (`body`);
 //! 2. authorise: [`Call::authorise`], which fetches the API key and what the request is about in one read,
 //!    or takes them from the [`Desk`]'s caches (`cache`);
-//! 3. act: the function's own part, through [`Desk::store`];
-//! 4. respond: [`Call::seal`] signs a reply; [`Call::answer`] turns the outcome into a response, be it an
+//! 3. once: [`Call::next_action`], for a request that may be a repetition;
+//! 4. act: the function's own part, through [`Desk::store`];
+//! 5. respond: [`Call::seal`] signs a reply; [`Call::answer`] turns the outcome into a response, be it an
 //!    envelope or a problem (`problem`).
 //!
-//! [`run`] is the whole of a function's `main`: logs, metrics ([`measure`]), clients ([`AwsSettings`]), the Lambda runtime.
+//! [`run`], or [`run_on_schedule`], is the whole of a function's `main`: logs, metrics ([`measure`]), clients ([`AwsSettings`]), the Lambda runtime.
 
 mod body;
 mod cache;
@@ -26,11 +27,11 @@ mod runtime;
 mod telemetry;
 
 pub use body::{BODY_BYTES_MAX, UnreadableBody};
-pub use call::{Answer, Call};
+pub use call::{Answer, Call, NextAction};
 pub use clients::{AwsSettings, Clients, Patience};
 pub use deadline::ANSWER_WITHIN;
 pub use desk::{CACHED_FOR, Desk};
 pub use failure::Failure;
 pub use problem::Problem;
-pub use runtime::{ENV_METRICS_NAMESPACE, ENV_SIGNING_KEY, ENV_TABLE, StartError, run};
+pub use runtime::{ENV_METRICS_NAMESPACE, ENV_SIGNING_KEY, ENV_TABLE, StartError, run, run_on_schedule};
 pub use telemetry::{ENV_LOG_LEVEL, UnknownLogLevel, init_logs, log_level};

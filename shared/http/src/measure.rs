@@ -8,6 +8,8 @@
 //! | `KeysCreated`, `DuplicateKeys` | count | |
 //! | `OutOfStock` | count | |
 //! | `ContentionRetries` | count | |
+//! | `RepeatedRequests` | count | |
+//! | `OrdersFinished`, `OrdersUndone` | count | |
 //! | `Failures` | count | |
 //! | `Throttles` | count | `Service` |
 //! | `AwsCallLatency` | milliseconds | `Operation` |
@@ -26,19 +28,25 @@ const KEYS_CREATED: &str = "KeysCreated";
 const DUPLICATE_KEYS: &str = "DuplicateKeys";
 const OUT_OF_STOCK: &str = "OutOfStock";
 const CONTENTION_RETRIES: &str = "ContentionRetries";
+const REPEATED_REQUESTS: &str = "RepeatedRequests";
+const ORDERS_FINISHED: &str = "OrdersFinished";
+const ORDERS_UNDONE: &str = "OrdersUndone";
 const FAILURES: &str = "Failures";
 const THROTTLES: &str = "Throttles";
 const AWS_CALL_LATENCY: &str = "AwsCallLatency";
 const STOCK_REMAINING: &str = "StockRemaining";
 
 /// The names of all counters.
-pub const COUNTERS: [&str; 8] = [
+pub const COUNTERS: [&str; 11] = [
     KEYS_ASSIGNED,
     KEYS_GENERATED,
     KEYS_CREATED,
     DUPLICATE_KEYS,
     OUT_OF_STOCK,
     CONTENTION_RETRIES,
+    REPEATED_REQUESTS,
+    ORDERS_FINISHED,
+    ORDERS_UNDONE,
     FAILURES,
     THROTTLES,
 ];
@@ -71,6 +79,17 @@ pub fn out_of_stock() {
 /// A buyer had to try again, because another was quicker.
 pub fn contention_retry() {
     counter!(CONTENTION_RETRIES).increment(1);
+}
+
+/// A request was answered as it was before, by its `Idempotency-Key`.
+pub(crate) fn repeated() {
+    counter!(REPEATED_REQUESTS).increment(1);
+}
+
+/// The sweep has brought orders to their end.
+pub fn orders_swept(finished: usize, undone: usize) {
+    counter!(ORDERS_FINISHED).increment(as_u64(finished));
+    counter!(ORDERS_UNDONE).increment(as_u64(undone));
 }
 
 /// A draw has seen the end of the stock, and so knows how many keys are left after it. A distribution and not a gauge:

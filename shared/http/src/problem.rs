@@ -12,12 +12,18 @@ use crate::UnreadableBody;
 pub enum Problem {
     /// 400.
     UnreadableBody(UnreadableBody),
+    /// 400.
+    MalformedIdempotencyKey,
     /// 404. API Gateway knows the four routes; this is for the local gateway.
     NotFound,
     /// 405.
     MethodNotAllowed,
+    /// 409: the first request with this `Idempotency-Key` is not answered yet.
+    InFlight,
     /// 413.
     TooLarge,
+    /// 422: the `Idempotency-Key` was used for a request with other parameters.
+    Mismatch,
     /// 500.
     Internal,
     /// 503: DynamoDB or KMS cannot serve.
@@ -32,10 +38,12 @@ impl Problem {
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Self::UnreadableBody(_) => 400,
+            Self::UnreadableBody(_) | Self::MalformedIdempotencyKey => 400,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
+            Self::InFlight => 409,
             Self::TooLarge => 413,
+            Self::Mismatch => 422,
             Self::Internal => 500,
             Self::Unavailable => 503,
         }
@@ -43,10 +51,12 @@ impl Problem {
 
     const fn title(self) -> &'static str {
         match self {
-            Self::UnreadableBody(_) => "Bad Request",
+            Self::UnreadableBody(_) | Self::MalformedIdempotencyKey => "Bad Request",
             Self::NotFound => "Not Found",
             Self::MethodNotAllowed => "Method Not Allowed",
+            Self::InFlight => "Conflict",
             Self::TooLarge => "Content Too Large",
+            Self::Mismatch => "Unprocessable Content",
             Self::Internal => "Internal Server Error",
             Self::Unavailable => "Service Unavailable",
         }
@@ -55,6 +65,13 @@ impl Problem {
     fn detail(self) -> String {
         match self {
             Self::UnreadableBody(error) => format!("The request cannot be read: {error}."),
+            Self::MalformedIdempotencyKey => {
+                format!("The header Idempotency-Key {}.", keypool_domain::InvalidIdempotencyKey)
+            }
+            Self::InFlight => {
+                "The first request with this Idempotency-Key is not answered yet. Try again in a moment.".to_owned()
+            }
+            Self::Mismatch => "This Idempotency-Key was used for a request with other parameters.".to_owned(),
             Self::NotFound => "There is no such endpoint.".to_owned(),
             Self::MethodNotAllowed => "Endpoints take POST only.".to_owned(),
             Self::TooLarge => "The body is larger than 1 MiB.".to_owned(),

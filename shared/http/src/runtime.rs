@@ -5,9 +5,10 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use keypool_domain::{OperatingSystemRandomness, SigningKeyId, SystemClock};
 use keypool_signing::Signer;
 use keypool_store::Store;
+use lambda_http::lambda_runtime::{self, LambdaEvent};
 use lambda_http::{Body, Error, Request, Response, service_fn};
 
-use crate::{AwsSettings, Desk, Patience, UnknownLogLevel, init_logs, log_level, measure};
+use crate::{AwsSettings, Desk, Failure, Patience, UnknownLogLevel, init_logs, log_level, measure};
 
 /// The name of the table.
 pub const ENV_TABLE: &str = "KEYPOOL_TABLE";
@@ -53,6 +54,33 @@ where
                 tracing::warn!(%error, "metrics could not be written");
             }
             Ok::<_, std::convert::Infallible>(response)
+        }
+    }))
+    .await
+}
+
+/// Runs a function in Lambda that is called by a schedule: it has nobody who waits, so its clients are patient. An error
+/// makes the event a failed one, which Lambda counts, and sends again.
+pub async fn run_on_schedule<H, F>(handle: H) -> Result<(), Error>
+where
+    H: Fn(Arc<Desk>) -> F,
+    F: Future<Output = Result<(), Failure>>,
+{
+    init_logs(log_level()?, &[], std::io::stdout)?;
+    let collector = measure::init(optional(ENV_METRICS_NAMESPACE).unwrap_or_else(|| "keypool".to_owned()))?;
+    let clients = settings_from_environment()?.clients(Patience::Operator);
+    let store = Store::new(clients.dynamodb, required(ENV_TABLE)?, Arc::new(OperatingSystemRandomness));
+    let signer = Signer::new(clients.kms, None);
+    let desk = Arc::new(Desk::new(store.patient(), signer, Arc::new(SystemClock)));
+    let handle = &handle;
+    lambda_runtime::run(service_fn(move |_: LambdaEvent<serde_json::Value>| {
+        let done = handle(Arc::clone(&desk));
+        async move {
+            let done = done.await;
+            if let Err(error) = measure::flush(collector) {
+                tracing::warn!(%error, "metrics could not be written");
+            }
+            done.map_err(Error::from)
         }
     }))
     .await

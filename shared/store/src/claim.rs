@@ -7,7 +7,7 @@ use keypool_domain::{AssignmentId, ClaimId, CreationId, Envelope, Fingerprint, T
 
 use crate::change::{Change, Changed};
 use crate::record::{
-    ClaimRecord, EXPIRES_AT, Item, Key, PK, PayloadParts, claim_item, number, payload_part_item, read_claim,
+    ClaimRecord, EXPIRES_AT, Item, Key, PK, PayloadParts, SK, claim_item, number, payload_part_item, read_claim,
     read_payload, text,
 };
 use crate::transact::{Obstacle, Transacted, put};
@@ -253,11 +253,13 @@ impl Store {
         found: Item,
         record: &ClaimRecord,
     ) -> Result<Envelope, StoreError> {
-        let mut items = vec![found];
-        for part in 1..record.payload_parts {
-            let item = self.read_one(Key::payload_part(attempt.claim, part)).await?;
-            items.push(item.ok_or(StoreError::Corrupt { record: "idempotency", attribute: "payload" })?);
+        let others = (1..record.payload_parts).map(|part| Key::payload_part(attempt.claim, part).into_item());
+        let mut others = self.read_all_as_written(others.collect()).await?;
+        if others.len() + 1 != record.payload_parts {
+            return Err(StoreError::Corrupt { record: "idempotency", attribute: "payload" });
         }
+        others.sort_by(|a, b| range_key(a).cmp(range_key(b)));
+        let items: Vec<Item> = [found].into_iter().chain(others).collect();
         read_payload(&items)
     }
 
@@ -324,6 +326,10 @@ impl Store {
         })
         .await
     }
+}
+
+fn range_key(item: &Item) -> &str {
+    item.get(SK).and_then(|value| value.as_s().ok()).map_or("", String::as_str)
 }
 
 fn held(attempt: &Attempt, record: ClaimRecord, planned: Option<Envelope>, resumed: bool) -> Claim {

@@ -53,7 +53,8 @@ impl Store {
     /// the window it finds. Keys in `taken`, which a failed write has shown to be gone, are passed over.
     ///
     /// One query; a second when the start lies within a window of the end (then the rest of the window
-    /// is at the beginning), and the same again after a pause before it says [`Drawn::TooFew`].
+    /// is at the beginning). Before it says [`Drawn::TooFew`], it reads the open orders and makes a pause, and queries
+    /// once more.
     /// Nothing here grows with the size of the stock.
     pub async fn draw_candidates(
         &self,

@@ -110,6 +110,15 @@ impl Store {
 
     /// Reads items by key, 100 to a call; those that are missing are left out.
     pub(crate) async fn read_all(&self, keys: Vec<Item>) -> Result<Vec<Item>, StoreError> {
+        self.read_by_key(keys, false).await
+    }
+
+    /// The same, with all that was written to them before.
+    pub(crate) async fn read_all_as_written(&self, keys: Vec<Item>) -> Result<Vec<Item>, StoreError> {
+        self.read_by_key(keys, true).await
+    }
+
+    async fn read_by_key(&self, keys: Vec<Item>, consistent: bool) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::new();
         for batch in keys.chunks(100) {
             let mut pending = batch.to_vec();
@@ -117,7 +126,7 @@ impl Store {
             // DynamoDB may leave keys unread when it throttles: they are asked for again.
             for _ in 0..Self::READS_MAX {
                 let asked = &pending;
-                let (read, unread) = self.with_retries(|| self.read_batch(asked.clone())).await?;
+                let (read, unread) = self.with_retries(|| self.read_batch(asked.clone(), consistent)).await?;
                 items.extend(read);
                 pending = unread;
                 if pending.is_empty() {
@@ -135,8 +144,12 @@ impl Store {
         Ok(items)
     }
 
-    async fn read_batch(&self, keys: Vec<Item>) -> Result<(Vec<Item>, Vec<Item>), StoreError> {
-        let asked = KeysAndAttributes::builder().set_keys(Some(keys)).build();
+    async fn read_batch(
+        &self,
+        keys: Vec<Item>,
+        consistent: bool,
+    ) -> Result<(Vec<Item>, Vec<Item>), StoreError> {
+        let asked = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(consistent).build();
         let output = self
             .client
             .batch_get_item()

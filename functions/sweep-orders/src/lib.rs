@@ -1,0 +1,20 @@
+//! Once a minute: brings large orders to their end that were given up half done, because an environment died or ran
+//! out of time. What was decided is handed over; all else goes back into stock.
+
+use std::sync::Arc;
+
+use keypool_http::{Desk, Failure, measure};
+use keypool_store::Swept;
+
+/// Answers one event of the schedule.
+pub async fn handle(desk: Arc<Desk>) -> Result<(), Failure> {
+    let swept = desk.store().sweep_orders(desk.clock().now()).await?;
+    measure::orders_swept(swept.finished, swept.undone);
+    if swept != Swept::default() {
+        tracing::info!(finished = swept.finished, undone = swept.undone, failed = swept.failed, "swept");
+    }
+    match swept.failed {
+        0 => Ok(()),
+        orders => Err(Failure::LeftUndone { orders }),
+    }
+}
