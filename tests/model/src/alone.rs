@@ -1,11 +1,12 @@
 //! What an attempt meets that is made when all others have ended.
 
-use crate::attempt::{At, Attempt, Told, Turn};
+use crate::attempt::{At, Attempt, Told};
 use crate::desk::{Desk, Request, State};
 use crate::explore::{Action, Process};
 use crate::picks::{Picks, key_ids};
 use crate::recovery::Recovery;
 use crate::table::{AttemptId, Claim, Status};
+use crate::turn::Turn;
 
 /// More steps than anybody needs who is alone.
 const STEPS_MAX: usize = 100;

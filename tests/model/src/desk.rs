@@ -2,7 +2,7 @@
 
 use crate::attempt::{At, Attempt};
 use crate::history::History;
-use crate::picks::{KEYS_MAX};
+use crate::picks::KEYS_MAX;
 use crate::protocol::{Protocol, Rule};
 use crate::recovery::Recovery;
 use crate::table::{ATTEMPTS_MAX, AttemptId, CLAIMS_MAX, Claim, ClaimId, Key, Order, Table};
@@ -161,7 +161,8 @@ impl State {
     pub(crate) fn initial(desk: &Desk) -> Self {
         let mut keys = [Key::ABSENT; KEYS_MAX];
         keys[..usize::from(desk.stock)].fill(Key::NEW);
-        let table = Table { keys, claims: [Claim::Absent; CLAIMS_MAX], orders: [Order::ABSENT; ATTEMPTS_MAX] };
+        let table =
+            Table { keys, claims: [Claim::Absent; CLAIMS_MAX], orders: [Order::ABSENT; ATTEMPTS_MAX] };
         let mut attempts = [Attempt::new(desk, 0); ATTEMPTS_MAX];
         for (id, attempt) in (0..).zip(&mut attempts) {
             *attempt = Attempt::new(desk, id);

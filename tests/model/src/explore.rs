@@ -2,12 +2,13 @@
 
 use stateright::{Model, Property};
 
-use crate::attempt::{At, Turn, may_draw};
+use crate::attempt::{At, Attempt, may_draw};
 use crate::desk::{Desk, State};
 use crate::picks::{Picks, key_ids};
 use crate::protocol::Rule;
 use crate::recovery::Recovery;
 use crate::table::{AttemptId, PARTS_MAX, Status};
+use crate::turn::Turn;
 use crate::write::Write;
 
 /// Who does something.
@@ -58,9 +59,7 @@ impl Desk {
     pub(crate) fn pending(&self, state: &State, process: Process) -> Vec<Write> {
         match process {
             Process::Attempt(id) => state.attempts[usize::from(id)].pending(self, id),
-            Process::Sweep(place) => {
-                state.sweeps[usize::from(place)].iter().map(Recovery::pending).collect()
-            }
+            Process::Sweep(place) => state.sweeps[usize::from(place)].iter().map(Recovery::pending).collect(),
         }
     }
 
@@ -79,7 +78,10 @@ impl Desk {
             let now = state.table.key(key);
             let versions: Vec<u8> = if self.attempt(id).makes_fresh_keys {
                 // Made at random, so nobody else makes the same.
-                (now.status == Status::Absent && key >= self.stock).then_some(now.version).into_iter().collect()
+                (now.status == Status::Absent && key >= self.stock)
+                    .then_some(now.version)
+                    .into_iter()
+                    .collect()
             } else if self.stale_index {
                 state.history.in_stock_at(key).collect()
             } else {
@@ -121,7 +123,7 @@ impl Desk {
         let has_ended = match process {
             Process::Attempt(id) => {
                 let attempt = &state.attempts[usize::from(id)];
-                attempt.at == At::Ended || *attempt == crate::attempt::Attempt::new(self, id)
+                attempt.at == At::Ended || *attempt == Attempt::new(self, id)
             }
             Process::Sweep(_) => false,
         };

@@ -117,7 +117,9 @@ impl Picks {
     /// Those of the keys that `others` does not hold.
     #[must_use]
     pub fn outside(self, others: Keys) -> Self {
-        self.iter().filter(|(key, _)| !others.contains(*key)).fold(Self::NONE, |picks, (key, seen)| picks.with(key, seen))
+        self.iter()
+            .filter(|(key, _)| !others.contains(*key))
+            .fold(Self::NONE, |picks, (key, seen)| picks.with(key, seen))
     }
 }
 

@@ -37,6 +37,20 @@ pub const FAILS: &str = "fails";
 /// Keys are sold though the attempt that sold them never told so.
 pub const SELLS_UNTOLD: &str = "sells untold";
 
+/// All that must hold in every state.
+pub const ALWAYS: [&str; 10] = [
+    ONE_OWNER,
+    NO_KEY_TWICE,
+    SIGNED_BEFORE,
+    ALL_OR_NONE,
+    TOLD_IS_OWNED,
+    FAILURE_IS_TRUE,
+    NO_KEY_LOST,
+    ONE_SALE_PER_CLAIM,
+    ONE_ANSWER_PER_CLAIM,
+    CAN_GO_ON,
+];
+
 pub(crate) fn all() -> Vec<Property<Desk>> {
     vec![
         Property::always(ONE_OWNER, |_, state: &State| {
@@ -49,12 +63,13 @@ pub(crate) fn all() -> Vec<Property<Desk>> {
         Property::always(SIGNED_BEFORE, |desk: &Desk, state: &State| {
             desk.attempts().all(|id| {
                 let signed = state.history.signed(id);
-                key_ids().all(|key| {
-                    state.history.owner(&state.table, key) != Some(id) || signed.contains(key)
-                })
+                key_ids()
+                    .all(|key| state.history.owner(&state.table, key) != Some(id) || signed.contains(key))
             })
         }),
-        Property::always(ALL_OR_NONE, |desk: &Desk, state: &State| desk.attempts().all(|id| all_or_none(desk, state, id))),
+        Property::always(ALL_OR_NONE, |desk: &Desk, state: &State| {
+            desk.attempts().all(|id| all_or_none(desk, state, id))
+        }),
         Property::always(TOLD_IS_OWNED, |desk: &Desk, state: &State| {
             told(desk, state).all(|(id, envelope)| {
                 envelope.keys == state.history.owned(&state.table, envelope.by)
@@ -63,19 +78,22 @@ pub(crate) fn all() -> Vec<Property<Desk>> {
         }),
         Property::always(FAILURE_IS_TRUE, |desk: &Desk, state: &State| {
             desk.attempts().all(|id| {
-                let failed =
-                    matches!(state.attempts[usize::from(id)].told, Told::Failed | Told::Refused);
+                let failed = matches!(state.attempts[usize::from(id)].told, Told::Failed | Told::Refused);
                 !failed || state.history.owned(&state.table, id).is_empty()
             })
         }),
-        Property::always(NO_KEY_LOST, |desk: &Desk, state: &State| !state.is_quiet(desk) || nothing_is_lost(desk, state)),
+        Property::always(NO_KEY_LOST, |desk: &Desk, state: &State| {
+            !state.is_quiet(desk) || nothing_is_lost(desk, state)
+        }),
         Property::always(ONE_SALE_PER_CLAIM, |desk: &Desk, state: &State| {
             claims(desk).all(|claim| sellers(desk, state, claim).count() <= 1)
         }),
         Property::always(ONE_ANSWER_PER_CLAIM, |desk: &Desk, state: &State| {
             claims(desk).all(|claim| one_answer(desk, state, claim))
         }),
-        Property::always(CAN_GO_ON, |desk: &Desk, state: &State| !state.all_attempts_ended(desk) || desk.can_go_on(state)),
+        Property::always(CAN_GO_ON, |desk: &Desk, state: &State| {
+            !state.all_attempts_ended(desk) || desk.can_go_on(state)
+        }),
         Property::sometimes(SELLS, |desk: &Desk, state: &State| told(desk, state).next().is_some()),
         Property::sometimes(REFUSES, |desk: &Desk, state: &State| was_told(desk, state, Told::Refused)),
         Property::sometimes(FAILS, |desk: &Desk, state: &State| was_told(desk, state, Told::Failed)),
@@ -133,6 +151,8 @@ fn one_answer(desk: &Desk, state: &State, claim: ClaimId) -> bool {
         Claim::Done(envelope) => Some(envelope),
         _ => None,
     };
-    told(desk, state).filter(|(id, _)| desk.attempt(*id).claim == Some(claim)).all(|(_, told)| Some(told) == recorded)
+    told(desk, state)
+        .filter(|(id, _)| desk.attempt(*id).claim == Some(claim))
+        .all(|(_, told)| Some(told) == recorded)
         && sellers(desk, state, claim).all(|seller| recorded.is_some_and(|recorded| recorded.by == seller))
 }

@@ -21,8 +21,12 @@ pub enum Rule {
     AbortsUnknownCommit,
     /// The claim is finished by the very transaction that sells.
     FinishesClaimInSale,
+    /// A claim whose lease is over is taken over by the next attempt.
+    TakesOver,
     /// A sale asks for the claim to be held by its own attempt (and not by any).
     SaleChecksAttempt,
+    /// A buyer whose attempt has lost its claim is not told that it failed: it may yet sell.
+    LostClaimIsUnknown,
     /// A refusal releases the claim only if the attempt holds it.
     ReleaseChecksAttempt,
     /// A refusal releases the claim only if nothing was sold under it.
@@ -41,6 +45,8 @@ pub enum Rule {
     MarkChecksOrder,
     /// A key goes back to the stock only if this order reserves it.
     UndoChecksOrder,
+    /// A key goes back to the stock only if it is reserved as it was listed, and not by a later reservation.
+    UndoChecksVersion,
     /// Undoing an order moves on the version of listed keys that it does not hold, against late reservations.
     UndoFences,
     /// The list of keys is read after the abort, and not before.
@@ -53,6 +59,40 @@ pub enum Rule {
     KeepsFinishedOrders,
     /// Fresh keys are stored by a transaction that asks for the order to be reserving.
     InsertsOnlyWhileReserving,
+}
+
+impl Rule {
+    /// All of them.
+    pub const ALL: [Self; 28] = [
+        Self::ChecksVersion,
+        Self::ChecksStatus,
+        Self::KnowsOwnSale,
+        Self::KnowsOwnReservation,
+        Self::SellsInOneTransaction,
+        Self::CommitsLast,
+        Self::Fences,
+        Self::AbortsUnknownCommit,
+        Self::FinishesClaimInSale,
+        Self::TakesOver,
+        Self::SaleChecksAttempt,
+        Self::LostClaimIsUnknown,
+        Self::ReleaseChecksAttempt,
+        Self::ReleaseChecksState,
+        Self::ListsBeforeReserving,
+        Self::AppendsOnlyWhileReserving,
+        Self::ReplacesOnlyDefiniteMisses,
+        Self::CommitChecksState,
+        Self::AbortChecksState,
+        Self::MarkChecksOrder,
+        Self::UndoChecksOrder,
+        Self::UndoChecksVersion,
+        Self::UndoFences,
+        Self::AbortsBeforeReading,
+        Self::ReadsListConsistently,
+        Self::DeletesListLast,
+        Self::KeepsFinishedOrders,
+        Self::InsertsOnlyWhileReserving,
+    ];
 }
 
 /// The protocol: all rules, or all but some.

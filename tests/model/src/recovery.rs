@@ -83,7 +83,7 @@ impl Recovery {
         let (key, seen) = self.entry().unwrap_or_default();
         match self.stage {
             Stage::Aborting => Write::Abort { order },
-            Stage::Undoing => Write::Undo { order, key },
+            Stage::Undoing => Write::Undo { order, key, seen },
             Stage::Fencing => Write::Fence { key, seen },
             Stage::Marking => Write::Mark { order, key },
             Stage::Deleting => Write::DeleteList { order },
@@ -118,8 +118,9 @@ impl Recovery {
                 }
             }
             Stage::Fencing => {
-                let (key, _) = self.entry()?;
-                if !done && table.key(key).status == Status::Reserved(self.order) {
+                let (key, seen) = self.entry()?;
+                let key = table.key(key);
+                if !done && key.status == Status::Reserved(self.order) && key.version == seen + 1 {
                     Some(Self { stage: Stage::Undoing, ..self })
                 } else {
                     self.treated(desk)

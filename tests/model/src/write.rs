@@ -6,6 +6,7 @@ use crate::protocol::Rule;
 use crate::table::{AttemptId, Claim, Envelope, Key, Order, OrderState, Status, Table};
 
 /// A request to write. While it is under way it may be held up for any time.
+#[expect(missing_docs, reason = "who writes, and what: the names of the fields say it")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Write {
     /// Claims the buyer's Idempotency-Key, if nobody has.
@@ -31,7 +32,7 @@ pub enum Write {
     /// Calls the order off.
     Abort { order: AttemptId },
     /// Puts a reserved key back in stock.
-    Undo { order: AttemptId, key: KeyId },
+    Undo { order: AttemptId, key: KeyId, seen: u8 },
     /// Turns a reservation of a committed order into an assignment.
     Mark { order: AttemptId, key: KeyId },
     /// Deletes the lists of an order that is finished or undone.
@@ -84,7 +85,8 @@ impl Write {
             }
             Self::Append { order, part, picks } => {
                 let order = table.order_mut(order);
-                let holds = order.state == OrderState::Reserving || !desk.keeps(Rule::AppendsOnlyWhileReserving);
+                let holds =
+                    order.state == OrderState::Reserving || !desk.keeps(Rule::AppendsOnlyWhileReserving);
                 if holds {
                     order.parts[usize::from(part)] = picks;
                 }
@@ -104,12 +106,13 @@ impl Write {
                 }
                 holds
             }
-            Self::Undo { order, key } => {
+            Self::Undo { order, key, seen } => {
                 let key = table.key_mut(key);
                 let holds = match key.status {
                     Status::Reserved(by) => by == order || !desk.keeps(Rule::UndoChecksOrder),
                     _ => false,
                 };
+                let holds = holds && (key.version == seen + 1 || !desk.keeps(Rule::UndoChecksVersion));
                 if holds && desk.attempt(order).makes_fresh_keys {
                     *key = Key::ABSENT;
                 } else if holds {
@@ -206,10 +209,8 @@ fn reserve(desk: &Desk, table: &mut Table, order: AttemptId, key: KeyId, seen: u
 }
 
 fn commit(desk: &Desk, table: &mut Table, order: AttemptId, keys: Keys) -> bool {
-    let holds =
-        table.order(order).state == OrderState::Reserving || !desk.keeps(Rule::CommitChecksState);
-    let holds = holds
-        && (!desk.keeps(Rule::FinishesClaimInSale) || finish_claim(desk, table, order, keys));
+    let holds = table.order(order).state == OrderState::Reserving || !desk.keeps(Rule::CommitChecksState);
+    let holds = holds && (!desk.keeps(Rule::FinishesClaimInSale) || finish_claim(desk, table, order, keys));
     if holds {
         table.order_mut(order).state = OrderState::Committed;
     }
