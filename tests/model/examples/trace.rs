@@ -1,0 +1,27 @@
+//! Tells how a property comes to be violated without a rule, at each of the desks:
+//! `cargo run -p keypool-model --example trace -- UndoFences`. Without an argument it lists the rules.
+#![expect(clippy::print_stdout, reason = "it is for reading")]
+
+use keypool_model::trace::counterexample;
+use keypool_model::{Rule, desks, properties};
+
+fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let rules: Vec<Rule> =
+        Rule::ALL.into_iter().filter(|rule| wanted.contains(&format!("{rule:?}"))).collect();
+    if rules.is_empty() {
+        println!("{:#?}", Rule::ALL);
+        return;
+    }
+    for (name, desk) in desks::all() {
+        for property in properties::ALWAYS {
+            let Some(run) = counterexample(&desk.clone().without(rules.clone()), property, true) else {
+                continue;
+            };
+            println!("{name}, without {rules:?}, not: {property}");
+            for action in run {
+                println!("    {action:?}");
+            }
+        }
+    }
+}
