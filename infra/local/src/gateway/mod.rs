@@ -106,7 +106,11 @@ async fn route(
         };
     }
     if let Some(page) = docs::page(path) {
-        return if request.method() == Method::GET { page } else { problem(Problem::MethodNotAllowed, "GET") };
+        return if request.method() == Method::GET {
+            page
+        } else {
+            problem(Problem::MethodNotAllowed, "GET")
+        };
     }
     let function = routes.functions.iter().find(|(endpoint, _)| endpoint.path() == path);
     let Some((endpoint, desk)) = function.map(|(endpoint, desk)| (*endpoint, Arc::clone(desk))) else {
