@@ -26,7 +26,8 @@ impl Description {
         match value.get("$ref").and_then(Value::as_str) {
             Some(reference) => {
                 let target = reference.strip_prefix('#').and_then(|pointer| self.0.pointer(pointer));
-                self.resolve(target.unwrap_or_else(|| panic!("{reference} leads nowhere")))
+                assert!(target.is_some(), "{reference} leads nowhere");
+                self.resolve(target.unwrap())
             }
             None => value,
         }

@@ -26,8 +26,10 @@ fn form(pairs: &[(String, String)]) -> Encoded {
 }
 
 fn multipart(pairs: &[(String, String)]) -> Encoded {
-    let free = |boundary: &String| !pairs.iter().any(|(_, value)| value.contains(boundary));
-    let boundary = (0..).map(|n| format!("boundary-{n}")).find(free).unwrap();
+    let mut boundary = "boundary".to_owned();
+    while pairs.iter().any(|(_, value)| value.contains(&boundary)) {
+        boundary.push('-');
+    }
     let mut body = String::new();
     for (name, value) in pairs {
         write!(body, "--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")

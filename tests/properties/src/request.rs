@@ -49,7 +49,9 @@ pub fn holds(raw: &[u8]) {
         Ok(parameters) => {
             is_what_json_says(&sent, &parameters);
             survives_every_format(&sent, &parameters);
-            Endpoint::ALL.into_iter().for_each(|endpoint| asks_for_the_same_again(endpoint, &parameters));
+            for endpoint in Endpoint::ALL {
+                asks_for_the_same_again(endpoint, &parameters);
+            }
         }
         Err(problem) => {
             let expected = match problem {

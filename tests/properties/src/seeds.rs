@@ -8,6 +8,9 @@ const SAMPLES: [(&str, &str); 4] = [
 ];
 
 /// The contract's requests as [`crate::request::holds`] reads them: each as a form, as multipart and as JSON.
+///
+/// # Panics
+/// If a sample is not JSON.
 #[must_use]
 pub fn request_seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
@@ -28,6 +31,9 @@ pub fn request_seeds() -> Vec<Vec<u8>> {
 }
 
 /// The contract's responses as [`crate::envelope::holds`] reads them, and one that it makes itself.
+///
+/// # Panics
+/// If a sample is not JSON.
 #[must_use]
 pub fn envelope_seeds() -> Vec<Vec<u8>> {
     let mut seeds = vec![b"\0\x07A\nAAAA-0001\nAAAA-0002".to_vec()];

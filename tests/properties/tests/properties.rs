@@ -8,8 +8,12 @@ use proptest::sample::select;
 
 #[test]
 fn they_hold_of_the_samples() {
-    request_seeds().iter().for_each(|seed| request::holds(seed));
-    envelope_seeds().iter().for_each(|seed| envelope::holds(seed));
+    for seed in request_seeds() {
+        request::holds(&seed);
+    }
+    for seed in envelope_seeds() {
+        envelope::holds(&seed);
+    }
 }
 
 fn name() -> impl Strategy<Value = String> {
