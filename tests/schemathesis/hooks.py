@@ -30,10 +30,11 @@ def before_call(ctx, case, kwargs):
         return
     # JSON Schema takes 7.0 for an integer; the API wants integers written as such.
     for name, value in body.items():
-        if isinstance(value, float) and value.is_integer():
+        if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
             body[name] = int(value)
-    # Parameters without a description are ignored, but the head of a multipart part takes no control characters.
-    for name in [name for name in body if not name.isprintable()]:
+    # Parameters without a description are ignored, but the head of a multipart part takes no control characters, and
+    # reads a backslash as the beginning of an escape.
+    for name in [name for name in body if not name.isprintable() or "\\" in name]:
         del body[name]
     if "api_key" in body:
         body["api_key"] = API_KEY
