@@ -11,6 +11,7 @@ mod faults;
 mod gateway;
 mod logs;
 mod lost;
+mod openapi;
 mod outage;
 mod race;
 mod randomness;

@@ -122,6 +122,7 @@ async fn local_says_where_it_is_and_what_is_in_it() {
         "product 2",
         "product 3",
         "public-key.pem?product_id=2",
+        &format!("{}/docs", local.base_url),
     ] {
         assert!(local.welcome.contains(expected), "{expected} in {}", local.welcome);
     }

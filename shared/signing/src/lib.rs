@@ -5,6 +5,7 @@
 //! - [`PublicKey`] checks a signature, and [`SignedEnvelope`] a whole response, without KMS.
 
 mod error;
+mod exact;
 mod signer;
 mod verification;
 

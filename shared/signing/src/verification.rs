@@ -7,6 +7,8 @@ use rustls_pki_types::pem::PemObject as _;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::exact::Exact;
+
 /// The public half of a signing key: an RSA key of 2,048 bits or more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey {
@@ -82,7 +84,7 @@ impl SignedEnvelope {
     /// Checks the signature against `key`, and `response` against what was signed. Gives back what was signed.
     ///
     /// Members of `response` are compared as JSON values: a client may have read the envelope and written it
-    /// again with other white space.
+    /// again with other white space. A member that stands twice is not what was signed.
     pub fn verify(&self, key: &PublicKey) -> Result<String, InvalidEnvelope> {
         if self.signature == Envelope::WITHOUT_KEY {
             return Err(InvalidEnvelope::Unsigned);
@@ -94,7 +96,7 @@ impl SignedEnvelope {
         let signed =
             STANDARD.decode(&self.response_base64).ok().and_then(|json| String::from_utf8(json).ok());
         let signed = signed.ok_or(InvalidEnvelope::Unreadable)?;
-        let value = |json: &str| serde_json::from_str::<serde_json::Value>(json).ok();
+        let value = |json: &str| serde_json::from_str::<Exact>(json).ok();
         if value(&signed).is_none() || value(&signed) != value(self.response.get()) {
             return Err(InvalidEnvelope::OtherResponse);
         }

@@ -57,6 +57,7 @@ fn welcome(base_url: &str, data: &Data) -> String {
         r#"keypool {version}: the API, DynamoDB and KMS in this process; data {kept}
 
   base URL     {base_url}
+  docs         {base_url}/docs
   API key      {api_key}
   product 1    signed by the global key; generator 1: uuid, activation limit 1, 365 days
   product 2    signed by a key of its own; generator 2: chunk-system, 4 x 4 of 0123456789ABCDEF

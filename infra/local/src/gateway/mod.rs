@@ -1,6 +1,7 @@
 //! API Gateway's part: the four routes, and HTTP turned into events and back. Beside them it serves the public
-//! keys.
+//! keys, and the API's description with a page to try it.
 
+mod docs;
 mod event;
 
 use std::collections::BTreeMap;
@@ -102,6 +103,13 @@ async fn route(
         return match *request.method() {
             Method::GET => public_key(&routes.public_keys, request.uri().query()).await,
             _ => problem(Problem::MethodNotAllowed, "GET"),
+        };
+    }
+    if let Some(page) = docs::page(path) {
+        return if request.method() == Method::GET {
+            page
+        } else {
+            problem(Problem::MethodNotAllowed, "GET")
         };
     }
     let function = routes.functions.iter().find(|(endpoint, _)| endpoint.path() == path);

@@ -1,0 +1,179 @@
+//! Real responses against the description.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use keypool_domain::{Activity, ApiKey, ApiKeyRecord, Endpoint, Generator, Method, Product};
+use keypool_http::{BODY_BYTES_MAX, Problem, UnreadableBody};
+use keypool_tests::{API_KEY, Shop, ShopResponse};
+
+use super::{Description, names};
+
+/// Notes which codes each endpoint gave, and holds each response against the description.
+struct Seen {
+    description: Description,
+    codes: BTreeMap<(Endpoint, u16), BTreeSet<u64>>,
+}
+
+impl Seen {
+    fn by(description: Description) -> Self {
+        Self { description, codes: BTreeMap::new() }
+    }
+
+    fn note(&mut self, endpoint: Endpoint, response: &ShopResponse) {
+        let described = self.description.response(endpoint, response.status);
+        let content = &described["content"][&response.content_type];
+        assert!(content.is_object(), "{endpoint} {} {}", response.status, response.content_type);
+        self.description.check(&content["schema"], &response.json(), endpoint.name());
+        assert_eq!(described["headers"]["Retry-After"].is_object(), response.retry_after.is_some());
+        self.codes.entry((endpoint, response.status)).or_default().insert(response.code());
+    }
+
+    async fn post(&mut self, shop: &Shop, endpoint: Endpoint, form: &[(&str, &str)]) {
+        let response = shop.post(endpoint.name(), form).await;
+        self.note(endpoint, &response);
+    }
+}
+
+fn api_key(key: &str, change: impl FnOnce(&mut ApiKeyRecord)) -> ApiKeyRecord {
+    let mut record = ApiKeyRecord {
+        hash: key.parse::<ApiKey>().unwrap().hash(),
+        name: "a test's".parse().unwrap(),
+        activity: Activity::Active,
+        capabilities: BTreeSet::from(Endpoint::ALL),
+        networks: vec![],
+        valid_until: None,
+    };
+    change(&mut record);
+    record
+}
+
+/// An inactive product with an active generator.
+async fn add_inactive_product(shop: &Shop) {
+    let product = Product {
+        id: "8".parse().unwrap(),
+        name: "A test's".parse().unwrap(),
+        activity: Activity::Inactive,
+        generator_id: None,
+        signing_key_id: None,
+    };
+    shop.add_product(product).await;
+    let generator = Generator {
+        id: "8".parse().unwrap(),
+        product_id: "8".parse().unwrap(),
+        activity: Activity::Active,
+        method: Method::Uuid,
+        prefix: String::new(),
+        suffix: String::new(),
+        activation_limit: "1".parse().unwrap(),
+        validity: "1".parse().unwrap(),
+    };
+    shop.add_generator(generator).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_code_of_every_endpoint_is_as_described() {
+    let shop = Shop::open().await;
+    add_inactive_product(&shop).await;
+    let mut seen = Seen::by(Description::read());
+
+    let create = |keys: &'static str, product_id: &'static str, status: &'static str| {
+        let limits = [("activation_limit", "0"), ("validity", "4294967295")];
+        [&[("license_keys", keys), ("product_id", product_id), ("status", status)][..], &limits[..]].concat()
+    };
+    let endpoint = Endpoint::CreateLicenseKeys;
+    for product_id in ["1", "2"] {
+        // 900, then 902, of keys that anything can be in.
+        let keys = if product_id == "1" { r#"["A-1","ключ 🔑","\"\\/"]"# } else { r#"["B-1"]"# };
+        seen.post(&shop, endpoint, &create(keys, product_id, "available")).await;
+        seen.post(&shop, endpoint, &create(keys, product_id, "blocked")).await;
+    }
+    seen.post(&shop, endpoint, &create("[]", "0", "sold")).await;
+    seen.post(&shop, endpoint, &create(r#"["",1]"#, "", "")).await;
+    seen.post(&shop, endpoint, &create(r#"["C-1"]"#, "8", "available")).await;
+
+    let endpoint = Endpoint::Generate;
+    for (generator_id, quantity) in [("1", "3"), ("2", "1"), ("", "0"), ("77", "1"), ("8", "1")] {
+        seen.post(&shop, endpoint, &[("generator_id", generator_id), ("quantity", quantity)]).await;
+    }
+
+    let endpoint = Endpoint::AssignLicenseKey;
+    for license_key in ["A-1", "A-1", "B-1", ""] {
+        seen.post(&shop, endpoint, &[("license_key", license_key), ("owner_name", "Jörg")]).await;
+    }
+
+    let endpoint = Endpoint::RandomAssignLicenseKeys;
+    for (product_id, quantity, generate) in [
+        ("1", "5", "0"),
+        ("1", "5", "0"),
+        ("1", "2", "1"),
+        ("2", "1", ""),
+        ("", "x", "2"),
+        ("8", "1", ""),
+        ("3", "1", "1"),
+    ] {
+        let owner = [("owner_name", "Zoë"), ("owner_email", "")];
+        let order = [("product_id", product_id), ("quantity", quantity), ("generate", generate)];
+        seen.post(&shop, endpoint, &[&order[..], &owner[..]].concat()).await;
+    }
+
+    shop.add_api_key(api_key("inactive", |key| key.activity = Activity::Inactive)).await;
+    shop.add_api_key(api_key("incapable", |key| key.capabilities.clear())).await;
+    shop.add_api_key(api_key("elsewhere", |key| key.networks = vec!["192.0.2.0/24".parse().unwrap()])).await;
+    for endpoint in Endpoint::ALL {
+        for key in ["unknown", "inactive", "incapable", "elsewhere"] {
+            let response = shop.post_form(endpoint.name(), &[("api_key", key)]).await;
+            seen.note(endpoint, &response);
+        }
+        for status in [200, 401] {
+            let described = seen.description.codes(endpoint, status);
+            assert_eq!(seen.codes[&(endpoint, status)], described, "{endpoint} {status}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn responses_that_are_not_signed_are_as_described() {
+    let mut seen = Seen::by(Description::read());
+    let shop = Shop::builder().without_global_signing_key().open().await;
+    let impatient = Shop::builder().impatient().open().await;
+    impatient.kms.hang_up();
+    for endpoint in Endpoint::ALL {
+        seen.post(&shop, endpoint, &[]).await;
+        let request = |body: String| {
+            shop.request(endpoint.name())
+                .header("Content-Type", "application/json")
+                .bearer_auth(API_KEY)
+                .body(body)
+        };
+        let unreadable = shop.send(request("{".to_owned())).await;
+        let too_large = shop.send(request("x".repeat(BODY_BYTES_MAX + 1))).await;
+        let unavailable = impatient.post(endpoint.name(), &[]).await;
+        let statuses = [&unreadable, &too_large, &unavailable].map(|response| response.status);
+        assert_eq!(statuses, [400, 413, 503]);
+        for response in [unreadable, too_large, unavailable] {
+            seen.note(endpoint, &response);
+        }
+    }
+}
+
+/// Some problems cannot be brought about from outside.
+#[test]
+fn problems_are_those_of_the_code() {
+    let description = Description::read();
+    let statuses = ["200", "400", "401", "409", "413", "422", "429", "500", "503"];
+    for endpoint in Endpoint::ALL {
+        let described = names(&description.operation(endpoint)["responses"]);
+        assert_eq!(described, BTreeSet::from(statuses.map(str::to_owned)));
+        for problem in [
+            Problem::UnreadableBody(UnreadableBody::FormEncoding),
+            Problem::TooLarge,
+            Problem::Internal,
+            Problem::Unavailable,
+        ] {
+            let content = &description.response(endpoint, problem.status())["content"];
+            let response = problem.into_response(Some("JKJaXmPLvHcESHA="));
+            let instance = serde_json::from_slice(response.body()).unwrap();
+            description.check(&content["application/problem+json"]["schema"], &instance, endpoint.name());
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Anything as a response that somebody checks.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| keypool_properties::envelope::holds(bytes));

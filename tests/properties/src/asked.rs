@@ -1,0 +1,95 @@
+use keypool_domain::requests::{AssignLicenseKey, CreateLicenseKeys, Generate, RandomAssignLicenseKeys};
+use keypool_domain::{
+    Endpoint, Faults, LicenseKey, LicenseKeys, OrderQuantity, Owner, OwnerField, Parameters, Quantity, Value,
+};
+
+use crate::encoding::Pair;
+
+/// Every parameter of the API.
+pub(crate) const NAMES: [&str; 15] = [
+    "api_key",
+    "license_keys",
+    "license_key",
+    "product_id",
+    "generator_id",
+    "quantity",
+    "generate",
+    "activation_limit",
+    "validity",
+    "status",
+    "owner_name",
+    "owner_email",
+    "email",
+    "assigned_at",
+    "identifier",
+];
+
+/// What an endpoint is asked for by these parameters, written as parameters again.
+pub(crate) fn asked(endpoint: Endpoint, parameters: &Parameters) -> Result<Vec<Pair>, Faults> {
+    let mut pairs: Vec<(&str, Option<String>)> = Vec::new();
+    match endpoint {
+        Endpoint::CreateLicenseKeys => {
+            let asked = CreateLicenseKeys::try_from(parameters)?;
+            pairs.extend([
+                ("license_keys", Some(list(&asked.license_keys))),
+                ("product_id", Some(asked.product_id.to_string())),
+                ("activation_limit", Some(asked.activation_limit.to_string())),
+                ("validity", Some(asked.validity.to_string())),
+                ("status", Some(asked.status.to_string())),
+                ("assigned_at", asked.assigned_at.map(|at| civil(&at.to_whole_seconds_text()))),
+            ]);
+            pairs.extend(owner(&asked.owner));
+        }
+        Endpoint::Generate => {
+            let asked = Generate::try_from(parameters)?;
+            assert!((Quantity::MIN..=Quantity::MAX).contains(&asked.quantity));
+            pairs.push(("generator_id", Some(asked.generator_id.to_string())));
+            pairs.push(("quantity", Some(asked.quantity.to_string())));
+        }
+        Endpoint::AssignLicenseKey => {
+            let asked = AssignLicenseKey::try_from(parameters)?;
+            check(&asked.license_key);
+            pairs.push(("license_key", Some(asked.license_key.as_str().to_owned())));
+            pairs.extend(owner(&asked.owner));
+        }
+        Endpoint::RandomAssignLicenseKeys => {
+            let asked = RandomAssignLicenseKeys::try_from(parameters)?;
+            assert!((OrderQuantity::MIN..=OrderQuantity::MAX).contains(&asked.quantity));
+            pairs.push(("product_id", Some(asked.product_id.to_string())));
+            pairs.push(("quantity", Some(asked.quantity.to_string())));
+            pairs.push(("generate", Some(u8::from(asked.generate).to_string())));
+            pairs.extend(owner(&asked.owner));
+        }
+    }
+    let given = pairs.into_iter().filter_map(|(name, text)| Some((name.to_owned(), Value::Text(text?))));
+    Ok(given.collect())
+}
+
+/// The list with as many keys as were sent: the same ones, each at least once.
+fn list(keys: &LicenseKeys) -> String {
+    keys.distinct().iter().for_each(check);
+    assert!((1..=LicenseKeys::COUNT_MAX).contains(&keys.sent()) && keys.distinct().len() <= keys.sent());
+    let repeated = keys.sent() - keys.distinct().len();
+    let keys = keys.distinct().iter().chain(std::iter::repeat_n(&keys.distinct()[0], repeated));
+    serde_json::to_string(&keys.collect::<Vec<_>>()).unwrap()
+}
+
+fn check(key: &LicenseKey) {
+    let key = key.as_str();
+    assert!((1..=LicenseKey::CHARACTERS_MAX).contains(&key.chars().count()), "a key of an impossible length");
+    assert!(key.trim() == key && !key.chars().any(char::is_control), "a key with what it must not have");
+}
+
+fn owner(owner: &Owner) -> [(&'static str, Option<String>); 2] {
+    let text = |field: &Option<OwnerField>| {
+        let text = field.as_ref().map(|field| field.as_str().to_owned())?;
+        assert!((1..=OwnerField::CHARACTERS_MAX).contains(&text.chars().count()));
+        Some(text)
+    };
+    [("owner_name", text(&owner.name)), ("owner_email", text(&owner.email))]
+}
+
+/// `2024-01-08T00:00:00.000000Z` as a parameter takes it.
+fn civil(text: &str) -> String {
+    text[..19].replace('T', " ")
+}

@@ -1,0 +1,158 @@
+//! From API Gateway's event, through `lambda_http`, to what an endpoint is asked for.
+
+use std::sync::{Arc, LazyLock};
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use futures_util::FutureExt as _;
+use http::Method;
+use keypool_domain::{Endpoint, OperatingSystemRandomness, Parameters, SystemClock, Value};
+use keypool_http::{AwsSettings, BODY_BYTES_MAX, Call, Desk, Patience, Problem};
+use keypool_signing::Signer;
+use keypool_store::Store;
+
+use crate::asked::{NAMES, asked};
+use crate::encoding::{self, Pair};
+use crate::event::{Delivery, Sent};
+
+/// A desk that nobody works at: taking a request apart asks neither DynamoDB nor KMS.
+static DESK: LazyLock<Arc<Desk>> = LazyLock::new(|| {
+    let settings = AwsSettings {
+        region: "eu-central-1".to_owned(),
+        credentials: SharedCredentialsProvider::new(Credentials::from_keys("none", "none", None)),
+        dynamodb_endpoint: None,
+        kms_endpoint: None,
+    };
+    let clients = settings.clients(Patience::Checkout);
+    let store = Store::new(clients.dynamodb, "none", Arc::new(OperatingSystemRandomness));
+    Arc::new(Desk::new(store, Signer::new(clients.kms, None), Arc::new(SystemClock)))
+});
+
+/// Holds a request against what is true of every one. It is written as `METHOD ENDPOINT?QUERY`, header lines, an empty
+/// line, and the body.
+///
+/// - It is taken apart without a panic, and the same whether its body is delivered as text or in base64.
+/// - A body that is JSON has the parameters that another reader of JSON finds in it.
+/// - Its parameters, sent as a form, as multipart and as JSON, are the same parameters, and ask for the same.
+/// - What it asks for keeps the contract's limits and, sent again, is asked for again.
+/// - Faults name parameters, in sentences.
+///
+/// # Panics
+/// If one of these does not hold.
+pub fn holds(raw: &[u8]) {
+    let Some(sent) = Sent::read(raw) else { return };
+    let received = receive(&sent, Delivery::Base64).unwrap();
+    if let Some(as_text) = receive(&sent, Delivery::Text) {
+        assert!(received == as_text, "text and base64 are read differently");
+    }
+    match received {
+        Ok(parameters) => {
+            is_what_json_says(&sent, &parameters);
+            survives_every_format(&sent, &parameters);
+            for endpoint in Endpoint::ALL {
+                asks_for_the_same_again(endpoint, &parameters);
+            }
+        }
+        Err(problem) => {
+            let expected = match problem {
+                Problem::MethodNotAllowed => sent.method != Method::POST,
+                Problem::TooLarge => sent.body.len() > BODY_BYTES_MAX,
+                Problem::UnreadableBody(_) => sent.method == Method::POST,
+                _ => false,
+            };
+            assert!(expected, "{problem:?}");
+        }
+    }
+}
+
+/// The parameters that a function is handed. `None` if the body is not of that kind.
+fn receive(sent: &Sent<'_>, delivery: Delivery) -> Option<Result<Parameters, Problem>> {
+    let event = lambda_http::request::from_str(&sent.event(delivery)?);
+    let event = event.unwrap_or_else(|error| panic!("not an event to lambda_http: {error}"));
+    // All of the body is there: there is nothing to wait for.
+    let call = Call::receive(Arc::clone(&DESK), sent.endpoint, event).now_or_never().unwrap();
+    Some(call.parameters().cloned().map_err(|failure| failure.problem()))
+}
+
+fn is_what_json_says(sent: &Sent<'_>, parameters: &Parameters) {
+    let content_type = sent.content_type().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if !content_type.eq_ignore_ascii_case("application/json") {
+        return;
+    }
+    // Not the other way round: this reader refuses numbers that it cannot hold, and depths beyond 128.
+    let Ok(members) = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(sent.body) else {
+        return;
+    };
+    for (name, member) in members {
+        let same = match (&member, parameters.value(&name)) {
+            (serde_json::Value::Null, None)
+            | (serde_json::Value::Array(_), Some(Value::Array(_)))
+            | (serde_json::Value::Object(_), Some(Value::Object)) => true,
+            (serde_json::Value::String(text), Some(Value::Text(read))) => text == read,
+            (serde_json::Value::Bool(yes), Some(Value::Text(read))) => read == if *yes { "1" } else { "0" },
+            (serde_json::Value::Number(_), Some(Value::Text(read))) => read.parse::<f64>().is_ok(),
+            _ => false,
+        };
+        assert!(same, "{name} is read differently");
+    }
+}
+
+fn survives_every_format(sent: &Sent<'_>, parameters: &Parameters) {
+    let pairs: Vec<Pair> =
+        NAMES.iter().filter_map(|name| Some(((*name).to_owned(), parameters.value(name)?.clone()))).collect();
+    let again = |(content_type, body): encoding::Encoded| {
+        let sent = Sent::post(sent.endpoint, &content_type, &body);
+        match receive(&sent, Delivery::Base64) {
+            Some(Err(Problem::TooLarge)) => None,
+            read => Some(read.unwrap().unwrap_or_else(|problem| panic!("{content_type}: {problem:?}"))),
+        }
+    };
+    let expected: Parameters = pairs.iter().cloned().collect();
+    if let Some(json) = again(encoding::json(&pairs)) {
+        assert!(json == expected, "JSON changes parameters");
+    }
+    // Only of license keys is an array the same as its text.
+    let is_text = |(name, value): &Pair| matches!(value, Value::Text(_)) || name == "license_keys";
+    for encoded in encoding::texts(&pairs).into_iter().flatten() {
+        let Some(read) = again(encoded) else { continue };
+        let text = |value: &Value| match value {
+            Value::Text(text) | Value::Array(text) => Some(text.clone()),
+            Value::Object => None,
+        };
+        for (name, value) in &pairs {
+            assert!(read.value(name).and_then(text) == text(value), "{name} changes");
+        }
+        if pairs.iter().all(is_text) {
+            for endpoint in Endpoint::ALL {
+                assert!(
+                    asked(endpoint, &read) == asked(endpoint, parameters),
+                    "{endpoint} is asked for another thing"
+                );
+            }
+        }
+    }
+}
+
+fn asks_for_the_same_again(endpoint: Endpoint, parameters: &Parameters) {
+    match asked(endpoint, parameters) {
+        Ok(pairs) => {
+            let again = asked(endpoint, &pairs.iter().cloned().collect());
+            assert!(again.as_ref() == Ok(&pairs), "{endpoint} is asked for another thing");
+        }
+        Err(faults) => {
+            let faults = serde_json::to_value(faults).unwrap();
+            let faults = faults.as_object().unwrap();
+            assert!(!faults.is_empty(), "a fault without a parameter");
+            for (name, sentences) in faults {
+                assert!(NAMES.contains(&name.as_str()), "{name} is no parameter");
+                for sentence in sentences.as_array().unwrap() {
+                    let sentence = sentence.as_str().unwrap();
+                    assert!(
+                        sentence.starts_with(&format!("The {name} field ")) && sentence.ends_with('.'),
+                        "{sentence}"
+                    );
+                }
+            }
+        }
+    }
+}
