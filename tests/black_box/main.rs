@@ -15,4 +15,5 @@ mod outage;
 mod race;
 mod randomness;
 mod samples;
+mod storm;
 mod transport;

@@ -1,0 +1,194 @@
+use axum::body::{Body, to_bytes};
+use axum::extract::{self, State};
+use axum::http::{Response, StatusCode};
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::call::{AwsCall, Caller, Request, consumed};
+use super::{Fault, Postponed, Shared, answer};
+use crate::privileges::Privilege;
+use crate::weather::Seen;
+
+/// Passes a call on to the service and the answer back, but for what shall happen to it.
+pub(super) async fn forward(State(shared): State<Shared>, request: extract::Request) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let operation = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
+    let operation = operation.and_then(|target| target.split('.').nth(1)).unwrap_or("?").to_owned();
+    let caller = Caller::of_path(parts.uri.path());
+    // A client that went away before it had sent everything has called nothing.
+    let Ok(body) = to_bytes(body, usize::MAX).await else { return answer::cut_off() };
+    let body = serde_json::from_slice(&body).unwrap();
+    let request = Request { operation, headers: parts.headers, body };
+    if caller.environment.is_some_and(|environment| shared.deaths.has(environment)) {
+        return answer::cut_off();
+    }
+    let place = shared.note(&caller, &request);
+    if shared.inner().silent {
+        std::future::pending::<()>().await;
+    }
+    let fault = shared.fault(&caller, &request).await;
+    let response = disturbed(&shared, &caller, request, fault, place).await;
+    shared.inner().under_way -= 1;
+    response
+}
+
+/// Does with a call what shall happen to it.
+async fn disturbed(
+    shared: &Shared,
+    caller: &Caller,
+    mut request: Request,
+    fault: Fault,
+    place: Option<usize>,
+) -> Response<Body> {
+    let die = || caller.environment.into_iter().for_each(|environment| shared.deaths.kill(environment));
+    match fault {
+        Fault::Pass => {}
+        Fault::Delay(duration) => tokio::time::sleep(duration).await,
+        Fault::LoseRequest => return answer::cut_off(),
+        Fault::LoseResponse | Fault::Stall | Fault::DieAfter => {
+            passed_on(shared, request, place).await;
+            match fault {
+                Fault::Stall => std::future::pending::<()>().await,
+                Fault::DieAfter => die(),
+                _ => {}
+            }
+            return answer::cut_off();
+        }
+        Fault::Postpone => return shared.postpone(request, None),
+        Fault::PostponeFor(calls) => {
+            let due =
+                caller.environment.map(|environment| (environment, shared.calls_of(environment) + calls));
+            return shared.postpone(request, due);
+        }
+        Fault::Error(error) => return answer::error(&error),
+        Fault::Cancel { reason, at } => return answer::cancelled(&request.body, reason, at),
+        Fault::LeaveUnread => return answer::unread(&request.body),
+        Fault::LeaveHalfUnread => {
+            let unread = answer::take_half(&mut request.body);
+            let (status, read) = passed_on(shared, request, place).await;
+            let mut read: Value = serde_json::from_slice(&read).unwrap_or_default();
+            read["UnprocessedKeys"] = unread;
+            return answer::answer(status, Body::from(read.to_string()));
+        }
+        Fault::Stale(roll) => {
+            if let Some(picture) = shared.pictures.answer(&request.body, roll) {
+                return answer::answer(StatusCode::OK, Body::from(picture.to_string()));
+            }
+        }
+        Fault::DieBefore => {
+            die();
+            return answer::cut_off();
+        }
+        Fault::DieAndPostpone => {
+            die();
+            return shared.postpone(request, None);
+        }
+    }
+    // It may have died while this was held up.
+    if caller.environment.is_some_and(|environment| shared.deaths.has(environment)) {
+        return answer::cut_off();
+    }
+    let (status, body) = passed_on(shared, request, place).await;
+    answer::answer(status, Body::from(body))
+}
+
+/// Passes a call on and, if it has a place among the calls, notes what it took.
+async fn passed_on(shared: &Shared, mut request: Request, place: Option<usize>) -> (StatusCode, Bytes) {
+    let Some(place) = place else { return send(shared, request).await };
+    request.ask_for_units();
+    let (status, body) = send(shared, request).await;
+    let answered: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let (table_units, index_units) = consumed(&answered["ConsumedCapacity"]);
+    if let Some(call) = shared.inner().calls.get_mut(place) {
+        (call.table_units, call.index_units) = (table_units, index_units);
+    }
+    (status, body)
+}
+
+/// Sends a call to the service.
+pub(super) async fn send(shared: &Shared, request: Request) -> (StatusCode, Bytes) {
+    let Request { mut headers, body, .. } = request;
+    headers.remove("host");
+    headers.remove("content-length");
+    let sent = shared.client.post(&shared.upstream).headers(headers).body(body.to_string()).send().await;
+    let Ok(response) = sent else { return (StatusCode::BAD_GATEWAY, Bytes::new()) };
+    let status = response.status();
+    (status, response.bytes().await.unwrap_or_default())
+}
+
+impl Shared {
+    /// Counts a call, and says at which place of the calls it stands. Under weather it has none: calls are many then.
+    fn note(&self, caller: &Caller, request: &Request) -> Option<usize> {
+        let privileges = caller
+            .has_role()
+            .then(|| Privilege::of_call(&caller.function, &request.operation, &request.body));
+        let mut inner = self.inner();
+        inner.privileges.extend(privileges.into_iter().flatten());
+        let overlapping = inner.under_way;
+        inner.under_way += 1;
+        if caller.environment.is_some() && inner.weather.is_some() {
+            return None;
+        }
+        let operation = request.operation.clone();
+        inner.calls.push(AwsCall { operation, table_units: 0.0, index_units: 0.0, overlapping });
+        Some(inner.calls.len() - 1)
+    }
+
+    /// How many calls an environment has made.
+    fn calls_of(&self, environment: u32) -> u64 {
+        self.inner().by_environment.get(&environment).copied().unwrap_or(0)
+    }
+
+    /// What shall happen to a call: what was asked for, else what the weather brings.
+    async fn fault(&self, caller: &Caller, request: &Request) -> Fault {
+        let scripted =
+            self.inner().faults.get_mut(&request.operation).and_then(std::collections::VecDeque::pop_front);
+        if let Some(fault) = scripted {
+            return fault;
+        }
+        let Some(environment) = caller.environment else { return Fault::Pass };
+        let (weather, seen, due) = {
+            let mut inner = self.inner();
+            let Some(weather) = inner.weather.clone() else { return Fault::Pass };
+            let calls = inner.by_environment.entry(environment).or_default();
+            *calls += 1;
+            let calls = *calls;
+            let nth = inner.by_operation.entry((environment, request.operation.clone())).or_default();
+            *nth += 1;
+            let seen = Seen {
+                environment,
+                operation: request.operation.clone(),
+                nth: *nth - 1,
+                reads_index: request.reads_index(),
+            };
+            let is_due =
+                |kept: &mut Postponed| kept.due.is_some_and(|(of, at)| of == environment && at <= calls);
+            let due: Vec<Postponed> = inner.postponed.extract_if(.., is_due).collect();
+            (weather, seen, due)
+        };
+        for Postponed { request, .. } in due {
+            send(self, request).await;
+        }
+        let fault = weather.fault(&seen);
+        if seen.reads_index
+            && let Some(every) = weather.picture_every()
+        {
+            self.pictures.keep_up(self, request, every).await;
+        }
+        match fault {
+            Fault::Stale(_) if !self.pictures.can_answer(&request.body) => Fault::Pass,
+            fault => {
+                if fault != Fault::Pass {
+                    weather.count(&seen, &fault);
+                }
+                fault
+            }
+        }
+    }
+
+    /// Keeps a call back.
+    fn postpone(&self, request: Request, due: Option<(u32, u64)>) -> Response<Body> {
+        self.inner().postponed.push(Postponed { request, due });
+        answer::cut_off()
+    }
+}

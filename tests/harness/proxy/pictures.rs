@@ -1,0 +1,167 @@
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Value, json};
+
+use super::Shared;
+use super::call::Request;
+use super::forward::send;
+use crate::weather::mix;
+
+/// Older pictures of the index, to answer a query from: an index trails its table, each item at a pace of its own. How
+/// old they are is counted in queries, never in time.
+#[derive(Debug, Default)]
+pub(super) struct Pictures(Mutex<HashMap<String, Stock>>);
+
+/// The pictures of one product's stock.
+#[derive(Debug, Default)]
+struct Stock {
+    /// Queries since the younger picture was taken.
+    queries: u64,
+    under_way: bool,
+    older: Arc<Picture>,
+    younger: Option<Arc<Picture>>,
+}
+
+/// The items of a stock, by their place.
+type Picture = BTreeMap<(String, String), Value>;
+
+/// A query of the index that can be answered from a picture.
+struct Query<'a> {
+    stock: &'a str,
+    from: Bound<(String, String)>,
+    to: Bound<(String, String)>,
+    limit: usize,
+}
+
+fn text<'a>(item: &'a Value, name: &str) -> Option<&'a str> {
+    item[name]["S"].as_str()
+}
+
+/// Where an item stands: its draw, and, if two have the same, its hash key.
+fn place(item: &Value) -> Option<(String, String)> {
+    Some((text(item, "draw")?.to_owned(), text(item, "pk")?.to_owned()))
+}
+
+impl<'a> Query<'a> {
+    /// Reads a query; `None` if it is one that only the service can answer.
+    fn read(request: &'a Value) -> Option<Self> {
+        let unknown = ["FilterExpression", "ProjectionExpression", "Select", "ScanIndexForward"];
+        if unknown.iter().any(|name| request.get(name).is_some()) {
+            return None;
+        }
+        let (mut stock, mut from, mut to) = (None, Bound::Unbounded, Bound::Unbounded);
+        for part in request["KeyConditionExpression"].as_str()?.split(" AND ") {
+            let [name, comparison, value] = part.split_whitespace().collect::<Vec<_>>().try_into().ok()?;
+            let name = request["ExpressionAttributeNames"][name].as_str().unwrap_or(name);
+            let value = request["ExpressionAttributeValues"][value]["S"].as_str()?;
+            // Hash keys are never empty, so a pair with an empty one stands before all with that draw.
+            let at = || (value.to_owned(), String::new());
+            match (name, comparison) {
+                ("stock", "=") => stock = Some(value),
+                ("draw", ">=") => from = Bound::Included(at()),
+                ("draw", "<") => to = Bound::Excluded(at()),
+                _ => return None,
+            }
+        }
+        if let Some(start) = place(&request["ExclusiveStartKey"]) {
+            from = Bound::Excluded(start);
+        }
+        let limit = request["Limit"].as_u64().map_or(usize::MAX, |limit| usize::try_from(limit).unwrap());
+        Some(Self { stock: stock?, from, to, limit })
+    }
+
+    /// The items it asks for, each as one of the two pictures has it.
+    fn items(&self, older: &Picture, younger: &Picture, roll: u64) -> Vec<Value> {
+        let mut seen = BTreeMap::new();
+        for (picture, of_age) in [(older, 0), (younger, 1)] {
+            let items = picture.range((self.from.clone(), self.to.clone()));
+            let as_old = items.filter(|((_, pk), _)| mix(&[roll, crate::weather::number(pk)]) & 1 == of_age);
+            seen.extend(as_old);
+        }
+        seen.into_values().cloned().collect()
+    }
+}
+
+impl Pictures {
+    /// Counts a query, and takes a new picture of its stock when there were `every` since the last.
+    pub(super) async fn keep_up(&self, shared: &Shared, request: &Request, every: u64) {
+        let Some(query) = Query::read(&request.body) else { return };
+        {
+            let mut stocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let stock = stocks.entry(query.stock.to_owned()).or_default();
+            stock.queries += 1;
+            if stock.under_way || stock.younger.is_some() && stock.queries < every {
+                return;
+            }
+            stock.under_way = true;
+        }
+        let picture = take(shared, request, query.stock).await;
+        let mut stocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let stock = stocks.entry(query.stock.to_owned()).or_default();
+        stock.under_way = false;
+        if let Some(picture) = picture {
+            let picture = Arc::new(picture);
+            stock.older = stock.younger.replace(Arc::clone(&picture)).unwrap_or(picture);
+            stock.queries = 0;
+        }
+    }
+
+    /// Whether there is a picture that answers this query.
+    pub(super) fn can_answer(&self, request: &Value) -> bool {
+        Query::read(request).is_some_and(|query| self.of(query.stock).is_some())
+    }
+
+    /// Answers a query from the pictures.
+    pub(super) fn answer(&self, request: &Value, roll: u64) -> Option<Value> {
+        let query = Query::read(request)?;
+        let (older, younger) = self.of(query.stock)?;
+        let mut items = query.items(&older, &younger, roll);
+        let mut answer = json!({});
+        if items.len() > query.limit {
+            items.truncate(query.limit);
+            if let Some(last) = items.last() {
+                let key = ["pk", "sk", "stock", "draw"].map(|name| (name.to_owned(), last[name].clone()));
+                answer["LastEvaluatedKey"] = Value::Object(key.into_iter().collect());
+            }
+        }
+        answer["Count"] = json!(items.len());
+        answer["ScannedCount"] = json!(items.len());
+        answer["Items"] = Value::Array(items);
+        Some(answer)
+    }
+
+    fn of(&self, stock: &str) -> Option<(Arc<Picture>, Arc<Picture>)> {
+        let stocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let stock = stocks.get(stock)?;
+        Some((Arc::clone(&stock.older), Arc::clone(stock.younger.as_ref()?)))
+    }
+}
+
+/// Reads the whole of a stock.
+async fn take(shared: &Shared, like: &Request, stock: &str) -> Option<Picture> {
+    let mut picture = Picture::new();
+    let mut from = Value::Null;
+    loop {
+        let mut body = json!({
+            "TableName": like.body["TableName"],
+            "IndexName": like.body["IndexName"],
+            "KeyConditionExpression": "#stock = :stock",
+            "ExpressionAttributeNames": {"#stock": "stock"},
+            "ExpressionAttributeValues": {":stock": {"S": stock}},
+        });
+        if !from.is_null() {
+            body["ExclusiveStartKey"] = from;
+        }
+        let (status, answer) = send(shared, Request { body, ..like.clone() }).await;
+        let mut answer: Value = serde_json::from_slice(&answer).ok().filter(|_| status.is_success())?;
+        if let Value::Array(items) = answer["Items"].take() {
+            picture.extend(items.into_iter().filter_map(|item| Some((place(&item)?, item))));
+        }
+        from = answer["LastEvaluatedKey"].take();
+        if from.is_null() {
+            return Some(picture);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+/// How often what goes wrong: so many of 10,000 calls that it can happen to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rates {
+    /// Calls that are held up for some milliseconds.
+    pub delayed: u32,
+    /// Calls that the service never sees.
+    pub request_lost: u32,
+    /// Calls that are done, but whose answer is lost.
+    pub response_lost: u32,
+    /// Calls that are done, but never answered.
+    pub stalled: u32,
+    /// Writes that arrive after their sender has given up.
+    pub postponed: u32,
+    /// Calls that are throttled, in each of the ways there are.
+    pub throttled: u32,
+    /// Writes that meet a transaction, in each of the ways there are.
+    pub conflicts: u32,
+    /// Calls that end in an error of the service.
+    pub internal_errors: u32,
+    /// Reads of several keys that leave some unread.
+    pub unread: u32,
+    /// Queries of the index that are answered from an older picture.
+    pub stale: u32,
+    /// Calls at which the environment dies.
+    pub deaths: u32,
+    /// Blocks of 16 calls that begin with a row of the same fault: longer than anybody repeats a call.
+    pub rows: u32,
+    /// How many queries of a stock old a stale answer is at most, halved.
+    pub picture_every: u64,
+    /// How far the clock of an environment may be off, in seconds.
+    pub clock_skew_seconds: u32,
+}
+
+impl Rates {
+    /// Nothing goes wrong.
+    pub const CALM: Self = Self {
+        delayed: 0,
+        request_lost: 0,
+        response_lost: 0,
+        stalled: 0,
+        postponed: 0,
+        throttled: 0,
+        conflicts: 0,
+        internal_errors: 0,
+        unread: 0,
+        stale: 0,
+        deaths: 0,
+        rows: 0,
+        picture_every: 0,
+        clock_skew_seconds: 0,
+    };
+
+    /// More goes wrong in an hour than AWS manages in years, and still most orders are served.
+    pub const STORM: Self = Self {
+        delayed: 300,
+        request_lost: 100,
+        response_lost: 300,
+        stalled: 10,
+        postponed: 200,
+        throttled: 300,
+        conflicts: 400,
+        internal_errors: 100,
+        unread: 1_000,
+        stale: 2_000,
+        deaths: 30,
+        rows: 300,
+        picture_every: 40,
+        clock_skew_seconds: 20,
+    };
+}
