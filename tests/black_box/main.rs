@@ -5,6 +5,7 @@
 mod access;
 mod budget;
 mod codes;
+mod crash;
 mod deployment;
 mod envelope;
 mod faults;

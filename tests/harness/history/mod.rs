@@ -3,6 +3,7 @@
 
 mod buyer;
 mod check;
+mod crashes;
 mod entry;
 mod figures;
 mod mix;
@@ -11,6 +12,7 @@ mod table;
 mod trial;
 
 pub use self::check::{Kind as ViolationKind, Violation};
+pub use self::crashes::{Crashes, Scenario};
 pub use self::entry::{Entry, Outcome, PublicKeys, Row, Told};
 pub use self::figures::Figures;
 pub use self::mix::Mix;

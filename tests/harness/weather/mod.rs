@@ -1,11 +1,13 @@
 //! What goes wrong between the functions and AWS, decided call by call.
 
+mod crash;
 mod deaths;
 mod rates;
 mod storm;
 
 use std::fmt::Debug;
 
+pub use self::crash::{Crash, Moment};
 pub use self::deaths::Deaths;
 pub use self::rates::Rates;
 pub use self::storm::Storm;
@@ -22,6 +24,13 @@ pub struct Seen {
     pub nth: u64,
     /// Whether it asks the index for keys in stock.
     pub reads_index: bool,
+}
+
+impl Seen {
+    /// Whether an operation changes something.
+    pub(crate) fn is_write(operation: &str) -> bool {
+        matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem" | "BatchWriteItem" | "TransactWriteItems")
+    }
 }
 
 /// Decides what happens to the calls of environments.

@@ -47,10 +47,7 @@ impl Kind {
 
     /// Whether it can happen to a call.
     fn concerns(self, seen: &Seen) -> bool {
-        let writes = matches!(
-            seen.operation.as_str(),
-            "PutItem" | "UpdateItem" | "DeleteItem" | "BatchWriteItem" | "TransactWriteItems"
-        );
+        let writes = Seen::is_write(&seen.operation);
         match self {
             Self::Postponed => writes,
             Self::Conflict => writes && seen.operation != "BatchWriteItem",
