@@ -1,4 +1,5 @@
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::mix::Place;
 use super::{Entry, Mix, Order, Outcome, PublicKeys, Told, What};
@@ -124,7 +125,13 @@ impl<'a> Buyer<'a> {
 
     async fn send_twice(&mut self, order: &Order) -> Vec<Came> {
         let [one, other] = &self.environments;
-        let (one, other) = tokio::join!(post(one, order), post(other, order));
+        // The second comes while the first is somewhere on its way, now here, now there.
+        let later = Duration::from_millis(mix(&[self.market.seed, 9, u64::from(order.mark)]) % 60);
+        let second = async {
+            tokio::time::sleep(later).await;
+            post(other, order).await
+        };
+        let (one, other) = tokio::join!(post(one, order), second);
         vec![self.read(order, 0, one).await, self.read(order, 1, other).await]
     }
 

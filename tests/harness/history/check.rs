@@ -77,7 +77,7 @@ impl<'a> Check<'a> {
             (What::Buy { quantity, .. }, 803) => {
                 if told.rows.len() != *quantity || owned != *quantity {
                     let rows = told.rows.len();
-                    self.violated(Kind::Other, order, format!("told {rows} keys, has {owned}"));
+                    self.violated(Kind::Lost, order, format!("told {rows} keys, has {owned}"));
                 }
                 for row in &told.rows {
                     self.given(order, &row.license_key);
@@ -91,7 +91,7 @@ impl<'a> Check<'a> {
             (What::Assign(license_key), 800) => {
                 self.given(order, license_key);
                 if owned != 1 {
-                    self.violated(Kind::Other, order, format!("told one key, has {owned}"));
+                    self.violated(Kind::Lost, order, format!("told one key, has {owned}"));
                 }
             }
             (What::Create(keys), 900 | 902) => self.created(order, keys, told),

@@ -69,6 +69,19 @@ impl Request {
     pub(crate) fn reads_index(&self) -> bool {
         self.operation == "Query" && self.body.get("IndexName").is_some()
     }
+
+    /// Whether it is a read whose answer may be an older one.
+    pub(crate) fn may_be_stale(&self) -> bool {
+        let is_consistent = |read: &Value| read["ConsistentRead"] == true;
+        match self.operation.as_str() {
+            "GetItem" | "Query" => !is_consistent(&self.body),
+            "BatchGetItem" => {
+                let mut tables = self.body["RequestItems"].as_object().into_iter().flatten();
+                !tables.any(|(_, read)| is_consistent(read))
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Units of the table and of its indexes, added up over what one answer reports.

@@ -33,7 +33,7 @@ pub enum Fault {
     LeaveUnread,
     /// Passes the first half of a `BatchGetItem` on, and answers that the other keys were not read.
     LeaveHalfUnread,
-    /// Answers a query of the index from an older picture. The number decides which keys are how old.
+    /// Gives an older answer. For a query of the index, the number decides which keys are how old.
     Stale(u64),
     /// The environment dies here, and the service does not see the call.
     DieBefore,
@@ -77,7 +77,7 @@ impl Fault {
             }
             Self::Cancel { reason, .. } => format!("TransactionCanceledException, {reason}"),
             Self::LeaveUnread | Self::LeaveHalfUnread => "UnprocessedKeys".to_owned(),
-            Self::Stale(_) => "stale index".to_owned(),
+            Self::Stale(_) => "stale".to_owned(),
             Self::DieBefore => "killed before a call".to_owned(),
             Self::DieAfter => "killed after a call".to_owned(),
             Self::DieAndPostpone => "killed, the call arrived later".to_owned(),

@@ -1,3 +1,5 @@
+use std::collections::VecDeque;
+
 use axum::body::{Body, to_bytes};
 use axum::extract::{self, State};
 use axum::http::{Response, StatusCode};
@@ -71,8 +73,8 @@ async fn disturbed(
             return answer::answer(status, Body::from(read.to_string()));
         }
         Fault::Stale(roll) => {
-            if let Some(picture) = shared.pictures.answer(&request.body, roll) {
-                return answer::answer(StatusCode::OK, Body::from(picture.to_string()));
+            if let Some(older) = shared.older_answer(&request, roll) {
+                return answer::answer(StatusCode::OK, Body::from(older));
             }
         }
         Fault::DieBefore => {
@@ -94,7 +96,11 @@ async fn disturbed(
 
 /// Passes a call on and, if it has a place among the calls, notes what it took.
 async fn passed_on(shared: &Shared, mut request: Request, place: Option<usize>) -> (StatusCode, Bytes) {
-    let Some(place) = place else { return send(shared, request).await };
+    let Some(place) = place else {
+        let (status, body) = send(shared, request.clone()).await;
+        shared.memory.keep(&request, status, &body);
+        return (status, body);
+    };
     request.ask_for_units();
     let (status, body) = send(shared, request).await;
     let answered: Value = serde_json::from_slice(&body).unwrap_or_default();
@@ -141,8 +147,7 @@ impl Shared {
 
     /// What shall happen to a call: what was asked for, else what the weather brings.
     async fn fault(&self, caller: &Caller, request: &Request) -> Fault {
-        let scripted =
-            self.inner().faults.get_mut(&request.operation).and_then(std::collections::VecDeque::pop_front);
+        let scripted = self.inner().faults.get_mut(&request.operation).and_then(VecDeque::pop_front);
         if let Some(fault) = scripted {
             return fault;
         }
@@ -159,7 +164,7 @@ impl Shared {
                 environment,
                 operation: request.operation.clone(),
                 nth: *nth - 1,
-                reads_index: request.reads_index(),
+                may_be_stale: request.may_be_stale(),
             };
             let is_due =
                 |kept: &mut Postponed| kept.due.is_some_and(|(of, at)| of == environment && at <= calls);
@@ -170,20 +175,26 @@ impl Shared {
             send(self, request).await;
         }
         let fault = weather.fault(&seen);
-        if seen.reads_index
-            && let Some(every) = weather.picture_every()
+        if request.reads_index()
+            && let Some(queries_max) = weather.stale_reads_max()
         {
-            self.pictures.keep_up(self, request, every).await;
+            self.pictures.keep_up(self, request, queries_max).await;
         }
-        match fault {
-            Fault::Stale(_) if !self.pictures.can_answer(&request.body) => Fault::Pass,
-            fault => {
-                if fault != Fault::Pass {
-                    weather.count(&seen, &fault);
-                }
-                fault
-            }
+        let nothing_older = matches!(fault, Fault::Stale(roll) if self.older_answer(request, roll).is_none());
+        if fault == Fault::Pass || nothing_older {
+            return Fault::Pass;
         }
+        weather.count(&seen, &fault);
+        fault
+    }
+
+    /// An answer that would have been right a while ago.
+    fn older_answer(&self, request: &Request, roll: u64) -> Option<Bytes> {
+        if request.reads_index() {
+            return self.pictures.answer(&request.body, roll).map(|picture| Bytes::from(picture.to_string()));
+        }
+        let reads_max = self.inner().weather.as_ref().and_then(|weather| weather.stale_reads_max())?;
+        self.memory.answer(request, reads_max)
     }
 
     /// Keeps a call back.

@@ -2,6 +2,7 @@ mod answer;
 mod call;
 mod fault;
 mod forward;
+mod memory;
 mod pictures;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -18,6 +19,7 @@ pub use self::call::AwsCall;
 use self::call::Request;
 pub use self::fault::Fault;
 use self::forward::{forward, send};
+use self::memory::Memory;
 use self::pictures::Pictures;
 use crate::privileges::Privilege;
 use crate::weather::{Deaths, Weather};
@@ -38,7 +40,10 @@ struct Shared {
     client: reqwest::Client,
     inner: Arc<Mutex<Inner>>,
     deaths: Deaths,
+    /// For stale reads of the index.
     pictures: Arc<Pictures>,
+    /// For other stale reads.
+    memory: Arc<Memory>,
 }
 
 #[derive(Debug, Default)]
@@ -79,6 +84,7 @@ impl Proxy {
             inner: Arc::default(),
             deaths,
             pictures: Arc::default(),
+            memory: Arc::default(),
         };
         let (address, runtime) = serve(SocketAddr::from(([127, 0, 0, 1], 0)), &shared);
         Self { address, shared, runtime: Mutex::new(Some(runtime)) }

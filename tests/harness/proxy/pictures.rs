@@ -72,21 +72,23 @@ impl<'a> Query<'a> {
         Some(Self { stock: stock?, from, to, limit })
     }
 
-    /// The items it asks for, each as one of the two pictures has it.
+    /// The items it asks for, each as one of the two pictures has it, and one more if there are more.
     fn items(&self, older: &Picture, younger: &Picture, roll: u64) -> Vec<Value> {
         let mut seen = BTreeMap::new();
         for (picture, of_age) in [(older, 0), (younger, 1)] {
             let items = picture.range((self.from.clone(), self.to.clone()));
             let as_old = items.filter(|((_, pk), _)| mix(&[roll, crate::weather::number(pk)]) & 1 == of_age);
-            seen.extend(as_old);
+            seen.extend(as_old.take(self.limit.saturating_add(1)));
         }
-        seen.into_values().cloned().collect()
+        seen.into_values().take(self.limit.saturating_add(1)).cloned().collect()
     }
 }
 
 impl Pictures {
-    /// Counts a query, and takes a new picture of its stock when there were `every` since the last.
-    pub(super) async fn keep_up(&self, shared: &Shared, request: &Request, every: u64) {
+    /// Counts a query, and sees to it that the pictures of its stock are at most `queries_max` queries old: the older
+    /// of two, of which one is taken anew when half of them are over.
+    pub(super) async fn keep_up(&self, shared: &Shared, request: &Request, queries_max: u64) {
+        let every = queries_max / 2;
         let Some(query) = Query::read(&request.body) else { return };
         {
             let mut stocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,11 +108,6 @@ impl Pictures {
             stock.older = stock.younger.replace(Arc::clone(&picture)).unwrap_or(picture);
             stock.queries = 0;
         }
-    }
-
-    /// Whether there is a picture that answers this query.
-    pub(super) fn can_answer(&self, request: &Value) -> bool {
-        Query::read(request).is_some_and(|query| self.of(query.stock).is_some())
     }
 
     /// Answers a query from the pictures.
@@ -163,5 +160,70 @@ async fn take(shared: &Shared, like: &Request, stock: &str) -> Option<Picture> {
         if from.is_null() {
             return Some(picture);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(pk: &str, draw: &str) -> Value {
+        json!({"pk": {"S": pk}, "sk": {"S": "KEY"}, "stock": {"S": "PRODUCT#1"}, "draw": {"S": draw}})
+    }
+
+    fn picture(items: &[(&str, &str)]) -> Arc<Picture> {
+        let items = items.iter().map(|(pk, draw)| item(pk, draw));
+        Arc::new(items.map(|item| (place(&item).unwrap(), item)).collect())
+    }
+
+    fn pictures(older: &[(&str, &str)], younger: &[(&str, &str)]) -> Pictures {
+        let stock = Stock { older: picture(older), younger: Some(picture(younger)), ..Stock::default() };
+        Pictures(Mutex::new(HashMap::from([("PRODUCT#1".to_owned(), stock)])))
+    }
+
+    fn query(condition: &str, place: &str, limit: usize) -> Value {
+        json!({
+            "TableName": "keypool",
+            "IndexName": "available",
+            "KeyConditionExpression": format!("#stock = :stock AND #draw {condition} :place"),
+            "ExpressionAttributeNames": {"#stock": "stock", "#draw": "draw"},
+            "ExpressionAttributeValues": {":stock": {"S": "PRODUCT#1"}, ":place": {"S": place}},
+            "Limit": limit,
+        })
+    }
+
+    fn keys(answer: &Value) -> Vec<&str> {
+        answer["Items"].as_array().unwrap().iter().map(|item| item["pk"]["S"].as_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_picture_answers_page_by_page_as_the_index_does() {
+        let stock = [("A", "1"), ("B", "3"), ("C", "5"), ("D", "7")];
+        let pictures = pictures(&stock, &stock);
+        let mut request = query(">=", "3", 2);
+        let page = pictures.answer(&request, 1).unwrap();
+        assert_eq!(keys(&page), ["B", "C"]);
+        request["ExclusiveStartKey"] = page["LastEvaluatedKey"].clone();
+        let page = pictures.answer(&request, 1).unwrap();
+        assert_eq!(keys(&page), ["D"]);
+        assert!(page.get("LastEvaluatedKey").is_none());
+        assert_eq!(keys(&pictures.answer(&query("<", "5", 9), 1).unwrap()), ["A", "B"]);
+        assert!(pictures.answer(&query("BETWEEN", "5", 9), 1).is_none());
+    }
+
+    #[test]
+    fn each_key_is_as_one_of_the_pictures_has_it() {
+        let pictures = pictures(&[("sold", "1"), ("moved", "2")], &[("moved", "3"), ("new", "4")]);
+        let mut seen = std::collections::BTreeSet::new();
+        for roll in 0..200 {
+            let answer = pictures.answer(&query(">=", "0", 9), roll).unwrap();
+            let keys = keys(&answer);
+            assert_eq!(keys.iter().filter(|key| **key == "moved").count(), 1);
+            seen.insert(keys.join(" "));
+        }
+        assert_eq!(
+            seen.into_iter().collect::<Vec<_>>(),
+            ["moved", "moved new", "sold moved", "sold moved new"]
+        );
     }
 }

@@ -22,8 +22,8 @@ pub struct Seen {
     pub operation: String,
     /// How many calls of this operation the environment has made before.
     pub nth: u64,
-    /// Whether it asks the index for keys in stock.
-    pub reads_index: bool,
+    /// Whether it is a read whose answer may be an older one.
+    pub may_be_stale: bool,
 }
 
 impl Seen {
@@ -41,9 +41,8 @@ pub trait Weather: Debug + Send + Sync {
     /// Takes note of a fault that happened.
     fn count(&self, seen: &Seen, fault: &Fault);
 
-    /// After how many queries of a stock the picture that stale answers are taken from is taken anew; `None` if there
-    /// are no stale answers.
-    fn picture_every(&self) -> Option<u64> {
+    /// How old a stale answer is at most, in reads of its kind; `None` if there are no stale answers.
+    fn stale_reads_max(&self) -> Option<u64> {
         None
     }
 }

@@ -19,14 +19,14 @@ pub struct Rates {
     pub internal_errors: u32,
     /// Reads of several keys that leave some unread.
     pub unread: u32,
-    /// Queries of the index that are answered from an older picture.
+    /// Reads, of the index and others that need not be consistent, that have an older answer.
     pub stale: u32,
     /// Calls at which the environment dies.
     pub deaths: u32,
     /// Blocks of 16 calls that begin with a row of the same fault: longer than anybody repeats a call.
     pub rows: u32,
-    /// How many queries of a stock old a stale answer is at most, halved.
-    pub picture_every: u64,
+    /// How old a stale answer is at most, in reads of its kind.
+    pub stale_reads_max: u64,
     /// How far the clock of an environment may be off, in seconds.
     pub clock_skew_seconds: u32,
 }
@@ -46,7 +46,7 @@ impl Rates {
         stale: 0,
         deaths: 0,
         rows: 0,
-        picture_every: 0,
+        stale_reads_max: 0,
         clock_skew_seconds: 0,
     };
 
@@ -64,7 +64,7 @@ impl Rates {
         stale: 2_000,
         deaths: 30,
         rows: 300,
-        picture_every: 40,
+        stale_reads_max: 80,
         clock_skew_seconds: 20,
     };
 }

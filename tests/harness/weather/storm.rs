@@ -52,7 +52,7 @@ impl Kind {
             Self::Postponed => writes,
             Self::Conflict => writes && seen.operation != "BatchWriteItem",
             Self::Unread => seen.operation == "BatchGetItem",
-            Self::Stale => seen.reads_index,
+            Self::Stale => seen.may_be_stale,
             _ => true,
         }
     }
@@ -168,8 +168,8 @@ impl Weather for Storm {
         *counts.entry(format!("{service}: {}", fault.name())).or_default() += 1;
     }
 
-    fn picture_every(&self) -> Option<u64> {
-        (self.rates.stale > 0).then_some(self.rates.picture_every)
+    fn stale_reads_max(&self) -> Option<u64> {
+        (self.rates.stale > 0).then_some(self.rates.stale_reads_max)
     }
 }
 
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     fn seen(environment: u32, operation: &str, nth: u64) -> Seen {
-        Seen { environment, operation: operation.to_owned(), nth, reads_index: operation == "Query" }
+        Seen { environment, operation: operation.to_owned(), nth, may_be_stale: operation == "Query" }
     }
 
     #[test]
