@@ -48,7 +48,7 @@ async fn main() -> ExitCode {
         mix: Mix::USUAL,
         rates,
     };
-    let shop = Shop::open().await;
+    let shop = Shop::builder().impatient().open().await;
     let placed = AtomicU64::new(0);
     let bar = ProgressBar::new(u64::from(arguments.orders));
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} orders, {per_sec}, {eta} left") {

@@ -8,7 +8,7 @@ use keypool_tests::{Rates, Shop};
 
 async fn weather(seed: u64) {
     let trial = Trial { seed, orders: 400, buyers: 8, mix: Mix::USUAL, rates: Rates::STORM };
-    let shop = Shop::open().await;
+    let shop = Shop::builder().impatient().open().await;
     let figures = trial.run(&shop, &AtomicU64::new(0), async |_| {}).await;
     assert!(figures.violations.is_empty(), "{figures}");
     assert_eq!(figures.violations_of(ViolationKind::SoldTwice), 0);

@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use keypool_http::Patience;
 use keypool_local::Gateway;
 use tokio::runtime::Runtime;
 
@@ -40,7 +39,6 @@ impl Environment {
             clock: Arc::clone(&clock) as _,
             randomness: Arc::new(SeededRandomness::new(seed)),
             environment: Some(number),
-            patience: Patience::Checkout,
             ..backing
         };
         let runtime =

@@ -31,4 +31,4 @@ pub use randomness::{ScriptedDraws, SeededRandomness};
 pub use response::ShopResponse;
 pub use shape::Shape;
 pub use shop::{API_KEY, Shop, ShopBuilder};
-pub use weather::{Crash, Deaths, Moment, Rates, Seen, Storm, Weather};
+pub use weather::{Deaths, Point, Rates, Row, Seen, Storm, Weather};

@@ -52,6 +52,7 @@ impl<'a> Check<'a> {
             match &entry.outcome {
                 Outcome::Told(told) => self.told(&entry.order, told),
                 Outcome::Nothing => self.not_told(&entry.order),
+                Outcome::Refused => self.refused(&entry.order),
             }
         }
         self.initial_stock();
@@ -162,6 +163,14 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// It was not done, and will not be.
+    fn refused(&mut self, order: &Order) {
+        let owned = self.owned_by(order).len();
+        if owned != 0 {
+            self.violated(Kind::Lost, order, format!("refused, has {owned} keys"));
+        }
+    }
+
     fn initial_stock(&mut self) {
         for key in self.history.initial_stock.iter().filter(|key| !self.table.keys.contains_key(*key)) {
             self.violations
@@ -216,7 +225,7 @@ impl<'a> Check<'a> {
                         self.violations.push(Violation { kind: Kind::SoldTwice, text });
                     }
                 }
-                (What::Generate(quantity), Outcome::Nothing) => unanswered += quantity,
+                (What::Generate(quantity), Outcome::Nothing | Outcome::Refused) => unanswered += quantity,
                 _ => {}
             }
         }

@@ -18,8 +18,10 @@ pub struct Entry {
 pub enum Outcome {
     /// A signed response.
     Told(Told),
-    /// Nothing: 503, or the connection was lost.
+    /// Nothing: 503, or the connection was lost. What became of it is not known.
     Nothing,
+    /// 503, and it is certain that no key was given away, then or later.
+    Refused,
 }
 
 /// What stands in a signed response.

@@ -39,7 +39,7 @@ impl Figures {
         for entry in &history.entries {
             let code = match &entry.outcome {
                 Outcome::Told(told) => told.code,
-                Outcome::Nothing => 0,
+                Outcome::Nothing | Outcome::Refused => 0,
             };
             *answers.entry(code).or_default() += 1;
         }

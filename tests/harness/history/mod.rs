@@ -3,20 +3,21 @@
 
 mod buyer;
 mod check;
-mod crashes;
+mod disturbance;
 mod entry;
 mod figures;
 mod mix;
 mod order;
+mod scenario;
 mod table;
 mod trial;
 
 pub use self::check::{Kind as ViolationKind, Violation};
-pub use self::crashes::{Crashes, Scenario};
 pub use self::entry::{Entry, Outcome, PublicKeys, Row, Told};
 pub use self::figures::Figures;
 pub use self::mix::Mix;
 pub use self::order::{Order, What};
+pub use self::scenario::{Disturbance, Expected, Found, Scenario};
 pub use self::table::{Stored, Table};
 pub use self::trial::Trial;
 

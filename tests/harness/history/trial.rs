@@ -135,7 +135,7 @@ async fn replay(market: &Market<'_>, entries: &mut [Entry]) -> u64 {
                 replays += 1;
                 continue;
             }
-            (Outcome::Nothing, Some(now)) => {
+            (Outcome::Nothing | Outcome::Refused, Some(now)) => {
                 *outcome = Outcome::Told(now);
                 continue;
             }

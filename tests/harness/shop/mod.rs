@@ -99,8 +99,8 @@ impl Shop {
         &self.client
     }
 
-    /// Another environment of all functions, with a clock and randomness of its own, in which one request is served
-    /// after the other. The weather disturbs it. Numbers may not be used twice.
+    /// Another environment of all functions, as patient as this shop, with a clock and randomness of its own, in which
+    /// one request is served after the other. The weather disturbs it. Numbers may not be used twice.
     pub async fn environment(&self, number: u32, seed: u64, clock_skew_seconds: i64) -> Environment {
         Environment::start(number, self.backing.clone(), self.deaths.clone(), seed, clock_skew_seconds).await
     }

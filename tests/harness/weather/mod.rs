@@ -1,15 +1,15 @@
 //! What goes wrong between the functions and AWS, decided call by call.
 
-mod crash;
 mod deaths;
 mod rates;
+mod row;
 mod storm;
 
 use std::fmt::Debug;
 
-pub use self::crash::{Crash, Moment};
 pub use self::deaths::Deaths;
 pub use self::rates::Rates;
+pub use self::row::Row;
 pub use self::storm::Storm;
 use crate::Fault;
 
@@ -31,6 +31,16 @@ impl Seen {
     pub(crate) fn is_write(operation: &str) -> bool {
         matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem" | "BatchWriteItem" | "TransactWriteItems")
     }
+}
+
+/// A call of a request. It is told by its operation and how many of that came before: calls of different operations may go out
+/// side by side, in any order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Point {
+    /// The operation.
+    pub operation: String,
+    /// How many calls of the operation came before.
+    pub nth: usize,
 }
 
 /// Decides what happens to the calls of environments.
