@@ -28,9 +28,9 @@ struct Arguments {
     /// How many buyers place them side by side
     #[arg(long, default_value_t = 16)]
     buyers: u32,
-    /// Without faults, to see what they cost
-    #[arg(long)]
-    calm: bool,
+    /// How many times as many faults happen; 0: none, to see what they cost
+    #[arg(long, default_value_t = 1)]
+    strength: u32,
     /// What `cargo bench` says to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
@@ -40,13 +40,12 @@ struct Arguments {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     log_quietly();
-    let rates = if arguments.calm { Rates::CALM } else { Rates::STORM };
     let trial = Trial {
         seed: arguments.seed,
         orders: arguments.orders,
         buyers: arguments.buyers,
         mix: Mix::USUAL,
-        rates,
+        rates: Rates::STORM.times(arguments.strength),
     };
     let shop = Shop::builder().impatient().open().await;
     let placed = AtomicU64::new(0);

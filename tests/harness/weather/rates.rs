@@ -67,4 +67,24 @@ impl Rates {
         stale_reads_max: 80,
         clock_skew_seconds: 20,
     };
+
+    /// So many times as often.
+    #[must_use]
+    pub fn times(self, strength: u32) -> Self {
+        Self {
+            delayed: self.delayed * strength,
+            request_lost: self.request_lost * strength,
+            response_lost: self.response_lost * strength,
+            stalled: self.stalled * strength,
+            postponed: self.postponed * strength,
+            throttled: self.throttled * strength,
+            conflicts: self.conflicts * strength,
+            internal_errors: self.internal_errors * strength,
+            unread: self.unread * strength,
+            stale: self.stale * strength,
+            deaths: self.deaths * strength,
+            rows: self.rows * strength,
+            ..self
+        }
+    }
 }
