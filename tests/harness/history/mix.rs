@@ -7,8 +7,10 @@ use crate::weather::mix;
 /// What buyers ask for: weights of the kinds of requests, and how many have an `Idempotency-Key`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mix {
-    /// Creations of 1 to 60 keys, some of which exist.
+    /// Creations of keys, some of which exist.
     pub create: usize,
+    /// Of how many keys at most.
+    pub created_keys_max: usize,
     /// Generations of 1 to 40 keys.
     pub generate: usize,
     /// Assignments of one key by name.
@@ -19,8 +21,10 @@ pub struct Mix {
     pub few: usize,
     /// Orders of 10 to 99 keys.
     pub many: usize,
-    /// Orders of 100 to 1,000 keys.
+    /// Orders of 100 keys or more.
     pub big: usize,
+    /// Of how many keys at most.
+    pub big_keys_max: usize,
     /// Orders of 1 to 12 keys that are made if there are too few.
     pub fresh: usize,
     /// How many of 100 requests have an `Idempotency-Key`.
@@ -31,12 +35,14 @@ impl Mix {
     /// A stock that is nearly empty all the time, so that buyers meet on the same keys.
     pub const USUAL: Self = Self {
         create: 12,
+        created_keys_max: 30,
         generate: 5,
         assign: 10,
         one: 42,
         few: 20,
         many: 3,
         big: 0,
+        big_keys_max: 1_000,
         fresh: 8,
         with_idempotency_key: 0,
     };
@@ -65,7 +71,7 @@ impl Mix {
         };
         let buy = |quantity, generate| What::Buy { quantity, generate };
         let what = if is(self.create) {
-            What::Create(at.new_keys(&dice, &known_one))
+            What::Create(at.new_keys(self.created_keys_max, &dice, &known_one))
         } else if is(self.generate) {
             What::Generate(1 + dice.below(40))
         } else if is(self.assign) {
@@ -77,7 +83,7 @@ impl Mix {
         } else if is(self.many) {
             buy(10 + dice.below(90), false)
         } else if is(self.big) {
-            buy(100 + dice.below(901), dice.below(4) == 0)
+            buy(100 + dice.below(self.big_keys_max - 99), dice.below(4) == 0)
         } else {
             buy(1 + dice.below(12), true)
         };
@@ -114,8 +120,13 @@ impl Place {
     }
 
     /// Keys to create; some stand there twice, and some exist.
-    fn new_keys(self, dice: &SeededRandomness, known_one: &impl Fn() -> Option<String>) -> Vec<String> {
-        let mut keys: Vec<String> = (0..=dice.below(30)).map(|n| self.key(n)).collect();
+    fn new_keys(
+        self,
+        count_max: usize,
+        dice: &SeededRandomness,
+        known_one: &impl Fn() -> Option<String>,
+    ) -> Vec<String> {
+        let mut keys: Vec<String> = (0..=dice.below(count_max)).map(|n| self.key(n)).collect();
         for _ in 0..dice.below(4) {
             keys.push(keys[dice.below(keys.len())].clone());
             keys.extend(known_one());

@@ -72,8 +72,9 @@ impl Table {
                 };
                 self.keys.insert(license_key.to_owned(), stored);
             }
-            // Claims stay until they expire, and tell of what was answered.
-            Some(("PRODUCT" | "GENERATOR" | "APIKEY" | "COUNTER" | "CATALOGUE" | "IDEMPOTENCY", _)) => {}
+            Some(("PRODUCT" | "GENERATOR" | "APIKEY" | "COUNTER" | "CATALOGUE", _)) => {}
+            // What was answered stays there until it expires.
+            Some(("IDEMPOTENCY", _)) if text("state") == "done" => {}
             _ => self.unfinished.push(format!("{pk} {}", text("sk"))),
         }
     }
