@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use keypool_tests::history::{Mix, Trial};
+use keypool_tests::history::{Mix, NO_SWEEP, Trial};
 use keypool_tests::{Rates, Shop, log_quietly};
 
 /// Many buyers order in a storm of faults; afterwards every key must be where it belongs.
@@ -46,6 +46,7 @@ async fn main() -> ExitCode {
         buyers: arguments.buyers,
         mix: Mix::USUAL,
         rates: Rates::STORM.times(arguments.strength),
+        sweep: NO_SWEEP,
     };
     let shop = Shop::builder().impatient().open().await;
     let placed = AtomicU64::new(0);
@@ -60,7 +61,7 @@ async fn main() -> ExitCode {
         }
     };
     let figures = tokio::select! {
-        figures = trial.run(&shop, &placed, async |_| {}) => figures,
+        figures = trial.run(&shop, &placed) => figures,
         () = watch => return ExitCode::FAILURE,
     };
     bar.finish_and_clear();

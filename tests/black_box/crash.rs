@@ -3,13 +3,13 @@
 //! a fault, once or until it is given up. Whatever was left half done, no key is lost.
 
 use keypool_tests::Shop;
-use keypool_tests::history::{Disturbance, Scenario, What};
+use keypool_tests::history::{Disturbance, NO_SWEEP, Scenario, What};
 
 /// Disturbs a request everywhere, and expects that its undisturbed run makes these calls (among others, in this order).
 async fn expect_nothing_lost(scenario: Scenario, calls: &[&str]) {
     let disturb = async |disturbances: Vec<Disturbance>| {
         let shop = Shop::open().await;
-        let found = scenario.disturb_everywhere(&shop, &disturbances, async |_| {}).await;
+        let found = scenario.disturb_everywhere(&shop, &disturbances, NO_SWEEP).await;
         let mut made = found.calls.iter();
         assert!(calls.iter().all(|call| made.any(|made| made == call)), "{:?}", found.calls);
         assert!(found.violations.is_empty(), "{:#?}", found.violations);

@@ -1,11 +1,18 @@
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+use keypool_domain::{Clock as _, Timestamp};
 use keypool_local::Gateway;
+use keypool_store::Store;
 use tokio::runtime::Runtime;
 
 use crate::shop::Backing;
 use crate::weather::Deaths;
 use crate::{API_KEY, ManualClock, SeededRandomness, ShopResponse};
+
+/// What is done every minute, at a time by somebody's clock: it finishes what was left half done. A failure is left to the
+/// next minute.
+pub type Sweep = fn(Store, Timestamp) -> BoxFuture<'static, ()>;
 
 /// An environment of all four functions, on a runtime of its own: it can be killed in the middle of a request, and
 /// then nothing of it runs on.
@@ -15,6 +22,8 @@ pub struct Environment {
     base_url: String,
     /// Its clock.
     pub clock: Arc<ManualClock>,
+    /// The table, as it is seen from here.
+    store: Store,
     client: reqwest::Client,
     deaths: Deaths,
     // Ends with the environment.
@@ -43,11 +52,14 @@ impl Environment {
         };
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        // Nobody's role is asked for what is done past the functions.
+        let (store, _) = backing.services("gateway");
         let gateway = runtime.spawn(async move { backing.gateway().await }).await.unwrap();
         Self {
             number,
             base_url: gateway.base_url(),
             clock,
+            store,
             client: reqwest::Client::new(),
             deaths,
             _gateway: gateway,
@@ -88,6 +100,18 @@ impl Environment {
             biased;
             () = self.deaths.of(self.number) => Err(Lost),
             response = answered => response.map_err(|_| Lost),
+        }
+    }
+
+    /// Does from here what is done every minute.
+    ///
+    /// # Errors
+    /// If it dies.
+    pub async fn sweep(&self, sweep: Sweep) -> Result<(), Lost> {
+        tokio::select! {
+            biased;
+            () = self.deaths.of(self.number) => Err(Lost),
+            () = sweep(self.store.clone(), self.clock.now()) => Ok(()),
         }
     }
 

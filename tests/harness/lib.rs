@@ -22,7 +22,7 @@ mod shop;
 mod weather;
 
 pub use clock::ManualClock;
-pub use environment::{Environment, Lost};
+pub use environment::{Environment, Lost, Sweep};
 pub use logs::{lines_with, log_quietly};
 pub use openssl::openssl_verifies;
 pub use privileges::{Privilege, Privileges, function_resource, template};

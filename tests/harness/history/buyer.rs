@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::mix::Place;
 use super::{Entry, Mix, Order, Outcome, PublicKeys, Told, What};
 use crate::weather::mix;
-use crate::{Environment, Lost, Shop, ShopResponse, Storm};
+use crate::{Environment, Lost, Shop, ShopResponse, Storm, Sweep};
 
 /// What buyers share.
 #[derive(Debug)]
@@ -12,6 +12,7 @@ pub(super) struct Market<'a> {
     pub(super) shop: &'a Shop,
     pub(super) seed: u64,
     pub(super) mix: Mix,
+    pub(super) sweep: Sweep,
     pub(super) products: &'a [u32],
     pub(super) public_keys: PublicKeys,
     pub(super) storm: Arc<Storm>,
@@ -21,6 +22,8 @@ pub(super) struct Market<'a> {
     pub(super) wrong: Mutex<Vec<String>>,
 }
 
+/// So many orders are a minute.
+const ORDERS_A_SWEEP: u32 = 16;
 /// How many keys are known at most.
 const KNOWN_MAX: usize = 400;
 /// How often a request with an `Idempotency-Key` is sent at most.
@@ -64,8 +67,13 @@ impl<'a> Buyer<'a> {
         market.shop.environment(number, mix(&[market.seed, 6, u64::from(number)]), skew).await
     }
 
-    /// Places his n-th order, again and again until there is an answer or he gives up.
+    /// Places his n-th order, again and again until there is an answer or he gives up. Before some of them he sees to
+    /// what is done every minute, in his own environment, disturbed like everything else.
     pub(super) async fn place(&mut self, nth: u32) {
+        if nth.is_multiple_of(ORDERS_A_SWEEP) && self.environments[0].sweep(self.market.sweep).await.is_err()
+        {
+            self.replace(0).await;
+        }
         let at = Place { seed: self.market.seed, buyer: self.number, nth };
         let known = self.market.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let order = self.market.mix.order(at, self.market.products, &known);
@@ -139,8 +147,7 @@ impl<'a> Buyer<'a> {
     async fn read(&mut self, order: &Order, from: usize, answer: Result<ShopResponse, Lost>) -> Came {
         self.sent += 1;
         let Ok(response) = answer else {
-            self.environments[from] = Self::environment(self.market, self.number, self.used).await;
-            self.used += 1;
+            self.replace(from).await;
             return Came::Nothing;
         };
         self.environments[from].clock.advance_seconds(1);
@@ -160,6 +167,12 @@ impl<'a> Buyer<'a> {
                 Came::Nothing
             }
         }
+    }
+
+    /// After the end of an environment there is another.
+    async fn replace(&mut self, which: usize) {
+        self.environments[which] = Self::environment(self.market, self.number, self.used).await;
+        self.used += 1;
     }
 
     fn report(&self, order: &Order, what: &str) {

@@ -21,10 +21,15 @@ pub use self::scenario::{Disturbance, Expected, Found, Scenario};
 pub use self::table::{Stored, Table};
 pub use self::trial::Trial;
 
+use crate::Sweep;
+
 /// What all owners are called, all created keys, all made ones: no log line may hold it.
 pub(crate) const OWNER: &str = "Buyer-Number-";
 pub(crate) const CREATED: &str = "CREATED-KEY-";
 pub(crate) const MADE: &str = "MADE-KEY-";
+
+/// What is done every minute. (Nothing is left half done by what there is today.)
+pub const NO_SWEEP: Sweep = |_, _| Box::pin(std::future::ready(()));
 
 /// All that was ordered on a table, and the stock before.
 #[derive(Debug, Clone, Default)]

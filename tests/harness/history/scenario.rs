@@ -8,7 +8,7 @@ use super::buyer::post;
 use super::{CREATED, Entry, History, MADE, OWNER, Order, Outcome, Table, Told, Violation, What};
 use crate::shop::{numbered_generator, numbered_product};
 use crate::weather::{Point, Row, Seen, mix};
-use crate::{Environment, Fault, Lost, Shop, ShopResponse, logs};
+use crate::{Environment, Fault, Lost, Shop, ShopResponse, Sweep, logs};
 
 /// A request that is to be disturbed at every call that it makes to AWS.
 #[derive(Debug, Clone)]
@@ -73,16 +73,11 @@ impl Scenario {
     ///
     /// # Panics
     /// If the shop cannot be set up, or a buyer does not get what he has a right to.
-    pub async fn disturb_everywhere(
-        &self,
-        shop: &Shop,
-        disturbances: &[Disturbance],
-        sweep: impl AsyncFn(&Shop),
-    ) -> Found {
+    pub async fn disturb_everywhere(&self, shop: &Shop, disturbances: &[Disturbance], sweep: Sweep) -> Found {
         [OWNER, CREATED, MADE].into_iter().for_each(logs::keep_secret);
         let mut scene = Scene { scenario: self, shop, history: History::default(), runs: 0 };
         let undisturbed = Arc::new(Row::none());
-        scene.run(&undisturbed, "undisturbed", Expected::Answer, &sweep).await;
+        scene.run(&undisturbed, "undisturbed", Expected::Answer, sweep).await;
         let calls = undisturbed.points();
         let (mut points, mut disturbed) = (VecDeque::from(calls.clone()), 0);
         let mut known = calls.clone();
@@ -94,7 +89,7 @@ impl Scenario {
                 }
                 let row = Arc::new(Row::of(disturbance.fault.clone(), disturbance.times, point.clone()));
                 let name = format!("{}-{operation}-{}", disturbance.name, nth + 1);
-                scene.run(&row, &name, self.expected(disturbance), &sweep).await;
+                scene.run(&row, &name, self.expected(disturbance), sweep).await;
                 disturbed += 1;
                 // A run may need more calls than the first, when a draw runs over the end of the stock. (Repetitions of
                 // a disturbed call are none.)
@@ -135,7 +130,7 @@ struct Scene<'a> {
 
 impl Scene<'_> {
     /// Runs it once.
-    async fn run(&mut self, row: &Arc<Row>, name: &str, expected: Expected, sweep: &impl AsyncFn(&Shop)) {
+    async fn run(&mut self, row: &Arc<Row>, name: &str, expected: Expected, sweep: Sweep) {
         self.runs += 1;
         let product = 100 + self.runs;
         let (shop, scenario) = (self.shop, self.scenario);
@@ -160,7 +155,7 @@ impl Scene<'_> {
         shop.set_weather(None);
         // A row that begins behind the last call does not begin.
         let outcome = self.outcome(&first, answer, if died { Expected::Nothing } else { expected });
-        sweep(shop).await;
+        shop.sweep(sweep, AFTERWARDS_SECONDS).await;
 
         let environment = self.environment(1, AFTERWARDS_SECONDS).await;
         let again = if scenario.idempotent { first.clone() } else { order(1) };
@@ -169,7 +164,7 @@ impl Scene<'_> {
         let asked_again = self.tell(&environment, &again, right).await;
         let _ = shop.dynamodb.deliver().await;
         let _ = shop.kms.deliver().await;
-        sweep(shop).await;
+        shop.sweep(sweep, AFTERWARDS_SECONDS).await;
         if scenario.idempotent {
             let once_more = self.tell(&environment, &again, Expected::Answer).await;
             for told in [outcome, asked_again].iter().filter(|told| matches!(told, Outcome::Told(_))) {

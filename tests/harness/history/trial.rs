@@ -11,7 +11,7 @@ use super::{
     CREATED, Entry, Figures, History, MADE, Mix, OWNER, Outcome, PublicKeys, Told, Violation, ViolationKind,
 };
 use crate::shop::numbered_product;
-use crate::{Rates, Shop, ShopResponse, Storm, logs, openssl_verifies};
+use crate::{Rates, Shop, ShopResponse, Storm, Sweep, logs, openssl_verifies};
 
 /// Many buyers in a storm.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,8 @@ pub struct Trial {
     pub mix: Mix,
     /// What goes wrong.
     pub rates: Rates,
+    /// What is done every minute; buyers see to it now and then.
+    pub sweep: Sweep,
 }
 
 /// The products that are sold; the second has a signing key of its own.
@@ -39,11 +41,11 @@ const INITIAL_STOCK: usize = 60;
 const AFTERWARDS_SECONDS: i64 = 8 * 3_600;
 
 impl Trial {
-    /// Runs it on a fresh shop; `placed` counts the orders. `sweep` does what is done every minute.
+    /// Runs it on a fresh shop; `placed` counts the orders.
     ///
     /// # Panics
     /// If the shop cannot be set up, or a log line holds a secret.
-    pub async fn run(&self, shop: &Shop, placed: &AtomicU64, sweep: impl AsyncFn(&Shop)) -> Figures {
+    pub async fn run(&self, shop: &Shop, placed: &AtomicU64) -> Figures {
         let began = Instant::now();
         [OWNER, CREATED, MADE].into_iter().for_each(logs::keep_secret);
         let mut history = History::default();
@@ -58,6 +60,7 @@ impl Trial {
             shop,
             seed: self.seed,
             mix: self.mix,
+            sweep: self.sweep,
             products: &PRODUCTS,
             public_keys: public_keys(shop).await,
             storm: Arc::clone(&storm),
@@ -86,9 +89,9 @@ impl Trial {
         shop.set_weather(None);
         let _ = shop.dynamodb.deliver().await;
         let _ = shop.kms.deliver().await;
-        sweep(shop).await;
+        shop.sweep(self.sweep, AFTERWARDS_SECONDS).await;
         let replays = replay(&market, &mut history.entries).await;
-        sweep(shop).await;
+        shop.sweep(self.sweep, AFTERWARDS_SECONDS).await;
         let table = super::Table::read(shop).await;
         let mut figures = Figures::of(self.seed, &history, &table);
         let wrong = market.wrong.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -25,10 +25,9 @@ pub(crate) struct Backing {
 }
 
 impl Backing {
-    /// The desk of a function, or of the gateway itself.
-    fn desk(&self, function: Option<Endpoint>) -> Desk {
+    /// The table and KMS, as a function sees them or somebody of another name.
+    pub(crate) fn services(&self, name: &str) -> (Store, Signer) {
         // The path tells the proxies which function calls, and in which environment.
-        let name = function.map_or("gateway", Endpoint::name);
         let environment = self.environment.map(|number| format!("/{number}")).unwrap_or_default();
         let at = |url: &str| format!("{url}/{name}{environment}");
         let mut settings = Services::settings(at(&self.dynamodb_url), at(&self.kms_url));
@@ -39,12 +38,20 @@ impl Backing {
         }
         let clients = settings.clients(self.patience);
         let store = Store::new(clients.dynamodb, TABLE, Arc::clone(&self.randomness));
-        let signer = Signer::new(clients.kms, self.global_key.clone());
+        let store = match self.patience {
+            Patience::Checkout => store,
+            Patience::Operator => store.patient(),
+        };
+        (store, Signer::new(clients.kms, self.global_key.clone()))
+    }
+
+    /// The desk of a function, or of the gateway itself.
+    fn desk(&self, function: Option<Endpoint>) -> Desk {
+        let (store, signer) = self.services(function.map_or("gateway", Endpoint::name));
+        let desk = Desk::new(store, signer, Arc::clone(&self.clock));
         match self.patience {
-            Patience::Checkout => Desk::new(store, signer, Arc::clone(&self.clock)),
-            Patience::Operator => {
-                Desk::new(store.patient(), signer, Arc::clone(&self.clock)).answering_within(PATIENT)
-            }
+            Patience::Checkout => desk,
+            Patience::Operator => desk.answering_within(PATIENT),
         }
     }
 

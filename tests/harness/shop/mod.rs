@@ -4,7 +4,7 @@ mod setup;
 
 use std::sync::Arc;
 
-use keypool_domain::{Status, StockedKey};
+use keypool_domain::{Clock as _, Status, StockedKey};
 use keypool_http::Patience;
 use keypool_local::{Gateway, Services, demo};
 use keypool_signing::{PublicKey, SignedEnvelope, Signer};
@@ -16,7 +16,7 @@ pub(crate) use self::backing::Backing;
 pub use self::builder::ShopBuilder;
 pub(crate) use self::setup::{numbered_generator, numbered_product};
 use crate::weather::{Deaths, Weather};
-use crate::{Environment, ManualClock, Privileges, Proxy, ScriptedDraws, ShopResponse, logs};
+use crate::{Environment, ManualClock, Privileges, Proxy, ScriptedDraws, ShopResponse, Sweep, logs};
 
 /// The demo's API key.
 pub const API_KEY: &str = demo::API_KEY;
@@ -103,6 +103,12 @@ impl Shop {
     /// one request is served after the other. The weather disturbs it. Numbers may not be used twice.
     pub async fn environment(&self, number: u32, seed: u64, clock_skew_seconds: i64) -> Environment {
         Environment::start(number, self.backing.clone(), self.deaths.clone(), seed, clock_skew_seconds).await
+    }
+
+    /// Does what is done every minute, undisturbed, so many seconds ahead of the shop's clock.
+    pub async fn sweep(&self, sweep: Sweep, ahead_seconds: i64) {
+        let clock = ManualClock::off_by(ahead_seconds);
+        sweep(self.store.clone(), clock.now()).await;
     }
 
     /// From now on the weather decides what happens to the calls of other environments; none: they pass.
