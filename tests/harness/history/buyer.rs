@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::mix::Place;
 use super::{Entry, Mix, Order, Outcome, PublicKeys, Told, What};
-use crate::weather::mix;
+use crate::weather::{environment_of, mix};
 use crate::{Environment, Lost, Shop, ShopResponse, Storm, Sweep};
 
 /// What buyers share.
@@ -62,7 +62,7 @@ impl<'a> Buyer<'a> {
     }
 
     async fn environment(market: &Market<'_>, buyer: u32, nth: u32) -> Environment {
-        let number = (buyer << 16) + nth;
+        let number = environment_of(buyer, nth);
         let skew = market.storm.clock_skew_seconds(number);
         market.shop.environment(number, mix(&[market.seed, 6, u64::from(number)]), skew).await
     }

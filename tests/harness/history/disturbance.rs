@@ -16,7 +16,7 @@ impl Disturbance {
         vec![
             crash("dies-before", Fault::DieBefore, false),
             crash("dies-after", Fault::DieAfter, false),
-            crash("dies-and-arrives", Fault::DieAndPostpone, true),
+            crash("dies-and-arrives", Fault::DieAndPostpone(None), true),
         ]
     }
 

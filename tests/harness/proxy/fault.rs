@@ -17,8 +17,8 @@ pub enum Fault {
     Stall,
     /// Keeps the call back, until [`Proxy::deliver`](crate::Proxy::deliver), and cuts the connection.
     Postpone,
-    /// Keeps the call back until its environment has made that many more calls of this service, and cuts the
-    /// connection.
+    /// Keeps the call back until its environment, or another of the same buyer, has made that many more calls of this
+    /// service, and cuts the connection.
     PostponeFor(u64),
     /// Answers with this error of the service, and does not pass the call on.
     Error(Value),
@@ -39,8 +39,9 @@ pub enum Fault {
     DieBefore,
     /// The environment dies here, after the service did what it was asked to.
     DieAfter,
-    /// The environment dies here, and the service sees the call when it is delivered.
-    DieAndPostpone,
+    /// The environment dies here, and the service sees the call when it is delivered, or after that many more calls of
+    /// the same buyer.
+    DieAndPostpone(Option<u64>),
 }
 
 impl Fault {
@@ -80,7 +81,7 @@ impl Fault {
             Self::Stale(_) => "stale".to_owned(),
             Self::DieBefore => "killed before a call".to_owned(),
             Self::DieAfter => "killed after a call".to_owned(),
-            Self::DieAndPostpone => "killed, the call arrived later".to_owned(),
+            Self::DieAndPostpone(_) => "killed, the call arrived later".to_owned(),
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::call::{AwsCall, Caller, Request, consumed};
 use super::{Fault, Postponed, Shared, answer};
 use crate::privileges::Privilege;
-use crate::weather::Seen;
+use crate::weather::{Seen, buyer_of};
 
 /// Passes a call on to the service and the answer back, but for what shall happen to it.
 pub(super) async fn forward(State(shared): State<Shared>, request: extract::Request) -> Response<Body> {
@@ -58,9 +58,7 @@ async fn disturbed(
         }
         Fault::Postpone => return shared.postpone(request, None),
         Fault::PostponeFor(calls) => {
-            let due =
-                caller.environment.map(|environment| (environment, shared.calls_of(environment) + calls));
-            return shared.postpone(request, due);
+            return shared.postpone(request, shared.due(caller, calls));
         }
         Fault::Error(error) => return answer::error(&error),
         Fault::Cancel { reason, at } => return answer::cancelled(&request.body, reason, at),
@@ -81,9 +79,9 @@ async fn disturbed(
             die();
             return answer::cut_off();
         }
-        Fault::DieAndPostpone => {
+        Fault::DieAndPostpone(calls) => {
             die();
-            return shared.postpone(request, None);
+            return shared.postpone(request, calls.and_then(|calls| shared.due(caller, calls)));
         }
     }
     // It may have died while this was held up.
@@ -140,9 +138,11 @@ impl Shared {
         Some(inner.calls.len() - 1)
     }
 
-    /// How many calls an environment has made.
-    fn calls_of(&self, environment: u32) -> u64 {
-        self.inner().by_environment.get(&environment).copied().unwrap_or(0)
+    /// When a caller's buyer will have made that many more calls.
+    fn due(&self, caller: &Caller, calls: u64) -> Option<(u32, u64)> {
+        let buyer = buyer_of(caller.environment?);
+        let so_far = self.inner().by_buyer.get(&buyer).copied().unwrap_or(0);
+        Some((buyer, so_far + calls))
     }
 
     /// What shall happen to a call: what was asked for, else what the weather brings.
@@ -155,7 +155,8 @@ impl Shared {
         let (weather, seen, due) = {
             let mut inner = self.inner();
             let Some(weather) = inner.weather.clone() else { return Fault::Pass };
-            let calls = inner.by_environment.entry(environment).or_default();
+            let buyer = buyer_of(environment);
+            let calls = inner.by_buyer.entry(buyer).or_default();
             *calls += 1;
             let calls = *calls;
             let nth = inner.by_operation.entry((environment, request.operation.clone())).or_default();
@@ -166,8 +167,7 @@ impl Shared {
                 nth: *nth - 1,
                 may_be_stale: request.may_be_stale(),
             };
-            let is_due =
-                |kept: &mut Postponed| kept.due.is_some_and(|(of, at)| of == environment && at <= calls);
+            let is_due = |kept: &mut Postponed| kept.due.is_some_and(|(of, at)| of == buyer && at <= calls);
             let due: Vec<Postponed> = inner.postponed.extract_if(.., is_due).collect();
             (weather, seen, due)
         };

@@ -55,9 +55,9 @@ struct Inner {
     faults: HashMap<String, VecDeque<Fault>>,
     postponed: Vec<Postponed>,
     weather: Option<Arc<dyn Weather>>,
-    /// How many calls each environment has made.
-    by_environment: HashMap<u32, u64>,
-    /// The same, of each operation.
+    /// How many calls each buyer's environments have made.
+    by_buyer: HashMap<u32, u64>,
+    /// How many calls of each operation each environment has made.
     by_operation: HashMap<(u32, String), u64>,
 }
 
@@ -65,7 +65,7 @@ struct Inner {
 #[derive(Debug)]
 struct Postponed {
     request: Request,
-    /// It is passed on when this environment has made that many calls.
+    /// It is passed on when this buyer's environments have made that many calls.
     due: Option<(u32, u64)>,
 }
 

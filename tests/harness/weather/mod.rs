@@ -57,6 +57,16 @@ pub trait Weather: Debug + Send + Sync {
     }
 }
 
+/// The number of a buyer's n-th environment.
+pub(crate) fn environment_of(buyer: u32, nth: u32) -> u32 {
+    (buyer << 16) + nth
+}
+
+/// Which buyer has the environment of this number.
+pub(crate) fn buyer_of(environment: u32) -> u32 {
+    environment >> 16
+}
+
 /// A number that looks random, and is the same for the same numbers.
 pub(crate) fn mix(numbers: &[u64]) -> u64 {
     // SplitMix64, a round for each number.

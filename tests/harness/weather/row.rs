@@ -33,7 +33,7 @@ impl Row {
     /// Whether it is the end of the process.
     pub(crate) fn ends_the_process(&self) -> bool {
         let fault = self.begins.as_ref().map(|(_, fault)| fault);
-        matches!(fault, Some(Fault::DieBefore | Fault::DieAfter | Fault::DieAndPostpone))
+        matches!(fault, Some(Fault::DieBefore | Fault::DieAfter | Fault::DieAndPostpone(_)))
     }
 
     fn noted(&self) -> MutexGuard<'_, Vec<Point>> {

@@ -158,7 +158,9 @@ impl Weather for Storm {
             }
             Kind::Unread => one_of(&[Fault::LeaveUnread, Fault::LeaveHalfUnread]),
             Kind::Stale => Fault::Stale(roll),
-            Kind::Death => one_of(&[Fault::DieBefore, Fault::DieAfter, Fault::DieAndPostpone]),
+            Kind::Death => {
+                one_of(&[Fault::DieBefore, Fault::DieAfter, Fault::DieAndPostpone(Some(1 + roll % 24))])
+            }
         }
     }
 
