@@ -209,7 +209,7 @@ impl Scene<'_> {
     async fn sell_the_rest(&mut self, environment: &Environment, product: u32, name: &str) {
         let id: ProductId = product.to_string().parse().unwrap();
         let drawn = self.shop.store.draw_candidates(id, 99, &HashSet::new()).await.unwrap();
-        let Drawn::TooFew { available } = drawn else { panic!("a scenario has less than 99 keys") };
+        let Drawn::TooFew { available, .. } = drawn else { panic!("a scenario has less than 99 keys") };
         if available == 0 {
             return;
         }

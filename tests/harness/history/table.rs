@@ -73,8 +73,9 @@ impl Table {
                 self.keys.insert(license_key.to_owned(), stored);
             }
             Some(("PRODUCT" | "GENERATOR" | "APIKEY" | "COUNTER" | "CATALOGUE", _)) => {}
-            // What was answered stays there until it expires.
-            Some(("IDEMPOTENCY", _)) if text("state") == "done" => {}
+            // What was answered stays there until it expires, and so do orders that have ended.
+            Some(("IDEMPOTENCY", _)) if text("state") == "done" || text("sk") != "IDEMPOTENCY" => {}
+            Some(("ORDER", _)) if text("sk") == "ORDER" && matches!(&*text("state"), "sold" | "void") => {}
             _ => self.unfinished.push(format!("{pk} {}", text("sk"))),
         }
     }

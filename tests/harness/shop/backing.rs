@@ -18,6 +18,7 @@ pub(crate) struct Backing {
     pub(crate) kms_url: String,
     pub(crate) global_key: Option<SigningKeyId>,
     pub(crate) patience: Patience,
+    pub(crate) transaction_keys_max: usize,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) randomness: Arc<dyn Randomness>,
     /// The environment that all desks belong to, if the proxies shall know it.
@@ -37,7 +38,8 @@ impl Backing {
             settings.region = format!("environment-{number}-{name}");
         }
         let clients = settings.clients(self.patience);
-        let store = Store::new(clients.dynamodb, TABLE, Arc::clone(&self.randomness));
+        let store = Store::new(clients.dynamodb, TABLE, Arc::clone(&self.randomness))
+            .with_transaction_keys_max(self.transaction_keys_max);
         let store = match self.patience {
             Patience::Checkout => store,
             Patience::Operator => store.patient(),

@@ -15,6 +15,7 @@ use crate::{ManualClock, Proxy, ScriptedDraws, logs};
 pub struct ShopBuilder {
     pub(super) global_signing_key: bool,
     pub(super) patience: Patience,
+    pub(super) transaction_keys_max: usize,
 }
 
 impl ShopBuilder {
@@ -22,6 +23,12 @@ impl ShopBuilder {
     #[must_use]
     pub fn without_global_signing_key(self) -> Self {
         Self { global_signing_key: false, ..self }
+    }
+
+    /// With so few keys to a transaction that orders of more are large ones.
+    #[must_use]
+    pub fn with_transaction_keys_max(self, transaction_keys_max: usize) -> Self {
+        Self { transaction_keys_max, ..self }
     }
 
     /// As impatient as real shops are. Others wait long, so that a slow machine fails no test that is not about
@@ -56,6 +63,7 @@ impl ShopBuilder {
             kms_url: kms.url(),
             global_key: self.global_signing_key.then_some(global_key),
             patience: self.patience,
+            transaction_keys_max: self.transaction_keys_max,
             clock: Arc::clone(&clock) as _,
             randomness: Arc::clone(&draws) as _,
             environment: None,

@@ -55,7 +55,11 @@ impl Shop {
     /// A shop to be set up otherwise.
     #[must_use]
     pub fn builder() -> ShopBuilder {
-        ShopBuilder { global_signing_key: true, patience: Patience::Operator }
+        ShopBuilder {
+            global_signing_key: true,
+            patience: Patience::Operator,
+            transaction_keys_max: usize::MAX,
+        }
     }
 
     /// Sends a form with the demo's API key.
