@@ -5,6 +5,7 @@
 mod access;
 mod budget;
 mod codes;
+mod crash;
 mod deployment;
 mod envelope;
 mod faults;
@@ -16,4 +17,5 @@ mod outage;
 mod race;
 mod randomness;
 mod samples;
+mod storm;
 mod transport;

@@ -11,6 +11,13 @@ impl ManualClock {
         Self(AtomicI64::new(SystemClock.now().unix_microseconds()))
     }
 
+    /// One that is so far off.
+    pub(crate) fn off_by(seconds: i64) -> Self {
+        let clock = Self::new();
+        clock.advance_seconds(seconds);
+        clock
+    }
+
     /// Moves on.
     pub fn advance_seconds(&self, seconds: i64) {
         self.0.fetch_add(seconds * 1_000_000, Ordering::SeqCst);

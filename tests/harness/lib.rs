@@ -8,6 +8,8 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a harness fails its test")]
 
 mod clock;
+mod environment;
+pub mod history;
 pub mod lambda;
 mod logs;
 mod openssl;
@@ -17,13 +19,16 @@ mod randomness;
 mod response;
 mod shape;
 mod shop;
+mod weather;
 
 pub use clock::ManualClock;
-pub use logs::lines_with;
+pub use environment::{Environment, Lost, Sweep};
+pub use logs::{lines_with, log_quietly};
 pub use openssl::openssl_verifies;
 pub use privileges::{Privilege, Privileges, function_resource, template};
 pub use proxy::{AwsCall, Fault, Proxy};
-pub use randomness::ScriptedDraws;
+pub use randomness::{ScriptedDraws, SeededRandomness};
 pub use response::ShopResponse;
 pub use shape::Shape;
 pub use shop::{API_KEY, Shop, ShopBuilder};
+pub use weather::{Deaths, Point, Rates, Row, Seen, Storm, Weather};

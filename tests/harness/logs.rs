@@ -25,12 +25,21 @@ impl io::Write for Writer {
     }
 }
 
+static GATHERING: Once = Once::new();
+
 /// Starts to gather the log of this process.
 pub(crate) fn gather() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        init_logs(tracing::Level::TRACE, Stack::WARNS_OF_BUSINESS, || Writer).unwrap();
-    });
+    gather_from(tracing::Level::TRACE);
+}
+
+/// Gathers the log as functions write it unless they are told otherwise: for runs whose talkative log would fill the
+/// memory. To be called before the first shop opens.
+pub fn log_quietly() {
+    gather_from(tracing::Level::INFO);
+}
+
+fn gather_from(level: tracing::Level) {
+    GATHERING.call_once(|| init_logs(level, Stack::WARNS_OF_BUSINESS, || Writer).unwrap());
 }
 
 /// Takes note of a text that no log line may hold.

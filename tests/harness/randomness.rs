@@ -1,6 +1,8 @@
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use keypool_domain::{OperatingSystemRandomness, Randomness};
+
+use crate::weather::mix;
 
 /// The operating system's randomness, but for the start of draws, which can be told to lie in the first quarter
 /// of the stock. With more than a few windows in stock a draw then never wraps round, and what it costs is a
@@ -26,6 +28,30 @@ impl Randomness for ScriptedDraws {
             && rest.len() == 15
         {
             *first &= 0x3f;
+        }
+    }
+}
+
+/// Randomness that is the same for the same seed. Fit for tests only.
+#[derive(Debug)]
+pub struct SeededRandomness {
+    seed: u64,
+    drawn: AtomicU64,
+}
+
+impl SeededRandomness {
+    /// The randomness of this seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self { seed, drawn: AtomicU64::new(0) }
+    }
+}
+
+impl Randomness for SeededRandomness {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            let drawn = self.drawn.fetch_add(1, Ordering::Relaxed);
+            chunk.copy_from_slice(&mix(&[self.seed, drawn]).to_le_bytes()[..chunk.len()]);
         }
     }
 }

@@ -19,6 +19,19 @@ pub struct ShopResponse {
 }
 
 impl ShopResponse {
+    /// Reads a response to its end.
+    pub(crate) async fn read(response: reqwest::Response) -> reqwest::Result<Self> {
+        let header =
+            |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        Ok(Self {
+            status: response.status().as_u16(),
+            content_type: header("content-type").unwrap_or_default(),
+            retry_after: header("retry-after"),
+            request_id: header("apigw-requestid"),
+            text: response.text().await?,
+        })
+    }
+
     /// The body.
     ///
     /// # Panics

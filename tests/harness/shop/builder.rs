@@ -1,13 +1,13 @@
 use std::sync::Arc;
-use std::time::Duration;
 
-use keypool_domain::{Endpoint, OperatingSystemRandomness};
-use keypool_http::{Desk, Patience};
-use keypool_local::{Gateway, Services, TABLE, demo};
+use keypool_domain::OperatingSystemRandomness;
+use keypool_http::Patience;
+use keypool_local::{Services, TABLE, demo};
 use keypool_signing::Signer;
 use keypool_store::Store;
 
-use super::{API_KEY, Shop};
+use super::{API_KEY, Backing, Shop};
+use crate::weather::Deaths;
 use crate::{ManualClock, Proxy, ScriptedDraws, logs};
 
 /// What a shop starts with.
@@ -15,6 +15,7 @@ use crate::{ManualClock, Proxy, ScriptedDraws, logs};
 pub struct ShopBuilder {
     pub(super) global_signing_key: bool,
     pub(super) patience: Patience,
+    pub(super) transaction_keys_max: usize,
 }
 
 impl ShopBuilder {
@@ -22,6 +23,12 @@ impl ShopBuilder {
     #[must_use]
     pub fn without_global_signing_key(self) -> Self {
         Self { global_signing_key: false, ..self }
+    }
+
+    /// With so few keys to a transaction that orders of more are large ones.
+    #[must_use]
+    pub fn with_transaction_keys_max(self, transaction_keys_max: usize) -> Self {
+        Self { transaction_keys_max, ..self }
     }
 
     /// As impatient as real shops are. Others wait long, so that a slow machine fails no test that is not about
@@ -46,36 +53,22 @@ impl ShopBuilder {
         let global_key = demo::global_signing_key().unwrap();
         demo::provision(&store, &signer).await.unwrap();
 
-        let dynamodb = Proxy::start(services.dynamodb_url());
-        let kms = Proxy::start(services.kms_url());
+        let deaths = Deaths::default();
+        let dynamodb = Proxy::start(services.dynamodb_url(), deaths.clone());
+        let kms = Proxy::start(services.kms_url(), deaths.clone());
         let clock = Arc::new(ManualClock::new());
         let draws = Arc::new(ScriptedDraws::default());
-        let global_key = self.global_signing_key.then_some(global_key);
-        let patient = Duration::from_mins(2);
-        let desk = |function: Option<Endpoint>| {
-            // The path tells the proxies which function calls.
-            let name = function.map_or("gateway", Endpoint::name);
-            let at = |url: String| format!("{url}/{name}");
-            let clients = Services::settings(at(dynamodb.url()), at(kms.url())).clients(self.patience);
-            let store = Store::new(clients.dynamodb, TABLE, Arc::clone(&draws) as _);
-            let desk = Desk::new(
-                match self.patience {
-                    Patience::Checkout => store,
-                    Patience::Operator => store.patient(),
-                },
-                Signer::new(clients.kms, global_key.clone()),
-                Arc::clone(&clock) as _,
-            );
-            match self.patience {
-                Patience::Checkout => desk,
-                Patience::Operator => desk.answering_within(patient),
-            }
+        let backing = Backing {
+            dynamodb_url: dynamodb.url(),
+            kms_url: kms.url(),
+            global_key: self.global_signing_key.then_some(global_key),
+            patience: self.patience,
+            transaction_keys_max: self.transaction_keys_max,
+            clock: Arc::clone(&clock) as _,
+            randomness: Arc::clone(&draws) as _,
+            environment: None,
         };
-        let gateway = match self.patience {
-            Patience::Checkout => Gateway::start(0, desk).await,
-            Patience::Operator => Gateway::start_patient(0, desk, patient).await,
-        }
-        .unwrap();
+        let gateway = backing.gateway().await;
         Shop {
             base_url: gateway.base_url(),
             dynamodb,
@@ -85,6 +78,8 @@ impl ShopBuilder {
             store,
             signer,
             client: reqwest::Client::new(),
+            backing,
+            deaths,
             _gateway: gateway,
             services,
         }

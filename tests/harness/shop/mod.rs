@@ -1,20 +1,22 @@
+mod backing;
 mod builder;
+mod setup;
 
 use std::sync::Arc;
 
-use keypool_domain::{
-    ApiKeyRecord, Generator, NewKey, OperatingSystemRandomness, Product, ProductId, RowId, Status,
-    StockedKey, SystemClock,
-};
+use keypool_domain::{Clock as _, Status, StockedKey};
 use keypool_http::Patience;
-use keypool_local::{Gateway, Services, TABLE, demo};
+use keypool_local::{Gateway, Services, demo};
 use keypool_signing::{PublicKey, SignedEnvelope, Signer};
-use keypool_store::{CreateOutcome, NewGeneratorOutcome, Store, license_key_item};
+use keypool_store::Store;
 use reqwest::multipart::Form;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+pub(crate) use self::backing::Backing;
 pub use self::builder::ShopBuilder;
-use crate::{ManualClock, Privileges, Proxy, ScriptedDraws, ShopResponse, logs};
+pub(crate) use self::setup::{numbered_generator, numbered_product};
+use crate::weather::{Deaths, Weather};
+use crate::{Environment, ManualClock, Privileges, Proxy, ScriptedDraws, ShopResponse, Sweep, logs};
 
 /// The demo's API key.
 pub const API_KEY: &str = demo::API_KEY;
@@ -37,6 +39,8 @@ pub struct Shop {
     /// KMS, reached past the proxies.
     pub signer: Signer,
     client: reqwest::Client,
+    backing: Backing,
+    deaths: Deaths,
     // Ends with the shop, like the services.
     _gateway: Gateway,
     services: Services,
@@ -51,7 +55,11 @@ impl Shop {
     /// A shop to be set up otherwise.
     #[must_use]
     pub fn builder() -> ShopBuilder {
-        ShopBuilder { global_signing_key: true, patience: Patience::Operator }
+        ShopBuilder {
+            global_signing_key: true,
+            patience: Patience::Operator,
+            transaction_keys_max: usize::MAX,
+        }
     }
 
     /// Sends a form with the demo's API key.
@@ -95,21 +103,30 @@ impl Shop {
         &self.client
     }
 
+    /// Another environment of all functions, as patient as this shop, with a clock and randomness of its own, in which
+    /// one request is served after the other. The weather disturbs it. Numbers may not be used twice.
+    pub async fn environment(&self, number: u32, seed: u64, clock_skew_seconds: i64) -> Environment {
+        Environment::start(number, self.backing.clone(), self.deaths.clone(), seed, clock_skew_seconds).await
+    }
+
+    /// Does what is done every minute, undisturbed, so many seconds ahead of the shop's clock.
+    pub async fn sweep(&self, sweep: Sweep, ahead_seconds: i64) {
+        let clock = ManualClock::off_by(ahead_seconds);
+        sweep(self.store.clone(), clock.now()).await;
+    }
+
+    /// From now on the weather decides what happens to the calls of other environments; none: they pass.
+    pub fn set_weather(&self, weather: Option<Arc<dyn Weather>>) {
+        self.dynamodb.set_weather(weather.clone());
+        self.kms.set_weather(weather);
+    }
+
     /// Sends a request, and checks what is true of every response.
     ///
     /// # Panics
     /// If it is not true of this one.
     pub async fn send(&self, request: reqwest::RequestBuilder) -> ShopResponse {
-        let response = request.send().await.unwrap();
-        let header =
-            |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
-        let response = ShopResponse {
-            status: response.status().as_u16(),
-            content_type: header("content-type").unwrap_or_default(),
-            retry_after: header("retry-after"),
-            request_id: header("apigw-requestid"),
-            text: response.text().await.unwrap(),
-        };
+        let response = ShopResponse::read(request.send().await.unwrap()).await.unwrap();
         response.check_form();
         if let Some(signature) = response.json()["signature"].as_str()
             && signature != keypool_domain::Envelope::WITHOUT_KEY
@@ -140,61 +157,6 @@ impl Shop {
         let product_id = (response.envelope_text("private_key_used") == "product").then_some(product_id);
         let key = PublicKey::from_pem(self.public_key_pem(product_id).await.as_bytes()).unwrap();
         SignedEnvelope::from_json(&response.text).unwrap().verify(&key).is_ok()
-    }
-
-    /// Puts new keys into the stock of a product, and says which: through the API.
-    ///
-    /// # Panics
-    /// If not all of them are created.
-    pub async fn stock(&self, product_id: u32, count: usize) -> Vec<String> {
-        let mut all = Vec::new();
-        for from in (0..count).step_by(1_000) {
-            let keys: Vec<String> =
-                (from..count.min(from + 1_000)).map(|n| format!("KEY-{product_id}-{n:06}")).collect();
-            let keys_json = serde_json::to_string(&keys).unwrap();
-            let product_id = product_id.to_string();
-            let response = self
-                .post(
-                    "create-license-keys",
-                    &[
-                        ("license_keys", &keys_json),
-                        ("product_id", &product_id),
-                        ("activation_limit", "1"),
-                        ("validity", "365"),
-                        ("status", "available"),
-                    ],
-                )
-                .await;
-            assert_eq!(response.response()["created"], keys.len(), "{}", response.text);
-            all.extend(keys);
-        }
-        all
-    }
-
-    /// Puts very many keys into stock, past the API.
-    ///
-    /// # Panics
-    /// If DynamoDB does not take them.
-    pub async fn stock_in_bulk(&self, product_id: ProductId, count: usize) {
-        let now = keypool_domain::Clock::now(&SystemClock);
-        let ids = RowId::block_ending_at(u64::try_from(count).unwrap() + 1_000_000_000, count).unwrap();
-        let keys = ids.into_iter().map(|id| {
-            let key = NewKey {
-                license_key: format!("BULK-{id}").parse().unwrap(),
-                product_id,
-                activation_limit: "1".parse().unwrap(),
-                validity: "365".parse().unwrap(),
-                status: Status::Available,
-                owner: keypool_domain::Owner::default(),
-                assigned_at: None,
-                assignment_id: None,
-            };
-            key.into_stocked(id, now, &OperatingSystemRandomness)
-        });
-        let puts: Vec<Value> = keys.map(|key| put_request(&key)).collect();
-        for batch in puts.chunks(25) {
-            self.dynamodb_call("BatchWriteItem", &json!({"RequestItems": {TABLE: batch}})).await;
-        }
     }
 
     /// Calls an operation of DynamoDB past everything, as somebody at a console would.
@@ -253,31 +215,6 @@ impl Shop {
         self.stored(license_key).await.status
     }
 
-    /// Sets up a product.
-    ///
-    /// # Panics
-    /// If it exists.
-    pub async fn add_product(&self, product: Product) {
-        assert_eq!(self.store.create_product(&product).await.unwrap(), CreateOutcome::Created);
-    }
-
-    /// Sets up a generator.
-    ///
-    /// # Panics
-    /// If it exists.
-    pub async fn add_generator(&self, generator: Generator) {
-        let outcome = self.store.create_generator(&generator).await.unwrap();
-        assert!(matches!(outcome, NewGeneratorOutcome::Created { .. }));
-    }
-
-    /// Sets up an API key.
-    ///
-    /// # Panics
-    /// If it exists.
-    pub async fn add_api_key(&self, api_key: ApiKeyRecord) {
-        assert_eq!(self.store.create_api_key(&api_key).await.unwrap(), CreateOutcome::Created);
-    }
-
     fn note_secrets(form: &[(&str, &str)]) {
         for (name, value) in form {
             if ["api_key", "license_key", "owner_name", "owner_email", "email"].contains(name) {
@@ -303,18 +240,4 @@ impl Drop for Shop {
             Privileges::granted().check(&calls);
         }
     }
-}
-
-/// The `PutRequest` of a `BatchWriteItem` call.
-fn put_request(key: &StockedKey) -> Value {
-    let item = license_key_item(key);
-    let attributes = item.into_iter().map(|(name, value)| {
-        let json = match (value.as_s(), value.as_n()) {
-            (Ok(text), _) => json!({"S": text}),
-            (_, Ok(number)) => json!({"N": number}),
-            _ => panic!("{name} is neither text nor a number"),
-        };
-        (name, json)
-    });
-    json!({"PutRequest": {"Item": attributes.collect::<serde_json::Map<_, _>>()}})
 }

@@ -1,0 +1,131 @@
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use keypool_domain::{Clock as _, Timestamp};
+use keypool_local::Gateway;
+use keypool_store::Store;
+use tokio::runtime::Runtime;
+
+use crate::shop::Backing;
+use crate::weather::Deaths;
+use crate::{API_KEY, ManualClock, SeededRandomness, ShopResponse};
+
+/// What is done every minute, at a time by somebody's clock: it finishes what was left half done. A failure is left to the
+/// next minute.
+pub type Sweep = fn(Store, Timestamp) -> BoxFuture<'static, ()>;
+
+/// An environment of all four functions, on a runtime of its own: it can be killed in the middle of a request, and
+/// then nothing of it runs on.
+#[derive(Debug)]
+pub struct Environment {
+    number: u32,
+    base_url: String,
+    /// Its clock.
+    pub clock: Arc<ManualClock>,
+    /// The table, as it is seen from here.
+    store: Store,
+    client: reqwest::Client,
+    deaths: Deaths,
+    // Ends with the environment.
+    _gateway: Gateway,
+    runtime: Option<Runtime>,
+}
+
+/// There was no answer: the environment died, or the connection was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lost;
+
+impl Environment {
+    pub(crate) async fn start(
+        number: u32,
+        backing: Backing,
+        deaths: Deaths,
+        seed: u64,
+        clock_skew_seconds: i64,
+    ) -> Self {
+        let clock = Arc::new(ManualClock::off_by(clock_skew_seconds));
+        let backing = Backing {
+            clock: Arc::clone(&clock) as _,
+            randomness: Arc::new(SeededRandomness::new(seed)),
+            environment: Some(number),
+            ..backing
+        };
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        // Nobody's role is asked for what is done past the functions.
+        let (store, _) = backing.services("gateway");
+        let gateway = runtime.spawn(async move { backing.gateway().await }).await.unwrap();
+        Self {
+            number,
+            base_url: gateway.base_url(),
+            clock,
+            store,
+            client: reqwest::Client::new(),
+            deaths,
+            _gateway: gateway,
+            runtime: Some(runtime),
+        }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Whether it has died.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.deaths.has(self.number)
+    }
+
+    /// Sends a form with the demo's API key, and an `Idempotency-Key` if there is one.
+    ///
+    /// # Errors
+    /// If it dies, or the connection is lost.
+    pub async fn post(
+        &self,
+        endpoint: &str,
+        parameters: &[(&str, &str)],
+        idempotency_key: Option<&str>,
+    ) -> Result<ShopResponse, Lost> {
+        let mut form = vec![("api_key", API_KEY)];
+        form.extend(parameters);
+        let mut request = self.client.post(format!("{}/api/v1/{endpoint}", self.base_url)).form(&form);
+        if let Some(key) = idempotency_key {
+            request = request.header("Idempotency-Key", key);
+        }
+        let answered = async { ShopResponse::read(request.send().await?).await };
+        tokio::select! {
+            biased;
+            () = self.deaths.of(self.number) => Err(Lost),
+            response = answered => response.map_err(|_| Lost),
+        }
+    }
+
+    /// Does from here what is done every minute.
+    ///
+    /// # Errors
+    /// If it dies.
+    pub async fn sweep(&self, sweep: Sweep) -> Result<(), Lost> {
+        tokio::select! {
+            biased;
+            () = self.deaths.of(self.number) => Err(Lost),
+            () = sweep(self.store.clone(), self.clock.now()) => Ok(()),
+        }
+    }
+
+    /// Ends it at once, in the middle of whatever it does.
+    pub fn kill(&mut self) {
+        self.deaths.kill(self.number);
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Environment {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

@@ -1,0 +1,198 @@
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::mix::Place;
+use super::{Entry, Mix, Order, Outcome, PublicKeys, Told, What};
+use crate::weather::{environment_of, mix};
+use crate::{Environment, Lost, Shop, ShopResponse, Storm, Sweep};
+
+/// What buyers share.
+#[derive(Debug)]
+pub(super) struct Market<'a> {
+    pub(super) shop: &'a Shop,
+    pub(super) seed: u64,
+    pub(super) mix: Mix,
+    pub(super) sweep: Sweep,
+    pub(super) products: &'a [u32],
+    pub(super) public_keys: PublicKeys,
+    pub(super) storm: Arc<Storm>,
+    /// Keys that exist, or did: lately created ones.
+    pub(super) known: Mutex<Vec<String>>,
+    /// Requests that were answered by what no request should be.
+    pub(super) wrong: Mutex<Vec<String>>,
+}
+
+/// So many orders are a minute.
+const ORDERS_A_SWEEP: u32 = 16;
+/// How many keys are known at most.
+const KNOWN_MAX: usize = 400;
+/// How often a request with an `Idempotency-Key` is sent at most.
+const SENDS_MAX: u32 = 20;
+/// How long a shop lets pass before it asks again while its first request is under way: longer than any lease.
+const LEASE_SECONDS: i64 = 60;
+
+/// Somebody who places one order after the other. His requests go to one of two environments, each of which serves one
+/// request at a time.
+#[derive(Debug)]
+pub(super) struct Buyer<'a> {
+    market: &'a Market<'a>,
+    number: u32,
+    environments: [Environment; 2],
+    /// How many environments he has used up.
+    used: u32,
+    pub(super) entries: Vec<Entry>,
+    pub(super) sent: u64,
+    pub(super) signatures: u64,
+}
+
+/// What one request came to.
+enum Came {
+    Told(Told),
+    /// 503 or no answer: whatever became of it.
+    Nothing,
+    /// 409: the same request is under way.
+    UnderWay,
+}
+
+impl<'a> Buyer<'a> {
+    pub(super) async fn new(market: &'a Market<'a>, number: u32) -> Self {
+        let environments =
+            [Self::environment(market, number, 0).await, Self::environment(market, number, 1).await];
+        Self { market, number, environments, used: 2, entries: Vec::new(), sent: 0, signatures: 0 }
+    }
+
+    async fn environment(market: &Market<'_>, buyer: u32, nth: u32) -> Environment {
+        let number = environment_of(buyer, nth);
+        let skew = market.storm.clock_skew_seconds(number);
+        market.shop.environment(number, mix(&[market.seed, 6, u64::from(number)]), skew).await
+    }
+
+    /// Places his n-th order, again and again until there is an answer or he gives up. Before some of them he sees to
+    /// what is done every minute, in his own environment, disturbed like everything else.
+    pub(super) async fn place(&mut self, nth: u32) {
+        if nth.is_multiple_of(ORDERS_A_SWEEP) && self.environments[0].sweep(self.market.sweep).await.is_err()
+        {
+            self.replace(0).await;
+        }
+        let at = Place { seed: self.market.seed, buyer: self.number, nth };
+        let known = self.market.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let order = self.market.mix.order(at, self.market.products, &known);
+        self.remember_keys(&order);
+        if order.idempotency_key.is_some() {
+            let outcome = self.insist(&order).await;
+            self.entries.push(Entry { order, outcome });
+            return;
+        }
+        // Without a key every attempt is an order of its own: what became of the ones before is not known.
+        for attempt in 0..Place::ATTEMPTS_MAX {
+            let order = Order { owner: at.owner(attempt), mark: at.mark(attempt), ..order.clone() };
+            let outcome = match self.send(&order, 0).await {
+                Came::Told(told) => Outcome::Told(told),
+                Came::Nothing | Came::UnderWay => Outcome::Nothing,
+            };
+            let done = outcome != Outcome::Nothing;
+            self.entries.push(Entry { order, outcome });
+            if done {
+                return;
+            }
+        }
+    }
+
+    /// Sends the same request until it is answered, now here, now there, now and then to both at once.
+    async fn insist(&mut self, order: &Order) -> Outcome {
+        let mut first: Option<Told> = None;
+        for send in 0..SENDS_MAX {
+            let both = send == 0 && mix(&[self.market.seed, 7, u64::from(order.mark)]).is_multiple_of(8);
+            let came =
+                if both { self.send_twice(order).await } else { vec![self.send(order, send % 2).await] };
+            for came in came {
+                match (came, &first) {
+                    (Came::Told(told), Some(first)) if told.digest != first.digest => {
+                        self.report(order, "two different answers to the same Idempotency-Key");
+                    }
+                    (Came::Told(told), _) => first = Some(told),
+                    (Came::UnderWay, _) => {
+                        let environment = &self.environments[usize::try_from(1 - send % 2).unwrap()];
+                        environment.clock.advance_seconds(LEASE_SECONDS);
+                    }
+                    (Came::Nothing, _) => {}
+                }
+            }
+            if let Some(told) = first {
+                return Outcome::Told(told);
+            }
+        }
+        Outcome::Nothing
+    }
+
+    async fn send(&mut self, order: &Order, to: u32) -> Came {
+        let to = usize::try_from(to).unwrap();
+        let came = post(&self.environments[to], order).await;
+        self.read(order, to, came).await
+    }
+
+    async fn send_twice(&mut self, order: &Order) -> Vec<Came> {
+        let [one, other] = &self.environments;
+        // The second comes while the first is somewhere on its way, now here, now there.
+        let later = Duration::from_millis(mix(&[self.market.seed, 9, u64::from(order.mark)]) % 60);
+        let second = async {
+            tokio::time::sleep(later).await;
+            post(other, order).await
+        };
+        let (one, other) = tokio::join!(post(one, order), second);
+        vec![self.read(order, 0, one).await, self.read(order, 1, other).await]
+    }
+
+    /// Checks an answer; without one, the environment is another from now on.
+    async fn read(&mut self, order: &Order, from: usize, answer: Result<ShopResponse, Lost>) -> Came {
+        self.sent += 1;
+        let Ok(response) = answer else {
+            self.replace(from).await;
+            return Came::Nothing;
+        };
+        self.environments[from].clock.advance_seconds(1);
+        response.check_form();
+        match response.status {
+            200 => {
+                self.signatures += 1;
+                if !self.market.public_keys.verify(&response, order) {
+                    self.report(order, "the signature is wrong");
+                }
+                Came::Told(Told::read(&response))
+            }
+            503 => Came::Nothing,
+            409 => Came::UnderWay,
+            _ => {
+                self.report(order, &format!("answered by {}", response.text));
+                Came::Nothing
+            }
+        }
+    }
+
+    /// After the end of an environment there is another.
+    async fn replace(&mut self, which: usize) {
+        self.environments[which] = Self::environment(self.market, self.number, self.used).await;
+        self.used += 1;
+    }
+
+    fn report(&self, order: &Order, what: &str) {
+        let mut wrong = self.market.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        wrong.push(format!("{order}: {what}"));
+    }
+
+    /// Others may ask for the keys that this order creates.
+    fn remember_keys(&self, order: &Order) {
+        let What::Create(keys) = &order.what else { return };
+        let mut known = self.market.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(keys.iter().cloned());
+        let surplus = known.len().saturating_sub(KNOWN_MAX);
+        known.drain(..surplus);
+    }
+}
+
+pub(super) async fn post(environment: &Environment, order: &Order) -> Result<ShopResponse, Lost> {
+    let parameters = order.parameters();
+    let parameters: Vec<(&str, &str)> =
+        parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    environment.post(order.endpoint(), &parameters, order.idempotency_key.as_deref()).await
+}

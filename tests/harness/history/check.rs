@@ -1,0 +1,241 @@
+use std::collections::{HashMap, HashSet};
+
+use super::{CREATED, Entry, History, MADE, Order, Outcome, Stored, Table, Told, What};
+
+/// An invariant that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which kind.
+    pub kind: Kind,
+    /// What happened to whom.
+    pub text: String,
+}
+
+/// Kinds of violations, as they are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Two buyers were told the same key, or it is another's than was told.
+    SoldTwice,
+    /// A key is gone, or nobody's.
+    Lost,
+    /// Responses and table do not agree in another way.
+    Other,
+}
+
+/// Holds a history against the table.
+pub(super) struct Check<'a> {
+    history: &'a History,
+    table: &'a Table,
+    by_owner: HashMap<&'a str, Vec<&'a Stored>>,
+    by_mark: HashMap<u32, Vec<&'a Stored>>,
+    told: HashMap<&'a str, &'a Order>,
+    violations: Vec<Violation>,
+}
+
+impl<'a> Check<'a> {
+    pub(super) fn new(history: &'a History, table: &'a Table) -> Self {
+        let mut by_owner: HashMap<_, Vec<_>> = HashMap::new();
+        let mut by_mark: HashMap<_, Vec<_>> = HashMap::new();
+        for (license_key, stored) in &table.keys {
+            if !stored.row.owner.is_empty() {
+                by_owner.entry(stored.row.owner.as_str()).or_default().push(stored);
+            }
+            if license_key.starts_with(CREATED) {
+                by_mark.entry(stored.mark).or_default().push(stored);
+            }
+        }
+        Self { history, table, by_owner, by_mark, told: HashMap::new(), violations: Vec::new() }
+    }
+
+    pub(super) fn run(mut self) -> Vec<Violation> {
+        for entry in &self.history.entries {
+            match &entry.outcome {
+                Outcome::Told(told) => self.told(&entry.order, told),
+                Outcome::Nothing => self.not_told(&entry.order),
+                Outcome::Refused => self.refused(&entry.order),
+            }
+        }
+        self.initial_stock();
+        self.every_key();
+        self.made_keys();
+        for record in &self.table.unfinished {
+            self.violations.push(Violation { kind: Kind::Other, text: format!("{record} was left behind") });
+        }
+        self.violations
+    }
+
+    fn violated(&mut self, kind: Kind, order: &Order, what: impl std::fmt::Display) {
+        self.violations.push(Violation { kind, text: format!("{order}: {what}") });
+    }
+
+    fn owned_by(&self, order: &Order) -> Vec<&'a Stored> {
+        self.by_owner.get(order.owner.as_str()).cloned().unwrap_or_default()
+    }
+
+    fn told(&mut self, order: &'a Order, told: &'a Told) {
+        let owned = self.owned_by(order).len();
+        match (&order.what, told.code) {
+            (What::Buy { quantity, .. }, 803) => {
+                if told.rows.len() != *quantity || owned != *quantity {
+                    let rows = told.rows.len();
+                    self.violated(Kind::Lost, order, format!("told {rows} keys, has {owned}"));
+                }
+                for row in &told.rows {
+                    self.given(order, &row.license_key);
+                    let stored = self.table.keys.get(&row.license_key);
+                    if stored.is_some_and(|stored| stored.row != *row) {
+                        let text = format!("told {row:?}, the table has {stored:?}");
+                        self.violated(Kind::SoldTwice, order, text);
+                    }
+                }
+            }
+            (What::Assign(license_key), 800) => {
+                self.given(order, license_key);
+                if owned != 1 {
+                    self.violated(Kind::Lost, order, format!("told one key, has {owned}"));
+                }
+            }
+            (What::Create(keys), 900 | 902) => self.created(order, keys, told),
+            (What::Generate(quantity), 815) => {
+                let distinct: HashSet<_> = told.made.iter().collect();
+                if distinct.len() != *quantity {
+                    self.violated(Kind::Other, order, format!("{} distinct keys", distinct.len()));
+                }
+                for license_key in &told.made {
+                    if self.table.keys.get(license_key).is_none_or(|key| key.row.product != order.product) {
+                        self.violated(Kind::Lost, order, format!("{license_key} is not there"));
+                    }
+                }
+            }
+            (What::Buy { .. }, 802) | (What::Assign(_), 801) => {
+                if owned != 0 {
+                    self.violated(Kind::Lost, order, format!("told {}, has {owned} keys", told.code));
+                }
+            }
+            (_, code) => self.violated(Kind::Other, order, format!("code {code}")),
+        }
+    }
+
+    /// A key that a buyer was told is his.
+    fn given(&mut self, order: &'a Order, license_key: &'a str) {
+        if let Some(other) = self.told.insert(license_key, order) {
+            self.violated(Kind::SoldTwice, order, format!("{license_key} was sold to {other} as well"));
+        }
+        match self.table.keys.get(license_key) {
+            None => self.violated(Kind::Lost, order, format!("{license_key} is not there")),
+            Some(key) if key.status != "assigned" || key.row.owner != order.owner => {
+                let (status, owner) = (&key.status, &key.row.owner);
+                self.violated(Kind::SoldTwice, order, format!("{license_key} is {status}, of {owner:?}"));
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn created(&mut self, order: &Order, keys: &[String], told: &Told) {
+        let theirs = self.by_mark.get(&order.mark).map_or(0, Vec::len);
+        if told.created != Some((theirs, keys.len() - theirs)) {
+            let text = format!("told {:?} of {}, the table has {theirs}", told.created, keys.len());
+            self.violated(Kind::Other, order, text);
+        }
+        for key in keys.iter().filter(|key| !self.table.keys.contains_key(*key)) {
+            self.violated(Kind::Lost, order, format!("{key} is not there"));
+        }
+    }
+
+    /// Nobody knows what became of it, but it was done as a whole or not at all.
+    fn not_told(&mut self, order: &Order) {
+        let owned = self.owned_by(order);
+        match &order.what {
+            What::Buy { quantity, .. } if !owned.is_empty() && owned.len() != *quantity => {
+                self.violated(Kind::Lost, order, format!("told nothing, has {} keys", owned.len()));
+            }
+            What::Assign(key) if owned.iter().any(|stored| stored.row.license_key != *key) => {
+                self.violated(Kind::Lost, order, "has another key");
+            }
+            What::Create(_) | What::Generate(_) if !owned.is_empty() => {
+                self.violated(Kind::Lost, order, "bought nothing, but has keys");
+            }
+            _ => {}
+        }
+        // What it was told is what it paid for; without an answer its keys are nobody's but its own.
+        if order.idempotency_key.is_some() {
+            self.violated(Kind::Other, order, "never got an answer");
+        }
+    }
+
+    /// It was not done, and will not be.
+    fn refused(&mut self, order: &Order) {
+        let owned = self.owned_by(order).len();
+        if owned != 0 {
+            self.violated(Kind::Lost, order, format!("refused, has {owned} keys"));
+        }
+    }
+
+    fn initial_stock(&mut self) {
+        for key in self.history.initial_stock.iter().filter(|key| !self.table.keys.contains_key(*key)) {
+            self.violations
+                .push(Violation { kind: Kind::Lost, text: format!("{key} of the initial stock is gone") });
+        }
+    }
+
+    /// Each key of the table is in stock, or has an owner who asked for it, and was put there by somebody.
+    fn every_key(&mut self) {
+        let orders = self.history.entries.iter().map(|entry| &entry.order);
+        let by_owner: HashMap<&str, &Order> =
+            orders.clone().map(|order| (order.owner.as_str(), order)).collect();
+        let by_mark: HashMap<u32, &Order> = orders.map(|order| (order.mark, order)).collect();
+        let initial: HashSet<&str> = self.history.initial_stock.iter().map(String::as_str).collect();
+        let mut ids = HashMap::new();
+        for (license_key, stored) in &self.table.keys {
+            let mut wrong = Vec::new();
+            let owner = by_owner.get(stored.row.owner.as_str());
+            match (stored.status.as_str(), owner) {
+                ("available", None) if stored.in_stock && stored.row.owner.is_empty() => {}
+                ("assigned", Some(_)) if !stored.in_stock => {}
+                _ => wrong.push("is neither in stock nor somebody's"),
+            }
+            let is_sent =
+                |order: &&Order| matches!(&order.what, What::Create(keys) if keys.contains(license_key));
+            let from_somewhere = initial.contains(license_key.as_str())
+                || license_key.starts_with(MADE)
+                || by_mark.get(&stored.mark).is_some_and(is_sent);
+            if !from_somewhere {
+                wrong.push("was put there by nobody");
+            }
+            if ids.insert(stored.row.id, license_key).is_some() {
+                wrong.push("has the number of another key");
+            }
+            for what in wrong {
+                let text = format!("{license_key} {what}: {stored:?}");
+                self.violations.push(Violation { kind: Kind::Lost, text });
+            }
+        }
+    }
+
+    /// Keys that were made: those that somebody was told of, those that were made for an order, and no more than were
+    /// asked for by those who got no answer.
+    fn made_keys(&mut self) {
+        let mut listed = HashSet::new();
+        let mut unanswered = 0;
+        for Entry { order, outcome } in &self.history.entries {
+            match (&order.what, outcome) {
+                (What::Generate(_), Outcome::Told(told)) => {
+                    for key in told.made.iter().filter(|key| !listed.insert(key.as_str())) {
+                        let text = format!("{order}: {key} was made for somebody else before");
+                        self.violations.push(Violation { kind: Kind::SoldTwice, text });
+                    }
+                }
+                (What::Generate(quantity), Outcome::Nothing | Outcome::Refused) => unanswered += quantity,
+                _ => {}
+            }
+        }
+        let in_stock = self.table.keys.values().filter(|key| key.status == "available");
+        let made = in_stock.filter(|key| key.row.license_key.starts_with(MADE));
+        let unlisted = made.filter(|key| !listed.contains(key.row.license_key.as_str())).count();
+        if unlisted > unanswered {
+            let text =
+                format!("{unlisted} made keys in stock that nobody was told of, {unanswered} asked for");
+            self.violations.push(Violation { kind: Kind::Other, text });
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What buyers ordered and what they were told, held against the table: no key sold twice, none lost, none that nobody
+//! has put there.
+
+mod buyer;
+mod check;
+mod disturbance;
+mod entry;
+mod figures;
+mod mix;
+mod order;
+mod scenario;
+mod table;
+mod trial;
+
+pub use self::check::{Kind as ViolationKind, Violation};
+pub use self::entry::{Entry, Outcome, PublicKeys, Row, Told};
+pub use self::figures::Figures;
+pub use self::mix::Mix;
+pub use self::order::{Order, What};
+pub use self::scenario::{Disturbance, Expected, Found, Scenario};
+pub use self::table::{Stored, Table};
+pub use self::trial::Trial;
+
+use crate::Sweep;
+
+/// What all owners are called, all created keys, all made ones: no log line may hold it.
+pub(crate) const OWNER: &str = "Buyer-Number-";
+pub(crate) const CREATED: &str = "CREATED-KEY-";
+pub(crate) const MADE: &str = "MADE-KEY-";
+
+/// What is done every minute. (Nothing is left half done by what there is today.)
+pub const NO_SWEEP: Sweep = |_, _| Box::pin(std::future::ready(()));
+
+/// All that was ordered on a table, and the stock before.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// The keys that were in stock at first.
+    pub initial_stock: Vec<String>,
+    /// What was ordered, with what came of it.
+    pub entries: Vec<Entry>,
+}
+
+impl History {
+    /// Holds it against the table, and says which invariants do not hold.
+    #[must_use]
+    pub fn check(&self, table: &Table) -> Vec<Violation> {
+        check::Check::new(self, table).run()
+    }
+}

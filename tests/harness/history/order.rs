@@ -1,0 +1,98 @@
+use std::fmt;
+
+/// One request of a buyer, or of whoever fills the stock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// What is asked for.
+    pub what: What,
+    /// The product it is about.
+    pub product: u32,
+    /// To whom keys are to be given: no two orders have the same.
+    pub owner: String,
+    /// The validity that created keys are to have: no two orders have the same.
+    pub mark: u32,
+    /// The header `Idempotency-Key`.
+    pub idempotency_key: Option<String>,
+}
+
+/// What an order asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// These keys are to be created.
+    Create(Vec<String>),
+    /// So many are to be made.
+    Generate(usize),
+    /// This key is to be given to the owner.
+    Assign(String),
+    /// So many are to be drawn and given to the owner.
+    Buy {
+        /// How many.
+        quantity: usize,
+        /// Whether they are to be made if there are not enough.
+        generate: bool,
+    },
+}
+
+impl Order {
+    /// The endpoint it goes to.
+    #[must_use]
+    pub fn endpoint(&self) -> &'static str {
+        match self.what {
+            What::Create(_) => "create-license-keys",
+            What::Generate(_) => "generate",
+            What::Assign(_) => "assign-license-key",
+            What::Buy { .. } => "random-assign-license-keys",
+        }
+    }
+
+    /// Its parameters. A product's generator has the product's number.
+    ///
+    /// # Panics
+    /// Never: texts can be written as JSON.
+    #[must_use]
+    pub fn parameters(&self) -> Vec<(&'static str, String)> {
+        let product = ("product_id", self.product.to_string());
+        let owner = ("owner_name", self.owner.clone());
+        match &self.what {
+            What::Create(keys) => vec![
+                ("license_keys", serde_json::to_string(keys).unwrap()),
+                product,
+                ("activation_limit", "1".to_owned()),
+                ("validity", self.mark.to_string()),
+                ("status", "available".to_owned()),
+            ],
+            What::Generate(quantity) => {
+                vec![("generator_id", self.product.to_string()), ("quantity", quantity.to_string())]
+            }
+            What::Assign(license_key) => vec![("license_key", license_key.clone()), owner],
+            What::Buy { quantity, generate } => vec![
+                product,
+                ("quantity", quantity.to_string()),
+                ("generate", u8::from(*generate).to_string()),
+                owner,
+            ],
+        }
+    }
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { product, owner, .. } = self;
+        match &self.what {
+            What::Create(keys) => write!(f, "creation of {} keys of product {product}", keys.len()),
+            What::Generate(quantity) => write!(f, "generation of {quantity} keys of product {product}"),
+            What::Assign(license_key) => write!(f, "assignment of {license_key}"),
+            What::Buy { quantity, generate: false } => {
+                write!(f, "order of {quantity} keys of product {product}")
+            }
+            What::Buy { quantity, generate: true } => {
+                write!(f, "order of {quantity} keys of product {product}, made if need be,")
+            }
+        }?;
+        write!(f, " by {owner}")?;
+        match &self.idempotency_key {
+            Some(key) => write!(f, " (Idempotency-Key {key})"),
+            None => Ok(()),
+        }
+    }
+}

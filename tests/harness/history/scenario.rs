@@ -1,0 +1,227 @@
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use keypool_domain::ProductId;
+use keypool_store::Drawn;
+
+use super::buyer::post;
+use super::{CREATED, Entry, History, MADE, OWNER, Order, Outcome, Table, Told, Violation, What};
+use crate::shop::{numbered_generator, numbered_product};
+use crate::weather::{Point, Row, Seen, mix};
+use crate::{Environment, Fault, Lost, Shop, ShopResponse, Sweep, logs};
+
+/// A request that is to be disturbed at every call that it makes to AWS.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// What it is called where something is wrong.
+    pub name: &'static str,
+    /// How many keys are in stock before.
+    pub stock: usize,
+    /// What is asked for, of those keys.
+    pub what: fn(&[String]) -> What,
+    /// The code of the response when nothing goes wrong.
+    pub code: u64,
+    /// Whether it has an `Idempotency-Key`.
+    pub idempotent: bool,
+}
+
+/// What happens at a call.
+#[derive(Debug, Clone)]
+pub struct Disturbance {
+    /// What it is called where something is wrong.
+    pub name: &'static str,
+    /// The fault.
+    pub fault: Fault,
+    /// How often, at this call and the next ones of the same operation.
+    pub times: usize,
+    /// Whether only calls that write are disturbed: others do nothing later, or meet nobody.
+    pub writes_only: bool,
+    /// What the buyer has a right to then.
+    pub expected: Expected,
+}
+
+/// What a buyer has a right to, whatever happens at one of the calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// His answer, as if nothing had happened.
+    Answer,
+    /// His answer, or 503 and nothing was done, nor will be.
+    AnswerOrRefusal,
+    /// Nothing: his request may have been done or not.
+    Nothing,
+}
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The calls of a run that nothing disturbed.
+    pub calls: Vec<String>,
+    /// How often it was disturbed.
+    pub disturbed: usize,
+    /// Invariants that do not hold.
+    pub violations: Vec<Violation>,
+}
+
+/// How far ahead the clock stands when the request is sent again, in seconds: past all leases.
+const AFTERWARDS_SECONDS: i64 = 3_600;
+
+impl Scenario {
+    /// Runs it undisturbed to find its calls. Then, for each of them and for each disturbance: runs it again, on a product
+    /// of its own, in an environment of its own; does `sweep`, sends the request again from another environment, lets the
+    /// calls through that are late, does `sweep` again, and sells what is left. At the end everything is held against the
+    /// table.
+    ///
+    /// # Panics
+    /// If the shop cannot be set up, or a buyer does not get what he has a right to.
+    pub async fn disturb_everywhere(&self, shop: &Shop, disturbances: &[Disturbance], sweep: Sweep) -> Found {
+        [OWNER, CREATED, MADE].into_iter().for_each(logs::keep_secret);
+        let mut scene = Scene { scenario: self, shop, history: History::default(), runs: 0 };
+        let undisturbed = Arc::new(Row::none());
+        scene.run(&undisturbed, "undisturbed", Expected::Answer, sweep).await;
+        let calls = undisturbed.points();
+        let (mut points, mut disturbed) = (VecDeque::from(calls.clone()), 0);
+        let mut known = calls.clone();
+        while let Some(point) = points.pop_front() {
+            let Point { operation, nth } = &point;
+            for disturbance in disturbances {
+                if disturbance.writes_only && !Seen::is_write(operation) {
+                    continue;
+                }
+                let row = Arc::new(Row::of(disturbance.fault.clone(), disturbance.times, point.clone()));
+                let name = format!("{}-{operation}-{}", disturbance.name, nth + 1);
+                scene.run(&row, &name, self.expected(disturbance), sweep).await;
+                disturbed += 1;
+                // A run may need more calls than the first, when a draw runs over the end of the stock. (Repetitions of
+                // a disturbed call are none.)
+                let more = if row.ends_the_process() { row.points() } else { Vec::new() };
+                for point in more.into_iter().filter(|point| !known.contains(point)).collect::<Vec<_>>() {
+                    known.push(point.clone());
+                    points.push_back(point);
+                }
+            }
+        }
+        let calls = calls.into_iter().map(|point| point.operation).collect();
+        let violations = scene.history.check(&Table::read(shop).await);
+        Found { calls, disturbed, violations }
+    }
+}
+
+impl Scenario {
+    fn expected(&self, disturbance: &Disturbance) -> Expected {
+        // Keys that are made for an order were never in stock: where they arrive later, nobody is told of them, and
+        // nobody misses them.
+        let makes_keys = matches!((self.what)(&[]), What::Buy { generate: true, .. });
+        match disturbance.expected {
+            Expected::AnswerOrRefusal if makes_keys && disturbance.fault == Fault::Postpone => {
+                Expected::Nothing
+            }
+            expected => expected,
+        }
+    }
+}
+
+/// A scenario under way.
+struct Scene<'a> {
+    scenario: &'a Scenario,
+    shop: &'a Shop,
+    history: History,
+    runs: u32,
+}
+
+impl Scene<'_> {
+    /// Runs it once.
+    async fn run(&mut self, row: &Arc<Row>, name: &str, expected: Expected, sweep: Sweep) {
+        self.runs += 1;
+        let product = 100 + self.runs;
+        let (shop, scenario) = (self.shop, self.scenario);
+        shop.add_product(numbered_product(product, None)).await;
+        shop.add_generator(numbered_generator(product, MADE)).await;
+        let stock = shop.stock_named(product, CREATED, scenario.stock).await;
+        let order = |part: u32| Order {
+            what: (scenario.what)(&stock),
+            product,
+            owner: format!("{OWNER}{}-{name}-{part}", scenario.name),
+            mark: 10 * product + part,
+            idempotency_key: scenario.idempotent.then(|| format!("{}-{name}", scenario.name)),
+        };
+        self.history.initial_stock.extend(stock.iter().cloned());
+
+        let first = order(0);
+        shop.set_weather(Some(Arc::clone(row) as _));
+        let mut environment = self.environment(0, 0).await;
+        let answer = post(&environment, &first).await;
+        let died = environment.is_dead();
+        environment.kill();
+        shop.set_weather(None);
+        // A row that begins behind the last call does not begin.
+        let outcome = self.outcome(&first, answer, if died { Expected::Nothing } else { expected });
+        shop.sweep(sweep, AFTERWARDS_SECONDS).await;
+
+        let environment = self.environment(1, AFTERWARDS_SECONDS).await;
+        let again = if scenario.idempotent { first.clone() } else { order(1) };
+        // Without an Idempotency-Key the order is placed anew, and need not find enough any more.
+        let right = if scenario.idempotent { Expected::Answer } else { Expected::Nothing };
+        let asked_again = self.tell(&environment, &again, right).await;
+        let _ = shop.dynamodb.deliver().await;
+        let _ = shop.kms.deliver().await;
+        shop.sweep(sweep, AFTERWARDS_SECONDS).await;
+        if scenario.idempotent {
+            let once_more = self.tell(&environment, &again, Expected::Answer).await;
+            for told in [outcome, asked_again].iter().filter(|told| matches!(told, Outcome::Told(_))) {
+                assert_eq!(*told, once_more, "{first}: two different answers");
+            }
+            self.history.entries.push(Entry { order: first, outcome: once_more });
+        } else {
+            self.history.entries.push(Entry { order: first, outcome });
+            self.history.entries.push(Entry { order: again, outcome: asked_again });
+        }
+        self.sell_the_rest(&environment, product, name).await;
+    }
+
+    async fn environment(&self, part: u32, skew: i64) -> Environment {
+        let number = 2 * self.runs + part;
+        self.shop.environment(number, mix(&[8, u64::from(number)]), skew).await
+    }
+
+    /// Sends an order that nothing disturbs.
+    async fn tell(&self, environment: &Environment, order: &Order, expected: Expected) -> Outcome {
+        self.outcome(order, post(environment, order).await, expected)
+    }
+
+    /// What an answer tells.
+    fn outcome(&self, order: &Order, answer: Result<ShopResponse, Lost>, expected: Expected) -> Outcome {
+        let told = answer.as_ref().ok().filter(|response| response.status == 200).map(Told::read);
+        let code = told.as_ref().map(|told| told.code);
+        let answer = answer.map(|response| response.text);
+        match (told, expected) {
+            (Some(told), Expected::Nothing) => Outcome::Told(told),
+            (Some(told), _) => {
+                assert_eq!(code, Some(self.scenario.code), "{order}: {answer:?}");
+                Outcome::Told(told)
+            }
+            (None, Expected::Nothing) => Outcome::Nothing,
+            (None, Expected::AnswerOrRefusal) => Outcome::Refused,
+            (None, Expected::Answer) => panic!("{order}: {answer:?}"),
+        }
+    }
+
+    /// Everything that is in stock can be bought.
+    async fn sell_the_rest(&mut self, environment: &Environment, product: u32, name: &str) {
+        let id: ProductId = product.to_string().parse().unwrap();
+        let drawn = self.shop.store.draw_candidates(id, 99, &HashSet::new()).await.unwrap();
+        let Drawn::TooFew { available, .. } = drawn else { panic!("a scenario has less than 99 keys") };
+        if available == 0 {
+            return;
+        }
+        let order = Order {
+            what: What::Buy { quantity: available, generate: false },
+            product,
+            owner: format!("{OWNER}{}-{name}-rest", self.scenario.name),
+            mark: 10 * product + 9,
+            idempotency_key: None,
+        };
+        let answer = post(environment, &order).await.unwrap();
+        assert_eq!(answer.code(), 803, "{order}: {}", answer.text);
+        self.history.entries.push(Entry { order, outcome: Outcome::Told(Told::read(&answer)) });
+    }
+}

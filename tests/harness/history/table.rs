@@ -1,0 +1,82 @@
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+
+use super::Row;
+use crate::Shop;
+
+/// The whole table, read past everything.
+#[derive(Debug, Default)]
+pub struct Table {
+    /// The license keys.
+    pub keys: HashMap<String, Stored>,
+    /// Records that only stand there while something is under way: their hash keys.
+    pub unfinished: Vec<String>,
+}
+
+/// A license key as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Key, number, product, owner and time.
+    pub row: Row,
+    /// Its status.
+    pub status: String,
+    /// Its validity, which tells who created it.
+    pub mark: u32,
+    /// Whether it stands in the index.
+    pub in_stock: bool,
+}
+
+impl Table {
+    /// Reads it.
+    ///
+    /// # Panics
+    /// If DynamoDB refuses.
+    pub async fn read(shop: &Shop) -> Self {
+        let mut table = Self::default();
+        let mut from = Value::Null;
+        loop {
+            let mut request = json!({"TableName": keypool_local::TABLE, "ConsistentRead": true});
+            if !from.is_null() {
+                request["ExclusiveStartKey"] = from;
+            }
+            let mut page = shop.dynamodb_call("Scan", &request).await;
+            page["Items"].as_array().into_iter().flatten().for_each(|item| table.take(item));
+            from = page["LastEvaluatedKey"].take();
+            if from.is_null() {
+                return table;
+            }
+        }
+    }
+
+    fn take(&mut self, item: &Value) {
+        let text = |name: &str| item[name]["S"].as_str().unwrap_or_default().to_owned();
+        let number =
+            |name: &str| item[name]["N"].as_str().and_then(|number| number.parse().ok()).unwrap_or(0);
+        let small = |name: &str| u32::try_from(number(name)).unwrap_or(0);
+        let pk = text("pk");
+        match pk.split_once('#') {
+            Some(("KEY", license_key)) => {
+                let row = Row {
+                    license_key: license_key.to_owned(),
+                    id: number("id"),
+                    assigned_at: text("assigned_at"),
+                    product: small("product_id"),
+                    owner: text("owner_name"),
+                };
+                let stored = Stored {
+                    row,
+                    status: text("status"),
+                    mark: small("validity"),
+                    in_stock: item.get("stock").is_some() && item.get("draw").is_some(),
+                };
+                self.keys.insert(license_key.to_owned(), stored);
+            }
+            Some(("PRODUCT" | "GENERATOR" | "APIKEY" | "COUNTER" | "CATALOGUE", _)) => {}
+            // What was answered stays there until it expires, and so do orders that have ended.
+            Some(("IDEMPOTENCY", _)) if text("state") == "done" || text("sk") != "IDEMPOTENCY" => {}
+            Some(("ORDER", _)) if text("sk") == "ORDER" && matches!(&*text("state"), "sold" | "void") => {}
+            _ => self.unfinished.push(format!("{pk} {}", text("sk"))),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use futures_util::future::join_all;
+use keypool_local::demo;
+use keypool_signing::PublicKey;
+
+use super::buyer::{Buyer, Market, post};
+use super::{
+    CREATED, Entry, Figures, History, MADE, Mix, OWNER, Outcome, PublicKeys, Told, Violation, ViolationKind,
+};
+use crate::shop::numbered_product;
+use crate::{Rates, Shop, ShopResponse, Storm, Sweep, logs, openssl_verifies};
+
+/// Many buyers in a storm.
+#[derive(Debug, Clone, Copy)]
+pub struct Trial {
+    /// The number that brings the same storm and the same orders again.
+    pub seed: u64,
+    /// How many orders are placed, not counting those that are placed anew.
+    pub orders: u32,
+    /// How many buyers place them.
+    pub buyers: u32,
+    /// What they ask for.
+    pub mix: Mix,
+    /// What goes wrong.
+    pub rates: Rates,
+    /// What is done every minute; buyers see to it now and then.
+    pub sweep: Sweep,
+}
+
+/// The products that are sold; the second has a signing key of its own.
+const PRODUCTS: [u32; 2] = [11, 12];
+
+/// How many keys of each product are in stock at first.
+const INITIAL_STOCK: usize = 60;
+
+/// How far ahead the clock stands by which requests are sent again at the end, in seconds: past all leases, and within
+/// the day for which answers are kept.
+const AFTERWARDS_SECONDS: i64 = 8 * 3_600;
+
+impl Trial {
+    /// Runs it on a fresh shop; `placed` counts the orders.
+    ///
+    /// # Panics
+    /// If the shop cannot be set up, or a log line holds a secret.
+    pub async fn run(&self, shop: &Shop, placed: &AtomicU64) -> Figures {
+        let began = Instant::now();
+        [OWNER, CREATED, MADE].into_iter().for_each(logs::keep_secret);
+        let mut history = History::default();
+        for (n, product) in PRODUCTS.into_iter().enumerate() {
+            let own_key = (n == 1).then(|| demo::PRODUCT_SIGNING_KEY.parse().unwrap());
+            shop.add_product(numbered_product(product, own_key)).await;
+            shop.add_generator(crate::shop::numbered_generator(product, MADE)).await;
+            history.initial_stock.extend(shop.stock_named(product, CREATED, INITIAL_STOCK).await);
+        }
+        let storm = Arc::new(Storm::new(self.seed, self.rates));
+        let market = Market {
+            shop,
+            seed: self.seed,
+            mix: self.mix,
+            sweep: self.sweep,
+            products: &PRODUCTS,
+            public_keys: public_keys(shop).await,
+            storm: Arc::clone(&storm),
+            known: Mutex::new(history.initial_stock.clone()),
+            wrong: Mutex::default(),
+        };
+        shop.set_weather(Some(Arc::clone(&storm) as _));
+        let buyers = (1..=self.buyers).map(|number| {
+            let market = &market;
+            async move {
+                let mut buyer = Buyer::new(market, number).await;
+                for nth in (number - 1..self.orders).step_by(usize::try_from(self.buyers).unwrap()) {
+                    buyer.place(nth / self.buyers).await;
+                    placed.fetch_add(1, Ordering::Relaxed);
+                }
+                (buyer.entries, buyer.sent, buyer.signatures)
+            }
+        });
+        let (mut requests, mut signatures) = (0, 0);
+        for (entries, sent, verified) in join_all(buyers).await {
+            history.entries.extend(entries);
+            requests += sent;
+            signatures += verified;
+        }
+
+        shop.set_weather(None);
+        let _ = shop.dynamodb.deliver().await;
+        let _ = shop.kms.deliver().await;
+        shop.sweep(self.sweep, AFTERWARDS_SECONDS).await;
+        let replays = replay(&market, &mut history.entries).await;
+        shop.sweep(self.sweep, AFTERWARDS_SECONDS).await;
+        let table = super::Table::read(shop).await;
+        let mut figures = Figures::of(self.seed, &history, &table);
+        let wrong = market.wrong.into_inner().unwrap_or_else(PoisonError::into_inner);
+        figures
+            .violations
+            .extend(wrong.into_iter().map(|text| Violation { kind: ViolationKind::Other, text }));
+        Figures { requests, signatures, replays, faults: storm.counts(), took: began.elapsed(), ..figures }
+    }
+}
+
+/// The public keys, after `openssl` has said that they check what the shop signs.
+async fn public_keys(shop: &Shop) -> PublicKeys {
+    let mut products = Vec::new();
+    for product in PRODUCTS {
+        let response =
+            shop.post("generate", &[("generator_id", &product.to_string()), ("quantity", "0")]).await;
+        let pem = shop.public_key_pem(None).await;
+        let (text, signature) =
+            (response.envelope_text("response_base64"), response.envelope_text("signature"));
+        assert!(openssl_verifies(&pem, &text, &signature));
+        let pem = shop.public_key_pem(Some(product)).await;
+        products.push((product, PublicKey::from_pem(pem.as_bytes()).unwrap()));
+    }
+    let pem = shop.public_key_pem(None).await;
+    PublicKeys { global: PublicKey::from_pem(pem.as_bytes()).unwrap(), products }
+}
+
+/// Sends again whatever had an `Idempotency-Key`, in calm weather: what was answered is answered by the same bytes, and
+/// what was not answered is now.
+async fn replay(market: &Market<'_>, entries: &mut [Entry]) -> u64 {
+    let environment = market.shop.environment(1, market.seed, AFTERWARDS_SECONDS).await;
+    let mut replays = 0;
+    for Entry { order, outcome } in entries.iter_mut().filter(|entry| entry.order.idempotency_key.is_some()) {
+        let answer = post(&environment, order).await;
+        let told = answer.ok().filter(|response: &ShopResponse| response.status == 200);
+        let told = told.map(|response| Told::read(&response));
+        let wrong = match (&outcome, told) {
+            // Refusals are not remembered: a later request may succeed, and what it changes counts.
+            (Outcome::Told(before), Some(now)) if is_refusal(before.code) => {
+                *outcome = Outcome::Told(now);
+                continue;
+            }
+            (Outcome::Told(before), Some(now)) if *before == now => {
+                replays += 1;
+                continue;
+            }
+            (Outcome::Nothing | Outcome::Refused, Some(now)) => {
+                *outcome = Outcome::Told(now);
+                continue;
+            }
+            (_, now) => format!("{order}: answered by {outcome:?}, and now by {now:?}"),
+        };
+        market.wrong.lock().unwrap_or_else(PoisonError::into_inner).push(wrong);
+    }
+    replays
+}
+
+/// Whether a code says that nothing was done.
+fn is_refusal(code: u64) -> bool {
+    matches!(code, 801 | 802 | 804 | 805 | 806 | 816 | 901)
+}

@@ -1,0 +1,98 @@
+use axum::http::HeaderMap;
+use serde_json::{Value, json};
+
+/// One call of an AWS operation, as it passed a [`Proxy`](crate::Proxy).
+#[derive(Debug, Clone, PartialEq)]
+pub struct AwsCall {
+    /// The operation, like `UpdateItem`.
+    pub operation: String,
+    /// The capacity units that DynamoDB says it took from the table.
+    pub table_units: f64,
+    /// The capacity units that DynamoDB says it took from the index.
+    pub index_units: f64,
+    /// How many other calls were under way when this one began.
+    pub overlapping: usize,
+}
+
+/// Who calls: a function, in an environment if it says so. Clients tell by the path of their endpoint's URL:
+/// `/generate` or `/generate/7`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Caller {
+    pub(crate) function: String,
+    pub(crate) environment: Option<u32>,
+}
+
+impl Caller {
+    pub(crate) fn of_path(path: &str) -> Self {
+        let mut parts = path.trim_matches('/').split('/');
+        let function = parts.next().unwrap_or_default().to_owned();
+        Self { function, environment: parts.next().and_then(|number| number.parse().ok()) }
+    }
+
+    /// Whether its calls need a role's privileges.
+    pub(crate) fn has_role(&self) -> bool {
+        !self.function.is_empty() && self.function != "gateway"
+    }
+}
+
+/// A call on its way to the service.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) operation: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Request {
+    /// Has DynamoDB say what units it took, where it can.
+    pub(crate) fn ask_for_units(&mut self) {
+        let target = self.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
+        let takes_units = matches!(
+            self.operation.as_str(),
+            "GetItem"
+                | "BatchGetItem"
+                | "TransactGetItems"
+                | "Query"
+                | "Scan"
+                | "PutItem"
+                | "UpdateItem"
+                | "DeleteItem"
+                | "BatchWriteItem"
+                | "TransactWriteItems"
+        );
+        if takes_units && target.is_some_and(|target| target.starts_with("DynamoDB")) {
+            self.body["ReturnConsumedCapacity"] = json!("INDEXES");
+        }
+    }
+
+    /// Whether it asks the index for keys in stock.
+    pub(crate) fn reads_index(&self) -> bool {
+        self.operation == "Query" && self.body.get("IndexName").is_some()
+    }
+
+    /// Whether it is a read whose answer may be an older one.
+    pub(crate) fn may_be_stale(&self) -> bool {
+        let is_consistent = |read: &Value| read["ConsistentRead"] == true;
+        match self.operation.as_str() {
+            "GetItem" | "Query" => !is_consistent(&self.body),
+            "BatchGetItem" => {
+                let mut tables = self.body["RequestItems"].as_object().into_iter().flatten();
+                !tables.any(|(_, read)| is_consistent(read))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Units of the table and of its indexes, added up over what one answer reports.
+pub(crate) fn consumed(report: &Value) -> (f64, f64) {
+    match report {
+        Value::Array(reports) => reports.iter().map(consumed).fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1)),
+        Value::Object(_) => {
+            let units = |value: &Value| value["CapacityUnits"].as_f64().unwrap_or(0.0);
+            let indexes = report["GlobalSecondaryIndexes"].as_object();
+            (units(&report["Table"]), indexes.into_iter().flatten().map(|(_, index)| units(index)).sum())
+        }
+        _ => (0.0, 0.0),
+    }
+}

@@ -1,0 +1,205 @@
+use std::collections::VecDeque;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{self, State};
+use axum::http::{Response, StatusCode};
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::call::{AwsCall, Caller, Request, consumed};
+use super::{Fault, Postponed, Shared, answer};
+use crate::privileges::Privilege;
+use crate::weather::{Seen, buyer_of};
+
+/// Passes a call on to the service and the answer back, but for what shall happen to it.
+pub(super) async fn forward(State(shared): State<Shared>, request: extract::Request) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let operation = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
+    let operation = operation.and_then(|target| target.split('.').nth(1)).unwrap_or("?").to_owned();
+    let caller = Caller::of_path(parts.uri.path());
+    // A client that went away before it had sent everything has called nothing.
+    let Ok(body) = to_bytes(body, usize::MAX).await else { return answer::cut_off() };
+    let body = serde_json::from_slice(&body).unwrap();
+    let request = Request { operation, headers: parts.headers, body };
+    if caller.environment.is_some_and(|environment| shared.deaths.has(environment)) {
+        return answer::cut_off();
+    }
+    let place = shared.note(&caller, &request);
+    if shared.inner().silent {
+        std::future::pending::<()>().await;
+    }
+    let fault = shared.fault(&caller, &request).await;
+    let response = disturbed(&shared, &caller, request, fault, place).await;
+    shared.inner().under_way -= 1;
+    response
+}
+
+/// Does with a call what shall happen to it.
+async fn disturbed(
+    shared: &Shared,
+    caller: &Caller,
+    mut request: Request,
+    fault: Fault,
+    place: Option<usize>,
+) -> Response<Body> {
+    let die = || caller.environment.into_iter().for_each(|environment| shared.deaths.kill(environment));
+    match fault {
+        Fault::Pass => {}
+        Fault::Delay(duration) => tokio::time::sleep(duration).await,
+        Fault::LoseRequest => return answer::cut_off(),
+        Fault::LoseResponse | Fault::Stall | Fault::DieAfter => {
+            passed_on(shared, request, place).await;
+            match fault {
+                Fault::Stall => std::future::pending::<()>().await,
+                Fault::DieAfter => die(),
+                _ => {}
+            }
+            return answer::cut_off();
+        }
+        Fault::Postpone => return shared.postpone(request, None),
+        Fault::PostponeFor(calls) => {
+            return shared.postpone(request, shared.due(caller, calls));
+        }
+        Fault::Error(error) => return answer::error(&error),
+        Fault::Cancel { reason, at } => return answer::cancelled(&request.body, reason, at),
+        Fault::LeaveUnread => return answer::unread(&request.body),
+        Fault::LeaveHalfUnread => {
+            let unread = answer::take_half(&mut request.body);
+            let (status, read) = passed_on(shared, request, place).await;
+            let mut read: Value = serde_json::from_slice(&read).unwrap_or_default();
+            read["UnprocessedKeys"] = unread;
+            return answer::answer(status, Body::from(read.to_string()));
+        }
+        Fault::Stale(roll) => {
+            if let Some(older) = shared.older_answer(&request, roll) {
+                return answer::answer(StatusCode::OK, Body::from(older));
+            }
+        }
+        Fault::DieBefore => {
+            die();
+            return answer::cut_off();
+        }
+        Fault::DieAndPostpone(calls) => {
+            die();
+            return shared.postpone(request, calls.and_then(|calls| shared.due(caller, calls)));
+        }
+    }
+    // It may have died while this was held up.
+    if caller.environment.is_some_and(|environment| shared.deaths.has(environment)) {
+        return answer::cut_off();
+    }
+    let (status, body) = passed_on(shared, request, place).await;
+    answer::answer(status, Body::from(body))
+}
+
+/// Passes a call on and, if it has a place among the calls, notes what it took.
+async fn passed_on(shared: &Shared, mut request: Request, place: Option<usize>) -> (StatusCode, Bytes) {
+    let Some(place) = place else {
+        let (status, body) = send(shared, request.clone()).await;
+        shared.memory.keep(&request, status, &body);
+        return (status, body);
+    };
+    request.ask_for_units();
+    let (status, body) = send(shared, request).await;
+    let answered: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let (table_units, index_units) = consumed(&answered["ConsumedCapacity"]);
+    if let Some(call) = shared.inner().calls.get_mut(place) {
+        (call.table_units, call.index_units) = (table_units, index_units);
+    }
+    (status, body)
+}
+
+/// Sends a call to the service.
+pub(super) async fn send(shared: &Shared, request: Request) -> (StatusCode, Bytes) {
+    let Request { mut headers, body, .. } = request;
+    headers.remove("host");
+    headers.remove("content-length");
+    let sent = shared.client.post(&shared.upstream).headers(headers).body(body.to_string()).send().await;
+    let Ok(response) = sent else { return (StatusCode::BAD_GATEWAY, Bytes::new()) };
+    let status = response.status();
+    (status, response.bytes().await.unwrap_or_default())
+}
+
+impl Shared {
+    /// Counts a call, and says at which place of the calls it stands. Under weather it has none: calls are many then.
+    fn note(&self, caller: &Caller, request: &Request) -> Option<usize> {
+        let privileges = caller
+            .has_role()
+            .then(|| Privilege::of_call(&caller.function, &request.operation, &request.body));
+        let mut inner = self.inner();
+        inner.privileges.extend(privileges.into_iter().flatten());
+        let overlapping = inner.under_way;
+        inner.under_way += 1;
+        if caller.environment.is_some() && inner.weather.is_some() {
+            return None;
+        }
+        let operation = request.operation.clone();
+        inner.calls.push(AwsCall { operation, table_units: 0.0, index_units: 0.0, overlapping });
+        Some(inner.calls.len() - 1)
+    }
+
+    /// When a caller's buyer will have made that many more calls.
+    fn due(&self, caller: &Caller, calls: u64) -> Option<(u32, u64)> {
+        let buyer = buyer_of(caller.environment?);
+        let so_far = self.inner().by_buyer.get(&buyer).copied().unwrap_or(0);
+        Some((buyer, so_far + calls))
+    }
+
+    /// What shall happen to a call: what was asked for, else what the weather brings.
+    async fn fault(&self, caller: &Caller, request: &Request) -> Fault {
+        let scripted = self.inner().faults.get_mut(&request.operation).and_then(VecDeque::pop_front);
+        if let Some(fault) = scripted {
+            return fault;
+        }
+        let Some(environment) = caller.environment else { return Fault::Pass };
+        let (weather, seen, due) = {
+            let mut inner = self.inner();
+            let Some(weather) = inner.weather.clone() else { return Fault::Pass };
+            let buyer = buyer_of(environment);
+            let calls = inner.by_buyer.entry(buyer).or_default();
+            *calls += 1;
+            let calls = *calls;
+            let nth = inner.by_operation.entry((environment, request.operation.clone())).or_default();
+            *nth += 1;
+            let seen = Seen {
+                environment,
+                operation: request.operation.clone(),
+                nth: *nth - 1,
+                may_be_stale: request.may_be_stale(),
+            };
+            let is_due = |kept: &mut Postponed| kept.due.is_some_and(|(of, at)| of == buyer && at <= calls);
+            let due: Vec<Postponed> = inner.postponed.extract_if(.., is_due).collect();
+            (weather, seen, due)
+        };
+        for Postponed { request, .. } in due {
+            send(self, request).await;
+        }
+        let fault = weather.fault(&seen);
+        if request.reads_index()
+            && let Some(queries_max) = weather.stale_reads_max()
+        {
+            self.pictures.keep_up(self, request, queries_max).await;
+        }
+        let nothing_older = matches!(fault, Fault::Stale(roll) if self.older_answer(request, roll).is_none());
+        if fault == Fault::Pass || nothing_older {
+            return Fault::Pass;
+        }
+        weather.count(&seen, &fault);
+        fault
+    }
+
+    /// An answer that would have been right a while ago.
+    fn older_answer(&self, request: &Request, roll: u64) -> Option<Bytes> {
+        if request.reads_index() {
+            return self.pictures.answer(&request.body, roll).map(|picture| Bytes::from(picture.to_string()));
+        }
+        let reads_max = self.inner().weather.as_ref().and_then(|weather| weather.stale_reads_max())?;
+        self.memory.answer(request, reads_max)
+    }
+
+    /// Keeps a call back.
+    fn postpone(&self, request: Request, due: Option<(u32, u64)>) -> Response<Body> {
+        self.inner().postponed.push(Postponed { request, due });
+        answer::cut_off()
+    }
+}

@@ -1,0 +1,75 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keypool_domain::{Clock, Endpoint, Randomness, SigningKeyId};
+use keypool_http::{Desk, Patience};
+use keypool_local::{Gateway, Services, TABLE};
+use keypool_signing::Signer;
+use keypool_store::Store;
+
+/// How long a patient shop waits.
+const PATIENT: Duration = Duration::from_mins(2);
+
+/// What a gateway's desks are made from.
+#[derive(Clone)]
+pub(crate) struct Backing {
+    pub(crate) dynamodb_url: String,
+    pub(crate) kms_url: String,
+    pub(crate) global_key: Option<SigningKeyId>,
+    pub(crate) patience: Patience,
+    pub(crate) transaction_keys_max: usize,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) randomness: Arc<dyn Randomness>,
+    /// The environment that all desks belong to, if the proxies shall know it.
+    pub(crate) environment: Option<u32>,
+}
+
+impl Backing {
+    /// The table and KMS, as a function sees them or somebody of another name.
+    pub(crate) fn services(&self, name: &str) -> (Store, Signer) {
+        // The path tells the proxies which function calls, and in which environment.
+        let environment = self.environment.map(|number| format!("/{number}")).unwrap_or_default();
+        let at = |url: &str| format!("{url}/{name}{environment}");
+        let mut settings = Services::settings(at(&self.dynamodb_url), at(&self.kms_url));
+        if let Some(number) = self.environment {
+            // Within a process the SDK keeps one quota of repetitions for a region. On Lambda every environment has a
+            // process of its own.
+            settings.region = format!("environment-{number}-{name}");
+        }
+        let clients = settings.clients(self.patience);
+        let store = Store::new(clients.dynamodb, TABLE, Arc::clone(&self.randomness))
+            .with_transaction_keys_max(self.transaction_keys_max);
+        let store = match self.patience {
+            Patience::Checkout => store,
+            Patience::Operator => store.patient(),
+        };
+        (store, Signer::new(clients.kms, self.global_key.clone()))
+    }
+
+    /// The desk of a function, or of the gateway itself.
+    fn desk(&self, function: Option<Endpoint>) -> Desk {
+        let (store, signer) = self.services(function.map_or("gateway", Endpoint::name));
+        let desk = Desk::new(store, signer, Arc::clone(&self.clock));
+        match self.patience {
+            Patience::Checkout => desk,
+            Patience::Operator => desk.answering_within(PATIENT),
+        }
+    }
+
+    /// Starts a gateway before functions on these services.
+    pub(crate) async fn gateway(&self) -> Gateway {
+        let desk = |function| self.desk(function);
+        match self.patience {
+            Patience::Checkout => Gateway::start(0, desk).await,
+            Patience::Operator => Gateway::start_patient(0, desk, PATIENT).await,
+        }
+        .unwrap()
+    }
+}
+
+impl fmt::Debug for Backing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backing").field("environment", &self.environment).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,140 @@
+//! Setting a shop up: products, generators, API keys, stock.
+
+use keypool_domain::{
+    Activity, ApiKeyRecord, Generator, Method, NewKey, OperatingSystemRandomness, Product, ProductId, RowId,
+    SigningKeyId, Status, StockedKey, SystemClock,
+};
+use keypool_local::TABLE;
+use keypool_store::{CreateOutcome, NewGeneratorOutcome, license_key_item};
+use serde_json::{Value, json};
+
+use super::Shop;
+
+impl Shop {
+    /// Puts new keys into the stock of a product, and says which: through the API.
+    ///
+    /// # Panics
+    /// If not all of them are created.
+    pub async fn stock(&self, product_id: u32, count: usize) -> Vec<String> {
+        self.stock_named(product_id, "KEY-", count).await
+    }
+
+    /// The same, with keys that begin with a text.
+    ///
+    /// # Panics
+    /// If not all of them are created.
+    pub async fn stock_named(&self, product_id: u32, prefix: &str, count: usize) -> Vec<String> {
+        let mut all = Vec::new();
+        for from in (0..count).step_by(1_000) {
+            let keys: Vec<String> =
+                (from..count.min(from + 1_000)).map(|n| format!("{prefix}{product_id}-{n:06}")).collect();
+            let keys_json = serde_json::to_string(&keys).unwrap();
+            let product_id = product_id.to_string();
+            let response = self
+                .post(
+                    "create-license-keys",
+                    &[
+                        ("license_keys", &keys_json),
+                        ("product_id", &product_id),
+                        ("activation_limit", "1"),
+                        ("validity", "365"),
+                        ("status", "available"),
+                    ],
+                )
+                .await;
+            assert_eq!(response.response()["created"], keys.len(), "{}", response.text);
+            all.extend(keys);
+        }
+        all
+    }
+
+    /// Puts very many keys into stock, past the API.
+    ///
+    /// # Panics
+    /// If DynamoDB does not take them.
+    pub async fn stock_in_bulk(&self, product_id: ProductId, count: usize) {
+        let now = keypool_domain::Clock::now(&SystemClock);
+        let ids = RowId::block_ending_at(u64::try_from(count).unwrap() + 1_000_000_000, count).unwrap();
+        let keys = ids.into_iter().map(|id| {
+            let key = NewKey {
+                license_key: format!("BULK-{id}").parse().unwrap(),
+                product_id,
+                activation_limit: "1".parse().unwrap(),
+                validity: "365".parse().unwrap(),
+                status: Status::Available,
+                owner: keypool_domain::Owner::default(),
+                assigned_at: None,
+                assignment_id: None,
+            };
+            key.into_stocked(id, now, &OperatingSystemRandomness)
+        });
+        let puts: Vec<Value> = keys.map(|key| put_request(&key)).collect();
+        for batch in puts.chunks(25) {
+            self.dynamodb_call("BatchWriteItem", &json!({"RequestItems": {TABLE: batch}})).await;
+        }
+    }
+
+    /// Sets up a product.
+    ///
+    /// # Panics
+    /// If it exists.
+    pub async fn add_product(&self, product: Product) {
+        assert_eq!(self.store.create_product(&product).await.unwrap(), CreateOutcome::Created);
+    }
+
+    /// Sets up a generator.
+    ///
+    /// # Panics
+    /// If it exists.
+    pub async fn add_generator(&self, generator: Generator) {
+        let outcome = self.store.create_generator(&generator).await.unwrap();
+        assert!(matches!(outcome, NewGeneratorOutcome::Created { .. }));
+    }
+
+    /// Sets up an API key.
+    ///
+    /// # Panics
+    /// If it exists.
+    pub async fn add_api_key(&self, api_key: ApiKeyRecord) {
+        assert_eq!(self.store.create_api_key(&api_key).await.unwrap(), CreateOutcome::Created);
+    }
+}
+
+/// A product of this number; its generator will have the same.
+pub(crate) fn numbered_product(id: u32, signing_key_id: Option<SigningKeyId>) -> Product {
+    Product {
+        id: id.to_string().parse().unwrap(),
+        name: "A product".parse().unwrap(),
+        activity: Activity::Active,
+        generator_id: None,
+        signing_key_id,
+    }
+}
+
+/// A generator of this number for the product of this number.
+pub(crate) fn numbered_generator(id: u32, prefix: &str) -> Generator {
+    Generator {
+        id: id.to_string().parse().unwrap(),
+        product_id: id.to_string().parse().unwrap(),
+        activity: Activity::Active,
+        method: Method::Uuid,
+        prefix: prefix.to_owned(),
+        suffix: String::new(),
+        activation_limit: "1".parse().unwrap(),
+        validity: "365".parse().unwrap(),
+    }
+}
+
+/// The `PutRequest` of a `BatchWriteItem` call.
+fn put_request(key: &StockedKey) -> Value {
+    let item = license_key_item(key);
+    let attributes = item.into_iter().map(|(name, value)| {
+        let json = match (value.as_s(), value.as_n()) {
+            (Ok(text), _) => json!({"S": text}),
+            (_, Ok(number)) => json!({"N": number}),
+            _ => panic!("{name} is neither text nor a number"),
+        };
+        (name, json)
+    });
+    json!({"PutRequest": {"Item": attributes.collect::<serde_json::Map<_, _>>()}})
+}

@@ -1,0 +1,60 @@
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::{Point, Seen, Weather};
+use crate::Fault;
+
+/// The same fault, some times in a row: at one call, and at the next ones of the same operation. Notes all calls.
+#[derive(Debug)]
+pub struct Row {
+    begins: Option<(Point, Fault)>,
+    times: usize,
+    points: Mutex<Vec<Point>>,
+}
+
+impl Row {
+    /// This fault, so many times from that call on.
+    #[must_use]
+    pub fn of(fault: Fault, times: usize, from: Point) -> Self {
+        Self { begins: Some((from, fault)), times, points: Mutex::default() }
+    }
+
+    /// No fault: notes the calls, nothing else.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { begins: None, times: 0, points: Mutex::default() }
+    }
+
+    /// The calls so far.
+    #[must_use]
+    pub fn points(&self) -> Vec<Point> {
+        self.noted().clone()
+    }
+
+    /// Whether it is the end of the process.
+    pub(crate) fn ends_the_process(&self) -> bool {
+        let fault = self.begins.as_ref().map(|(_, fault)| fault);
+        matches!(fault, Some(Fault::DieBefore | Fault::DieAfter | Fault::DieAndPostpone(_)))
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Vec<Point>> {
+        self.points.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Weather for Row {
+    fn fault(&self, seen: &Seen) -> Fault {
+        let mut points = self.noted();
+        let nth = points.iter().filter(|point| point.operation == seen.operation).count();
+        points.push(Point { operation: seen.operation.clone(), nth });
+        match &self.begins {
+            Some((from, fault))
+                if from.operation == seen.operation && (from.nth..from.nth + self.times).contains(&nth) =>
+            {
+                fault.clone()
+            }
+            _ => Fault::Pass,
+        }
+    }
+
+    fn count(&self, _seen: &Seen, _fault: &Fault) {}
+}
