@@ -4,34 +4,40 @@ use std::collections::BTreeSet;
 
 use keypool_domain::Endpoint;
 use keypool_http::measure::{COUNTERS, DISTRIBUTIONS};
-use keypool_tests::{Fault, Privilege, Privileges, Shop, function_resource, template};
+use keypool_tests::{
+    Fault, Privilege, Privileges, SWEEP_ORDERS, Shop, function_resource, functions, template,
+};
 use serde_json::{Value, json};
 
 #[test]
-fn there_is_one_function_and_one_route_for_each_endpoint() {
+fn there_is_one_function_and_one_route_for_each_endpoint_and_one_on_a_schedule() {
     let template = template();
     let resources = template["Resources"].as_object().unwrap();
     let is_function = |resource: &Value| resource["Type"] == "AWS::Serverless::Function";
-    let functions =
-        resources.iter().filter(|(_, resource)| is_function(resource)).map(|(name, _)| name.as_str());
-    let expected = Endpoint::ALL.map(function_resource);
-    assert_eq!(functions.collect::<BTreeSet<_>>(), expected.iter().map(String::as_str).collect());
+    let there =
+        resources.iter().filter(|(_, resource)| is_function(resource)).map(|(name, _)| name.to_owned());
+    assert_eq!(there.collect::<BTreeSet<_>>(), functions().map(function_resource).collect());
+
+    let file = |function: &str, name: &str| {
+        let path = format!("{}/../functions/{function}/{name}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    };
+    for name in functions() {
+        let function = &resources[&function_resource(name)];
+        assert_eq!(function["Metadata"]["BuildMethod"], "rust-cargolambda");
+        assert_eq!(function["Properties"]["CodeUri"], format!("../functions/{name}"));
+        // Every function crate has the same files.
+        assert!(file(name, "Cargo.toml").contains(&format!("name = \"{name}\"")));
+        assert!(file(name, "src/main.rs").contains("keypool_http::run"));
+        assert!(file(name, "src/lib.rs").contains("pub async fn handle("));
+        assert!(file(name, "tests/lambda.rs").contains("CARGO_BIN_EXE_"));
+    }
 
     for endpoint in Endpoint::ALL {
-        let function = &resources[&function_resource(endpoint)];
-        assert_eq!(function["Metadata"]["BuildMethod"], "rust-cargolambda");
-        let properties = &function["Properties"];
-        let crate_folder = format!("functions/{}", endpoint.name());
-        assert_eq!(properties["CodeUri"], format!("../{crate_folder}"));
-        let file = |name: &str| {
-            let path = format!("{}/../{crate_folder}/{name}", env!("CARGO_MANIFEST_DIR"));
-            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
-        };
-        assert!(file("Cargo.toml").contains(&format!("name = \"{}\"", endpoint.name())));
-        // Every function crate has the same files; its binary is tested with its own sample.
-        assert!(file("src/main.rs").contains("keypool_http::run"));
+        let properties = &resources[&function_resource(endpoint.name())]["Properties"];
+        // Its binary is tested with its own sample.
         for name in ["src/lib.rs", "tests/lambda.rs"] {
-            assert!(file(name).contains(&format!("Endpoint::{endpoint:?}")), "{crate_folder}/{name}");
+            assert!(file(endpoint.name(), name).contains(&format!("Endpoint::{endpoint:?}")), "{endpoint}");
         }
         let events = properties["Events"].as_object().unwrap();
         assert_eq!(events.len(), 1);
@@ -41,6 +47,9 @@ fn there_is_one_function_and_one_route_for_each_endpoint() {
         assert_eq!(event["Properties"]["Path"], endpoint.path());
         assert_eq!(event["Properties"]["PayloadFormatVersion"], "2.0");
     }
+    let schedule = &resources[&function_resource(SWEEP_ORDERS)]["Properties"]["Events"]["EveryMinute"];
+    assert_eq!(schedule["Type"], "ScheduleV2");
+    assert_eq!(schedule["Properties"]["ScheduleExpression"], "rate(1 minute)");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,6 +114,28 @@ async fn no_grant_is_unused() {
     for (quantity, generate) in [("1", "0"), ("2", "0"), ("1", "1"), ("99", "1")] {
         let order = [("product_id", "1"), ("quantity", quantity), ("generate", generate)];
         assert_eq!(shop.post("random-assign-license-keys", &order).await.code(), 803);
+    }
+    for endpoint in Endpoint::ALL {
+        // Claims that are taken back.
+        let unknown =
+            [("product_id", "9"), ("generator_id", "9"), ("license_key", "none"), ("quantity", "1")];
+        let keys = [("license_keys", r#"["a"]"#), ("activation_limit", "0"), ("validity", "0")];
+        let parameters = [&unknown[..], &keys, &[("status", "available")]].concat();
+        let refused = shop.post_once(endpoint.name(), "key", &parameters).await;
+        assert!(matches!(refused.code(), 801 | 805 | 806), "{}", refused.text);
+    }
+    shop.stock(2, 150).await;
+    let order = [("product_id", "2"), ("quantity", "120")];
+    shop.dynamodb
+        .disturb("TransactWriteItems", [Fault::Pass, Fault::Pass, Fault::error("ValidationException")]);
+    assert_eq!(shop.post_once("random-assign-license-keys", "large", &order).await.status, 500);
+    assert_eq!(shop.post_once("random-assign-license-keys", "large", &order).await.code(), 803);
+    // One that is given up, for the sweep.
+    let given_up = shop.given_up_order(2, 3).await;
+    shop.clock.advance_seconds(600);
+    shop.sweep_orders().await;
+    for key in given_up {
+        assert_eq!(shop.status(&key).await, keypool_domain::Status::Available);
     }
     // Finding out what became of a write needs a privilege of its own.
     shop.dynamodb.disturb("TransactWriteItems", vec![Fault::LoseResponse; 5]);

@@ -145,7 +145,7 @@ async fn a_throttled_kms_passes_or_is_503() {
     shop.kms.disturb("Sign", vec![Fault::error("ThrottlingException"); 100]);
     assert_eq!(order(&shop, "2").await.status, 503);
     let drawn = shop.store.draw_candidates("1".parse().unwrap(), 9, &HashSet::default()).await.unwrap();
-    assert_eq!(drawn, keypool_store::Drawn::TooFew { available: 8 });
+    assert_eq!(drawn, keypool_store::Drawn::TooFew { available: 8, open_orders: vec![] });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,7 +201,7 @@ async fn a_key_that_was_blocked_after_its_sale_stays_blocked() {
         owner: keypool_domain::Owner::default(),
         at: keypool_domain::Clock::now(&*shop.clock),
     };
-    let sell = || shop.store.assign(std::slice::from_ref(&stocked), &assignment);
+    let sell = || shop.store.assign(std::slice::from_ref(&stocked), &assignment, None);
     assert_eq!(sell().await, Ok(keypool_store::AssignOutcome::Assigned));
     let block = json!({
         "TableName": "keypool",

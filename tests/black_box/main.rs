@@ -10,6 +10,8 @@ mod deployment;
 mod envelope;
 mod faults;
 mod gateway;
+mod idempotency;
+mod large_orders;
 mod logs;
 mod lost;
 mod openapi;

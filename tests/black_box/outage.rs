@@ -44,7 +44,7 @@ async fn expect_untouched(shop: &Shop, stock: &[String]) {
         assert_eq!(shop.status(key).await, Status::Available);
     }
     let drawn = shop.store.draw_candidates("1".parse().unwrap(), 99, &HashSet::default()).await.unwrap();
-    assert_eq!(drawn, keypool_store::Drawn::TooFew { available: stock.len() });
+    assert_eq!(drawn, keypool_store::Drawn::TooFew { available: stock.len(), open_orders: vec![] });
 }
 
 async fn open() -> (Shop, Vec<String>) {

@@ -25,7 +25,7 @@ pub use clock::ManualClock;
 pub use environment::{Environment, Lost, Sweep};
 pub use logs::{lines_with, log_quietly};
 pub use openssl::openssl_verifies;
-pub use privileges::{Privilege, Privileges, function_resource, template};
+pub use privileges::{Privilege, Privileges, SWEEP_ORDERS, function_resource, functions, template};
 pub use proxy::{AwsCall, Fault, Proxy};
 pub use randomness::{ScriptedDraws, SeededRandomness};
 pub use response::ShopResponse;

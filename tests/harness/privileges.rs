@@ -71,12 +71,12 @@ impl Privileges {
         static GRANTED: OnceLock<Privileges> = OnceLock::new();
         GRANTED.get_or_init(|| {
             let template = template();
-            let grants = Endpoint::ALL.into_iter().flat_map(|endpoint| {
-                let function = &template["Resources"][function_resource(endpoint)];
+            let grants = functions().flat_map(|name| {
+                let function = &template["Resources"][function_resource(name)];
                 let policies = function["Properties"]["Policies"].as_array().unwrap().clone();
                 let statements =
                     policies.into_iter().flat_map(|policy| policy["Statement"].as_array().unwrap().clone());
-                statements.flat_map(move |statement| grants(endpoint.name(), &statement)).collect::<Vec<_>>()
+                statements.flat_map(move |statement| grants(name, &statement)).collect::<Vec<_>>()
             });
             Self(grants.collect())
         })
@@ -108,10 +108,18 @@ pub fn template() -> Value {
     serde_saphyr::from_str(include_str!("../../infra/template.yaml")).unwrap()
 }
 
+/// The function that a schedule calls.
+pub const SWEEP_ORDERS: &str = "sweep-orders";
+
+/// The names of all functions: those of the endpoints, and the one that a schedule calls.
+pub fn functions() -> impl Iterator<Item = &'static str> {
+    Endpoint::ALL.into_iter().map(Endpoint::name).chain([SWEEP_ORDERS])
+}
+
 /// The name of a function in the template: `generate` is `GenerateFunction`.
 #[must_use]
-pub fn function_resource(endpoint: Endpoint) -> String {
-    let words = endpoint.name().split('-').map(|word| word[..1].to_uppercase() + &word[1..]);
+pub fn function_resource(function: &str) -> String {
+    let words = function.split('-').map(|word| word[..1].to_uppercase() + &word[1..]);
     words.collect::<String>() + "Function"
 }
 

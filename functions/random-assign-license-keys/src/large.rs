@@ -198,7 +198,10 @@ async fn decide(sale: &Sale<'_>, order: &Order, assignment: &Assignment) -> Resu
     let answer = sale.seal_rows(order.reserved(), assignment).await?;
     if answer.is_too_large() {
         let mut faults = Faults::default();
-        faults.add("quantity", "The quantity field is too large for keys and an owner as long as these.".to_owned());
+        faults.add(
+            "quantity",
+            "The quantity field is too large for keys and an owner as long as these.".to_owned(),
+        );
         return Err(Reply::IncorrectAssignment(faults).into());
     }
     sale.call.check_time_to_give_away()?;

@@ -145,8 +145,7 @@ mod tests {
             &[Some("ab"), Some("c"), Some("")],
             &[],
         ];
-        let all: Vec<Fingerprint> =
-            lists.iter().map(|list| Fingerprint::of(list.iter().copied())).collect();
+        let all: Vec<Fingerprint> = lists.iter().map(|list| Fingerprint::of(list.iter().copied())).collect();
         let distinct: std::collections::HashSet<&Fingerprint> = all.iter().collect();
         assert_eq!(distinct.len(), all.len());
     }

@@ -149,7 +149,7 @@ impl<'a> Fields<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Quantity, OwnerField};
+    use crate::{OwnerField, Quantity};
 
     fn parameters(pairs: &[(&str, Value)]) -> Parameters {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()

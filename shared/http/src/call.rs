@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use keypool_domain::{
-    ApiKey, AssignmentId, ClaimId, Endpoint, Envelope, Fingerprint, IdempotencyKey, Parameters, Refusal, Reply,
-    SignablePayload, SigningKeyId, Timestamp, Value,
+    ApiKey, AssignmentId, ClaimId, Endpoint, Envelope, Fingerprint, IdempotencyKey, Parameters, Refusal,
+    Reply, SignablePayload, SigningKeyId, Timestamp, Value,
 };
 use keypool_store::{Attempt, Claim, ClaimOutcome, Found, Held, Lookup, Recording};
 use lambda_http::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -153,9 +153,8 @@ impl Call {
             return Ok(NextAction::Proceed(None));
         };
         let claim = ClaimId::new(api_key.hash(), self.endpoint, key);
-        let attempt = self
-            .attempt
-            .get_or_init(|| Attempt::new(claim, AssignmentId::random(self.desk.randomness())));
+        let attempt =
+            self.attempt.get_or_init(|| Attempt::new(claim, AssignmentId::random(self.desk.randomness())));
         match self.desk.store().claim(attempt, asked, self.now(), self.desk.lease()).await? {
             ClaimOutcome::Claimed(claim) => {
                 self.resumed.store(claim.is_resumed(), Ordering::Relaxed);

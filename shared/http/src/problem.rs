@@ -69,7 +69,8 @@ impl Problem {
                 format!("The header Idempotency-Key {}.", keypool_domain::InvalidIdempotencyKey)
             }
             Self::InFlight => {
-                "The first request with this Idempotency-Key is not answered yet. Try again in a moment.".to_owned()
+                "The first request with this Idempotency-Key is not answered yet. Try again in a moment."
+                    .to_owned()
             }
             Self::Mismatch => "This Idempotency-Key was used for a request with other parameters.".to_owned(),
             Self::NotFound => "There is no such endpoint.".to_owned(),

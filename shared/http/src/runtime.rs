@@ -1,3 +1,4 @@
+use std::pin::Pin;
 use std::sync::Arc;
 
 use aws_credential_types::Credentials;
@@ -64,7 +65,7 @@ where
 pub async fn run_on_schedule<H, F>(handle: H) -> Result<(), Error>
 where
     H: Fn(Arc<Desk>) -> F,
-    F: Future<Output = Result<(), Failure>>,
+    F: Future<Output = Result<(), Failure>> + Send + 'static,
 {
     init_logs(log_level()?, &[], std::io::stdout)?;
     let collector = measure::init(optional(ENV_METRICS_NAMESPACE).unwrap_or_else(|| "keypool".to_owned()))?;
@@ -74,7 +75,8 @@ where
     let desk = Arc::new(Desk::new(store.patient(), signer, Arc::new(SystemClock)));
     let handle = &handle;
     lambda_runtime::run(service_fn(move |_: LambdaEvent<serde_json::Value>| {
-        let done = handle(Arc::clone(&desk));
+        let done: Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> =
+            Box::pin(handle(Arc::clone(&desk)));
         async move {
             let done = done.await;
             if let Err(error) = measure::flush(collector) {

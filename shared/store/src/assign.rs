@@ -105,9 +105,10 @@ impl Store {
             let ours = if finished { AssignOutcome::Assigned } else { AssignOutcome::Superseded };
             return Ok(ours);
         }
-        let standings = keys.iter().zip(of_keys).filter_map(|(key, obstacle)| {
-            obstacle.condition().map(|item| (key, standing(item, assignment)))
-        });
+        let standings = keys
+            .iter()
+            .zip(of_keys)
+            .filter_map(|(key, obstacle)| obstacle.condition().map(|item| (key, standing(item, assignment))));
         Ok(outcome(standings))
     }
 }
@@ -155,10 +156,11 @@ fn outcome<'a>(standings: impl IntoIterator<Item = (&'a StockedKey, Standing)>) 
 
 /// Moves the version of a key on that is for sale and as it was seen, and nothing else.
 pub(crate) fn fence(license_key: &LicenseKey, seen: u64) -> Change {
-    Change::of(Key::license_key(license_key), "#status = :available AND #version = :seen", [
-        (":available", text(Status::Available)),
-        (":seen", number(seen)),
-    ])
+    Change::of(
+        Key::license_key(license_key),
+        "#status = :available AND #version = :seen",
+        [(":available", text(Status::Available)), (":seen", number(seen))],
+    )
     .set("version", number(seen + 1))
 }
 
@@ -168,12 +170,16 @@ pub(crate) fn fence(license_key: &LicenseKey, seen: u64) -> Change {
 fn sale(key: &StockedKey, assignment: &Assignment) -> Change {
     const UNSOLD_OR_OURS: &str = "(#status = :available AND #version = :seen) \
         OR (#assignment_id = :mine AND #version = :next)";
-    let change = Change::of(Key::license_key(&key.license_key), UNSOLD_OR_OURS, [
-        (":available", text(Status::Available)),
-        (":seen", number(key.version)),
-        (":next", number(key.version + 1)),
-        (":mine", text(&assignment.id)),
-    ]);
+    let change = Change::of(
+        Key::license_key(&key.license_key),
+        UNSOLD_OR_OURS,
+        [
+            (":available", text(Status::Available)),
+            (":seen", number(key.version)),
+            (":next", number(key.version + 1)),
+            (":mine", text(&assignment.id)),
+        ],
+    );
     // Leaving the index takes the key out of the stock.
     given_to(change.set("assignment_id", text(&assignment.id)), key.version, assignment)
         .remove(STOCK)

@@ -135,10 +135,11 @@ mod tests {
 
     #[test]
     fn a_change_names_what_it_touches_and_compares() {
-        let change = Change::of(Key::counter("a"), "(#status = :seen AND #version = :v)", [
-            (":seen", text("x")),
-            (":v", number(1)),
-        ]);
+        let change = Change::of(
+            Key::counter("a"),
+            "(#status = :seen AND #version = :v)",
+            [(":seen", text("x")), (":v", number(1))],
+        );
         let change = change.set("status", text("y")).remove("stock").set_or_remove("owner_name", None);
         assert_eq!(change.expression(), "SET #status = :set_status REMOVE #stock, #owner_name");
         let mut names: Vec<String> = change.names().into_values().collect();

@@ -7,8 +7,8 @@ use keypool_domain::{AssignmentId, ClaimId, CreationId, Envelope, Fingerprint, T
 
 use crate::change::{Change, Changed};
 use crate::record::{
-    ClaimRecord, EXPIRES_AT, Item, Key, PK, PayloadParts, SK, claim_item, number, payload_part_item, read_claim,
-    read_payload, text,
+    ClaimRecord, EXPIRES_AT, Item, Key, PK, PayloadParts, SK, claim_item, number, payload_part_item,
+    read_claim, read_payload, text,
 };
 use crate::transact::{Obstacle, Transacted, put};
 use crate::{Store, StoreError};

@@ -66,7 +66,10 @@ impl Store {
         let mut candidates = self.read_window(product_id, quantity, taken).await?;
         if candidates.len() < quantity {
             // Orders first, then the stock once more: what an order has left by then is in stock.
-            let pause = async { tokio::time::sleep(SECOND_LOOK_AFTER).await; Ok(()) };
+            let pause = async {
+                tokio::time::sleep(SECOND_LOOK_AFTER).await;
+                Ok(())
+            };
             let (open_orders, ()) = tokio::try_join!(self.open_orders(product_id), pause)?;
             candidates = self.read_window(product_id, quantity, taken).await?;
             if candidates.len() < quantity {

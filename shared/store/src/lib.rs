@@ -41,8 +41,8 @@ use keypool_domain::Randomness;
 
 pub use assign::AssignOutcome;
 pub use backoff::Backoff;
-pub use claim::{Attempt, Claim, ClaimOutcome, Held, Recording};
 pub use catalogue::{CreateOutcome, NewGeneratorOutcome};
+pub use claim::{Attempt, Claim, ClaimOutcome, Held, Recording};
 pub use counter::Counter;
 pub use draw::{Drawn, candidate_window};
 pub use error::StoreError;
@@ -72,7 +72,13 @@ impl Store {
         table: impl Into<String>,
         randomness: Arc<dyn Randomness>,
     ) -> Self {
-        Self { client, table: table.into(), randomness, patience: settle::Patience::CHECKOUT, transaction_keys_max: TRANSACTION_KEYS_MAX }
+        Self {
+            client,
+            table: table.into(),
+            randomness,
+            patience: settle::Patience::CHECKOUT,
+            transaction_keys_max: TRANSACTION_KEYS_MAX,
+        }
     }
 
     /// How many keys one transaction gives away. More are an order with a record of its own.

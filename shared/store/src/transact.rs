@@ -42,9 +42,8 @@ pub(crate) fn put(
     item: Item,
     condition: Option<&'static str>,
 ) -> Result<TransactWriteItem, StoreError> {
-    let names = condition.map(|condition| {
-        names_in(condition).map(|name| (format!("#{name}"), name.to_owned())).collect()
-    });
+    let names = condition
+        .map(|condition| names_in(condition).map(|name| (format!("#{name}"), name.to_owned())).collect());
     let put = Put::builder()
         .table_name(table)
         .set_item(Some(item))

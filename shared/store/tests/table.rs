@@ -93,6 +93,7 @@ fn new_key(name: &str, status: Status) -> NewKey {
         owner: Owner::default(),
         assigned_at: None,
         assignment_id: None,
+        creation_id: None,
     }
 }
 
@@ -113,9 +114,9 @@ async fn a_key_that_was_sold_since_it_was_read_is_not_sold_again() {
     let table = Table::new().await;
     let keys = table.stock(&names(1)).await;
     let (first, second) = (assignment("First"), assignment("Second"));
-    assert_eq!(table.store.assign(&keys, &first).await, Ok(AssignOutcome::Assigned));
+    assert_eq!(table.store.assign(&keys, &first, None).await, Ok(AssignOutcome::Assigned));
     let missed = AssignOutcome::Missed { taken: license_keys(&keys), changed: vec![] };
-    assert_eq!(table.store.assign(&keys, &second).await, Ok(missed));
+    assert_eq!(table.store.assign(&keys, &second, None).await, Ok(missed));
     let stored = table.key(&keys[0]).await;
     assert_eq!((stored.owner, stored.assignment_id), (first.owner, Some(first.id)));
     assert_eq!((stored.status, stored.draw, stored.version), (Status::Assigned, None, 2));
@@ -127,8 +128,8 @@ async fn a_stale_index_entry_sells_nothing() {
     let table = Table::new().await;
     let keys = table.stock(&names(5)).await;
     let Drawn::Enough { candidates: stale, .. } = table.draw(5).await else { panic!("there are five") };
-    table.store.assign(&keys[1..2], &assignment("First")).await.unwrap();
-    let outcome = table.store.assign(&stale, &assignment("Second")).await.unwrap();
+    table.store.assign(&keys[1..2], &assignment("First"), None).await.unwrap();
+    let outcome = table.store.assign(&stale, &assignment("Second"), None).await.unwrap();
     let missed = AssignOutcome::Missed { taken: license_keys(&keys[1..2]), changed: vec![] };
     assert_eq!(outcome, missed, "all or none");
     for key in [&keys[0], &keys[2], &keys[3], &keys[4]] {
@@ -146,7 +147,7 @@ async fn a_key_that_changed_but_is_for_sale_may_be_tried_again() {
     let mut seen_before_a_change = keys.clone();
     seen_before_a_change[1].version = 7;
     for some in [&seen_before_a_change[1..2], &seen_before_a_change[..]] {
-        let outcome = table.store.assign(some, &assignment("Buyer")).await.unwrap();
+        let outcome = table.store.assign(some, &assignment("Buyer"), None).await.unwrap();
         let missed = AssignOutcome::Missed { taken: vec![], changed: license_keys(&keys[1..2]) };
         assert_eq!(outcome, missed);
     }
@@ -159,7 +160,7 @@ async fn a_key_that_is_not_there_cannot_be_assigned() {
     let mut keys = table.stock(&names(2)).await;
     keys[1].license_key = "NOT-THERE".parse().unwrap();
     for some in [&keys[1..], &keys[..]] {
-        let outcome = table.store.assign(some, &assignment("Buyer")).await.unwrap();
+        let outcome = table.store.assign(some, &assignment("Buyer"), None).await.unwrap();
         assert_eq!(outcome, AssignOutcome::Missed { taken: license_keys(&keys[1..]), changed: vec![] });
     }
     assert_eq!(table.store.license_key(&keys[1].license_key).await, Ok(None), "no key comes to be");
@@ -172,10 +173,10 @@ async fn an_assignment_that_is_sent_again_recognises_itself() {
     let keys = table.stock(&names(4)).await;
     for some in [&keys[..1], &keys[1..]] {
         let assignment = assignment("Buyer");
-        assert_eq!(table.store.assign(some, &assignment).await, Ok(AssignOutcome::Assigned));
+        assert_eq!(table.store.assign(some, &assignment, None).await, Ok(AssignOutcome::Assigned));
         let once = table.key(&some[0]).await;
         // As the SDK does when the response was lost.
-        assert_eq!(table.store.assign(some, &assignment).await, Ok(AssignOutcome::Assigned));
+        assert_eq!(table.store.assign(some, &assignment, None).await, Ok(AssignOutcome::Assigned));
         assert_eq!(table.key(&some[0]).await, once, "nothing changed");
     }
 }
@@ -200,7 +201,7 @@ async fn inserting_counts_what_is_new_and_leaves_the_rest_alone() {
 async fn an_insertion_that_is_sent_again_recognises_itself_even_after_a_sale() {
     let table = Table::new().await;
     let keys = table.stock(&names(3)).await;
-    table.store.assign(&keys[..1], &assignment("Buyer")).await.unwrap();
+    table.store.assign(&keys[..1], &assignment("Buyer"), None).await.unwrap();
     let counts = table.store.insert(keys.clone()).await.unwrap();
     assert_eq!(counts, InsertCounts { created: 3, duplicates: vec![] });
     assert_eq!(table.key(&keys[0]).await.status, Status::Assigned, "the buyer keeps it");
@@ -222,17 +223,21 @@ async fn fresh_keys_are_stored_all_or_none() {
     };
     let colliding = fresh(&["FRESH-1", "NAME-0000", "FRESH-2"]).await;
     let collided = InsertOutcome::Collided(license_keys(&old));
-    assert_eq!(table.store.insert_assigned(&colliding).await, Ok(collided.clone()));
-    assert_eq!(table.store.insert_assigned(&colliding[1..2]).await, Ok(collided));
+    assert_eq!(table.store.insert_assigned(&colliding, None).await, Ok(collided.clone()));
+    assert_eq!(table.store.insert_assigned(&colliding[1..2], None).await, Ok(collided));
     assert_eq!(table.store.license_key(&colliding[0].license_key).await, Ok(None));
 
     for names in [&["FRESH-3"][..], &["FRESH-4", "FRESH-5"][..]] {
         let keys = fresh(names).await;
-        assert_eq!(table.store.insert_assigned(&keys).await, Ok(InsertOutcome::Inserted));
-        assert_eq!(table.store.insert_assigned(&keys).await, Ok(InsertOutcome::Inserted), "sent again");
+        assert_eq!(table.store.insert_assigned(&keys, None).await, Ok(InsertOutcome::Inserted));
+        assert_eq!(table.store.insert_assigned(&keys, None).await, Ok(InsertOutcome::Inserted), "sent again");
         assert_eq!(table.key(&keys[0]).await, keys[0]);
     }
-    assert_eq!(table.draw(2).await, Drawn::TooFew { available: 1 }, "fresh keys are not in stock");
+    assert_eq!(
+        table.draw(2).await,
+        Drawn::TooFew { available: 1, open_orders: vec![] },
+        "fresh keys are not in stock"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -266,8 +271,8 @@ async fn products_have_stocks_of_their_own() {
     table.stock(&names(3)).await;
     let other = "2".parse().unwrap();
     let drawn = table.store.draw_candidates(other, 1, &HashSet::new()).await;
-    assert_eq!(drawn, Ok(Drawn::TooFew { available: 0 }));
-    assert_eq!(table.draw(4).await, Drawn::TooFew { available: 3 });
+    assert_eq!(drawn, Ok(Drawn::TooFew { available: 0, open_orders: vec![] }));
+    assert_eq!(table.draw(4).await, Drawn::TooFew { available: 3, open_orders: vec![] });
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use keypool_domain::Endpoint;
+use keypool_domain::{Endpoint, Status};
 use serde_json::{Value, json};
 
 use super::LambdaFunction;
@@ -21,7 +21,7 @@ const ENV_BINARIES: &str = "KEYPOOL_BINARIES";
 /// If it is not true.
 pub async fn check_binary(built: &str, endpoint: Endpoint, codes: &[u64], metrics: &[&str]) {
     let binary = match std::env::var_os(ENV_BINARIES) {
-        Some(folder) => Path::new(&folder).join(function_resource(endpoint)).join("bootstrap"),
+        Some(folder) => Path::new(&folder).join(function_resource(endpoint.name())).join("bootstrap"),
         None => built.into(),
     };
     let shop = Shop::open().await;
@@ -72,6 +72,32 @@ pub async fn check_binary(built: &str, endpoint: Endpoint, codes: &[u64], metric
     let (status, log) = function.terminate();
     assert!(!status.success(), "it has no say in its end");
     check_log(&log, metrics);
+}
+
+/// What is true of the binary that a schedule calls: it brings an order to its end whose buyer gave up, and puts its keys
+/// back into stock. It is sent what `EventBridge` Scheduler sends.
+///
+/// # Panics
+/// If it is not true.
+pub async fn check_scheduled_binary(built: &str) {
+    let binary = match std::env::var_os(ENV_BINARIES) {
+        Some(folder) => Path::new(&folder).join(function_resource(crate::SWEEP_ORDERS)).join("bootstrap"),
+        None => built.into(),
+    };
+    let shop = Shop::open().await;
+    shop.stock(2, 5).await;
+    let keys = shop.given_up_order(2, 3).await;
+    let mut function = LambdaFunction::start(&binary, &shop).await;
+    for event in [json!({}), json!({"version": "0", "detail-type": "Scheduled Event", "detail": {}})] {
+        assert!(function.invoke(event).await.is_ok());
+        for key in &keys {
+            assert_eq!(shop.status(key).await, Status::Available);
+        }
+    }
+    shop.dynamodb.hang_up();
+    assert!(function.invoke(json!({})).await.is_err(), "a sweep that could not be made is an error");
+    let (_, log) = function.terminate();
+    check_log(&log, &["AwsCallLatency", "OrdersUndone"]);
 }
 
 /// Logs are JSON and hold no API key; the metrics are there, in the embedded metric format (CloudWatch User Guide).

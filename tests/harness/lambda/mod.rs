@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-pub use self::check::{check_binary, check_log};
+pub use self::check::{check_binary, check_log, check_scheduled_binary};
 pub use self::event::{answered, form_event, sample_event};
 use crate::Shop;
 

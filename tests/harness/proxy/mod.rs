@@ -159,6 +159,11 @@ impl Proxy {
         self.shared.inner().faults.values().all(VecDeque::is_empty)
     }
 
+    /// Takes back all faults that were asked for and have not happened.
+    pub fn calm(&self) {
+        self.shared.inner().faults.clear();
+    }
+
     /// From now on the service takes requests and does not answer.
     pub fn fall_silent(&self) {
         self.shared.inner().silent = true;

@@ -5,7 +5,7 @@ mod setup;
 use std::sync::Arc;
 
 use keypool_domain::{Clock as _, Status, StockedKey};
-use keypool_http::Patience;
+use keypool_http::{Desk, Patience};
 use keypool_local::{Gateway, Services, demo};
 use keypool_signing::{PublicKey, SignedEnvelope, Signer};
 use keypool_store::Store;
@@ -75,6 +75,19 @@ impl Shop {
         self.send(self.request(endpoint).form(form)).await
     }
 
+    /// Sends a form with the demo's API key and an `Idempotency-Key`.
+    pub async fn post_once(
+        &self,
+        endpoint: &str,
+        idempotency_key: &str,
+        parameters: &[(&str, &str)],
+    ) -> ShopResponse {
+        let mut form = vec![("api_key", API_KEY)];
+        form.extend(parameters);
+        Self::note_secrets(&form);
+        self.send(self.request(endpoint).header("idempotency-key", idempotency_key).form(&form)).await
+    }
+
     /// Sends a form as `multipart/form-data`.
     pub async fn post_multipart(&self, endpoint: &str, form: &[(&str, &str)]) -> ShopResponse {
         Self::note_secrets(form);
@@ -107,6 +120,16 @@ impl Shop {
     /// one request is served after the other. The weather disturbs it. Numbers may not be used twice.
     pub async fn environment(&self, number: u32, seed: u64, clock_skew_seconds: i64) -> Environment {
         Environment::start(number, self.backing.clone(), self.deaths.clone(), seed, clock_skew_seconds).await
+    }
+
+    /// Calls the function that brings orders to their end, as its schedule does.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub async fn sweep_orders(&self) {
+        let (store, signer) = self.backing.services(crate::SWEEP_ORDERS);
+        let desk = Desk::new(store, signer, Arc::clone(&self.clock) as _);
+        sweep_orders::handle(Arc::new(desk)).await.unwrap();
     }
 
     /// Does what is done every minute, undisturbed, so many seconds ahead of the shop's clock.

@@ -1,11 +1,14 @@
 //! Setting a shop up: products, generators, API keys, stock.
 
+use std::collections::HashSet;
+use std::time::Duration;
+
 use keypool_domain::{
-    Activity, ApiKeyRecord, Generator, Method, NewKey, OperatingSystemRandomness, Product, ProductId, RowId,
-    SigningKeyId, Status, StockedKey, SystemClock,
+    Activity, ApiKeyRecord, Assignment, AssignmentId, Generator, Method, NewKey, OperatingSystemRandomness,
+    Product, ProductId, RowId, SigningKeyId, Status, StockedKey, SystemClock, Timestamp,
 };
 use keypool_local::TABLE;
-use keypool_store::{CreateOutcome, NewGeneratorOutcome, license_key_item};
+use keypool_store::{CreateOutcome, Drawn, NewGeneratorOutcome, NewOrder, ReserveOutcome, license_key_item};
 use serde_json::{Value, json};
 
 use super::Shop;
@@ -48,6 +51,27 @@ impl Shop {
         all
     }
 
+    /// Reserves keys of a product for an order that nobody goes on with, and says which.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub async fn given_up_order(&self, product_id: u32, count: usize) -> Vec<String> {
+        let product_id = product_id.to_string().parse().unwrap();
+        let drawn = self.store.draw_candidates(product_id, count, &HashSet::default()).await.unwrap();
+        let Drawn::Enough { mut candidates, .. } = drawn else { panic!("too few keys") };
+        candidates.truncate(count);
+        let keys = candidates.iter().map(|key| key.license_key.as_str().to_owned()).collect();
+        // Long ago.
+        let since = Timestamp::from_unix_microseconds(1_700_000_000_000_000).unwrap();
+        let id = AssignmentId::random(&OperatingSystemRandomness);
+        let assignment = Assignment { id, owner: keypool_domain::Owner::default(), at: since };
+        let order = NewOrder { product_id, assignment, since, lease: Duration::ZERO, claim: None };
+        let mut order = self.store.open_order(order).await.unwrap();
+        let reserved = self.store.reserve(&mut order, candidates).await.unwrap();
+        assert_eq!(reserved, ReserveOutcome::Reserved { missed: vec![] });
+        keys
+    }
+
     /// Puts very many keys into stock, past the API.
     ///
     /// # Panics
@@ -65,6 +89,7 @@ impl Shop {
                 owner: keypool_domain::Owner::default(),
                 assigned_at: None,
                 assignment_id: None,
+                creation_id: None,
             };
             key.into_stocked(id, now, &OperatingSystemRandomness)
         });

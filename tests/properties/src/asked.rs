@@ -1,6 +1,6 @@
 use keypool_domain::requests::{AssignLicenseKey, CreateLicenseKeys, Generate, RandomAssignLicenseKeys};
 use keypool_domain::{
-    Endpoint, Faults, LicenseKey, LicenseKeys, OrderQuantity, Owner, OwnerField, Parameters, Quantity, Value,
+    Endpoint, Faults, LicenseKey, LicenseKeys, Owner, OwnerField, Parameters, Quantity, Value,
 };
 
 use crate::encoding::Pair;
@@ -54,7 +54,7 @@ pub(crate) fn asked(endpoint: Endpoint, parameters: &Parameters) -> Result<Vec<P
         }
         Endpoint::RandomAssignLicenseKeys => {
             let asked = RandomAssignLicenseKeys::try_from(parameters)?;
-            assert!((OrderQuantity::MIN..=OrderQuantity::MAX).contains(&asked.quantity));
+            assert!((Quantity::MIN..=Quantity::MAX).contains(&asked.quantity));
             pairs.push(("product_id", Some(asked.product_id.to_string())));
             pairs.push(("quantity", Some(asked.quantity.to_string())));
             pairs.push(("generate", Some(u8::from(asked.generate).to_string())));

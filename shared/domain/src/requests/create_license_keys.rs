@@ -1,6 +1,6 @@
 use crate::{
-    ActivationLimit, CreationId, Faults, Fields, Fingerprint, LicenseKeys, NewKey, Owner, Parameters, ProductId, Status, Timestamp,
-    Validity,
+    ActivationLimit, CreationId, Faults, Fields, Fingerprint, LicenseKeys, NewKey, Owner, Parameters,
+    ProductId, Status, Timestamp, Validity,
 };
 
 /// Puts keys into stock.
@@ -63,9 +63,7 @@ impl CreateLicenseKeys {
         let assigned_at = self.assigned_at.map(Timestamp::to_microseconds_text);
         let license_keys = self.license_keys.distinct().iter().map(|key| Some(key.as_str()));
         let fields = fields.iter().map(|field| Some(field.as_str()));
-        Fingerprint::of(
-            fields.chain([assigned_at.as_deref()]).chain(self.owner.texts()).chain(license_keys),
-        )
+        Fingerprint::of(fields.chain([assigned_at.as_deref()]).chain(self.owner.texts()).chain(license_keys))
     }
 
     /// The keys to be stored, each once. A key that starts as `assigned` without a time takes `now`.

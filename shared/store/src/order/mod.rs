@@ -116,7 +116,11 @@ impl OpenOrder {
 }
 
 /// A change of an order that is in one of two states (the same twice, if there is but one).
-fn change_of(order: &keypool_domain::AssignmentId, from: [OrderState; 2], to: OrderState) -> crate::change::Change {
+fn change_of(
+    order: &keypool_domain::AssignmentId,
+    from: [OrderState; 2],
+    to: OrderState,
+) -> crate::change::Change {
     use crate::record::text;
     let [one, other] = from.map(|state| text(state.as_str()));
     let values = [(":one", one), (":other", other)];

@@ -28,7 +28,9 @@ impl Store {
     /// happens.
     pub async fn abandon(&self, order: &Order, now: Timestamp) -> Result<(), StoreError> {
         match self.abort(&order.assignment.id).await? {
-            Some(OrderState::Aborted) => self.end(&order.entry, &record_of(order), OrderState::Void, now).await,
+            Some(OrderState::Aborted) => {
+                self.end(&order.entry, &record_of(order), OrderState::Void, now).await
+            }
             _ => Ok(()),
         }
     }
@@ -80,8 +82,7 @@ impl Store {
     /// Aborts an order that reserves, and says in which state it is then.
     pub(super) async fn abort(&self, id: &AssignmentId) -> Result<Option<OrderState>, StoreError> {
         let from = [OrderState::Reserving, OrderState::Aborted];
-        let changed =
-            self.with_retries(|| self.change(change_of(id, from, OrderState::Aborted))).await?;
+        let changed = self.with_retries(|| self.change(change_of(id, from, OrderState::Aborted))).await?;
         Ok(match changed {
             Changed::Done => Some(OrderState::Aborted),
             Changed::Refused(item) => state_of(item.as_ref()),
@@ -203,7 +204,9 @@ impl Store {
 }
 
 /// Does all of it, some at the same time, and says what went wrong first.
-async fn all(work: impl Iterator<Item = impl Future<Output = Result<(), StoreError>>>) -> Result<(), StoreError> {
+async fn all(
+    work: impl Iterator<Item = impl Future<Output = Result<(), StoreError>>>,
+) -> Result<(), StoreError> {
     let mut results = futures_util::stream::iter(work).buffer_unordered(PARALLEL_MAX);
     let mut outcome = Ok(());
     while let Some(result) = results.next().await {
@@ -230,11 +233,11 @@ fn is_for_sale_as_seen(item: Option<&Item>, key: &ListedKey) -> bool {
 /// repetition that comes late does not undo what came after.)
 fn of_reserved(key: &ListedKey, order: &AssignmentId) -> Change {
     const RESERVED: &str = "#status = :reserved AND #assignment_id = :order AND #version = :next";
-    Change::of(Key::license_key(&key.license_key), RESERVED, [
-        (":reserved", text(Status::Reserved)),
-        (":order", text(order)),
-        (":next", number(key.seen + 1)),
-    ])
+    Change::of(
+        Key::license_key(&key.license_key),
+        RESERVED,
+        [(":reserved", text(Status::Reserved)), (":order", text(order)), (":next", number(key.seen + 1))],
+    )
 }
 
 fn returning(key: &ListedKey, order: &OrderRecord, draw: Draw) -> Change {

@@ -84,7 +84,8 @@ impl Store {
         order: &mut Order,
         keys: Vec<StockedKey>,
     ) -> Result<ReserveOutcome, StoreError> {
-        let as_seen = |key: &StockedKey| ListedKey { license_key: key.license_key.clone(), seen: key.version };
+        let as_seen =
+            |key: &StockedKey| ListedKey { license_key: key.license_key.clone(), seen: key.version };
         if !self.list(order, keys.iter().map(as_seen).collect()).await? {
             return Ok(ReserveOutcome::Aborted);
         }
@@ -207,13 +208,17 @@ fn decided(state: Option<OrderState>) -> CommitOutcome {
 fn reservation(key: &StockedKey, order: &keypool_domain::AssignmentId) -> Change {
     const FOR_SALE_OR_OURS: &str = "(#status = :available AND #version = :seen) \
         OR (#status = :reserved AND #assignment_id = :mine AND #version = :next)";
-    Change::of(Key::license_key(&key.license_key), FOR_SALE_OR_OURS, [
-        (":available", text(Status::Available)),
-        (":reserved", text(Status::Reserved)),
-        (":seen", number(key.version)),
-        (":next", number(key.version + 1)),
-        (":mine", text(order)),
-    ])
+    Change::of(
+        Key::license_key(&key.license_key),
+        FOR_SALE_OR_OURS,
+        [
+            (":available", text(Status::Available)),
+            (":reserved", text(Status::Reserved)),
+            (":seen", number(key.version)),
+            (":next", number(key.version + 1)),
+            (":mine", text(order)),
+        ],
+    )
     .set("status", text(Status::Reserved))
     .set("assignment_id", text(order))
     .set("version", number(key.version + 1))

@@ -20,11 +20,11 @@ pub(crate) use claim::{ClaimRecord, PayloadParts, claim_item, payload_part_item,
 pub(crate) use generator::{generator_item, read_generator};
 pub use license_key::license_key_item;
 pub(crate) use license_key::read_license_key;
-pub use order::{OpenOrder, OrderState};
 pub(crate) use order::{
-    ListedKey, OrderRecord, Origin, open_order_item, order_expires_at, order_item, part_item, read_open_order, read_order,
-    read_part,
+    ListedKey, OrderRecord, Origin, open_order_item, order_expires_at, order_item, part_item,
+    read_open_order, read_order, read_part,
 };
+pub use order::{OpenOrder, OrderState};
 pub(crate) use product::{product_item, read_product};
 
 use crate::StoreError;

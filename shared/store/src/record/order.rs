@@ -164,25 +164,27 @@ mod tests {
     fn an_order_its_entry_and_its_list_read_back() {
         let id = AssignmentId::random(&OperatingSystemRandomness);
         let at = Timestamp::from_unix_microseconds(1_732_388_528_829_115).unwrap();
-        for (state, origin) in OrderState::ALL.into_iter().flat_map(|state| {
-            [Origin::Stock, Origin::Generator].map(|origin| (state, origin))
-        }) {
+        for (state, origin) in OrderState::ALL
+            .into_iter()
+            .flat_map(|state| [Origin::Stock, Origin::Generator].map(|origin| (state, origin)))
+        {
             let owner = Owner { name: Some("Test User".parse().unwrap()), email: None };
             let assignment = Assignment { id: id.clone(), owner: owner.clone(), at };
             let order = OrderRecord { product_id: ProductId::MAX, assignment, state, origin };
             let read = read_order(&order_item(&order)).unwrap();
             assert_eq!((read.state, read.origin, read.product_id), (state, origin, ProductId::MAX));
-            assert_eq!((read.assignment.id, read.assignment.owner, read.assignment.at), (id.clone(), owner, at));
+            assert_eq!(
+                (read.assignment.id, read.assignment.owner, read.assignment.at),
+                (id.clone(), owner, at)
+            );
         }
         for claim in [None, Some("c".to_owned())] {
             let product_id = ProductId::MIN;
             let open = OpenOrder { id: id.clone(), product_id, since: at, lease_until: 7, claim };
             assert_eq!(read_open_order(&open_order_item(&open)), Ok(open));
         }
-        let keys = [("a#1", 1), ("ключ", 2)].map(|(key, seen)| ListedKey {
-            license_key: key.parse().unwrap(),
-            seen,
-        });
+        let keys = [("a#1", 1), ("ключ", 2)]
+            .map(|(key, seen)| ListedKey { license_key: key.parse().unwrap(), seen });
         assert_eq!(read_part(&part_item(&id, 0, &keys)), Ok(keys.to_vec()));
     }
 }

@@ -1,0 +1,394 @@
+//! A request with an `Idempotency-Key` is done once, however often it is sent, and whatever happens on the way.
+
+use std::collections::HashSet;
+
+use futures_util::future::join_all;
+use keypool_domain::requests::RandomAssignLicenseKeys;
+use keypool_domain::{
+    ApiKey, AssignmentId, ClaimId, Clock as _, Endpoint, OperatingSystemRandomness, Parameters, Status, Value,
+};
+use keypool_store::{Attempt, Claim, ClaimOutcome};
+use keypool_tests::{API_KEY, Fault, Shop, ShopResponse};
+use serde_json::json;
+
+const RANDOM: &str = "random-assign-license-keys";
+const ONE: [(&str, &str); 3] = [("product_id", "1"), ("quantity", "1"), ("owner_name", "Test User")];
+const CREATE: [(&str, &str); 5] = [
+    ("license_keys", r#"["ONCE-1", "ONCE-2", "ONCE-2", "ONCE-3"]"#),
+    ("product_id", "1"),
+    ("activation_limit", "0"),
+    ("validity", "0"),
+    ("status", "available"),
+];
+
+/// A request of each endpoint, and of each way to sell.
+fn requests(named: &str) -> Vec<(&'static str, Vec<(&'static str, &str)>, u64)> {
+    let order =
+        |quantity, generate| vec![("product_id", "1"), ("quantity", quantity), ("generate", generate)];
+    vec![
+        ("create-license-keys", CREATE.to_vec(), 900),
+        ("generate", vec![("generator_id", "1"), ("quantity", "7")], 815),
+        ("assign-license-key", vec![("license_key", named), ("owner_name", "Test User")], 800),
+        (RANDOM, order("1", "0"), 803),
+        (RANDOM, order("4", "0"), 803),
+        (RANDOM, order("99", "1"), 803),
+        (RANDOM, order("120", "1"), 803),
+    ]
+}
+
+/// Every record of the table but counters and the claims themselves.
+async fn table(shop: &Shop) -> Vec<String> {
+    let table = shop.dynamodb_call("Scan", &json!({"TableName": "keypool"})).await;
+    let items = table["Items"].as_array().unwrap().iter();
+    let kept = items.filter(|item| !["IDEMPOTENCY", "COUNTER"].contains(&item["sk"]["S"].as_str().unwrap()));
+    let mut kept: Vec<String> = kept.map(ToString::to_string).collect();
+    kept.sort();
+    kept
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repetition_gets_the_same_bytes_and_does_nothing() {
+    let shop = Shop::open().await;
+    let named = shop.stock(1, 20).await.remove(7);
+    for (endpoint, parameters, code) in requests(&named) {
+        let key = format!("{endpoint} {parameters:?}").replace('"', "'");
+        let key = &key[..key.len().min(255)];
+        let first = shop.post_once(endpoint, key, &parameters).await;
+        assert_eq!(first.code(), code, "{}", first.text);
+        let before = table(&shop).await;
+        shop.clock.advance_seconds(3_600);
+        for _ in 0..2 {
+            assert_eq!(shop.post_once(endpoint, key, &parameters).await.text, first.text);
+        }
+        assert_eq!(table(&shop).await, before, "{endpoint}");
+        assert!(shop.verifies(&first, 1).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repetition_needs_neither_kms_nor_the_product() {
+    let shop = Shop::open().await;
+    shop.stock(1, 5).await;
+    let first = shop.post_once(RANDOM, "a", &ONE).await;
+    let update = json!({
+        "TableName": "keypool",
+        "Key": {"pk": {"S": "PRODUCT#1"}, "sk": {"S": "PRODUCT"}},
+        "UpdateExpression": "SET #status = :inactive",
+        "ExpressionAttributeNames": {"#status": "status"},
+        "ExpressionAttributeValues": {":inactive": {"S": "inactive"}},
+    });
+    shop.dynamodb_call("UpdateItem", &update).await;
+    shop.clock.advance_seconds(3_600);
+    shop.kms.hang_up();
+    assert_eq!(shop.post_once(RANDOM, "a", &ONE).await.text, first.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_format_and_ignored_parameters_make_no_other_request() {
+    let shop = Shop::open().await;
+    shop.stock(1, 5).await;
+    let first = shop.post_once(RANDOM, "a", &ONE).await;
+    let json = json!({"product_id": 1, "quantity": " 1 ", "generate": false, "owner_name": "Test User",
+        "identifier": "anything", "webhook_url": "https://shop.example/hook"});
+    let request = shop.request(RANDOM).header("Idempotency-Key", "a").bearer_auth(API_KEY).json(&json);
+    let again = shop.send(request).await;
+    // Absent and `0` are the same to `generate`.
+    assert_eq!(again.text, first.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_parameters_under_the_same_key_are_422() {
+    let shop = Shop::open().await;
+    let named = shop.stock(1, 20).await.remove(0);
+    for (number, (endpoint, parameters, code)) in requests(&named).into_iter().enumerate() {
+        let key = format!("key {number}");
+        assert_eq!(shop.post_once(endpoint, &key, &parameters).await.code(), code);
+        let before = table(&shop).await;
+        let mut other = parameters.clone();
+        match endpoint {
+            "create-license-keys" => other[0].1 = r#"["ONCE-1", "ONCE-2", "ONCE-3"]"#,
+            "generate" => other[1].1 = "8",
+            _ => other.push(("owner_email", "other@shop.example")),
+        }
+        let refused = shop.post_once(endpoint, &key, &other).await;
+        assert_eq!(
+            (refused.status, refused.json()["title"].as_str().unwrap()),
+            (422, "Unprocessable Content")
+        );
+        assert_eq!(table(&shop).await, before);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_those_of_an_api_key_and_an_endpoint() {
+    let shop = Shop::open().await;
+    shop.stock(1, 5).await;
+    let secret: ApiKey = "another-shop".parse().unwrap();
+    shop.add_api_key(keypool_domain::ApiKeyRecord {
+        hash: secret.hash(),
+        name: "another".parse().unwrap(),
+        activity: keypool_domain::Activity::Active,
+        capabilities: Endpoint::ALL.into(),
+        networks: vec![],
+        valid_until: None,
+    })
+    .await;
+    let first = shop.post_once(RANDOM, "a", &ONE).await;
+    let form = [&[("api_key", "another-shop")][..], &ONE].concat();
+    let other_shop = shop.send(shop.request(RANDOM).header("idempotency-key", "a").form(&form)).await;
+    assert_eq!(other_shop.code(), 803);
+    assert_ne!(other_shop.license_keys(), first.license_keys());
+    assert_eq!(
+        shop.post_once("generate", "a", &[("generator_id", "1"), ("quantity", "1")]).await.code(),
+        815
+    );
+    assert_eq!(shop.in_stock(1).await, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_malformed_key_is_400_and_does_nothing() {
+    let shop = Shop::open().await;
+    shop.stock(1, 5).await;
+    let long = "k".repeat(256);
+    for key in [&b""[..], b"\xc3\xa9", b"a\tb", long.as_bytes()] {
+        for endpoint in Endpoint::ALL {
+            let value = reqwest::header::HeaderValue::from_bytes(key).unwrap();
+            let form = [&[("api_key", API_KEY)][..], &ONE].concat();
+            let request = shop.request(endpoint.name()).header("idempotency-key", value).form(&form);
+            let refused = shop.send(request).await;
+            assert_eq!(refused.status, 400, "{key:?}");
+            assert!(refused.json()["detail"].as_str().unwrap().contains("Idempotency-Key must be 1 to 255"));
+        }
+    }
+    assert_eq!(shop.in_stock(1).await, 5);
+}
+
+/// Holds the claim of an order, as an attempt does that is under way.
+async fn hold_claim(shop: &Shop, key: &str, parameters: &[(&str, &str)]) -> Claim {
+    let text = |(name, value): &(&str, &str)| ((*name).to_owned(), Value::Text((*value).to_owned()));
+    let parameters: Parameters = parameters.iter().map(text).collect();
+    let asked = RandomAssignLicenseKeys::try_from(&parameters).unwrap().fingerprint();
+    let api_key = API_KEY.parse::<ApiKey>().unwrap().hash();
+    let id = ClaimId::new(api_key, Endpoint::RandomAssignLicenseKeys, &key.parse().unwrap());
+    let attempt = Attempt::new(id, AssignmentId::random(&OperatingSystemRandomness));
+    let lease = std::time::Duration::from_mins(1);
+    match shop.store.claim(&attempt, asked, shop.clock.now(), lease).await.unwrap() {
+        ClaimOutcome::Claimed(claim) => claim,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_first_is_under_way_a_repetition_is_409_and_then_it_is_taken_over() {
+    let shop = Shop::open().await;
+    shop.stock(1, 5).await;
+    let held = hold_claim(&shop, "a", &ONE).await;
+    let conflict = shop.post_once(RANDOM, "a", &ONE).await;
+    assert_eq!((conflict.status, conflict.json()["title"].as_str().unwrap()), (409, "Conflict"));
+    let other = [("product_id", "1"), ("quantity", "2")];
+    assert_eq!(shop.post_once(RANDOM, "a", &other).await.status, 422, "that will not change");
+    assert_eq!(shop.in_stock(1).await, 5);
+
+    // The first attempt has died, as far as anyone can tell.
+    shop.clock.advance_seconds(60);
+    let answer = shop.post_once(RANDOM, "a", &ONE).await;
+    assert_eq!(answer.code(), 803);
+
+    // But it is alive, and goes on: what it sends comes to nothing.
+    let drawn = shop.store.draw_candidates("1".parse().unwrap(), 1, &HashSet::default()).await.unwrap();
+    let keypool_store::Drawn::Enough { candidates, .. } = drawn else { panic!("{drawn:?}") };
+    let assignment = keypool_domain::Assignment {
+        id: AssignmentId::random(&OperatingSystemRandomness),
+        owner: keypool_domain::Owner::default(),
+        at: shop.clock.now(),
+    };
+    let reply = keypool_domain::Reply::LicenseKeyAssigned;
+    let payload = keypool_domain::SignablePayload::new(&reply, shop.clock.now());
+    let envelope = &payload.into_envelope(keypool_domain::PrivateKeyUsed::Global, None);
+    let recording = keypool_store::Recording { claim: &held, envelope };
+    let late = shop.store.assign(&candidates[..1], &assignment, Some(recording)).await;
+    assert_eq!(late, Ok(keypool_store::AssignOutcome::Superseded));
+    assert_eq!(shop.store.finish(recording).await, Ok(keypool_store::Held::No));
+    assert_eq!(shop.in_stock(1).await, 4);
+    assert_eq!(shop.post_once(RANDOM, "a", &ONE).await.text, answer.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_at_once_are_one_sale() {
+    for (quantity, n) in [("1", 1), ("5", 5), ("120", 120)] {
+        let shop = Shop::open().await;
+        shop.stock(1, 300).await;
+        let order = [("product_id", "1"), ("quantity", quantity)];
+        let responses = join_all((0..20).map(|_| shop.post_once(RANDOM, "a", &order))).await;
+        let (answered, refused): (Vec<&ShopResponse>, Vec<&ShopResponse>) =
+            responses.iter().partition(|response| response.status == 200);
+        assert!(refused.iter().all(|response| response.status == 409), "{refused:?}");
+        let answers: HashSet<&str> = answered.iter().map(|response| response.text.as_str()).collect();
+        assert_eq!(answers.len(), 1);
+        assert_eq!(answered[0].license_keys().len(), n);
+        let left = shop.store.draw_candidates("1".parse().unwrap(), 300, &HashSet::default()).await;
+        let keypool_store::Drawn::TooFew { available, .. } = left.unwrap() else {
+            panic!("nothing was sold")
+        };
+        assert_eq!(available, 300 - n);
+        assert_eq!(shop.post_once(RANDOM, "a", &order).await.text, answered[0].text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_remembered_for_24_hours() {
+    let shop = Shop::open().await;
+    shop.stock(1, 5).await;
+    let first = shop.post_once(RANDOM, "a", &ONE).await;
+    shop.clock.advance_seconds(24 * 60 * 60 - 1);
+    assert_eq!(shop.post_once(RANDOM, "a", &ONE).await.text, first.text);
+    shop.clock.advance_seconds(1);
+    let second = shop.post_once(RANDOM, "a", &ONE).await;
+    assert_eq!(second.code(), 803);
+    assert_ne!(second.license_keys(), first.license_keys());
+    assert_eq!(shop.in_stock(1).await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_are_not_remembered() {
+    let shop = Shop::open().await;
+    let many = [("product_id", "3"), ("quantity", "150")];
+    let fresh = [("product_id", "3"), ("quantity", "1"), ("generate", "1")];
+    let faulty = [("product_id", "3"), ("quantity", "0")];
+    let unknown = [("product_id", "9"), ("quantity", "1")];
+    let named = [("license_key", "KEY-3-000000")];
+    let few = [("product_id", "3"), ("quantity", "1")];
+    for (endpoint, parameters, code) in [
+        (RANDOM, &many[..], 802),
+        (RANDOM, &few, 802),
+        (RANDOM, &fresh, 806),
+        (RANDOM, &faulty, 804),
+        (RANDOM, &unknown, 805),
+        ("assign-license-key", &named, 801),
+    ] {
+        let refused = shop.post_once(endpoint, "a", parameters).await;
+        assert_eq!(refused.code(), code, "{}", refused.text);
+    }
+    let table = shop.dynamodb_call("Scan", &json!({"TableName": "keypool"})).await;
+    let claims = table["Items"].as_array().unwrap().iter().filter(|item| item["sk"]["S"] == "IDEMPOTENCY");
+    assert_eq!(claims.count(), 0, "nothing is left behind");
+    shop.stock(3, 200).await;
+    assert_eq!(shop.post_once("assign-license-key", "a", &named).await.code(), 800);
+    assert_eq!(shop.post_once(RANDOM, "a", &many).await.code(), 803);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_creation_that_fails_half_way_is_taken_up_where_it_was_left() {
+    let shop = Shop::open().await;
+    let keys: Vec<String> = (0..60).map(|n| format!("HALF-{n:03}")).collect();
+    let keys = serde_json::to_string(&keys).unwrap();
+    let mut parameters = CREATE.to_vec();
+    parameters[0].1 = &keys;
+    // The claim passes, then some keys, then none.
+    let faults = [vec![Fault::Pass; 31], vec![Fault::error("ValidationException"); 30]].concat();
+    shop.dynamodb.disturb("PutItem", faults);
+    assert_eq!(shop.post_once("create-license-keys", "a", &parameters).await.status, 500);
+    shop.dynamodb.calm();
+    let there = shop.in_stock(1).await;
+    assert!(0 < there && there < 60, "{there}");
+    // A key that is sold in between stays created.
+    let sold = shop.post(RANDOM, &ONE).await.license_keys().remove(0);
+    let answer = shop.post_once("create-license-keys", "a", &parameters).await;
+    assert_eq!(
+        (answer.response()["created"].as_u64(), answer.response()["duplicate"].as_u64()),
+        (Some(60), Some(0))
+    );
+    assert_eq!(shop.in_stock(1).await, 59);
+    assert_eq!(shop.status(&sold).await, Status::Assigned);
+    assert_eq!(shop.post_once("create-license-keys", "a", &parameters).await.text, answer.text);
+    assert_eq!(shop.post("create-license-keys", &parameters).await.code(), 902);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generation_that_fails_half_way_makes_no_further_keys() {
+    let shop = Shop::open().await;
+    let parameters = [("generator_id", "1"), ("quantity", "60")];
+    let faults = [vec![Fault::Pass; 31], vec![Fault::error("ValidationException"); 30]].concat();
+    shop.dynamodb.disturb("PutItem", faults);
+    assert_eq!(shop.post_once("generate", "a", &parameters).await.status, 500);
+    shop.dynamodb.calm();
+    let there = shop.in_stock(1).await;
+    assert!(0 < there && there < 60, "{there}");
+    let answer = shop.post_once("generate", "a", &parameters).await;
+    assert_eq!(answer.license_keys().len(), 60);
+    assert_eq!(shop.in_stock(1).await, 60, "these, and no others");
+    for key in answer.license_keys() {
+        assert_eq!(shop.status(&key).await, Status::Available);
+    }
+    assert_eq!(shop.post_once("generate", "a", &parameters).await.text, answer.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sale_whose_every_response_is_lost_is_repeated_from_memory() {
+    for (quantity, n) in [("1", 1), ("3", 3)] {
+        let shop = Shop::open().await;
+        shop.stock(1, 10).await;
+        shop.dynamodb.disturb("TransactWriteItems", vec![Fault::LoseResponse; 5]);
+        let order = [("product_id", "1"), ("quantity", quantity)];
+        let answer = shop.post_once(RANDOM, "a", &order).await;
+        assert_eq!(answer.code(), 803, "{}", answer.text);
+        assert!(shop.dynamodb.is_undisturbed());
+        assert_eq!(shop.post_once(RANDOM, "a", &order).await.text, answer.text);
+        assert_eq!(shop.in_stock(1).await, 10 - n);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_attempt_lets_go_of_its_claim() {
+    let shop = Shop::open().await;
+    shop.stock(1, 10).await;
+    shop.kms.disturb("Sign", [Fault::error("DisabledException")]);
+    assert_eq!(shop.post_once(RANDOM, "a", &ONE).await.status, 503);
+    // No 409, and nobody has to wait.
+    assert_eq!(shop.post_once(RANDOM, "a", &ONE).await.code(), 803);
+    assert_eq!(shop.in_stock(1).await, 9);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_that_fills_several_items_is_remembered() {
+    let shop = Shop::open().await;
+    // Keys of 255 characters of three bytes that do not compress.
+    let mut state = 1_u64;
+    let mut letter = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        char::from_u32(0x4e00 + u32::try_from(state >> 51).unwrap()).unwrap()
+    };
+    let keys: Vec<String> = (0..1_000).map(|_| (0..255).map(|_| letter()).collect()).collect();
+    for some in keys.chunks(500) {
+        let some = serde_json::to_string(some).unwrap();
+        let mut parameters = CREATE.to_vec();
+        parameters[0].1 = &some;
+        assert_eq!(
+            shop.post_multipart("create-license-keys", &[&[("api_key", API_KEY)][..], &parameters].concat())
+                .await
+                .response()["created"],
+            500
+        );
+    }
+    let order = [("product_id", "1"), ("quantity", "1000")];
+    let first = shop.post_once(RANDOM, "a", &order).await;
+    assert_eq!(first.license_keys().len(), 1_000, "{:.300}", first.text);
+    let _ = shop.dynamodb.take_calls();
+    assert_eq!(shop.post_once(RANDOM, "a", &order).await.text, first.text);
+    assert_eq!(shop.dynamodb.take_operations(), ["PutItem", "BatchGetItem"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idempotency_key_costs_one_call_and_a_repetition_is_one_call() {
+    let shop = Shop::open().await;
+    shop.draws.start_in_first_quarter();
+    shop.stock_in_bulk("1".parse().unwrap(), 100).await;
+    shop.post(RANDOM, &ONE).await;
+    let _ = (shop.dynamodb.take_calls(), shop.kms.take_calls());
+    shop.post_once(RANDOM, "a", &ONE).await;
+    assert_eq!(shop.dynamodb.take_operations(), ["PutItem", "Query", "TransactWriteItems"]);
+    assert_eq!(shop.kms.take_calls().len(), 1);
+    shop.post_once(RANDOM, "a", &ONE).await;
+    assert_eq!(shop.dynamodb.take_operations(), ["PutItem"]);
+    assert_eq!(shop.kms.take_calls().len(), 0);
+}

@@ -1,0 +1,243 @@
+//! Orders for more keys than one transaction takes: all or none, whoever else is buying and whatever happens.
+
+use std::collections::HashSet;
+
+use futures_util::future::join_all;
+use keypool_domain::Status;
+use keypool_store::Swept;
+use keypool_tests::{Fault, Shop, ShopResponse};
+use serde_json::json;
+
+async fn order(shop: &Shop, product_id: &str, quantity: usize, generate: &str) -> ShopResponse {
+    let quantity = quantity.to_string();
+    let order = [
+        ("product_id", product_id),
+        ("quantity", &quantity),
+        ("generate", generate),
+        ("owner_name", "Large Buyer"),
+    ];
+    shop.post("random-assign-license-keys", &order).await
+}
+
+/// How many keys of each status there are, and how many records of orders that have not ended.
+async fn counts(shop: &Shop) -> (usize, usize, usize, usize) {
+    let mut items = Vec::new();
+    let mut request = json!({"TableName": "keypool"});
+    loop {
+        let page = shop.dynamodb_call("Scan", &request).await;
+        items.extend(page["Items"].as_array().unwrap().clone());
+        if page["LastEvaluatedKey"].is_null() {
+            break;
+        }
+        request["ExclusiveStartKey"] = page["LastEvaluatedKey"].clone();
+    }
+    let keys = |status: &str| {
+        items.iter().filter(|item| item["sk"]["S"] == "KEY" && item["status"]["S"] == status).count()
+    };
+    let open = items.iter().filter(|item| {
+        item["pk"]["S"] == "ORDERS"
+            || item["sk"]["S"].as_str().unwrap().starts_with("PART#")
+            || item["sk"]["S"] == "ORDER" && item["expires_at"].is_null()
+    });
+    (keys("available"), keys("assigned"), keys("reserved"), open.count())
+}
+
+async fn expect_whole(shop: &Shop, response: &ShopResponse, quantity: usize) {
+    assert_eq!(response.code(), 803, "{:.300}", response.text);
+    let rows = response.response()["license_keys"].as_array().unwrap().clone();
+    let distinct: HashSet<String> = response.license_keys().into_iter().collect();
+    assert_eq!((rows.len(), distinct.len()), (quantity, quantity));
+    for row in rows {
+        let stored = shop.stored(row["license_key"].as_str().unwrap()).await;
+        assert_eq!(stored.status, Status::Assigned);
+        assert_eq!(stored.owner.name.unwrap().as_str(), "Large Buyer");
+        assert_eq!(stored.id.get(), row["id"].as_u64().unwrap());
+        assert_eq!(stored.assigned_at.unwrap().to_string(), row["assigned_at"].as_str().unwrap());
+        assert_eq!(stored.updated_at, stored.assigned_at.unwrap());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn up_to_a_thousand_keys_are_one_order() {
+    let shop = Shop::open().await;
+    shop.stock(1, 1_000).await;
+    shop.stock_named(1, "MORE-", 400).await;
+    let mut left = 1_400;
+    for quantity in [100, 251, 1_000] {
+        let response = order(&shop, "1", quantity, "0").await;
+        expect_whole(&shop, &response, quantity).await;
+        assert!(shop.verifies(&response, 1).await);
+        left -= quantity;
+        assert_eq!(counts(&shop).await, (left, 1_400 - left, 0, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_order_on_too_small_a_stock_is_802_and_leaves_no_trace() {
+    let shop = Shop::open().await;
+    shop.stock(1, 150).await;
+    let _ = shop.dynamodb.take_calls();
+    let refused = order(&shop, "1", 151, "0").await;
+    assert_eq!((refused.code(), refused.response()["available_quantity"].as_u64()), (802, Some(150)));
+    let calls = shop.dynamodb.take_operations();
+    assert!(calls.iter().all(|call| call == "Query" || call == "BatchGetItem"), "{calls:?}");
+    assert_eq!(counts(&shop).await, (150, 0, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_order_is_made_fresh_where_the_stock_is_too_small() {
+    let shop = Shop::open().await;
+    shop.stock(2, 100).await;
+    let response = order(&shop, "2", 300, "1").await;
+    expect_whole(&shop, &response, 300).await;
+    assert!(shop.verifies(&response, 2).await);
+    assert_eq!(counts(&shop).await, (100, 300, 0, 0));
+    assert_eq!(order(&shop, "3", 300, "1").await.code(), 806);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_orders_on_a_short_stock_neither_block_nor_starve_each_other() {
+    for (stock, quantity, sold) in [(150, 100, 1), (350, 110, 3)] {
+        let shop = Shop::open().await;
+        shop.stock(1, stock).await;
+        let responses = join_all((0..8).map(|_| order(&shop, "1", quantity, "0"))).await;
+        let (bought, refused): (Vec<_>, Vec<_>) =
+            responses.iter().partition(|response| response.code() == 803);
+        assert_eq!(bought.len(), sold, "as many as the stock is good for");
+        let left = stock - sold * quantity;
+        for response in refused {
+            assert_eq!(response.code(), 802, "{}", response.text);
+            assert_eq!(response.response()["available_quantity"], left, "nobody sees half an order");
+        }
+        let keys: HashSet<String> = bought.iter().flat_map(|response| response.license_keys()).collect();
+        assert_eq!(keys.len(), sold * quantity);
+        assert_eq!(counts(&shop).await, (left, sold * quantity, 0, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_and_small_orders_share_a_stock() {
+    let shop = Shop::open().await;
+    shop.stock(1, 400).await;
+    let quantities = [120, 1, 3, 150, 7, 1, 40, 110, 2, 1, 99, 130];
+    let responses = join_all(quantities.map(|quantity| order(&shop, "1", quantity, "0"))).await;
+    let mut sold = HashSet::new();
+    for (response, quantity) in responses.iter().zip(quantities) {
+        match response.code() {
+            803 => {
+                assert_eq!(response.license_keys().len(), quantity);
+                for key in response.license_keys() {
+                    assert!(sold.insert(key), "a key was sold twice");
+                }
+            }
+            code => assert_eq!(code, 802, "{}", response.text),
+        }
+    }
+    assert_eq!(counts(&shop).await, (400 - sold.len(), sold.len(), 0, 0));
+    assert!(sold.len() > 250, "{}", sold.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_order_has_reserved_is_put_back_by_whoever_needs_it() {
+    for quantity in [5, 120] {
+        let shop = Shop::open().await;
+        shop.stock(1, 120).await;
+        shop.given_up_order(1, 119).await;
+        assert_eq!(counts(&shop).await, (1, 0, 119, 3));
+        let response = order(&shop, "1", quantity, "0").await;
+        expect_whole(&shop, &response, quantity).await;
+        assert_eq!(counts(&shop).await, (120 - quantity, quantity, 0, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sweep_undoes_what_was_given_up_and_nothing_else() {
+    let shop = Shop::open().await;
+    shop.stock(1, 300).await;
+    // The sweep runs again and again beside a live order, and beside itself.
+    let sweeping = async {
+        for _ in 0..20 {
+            tokio::join!(shop.sweep_orders(), shop.sweep_orders());
+        }
+    };
+    let (response, ()) = tokio::join!(order(&shop, "1", 200, "0"), sweeping);
+    expect_whole(&shop, &response, 200).await;
+    shop.given_up_order(1, 60).await;
+    shop.given_up_order(1, 30).await;
+    assert_eq!(counts(&shop).await, (10, 200, 90, 6));
+    let now = keypool_domain::Clock::now(&*shop.clock);
+    let (one, other) = tokio::join!(shop.store.sweep_orders(now), shop.store.sweep_orders(now));
+    let (one, other): (Swept, Swept) = (one.unwrap(), other.unwrap());
+    assert!(one.undone + other.undone >= 2 && one.failed + other.failed == 0, "{one:?} {other:?}");
+    assert_eq!(counts(&shop).await, (100, 200, 0, 0));
+    assert_eq!(order(&shop, "1", 100, "0").await.code(), 803, "all of it is for sale");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_whose_response_is_lost_is_found_out() {
+    // Five keys are a large order here, so that calls can be counted: the commit is the sixth `UpdateItem`.
+    for faults in [1, 5] {
+        let shop = Shop::builder().with_transaction_keys_max(2).open().await;
+        shop.stock(1, 10).await;
+        let faults = [vec![Fault::Pass; 5], vec![Fault::LoseResponse; faults]].concat();
+        shop.dynamodb.disturb("UpdateItem", faults);
+        let response = order(&shop, "1", 5, "0").await;
+        expect_whole(&shop, &response, 5).await;
+        assert!(shop.dynamodb.is_undisturbed());
+        assert_eq!(counts(&shop).await, (5, 5, 0, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_comes_through_after_it_was_given_up_sells_nothing() {
+    let shop = Shop::builder().with_transaction_keys_max(2).open().await;
+    shop.stock(1, 10).await;
+    shop.dynamodb.disturb("UpdateItem", [vec![Fault::Pass; 5], vec![Fault::Postpone; 5]].concat());
+    assert_eq!(order(&shop, "1", 5, "0").await.status, 503);
+    assert_eq!(counts(&shop).await, (10, 0, 0, 0));
+    let answers = shop.dynamodb.deliver().await;
+    assert!(answers.len() == 5 && answers.iter().all(|status| status.as_u16() == 400), "{answers:?}");
+    shop.sweep_orders().await;
+    assert_eq!(counts(&shop).await, (10, 0, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reservation_that_comes_through_after_it_was_undone_reserves_nothing() {
+    let shop = Shop::builder().with_transaction_keys_max(2).open().await;
+    shop.stock(1, 10).await;
+    shop.dynamodb.disturb("UpdateItem", vec![Fault::Postpone; 5]);
+    assert_eq!(order(&shop, "1", 5, "0").await.status, 503);
+    let _ = shop.dynamodb.deliver().await;
+    assert_eq!(counts(&shop).await.0, 10);
+    assert_eq!(order(&shop, "1", 10, "0").await.code(), 803);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_whose_response_nobody_would_get_is_refused() {
+    let shop = Shop::open().await;
+    let wide = |n: usize| format!("{n:04}{}", "\u{1f511}".repeat(251));
+    for from in [0, 250, 500, 750] {
+        let keys: Vec<String> = (from..from + 250).map(wide).collect();
+        let keys = serde_json::to_string(&keys).unwrap();
+        let parameters = [
+            ("license_keys", keys.as_str()),
+            ("product_id", "1"),
+            ("activation_limit", "0"),
+            ("validity", "0"),
+            ("status", "available"),
+        ];
+        let form = [&[("api_key", keypool_tests::API_KEY)][..], &parameters].concat();
+        assert_eq!(shop.post_multipart("create-license-keys", &form).await.code(), 900);
+    }
+    let owner = "\u{1f511}".repeat(255);
+    let buy = async |quantity: &str| {
+        let order =
+            [("product_id", "1"), ("quantity", quantity), ("owner_name", &owner), ("owner_email", &owner)];
+        shop.post("random-assign-license-keys", &order).await
+    };
+    let refused = buy("1000").await;
+    assert_eq!(refused.code(), 804, "{:.300}", refused.text);
+    assert!(refused.response()["errors"]["quantity"][0].as_str().unwrap().contains("too large"));
+    assert_eq!(counts(&shop).await, (1_000, 0, 0, 0));
+    assert_eq!(buy("400").await.license_keys().len(), 400);
+}
