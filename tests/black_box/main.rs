@@ -16,4 +16,5 @@ mod outage;
 mod race;
 mod randomness;
 mod samples;
+mod security;
 mod transport;
