@@ -19,5 +19,6 @@ mod outage;
 mod race;
 mod randomness;
 mod samples;
+mod security;
 mod storm;
 mod transport;

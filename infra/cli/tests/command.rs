@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by them")]
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
@@ -239,6 +240,33 @@ fn wrong_arguments_are_explained() {
     let mut talkative = keypool(folder.path());
     let output = talkative.env("LOG_LEVEL", "loud").args(["local", "--memory"]).output().unwrap();
     assert!(text(&output.stderr).contains("LOG_LEVEL must be one of"), "{}", text(&output.stderr));
+}
+
+/// Keys that people choose can be guessed; see docs/SECURITY.md.
+#[test]
+fn an_api_key_cannot_be_chosen() {
+    let folder = tempfile::tempdir().unwrap();
+    for chosen in [&["my-own-key"][..], &["--key", "my-own-key"], &["--api-key", "my-own-key"]] {
+        let arguments = [&["api-key", "create", "--name", "x"], chosen].concat();
+        let said = fails(folder.path(), &arguments, 2);
+        assert!(said.contains("unexpected argument"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_local_stack_keeps_is_its_owners_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = Local::start(folder.path(), &["--port", "0"]);
+    let data = folder.path().join(".keypool");
+    let mut secret = vec![data.join("dynamodb.sqlite")];
+    let kept = std::fs::read_dir(data.join("kms")).unwrap().map(|entry| entry.unwrap().path());
+    secret.extend(kept.filter(|path| path.extension().is_some_and(|extension| extension == "pk8")));
+    assert_eq!(secret.len(), 3, "{secret:?}");
+    for path in secret {
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}", path.display());
+    }
+    local.stop();
 }
 
 #[tokio::test]

@@ -56,8 +56,16 @@ pub async fn check_binary(built: &str, endpoint: Endpoint, codes: &[u64], metric
     assert_eq!(answered(&function.invoke(unreadable).await), (400, 0));
     assert_eq!(answered(&function.invoke(event(endpoint, "POST", &[], "", false)).await), (401, 100));
 
-    // What is no event of API Gateway, or one with a body that is not base64, is an error of that event alone.
-    for bad in [json!({}), json!({"records": []}), event(endpoint, "POST", &[], "not base64!", true)] {
+    // What is no event of API Gateway, one with a body that is not base64, and one whose headers (which API Gateway sets)
+    // make no URL, is an error of that event alone.
+    let elsewhere = |headers| event(endpoint, "POST", headers, &base64, true);
+    for bad in [
+        json!({}),
+        json!({"records": []}),
+        event(endpoint, "POST", &[], "not base64!", true),
+        elsewhere(&[("host", "a b")]),
+        elsewhere(&[("host", "api.example"), ("x-forwarded-proto", "no scheme")]),
+    ] {
         assert!(function.invoke(bad).await.is_err());
         expect_good(&function, good()).await;
     }

@@ -1,0 +1,104 @@
+//! API keys, and what a copy of the table holds.
+
+use keypool_domain::{ApiKey, Randomness};
+use keypool_tests::{API_KEY, Shop};
+use serde_json::{Value, json};
+
+use super::{file, record};
+
+/// Every byte is this one.
+struct Constant(u8);
+
+impl Randomness for Constant {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(self.0);
+    }
+}
+
+#[test]
+fn an_api_key_has_122_random_bits() {
+    let bits = |byte| {
+        let key = ApiKey::random(&Constant(byte)).reveal().replace('-', "");
+        u128::from_str_radix(&key, 16).unwrap()
+    };
+    assert_eq!((bits(0x00) ^ bits(0xff)).count_ones(), 122);
+}
+
+/// The secret itself leaves its type in one place: where the command shows a new key to its owner.
+#[test]
+fn an_api_key_is_revealed_by_the_command_only() {
+    let folders = ["functions", "shared", "infra"];
+    let mut revealing = Vec::new();
+    for folder in folders {
+        let mut pending = vec![format!("{}/../{folder}", env!("CARGO_MANIFEST_DIR"))];
+        while let Some(path) = pending.pop() {
+            for entry in std::fs::read_dir(path).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    pending.push(path.to_str().unwrap().to_owned());
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    let source = std::fs::read_to_string(&path).unwrap();
+                    let program = source.split("#[cfg(test)]").next().unwrap();
+                    let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+                    revealing.extend(program.contains(".reveal()").then_some(name));
+                }
+            }
+        }
+    }
+    assert_eq!(revealing, ["api_key.rs"]);
+    assert!(file("infra/cli/src/commands/api_key.rs").contains(".reveal()"));
+}
+
+/// By the expression that the page names.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leaked_api_key_is_shut_out_sixty_seconds_after_it_was_switched_off() {
+    const EXPRESSION: &str = "SET #s = :off";
+    let page = file("docs/SECURITY.md");
+    for part in [EXPRESSION, r##"{"#s":"status"}"##, r#"{":off":{"S":"inactive"}}"#, "APIKEY#"] {
+        assert!(page.contains(part), "{part}");
+    }
+    let shop = Shop::open().await;
+    let leaked = "a-leaked-api-key";
+    shop.add_api_key(record(leaked)).await;
+    let faulty = async || shop.post_form("generate", &[("api_key", leaked)]).await.code();
+    assert_eq!(faulty().await, 816, "it opens the endpoint");
+    let hash = leaked.parse::<ApiKey>().unwrap().hash();
+    let update = json!({
+        "TableName": "keypool",
+        "Key": {"pk": {"S": format!("APIKEY#{hash}")}, "sk": {"S": "APIKEY"}},
+        "UpdateExpression": EXPRESSION,
+        "ExpressionAttributeNames": {"#s": "status"},
+        "ExpressionAttributeValues": {":off": {"S": "inactive"}},
+    });
+    shop.dynamodb_call("UpdateItem", &update).await;
+    shop.clock.advance_seconds(59);
+    assert_eq!(faulty().await, 816, "a warm function still believes what it has read");
+    shop.clock.advance_seconds(1);
+    assert_eq!(faulty().await, 101);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_the_table_holds_license_keys_and_owners_but_no_secret_of_keypool() {
+    let shop = Shop::open().await;
+    let stock = shop.stock(1, 1).await;
+    let order = [("product_id", "1"), ("quantity", "1"), ("owner_name", "An owner")];
+    let sold = shop.post("random-assign-license-keys", &order).await;
+    let made = shop.post("generate", &[("generator_id", "2"), ("quantity", "1")]).await;
+    assert_eq!((sold.code(), made.code()), (803, 815));
+
+    let table = shop.dynamodb_call("Scan", &json!({"TableName": "keypool"})).await;
+    let text = table.to_string();
+    for sold in [&stock[0], &made.license_keys()[0], "An owner"] {
+        assert!(text.contains(sold), "what is sold must be there to be handed out");
+    }
+    for secret in [API_KEY, "PRIVATE KEY", &sold.envelope_text("signature"), &made.envelope_text("signature")]
+    {
+        assert!(!text.contains(secret));
+    }
+    let kind = |item: &Value| item["sk"]["S"].as_str().unwrap_or_default().to_owned();
+    let api_keys = table["Items"].as_array().unwrap().iter().filter(|item| kind(item) == "APIKEY");
+    for item in api_keys {
+        let (prefix, hash) = item["pk"]["S"].as_str().unwrap().split_once('#').unwrap();
+        assert_eq!((prefix, hash.len()), ("APIKEY", 64));
+    }
+}

@@ -1,0 +1,142 @@
+//! Callers who try keys, to learn which there are.
+
+use std::collections::BTreeSet;
+
+use keypool_domain::{Activity, ApiKeyRecord};
+use keypool_tests::{API_KEY, AwsCall, Shop, ShopResponse};
+
+use super::record;
+
+/// Everything that calling AWS for an answer looks like: operations, in order, and the units they took.
+fn calls(shop: &Shop) -> [Vec<AwsCall>; 2] {
+    [shop.dynamodb.take_calls(), shop.kms.take_calls()]
+}
+
+fn operations(calls: &[Vec<AwsCall>; 2]) -> Vec<&str> {
+    calls.iter().flatten().map(|call| call.operation.as_str()).collect()
+}
+
+/// A shop whose functions have read the generator already; not so any API key.
+async fn shop_that_knows_no_api_key() -> Shop {
+    let shop = Shop::open().await;
+    assert_eq!(generate(&shop, "unknown-key").await.code(), 100);
+    calls(&shop);
+    shop
+}
+
+/// A shop, and license keys that are not for sale, each for another reason.
+async fn shop_with_keys_not_for_sale() -> (Shop, Vec<String>) {
+    let shop = Shop::open().await;
+    let mut keys = vec!["NO-SUCH-KEY".to_owned(), "no such key, and a much longer one ".repeat(7)];
+    for (product, status) in [("1", "assigned"), ("2", "assigned"), ("1", "reserved"), ("2", "blocked")] {
+        let key = format!("{status}-of-product-{product}");
+        let list = serde_json::to_string(&[&key]).unwrap();
+        let create = [
+            ("license_keys", list.as_str()),
+            ("product_id", product),
+            ("activation_limit", "1"),
+            ("validity", "365"),
+            ("status", status),
+            ("owner_name", "An owner"),
+        ];
+        assert_eq!(shop.post("create-license-keys", &create).await.code(), 900);
+        keys.push(key);
+    }
+    let sold = shop.post("generate", &[("generator_id", "2"), ("quantity", "1")]).await.license_keys();
+    assert_eq!(shop.post("assign-license-key", &[("license_key", &sold[0])]).await.code(), 800);
+    (shop, [keys, sold].concat())
+}
+
+/// The clock stands still, so the answers are the same to the byte, the signature included.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_and_a_sold_license_key_cause_the_same_calls_and_the_same_answer() {
+    let (shop, keys) = shop_with_keys_not_for_sale().await;
+    let mut seen = Vec::new();
+    for key in &keys {
+        calls(&shop);
+        let response = shop.post("assign-license-key", &[("license_key", key)]).await;
+        assert_eq!((response.code(), response.envelope_text("private_key_used").as_str()), (801, "global"));
+        seen.push((response.text, calls(&shop)));
+    }
+    assert_eq!(operations(&seen[0].1), ["GetItem", "Sign"]);
+    assert!(seen.iter().all(|one| *one == seen[0]), "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cold_function_does_not_tell_them_apart_either() {
+    let (shop, keys) = shop_with_keys_not_for_sale().await;
+    let mut seen = Vec::new();
+    for key in &keys {
+        // Whatever was remembered is forgotten by then.
+        shop.clock.advance_seconds(60);
+        calls(&shop);
+        let response = shop.post("assign-license-key", &[("license_key", key)]).await;
+        let mut told = response.response();
+        assert!(told.as_object_mut().unwrap().remove("timestamp").is_some());
+        seen.push((told, response.envelope_text("private_key_used"), response.text.len(), calls(&shop)));
+    }
+    assert_eq!(operations(&seen[0].3), ["BatchGetItem", "GetItem", "Sign"]);
+    assert!(seen.iter().all(|one| *one == seen[0]), "{seen:?}");
+}
+
+async fn generate(shop: &Shop, api_key: &str) -> ShopResponse {
+    shop.post_form("generate", &[("api_key", api_key), ("generator_id", "1"), ("quantity", "1")]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_key_that_is_nearly_right_is_as_unknown_as_any_other() {
+    let shop = shop_that_knows_no_api_key().await;
+    let nearly =
+        [&API_KEY[..35], &format!("{API_KEY}2"), &API_KEY.replace('2', "3"), &API_KEY.to_uppercase()];
+    let others = ["a-key-of-another-kind", &"k".repeat(100_000)];
+    let mut seen = Vec::new();
+    for api_key in nearly.into_iter().chain(others) {
+        let response = generate(&shop, api_key).await;
+        assert_eq!(response.code(), 100);
+        seen.push((response.text, calls(&shop)));
+    }
+    assert_eq!(operations(&seen[0].1), ["BatchGetItem", "Sign"]);
+    assert!(seen.iter().all(|one| *one == seen[0]), "{seen:?}");
+}
+
+/// The codes differ, as the contract wants it; what is done for them does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_key_seen_for_the_first_time_costs_the_same_whatever_is_wrong_with_it() {
+    let shop = shop_that_knows_no_api_key().await;
+    let elsewhere = vec!["192.0.2.0/24".parse().unwrap()];
+    shop.add_api_key(ApiKeyRecord { activity: Activity::Inactive, ..record("inactive-key") }).await;
+    shop.add_api_key(ApiKeyRecord { networks: elsewhere, ..record("elsewhere-key") }).await;
+    shop.add_api_key(ApiKeyRecord { capabilities: BTreeSet::new(), ..record("incapable-key") }).await;
+    let mut seen = Vec::new();
+    for (key, code) in
+        [("unknown-key", 100), ("inactive-key", 101), ("elsewhere-key", 103), ("incapable-key", 102)]
+    {
+        assert_eq!(generate(&shop, key).await.code(), code);
+        seen.push(calls(&shop));
+    }
+    assert_eq!(operations(&seen[0]), ["BatchGetItem", "Sign"]);
+    assert!(seen.iter().all(|one| *one == seen[0]), "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_api_key_nobody_learns_what_there_is() {
+    let shop = Shop::open().await;
+    let stock = shop.stock(1, 1).await;
+    let mut seen = BTreeSet::new();
+    for (endpoint, parameters) in [
+        ("assign-license-key", vec![("license_key", stock[0].as_str())]),
+        ("assign-license-key", vec![("license_key", "NO-SUCH-KEY")]),
+        ("assign-license-key", vec![]),
+        ("generate", vec![("generator_id", "1"), ("quantity", "1")]),
+        ("generate", vec![("generator_id", "77"), ("quantity", "x")]),
+        ("random-assign-license-keys", vec![("product_id", "1"), ("quantity", "1")]),
+        ("random-assign-license-keys", vec![("product_id", "77"), ("quantity", "1")]),
+    ] {
+        let form = [&[("api_key", "unknown-key")], &parameters[..]].concat();
+        let response = shop.post_form(endpoint, &form).await;
+        assert_eq!(response.status, 401);
+        seen.insert(response.text);
+    }
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert_eq!(shop.status(&stock[0]).await, keypool_domain::Status::Available);
+}
