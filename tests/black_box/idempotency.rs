@@ -21,8 +21,11 @@ const CREATE: [(&str, &str); 5] = [
     ("status", "available"),
 ];
 
+/// An endpoint, parameters, and the code it answers with.
+type Case<'a> = (&'static str, Vec<(&'static str, &'a str)>, u64);
+
 /// A request of each endpoint, and of each way to sell.
-fn requests(named: &str) -> Vec<(&'static str, Vec<(&'static str, &str)>, u64)> {
+fn requests(named: &str) -> Vec<Case<'_>> {
     let order =
         |quantity, generate| vec![("product_id", "1"), ("quantity", quantity), ("generate", generate)];
     vec![
@@ -120,7 +123,7 @@ async fn other_parameters_under_the_same_key_are_422() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_are_those_of_an_api_key_and_an_endpoint() {
+async fn two_api_keys_with_one_idempotency_key() {
     let shop = Shop::open().await;
     shop.stock(1, 5).await;
     let secret: ApiKey = "another-shop".parse().unwrap();
@@ -172,10 +175,9 @@ async fn hold_claim(shop: &Shop, key: &str, parameters: &[(&str, &str)]) -> Clai
     let id = ClaimId::new(api_key, Endpoint::RandomAssignLicenseKeys, &key.parse().unwrap());
     let attempt = Attempt::new(id, AssignmentId::random(&OperatingSystemRandomness));
     let lease = std::time::Duration::from_mins(1);
-    match shop.store.claim(&attempt, asked, shop.clock.now(), lease).await.unwrap() {
-        ClaimOutcome::Claimed(claim) => claim,
-        other => panic!("{other:?}"),
-    }
+    let outcome = shop.store.claim(&attempt, asked, shop.clock.now(), lease).await.unwrap();
+    let ClaimOutcome::Claimed(claim) = outcome else { unreachable!("{outcome:?}") };
+    claim
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -386,9 +388,41 @@ async fn an_idempotency_key_costs_one_call_and_a_repetition_is_one_call() {
     shop.post(RANDOM, &ONE).await;
     let _ = (shop.dynamodb.take_calls(), shop.kms.take_calls());
     shop.post_once(RANDOM, "a", &ONE).await;
-    assert_eq!(shop.dynamodb.take_operations(), ["PutItem", "Query", "TransactWriteItems"]);
+    let calls = shop.dynamodb.take_calls();
+    let operations: Vec<&str> = calls.iter().map(|call| call.operation.as_str()).collect();
+    assert_eq!(operations, ["PutItem", "Query", "TransactWriteItems"]);
+    // The claim; then key and claim in one transaction, each twice.
+    let written = [&calls[0], &calls[2]].map(|call| (call.table_units, call.index_units));
+    assert_eq!(written, [(1.0, 0.0), (6.0, 1.0)]);
     assert_eq!(shop.kms.take_calls().len(), 1);
     shop.post_once(RANDOM, "a", &ONE).await;
     assert_eq!(shop.dynamodb.take_operations(), ["PutItem"]);
     assert_eq!(shop.kms.take_calls().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remembered_response_is_not_for_an_api_key_that_was_switched_off() {
+    let shop = Shop::open().await;
+    shop.stock(1, 5).await;
+    assert_eq!(shop.post_once(RANDOM, "a", &ONE).await.code(), 803);
+    let hash = API_KEY.parse::<ApiKey>().unwrap().hash();
+    let switch_off = json!({
+        "TableName": "keypool",
+        "Key": {"pk": {"S": format!("APIKEY#{hash}")}, "sk": {"S": "APIKEY"}},
+        "UpdateExpression": "SET #status = :inactive",
+        "ExpressionAttributeNames": {"#status": "status"},
+        "ExpressionAttributeValues": {":inactive": {"S": "inactive"}},
+    });
+    shop.dynamodb_call("UpdateItem", &switch_off).await;
+    shop.clock.advance_seconds(60);
+    assert_eq!(shop.post_once(RANDOM, "a", &ONE).await.code(), 101);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_does_not_hold_the_idempotency_key() {
+    let shop = Shop::open().await;
+    shop.stock(1, 5).await;
+    assert_eq!(shop.post_once(RANDOM, "order-number-4711", &ONE).await.code(), 803);
+    let table = shop.dynamodb_call("Scan", &json!({"TableName": "keypool"})).await.to_string();
+    assert!(table.contains("IDEMPOTENCY#") && !table.contains("order-number-4711"));
 }

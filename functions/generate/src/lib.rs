@@ -41,16 +41,15 @@ async fn generate(call: &Call) -> Result<Answer, Failure> {
     for _ in 0..ROUNDS_MAX {
         // Signed before anything is stored: when KMS is away, nothing happens. And noted under the claim: a later
         // attempt stores these very keys, not others beside them.
+        let noted = planned.take();
         let answer = async {
-            match planned.take() {
-                Some(answer) => Ok(answer),
-                None => {
-                    let reply = Reply::Generated(keys.clone());
-                    let answer = call.seal(&reply, product.signing_key_id.as_ref()).await?;
-                    call.plan(claim.as_ref(), &answer).await?;
-                    Ok(answer)
-                }
+            if let Some(answer) = noted {
+                return Ok(answer);
             }
+            let reply = Reply::Generated(keys.clone());
+            let answer = call.seal(&reply, product.signing_key_id.as_ref()).await?;
+            call.plan(claim.as_ref(), &answer).await?;
+            Ok(answer)
         };
         let store = call.desk().store();
         let ids = async { store.take_row_ids(to_store.len()).await.map_err(Failure::from) };

@@ -13,9 +13,10 @@ pub(crate) async fn assign(sale: &Sale<'_>) -> Result<Answer, Failure> {
     let about = Lookup { generator: sale.product.generator_id, ..Lookup::default() };
     let generator = call.desk().look_up(about).await?.generator.filter(Generator::is_active);
     let Some(generator) = generator else { return sale.seal(&Reply::GeneratorNotFound).await };
-    let answer = match sale.is_large() {
-        true => large::of_fresh_keys(sale, &generator).await?,
-        false => assign_at_once(sale, &generator).await?,
+    let answer = if sale.is_large() {
+        large::of_fresh_keys(sale, &generator).await?
+    } else {
+        assign_at_once(sale, &generator).await?
     };
     measure::keys_generated(sale.quantity());
     Ok(answer)

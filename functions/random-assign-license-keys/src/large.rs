@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use keypool_domain::{Assignment, Faults, Generator, NewKey, Reply, Timestamp};
+use keypool_domain::{Assignment, Faults, Generator, LicenseKey, NewKey, Reply, Timestamp};
 use keypool_http::{Answer, Failure, measure};
 use keypool_store::{Backoff, CommitOutcome, Drawn, NewOrder, Order, ReserveOutcome};
 use tokio::time::timeout;
@@ -70,7 +70,7 @@ async fn fill(
 ) -> Result<Filled, Failure> {
     let (call, store) = (sale.call, sale.store());
     let mut backoff = Backoff::new();
-    let mut missed = HashSet::new();
+    let mut missed: HashSet<LicenseKey> = HashSet::new();
     loop {
         let reserved = order.as_ref().map_or(0, |order| order.reserved().len());
         let wanting = sale.quantity() - reserved;
@@ -78,7 +78,10 @@ async fn fill(
             return Ok(Filled::Completely);
         }
         call.check_time_to_give_away()?;
-        match store.draw_candidates(sale.product.id, wanting, &missed).await? {
+        // The index trails: it may still show what is reserved by now.
+        let held = order.iter().flat_map(|order| order.reserved()).map(|key| key.license_key.clone());
+        let pass_over = missed.iter().cloned().chain(held).collect();
+        match store.draw_candidates(sale.product.id, wanting, &pass_over).await? {
             Drawn::Enough { mut candidates, .. } => {
                 candidates.truncate(wanting);
                 let order = match order {

@@ -37,9 +37,10 @@ async fn random_assign(call: &Call) -> Result<Answer, Failure> {
 
     let sale = Sale { call, asked, product, claim };
     // On the heap: large orders are rare, and so is their future's size.
-    let outcome = match sale.is_large() {
-        true => Box::pin(large::from_stock(&sale)).await?,
-        false => stock::assign(&sale).await?,
+    let outcome = if sale.is_large() {
+        Box::pin(large::from_stock(&sale)).await?
+    } else {
+        stock::assign(&sale).await?
     };
     match outcome {
         Outcome::Assigned(answer) => Ok(answer),

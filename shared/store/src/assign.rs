@@ -105,11 +105,8 @@ impl Store {
             let ours = if finished { AssignOutcome::Assigned } else { AssignOutcome::Superseded };
             return Ok(ours);
         }
-        let standings = keys
-            .iter()
-            .zip(of_keys)
-            .filter_map(|(key, obstacle)| obstacle.condition().map(|item| (key, standing(item, assignment))));
-        Ok(outcome(standings))
+        let obstructed = keys.iter().zip(of_keys).filter(|(_, obstacle)| obstacle.is_there());
+        Ok(outcome(obstructed.map(|(key, obstacle)| (key, standing(obstacle.item(), assignment)))))
     }
 }
 

@@ -135,7 +135,10 @@ impl Recording<'_> {
     /// What the obstacles of [`Recording::writes`] tell: nothing; that this attempt has finished the claim before
     /// (`true`), the response to that was lost; or that it holds it no more (`false`).
     pub(crate) fn obstructed(self, obstacles: &[Obstacle]) -> Option<bool> {
-        obstacles.iter().find_map(Obstacle::condition).map(|item| self.is_finished(item))
+        obstacles
+            .iter()
+            .find(|obstacle| obstacle.is_there())
+            .map(|obstacle| self.is_finished(obstacle.item()))
     }
 
     fn is_finished(self, item: Option<&Item>) -> bool {

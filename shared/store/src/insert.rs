@@ -136,8 +136,10 @@ impl Store {
 pub(crate) fn collisions(keys: &[StockedKey], obstacles: &[Obstacle]) -> InsertOutcome {
     let mut collided = Vec::new();
     for (key, obstacle) in keys.iter().zip(obstacles) {
-        let Some(item) = obstacle.condition() else { continue };
-        if item.is_some_and(|item| is_ours(item, key)) {
+        if !obstacle.is_there() {
+            continue;
+        }
+        if obstacle.item().is_some_and(|item| is_ours(item, key)) {
             // Transactions are all or none: one key of ours means that all of them are.
             return InsertOutcome::Inserted;
         }

@@ -27,11 +27,16 @@ pub(crate) enum Obstacle {
 }
 
 impl Obstacle {
-    /// If the condition did not hold: the item as it is, if there is one.
-    pub(crate) fn condition(&self) -> Option<Option<&Item>> {
+    /// Whether there is one: a condition that did not hold.
+    pub(crate) fn is_there(&self) -> bool {
+        matches!(self, Self::Condition(_))
+    }
+
+    /// The item whose condition did not hold, as it is, if there is one.
+    pub(crate) fn item(&self) -> Option<&Item> {
         match self {
             Self::None => None,
-            Self::Condition(reason) => Some(reason.item()),
+            Self::Condition(reason) => reason.item(),
         }
     }
 }

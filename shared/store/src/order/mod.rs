@@ -9,11 +9,13 @@ mod reserve;
 
 use std::time::Duration;
 
-use keypool_domain::{Assignment, LicenseKey, ProductId, StockedKey, Timestamp};
+use keypool_domain::{Assignment, AssignmentId, LicenseKey, ProductId, StockedKey, Timestamp};
 
-use crate::claim::Recording;
-use crate::record::{Key, OPEN_ORDERS, OpenOrder, OrderState, Origin, read_open_order};
-use crate::{Store, StoreError};
+use crate::change::Change;
+use crate::record::{
+    Item, Key, OPEN_ORDERS, OpenOrder, OrderState, Origin, read_open_order, read_order, text,
+};
+use crate::{Claim, Store, StoreError};
 
 pub use recover::Swept;
 
@@ -53,8 +55,8 @@ pub struct NewOrder {
 impl NewOrder {
     /// Under this claim.
     #[must_use]
-    pub fn under(self, claim: Option<&crate::Claim>) -> Self {
-        Self { claim: claim.map(crate::Claim::mark), ..self }
+    pub fn under(self, claim: Option<&Claim>) -> Self {
+        Self { claim: claim.map(Claim::mark), ..self }
     }
 }
 
@@ -110,30 +112,19 @@ impl OpenOrder {
 
     /// Whether it was made under this claim: then an earlier attempt made it, and nothing will come of it.
     #[must_use]
-    pub fn is_under(&self, claim: &crate::Claim) -> bool {
+    pub fn is_under(&self, claim: &Claim) -> bool {
         self.claim.as_deref() == Some(&*claim.mark())
     }
 }
 
 /// A change of an order that is in one of two states (the same twice, if there is but one).
-fn change_of(
-    order: &keypool_domain::AssignmentId,
-    from: [OrderState; 2],
-    to: OrderState,
-) -> crate::change::Change {
-    use crate::record::text;
+fn change_of(order: &AssignmentId, from: [OrderState; 2], to: OrderState) -> Change {
     let [one, other] = from.map(|state| text(state.as_str()));
     let values = [(":one", one), (":other", other)];
-    crate::change::Change::of(Key::order(order), "#state = :one OR #state = :other", values)
-        .set("state", text(to.as_str()))
+    Change::of(Key::order(order), "#state = :one OR #state = :other", values).set("state", text(to.as_str()))
 }
 
 /// The state of an order as an item tells it.
-fn state_of(item: Option<&crate::Item>) -> Option<OrderState> {
-    item.and_then(|item| crate::record::read_order(item).ok()).map(|order| order.state)
-}
-
-/// Whether the recording of an order's response was what stood in the way.
-fn is_superseded(recording: Option<Recording<'_>>, obstacles: &[crate::transact::Obstacle]) -> bool {
-    recording.is_some_and(|recording| recording.obstructed(obstacles) == Some(false))
+fn state_of(item: Option<&Item>) -> Option<OrderState> {
+    item.and_then(|item| read_order(item).ok()).map(|order| order.state)
 }

@@ -1,3 +1,4 @@
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use futures_util::StreamExt as _;
 use keypool_domain::{Assignment, AssignmentId, Draw, Status, Timestamp};
 
@@ -101,15 +102,12 @@ impl Store {
         // With all that was written to it before, and after the decision: nothing is listed any more.
         let parts = self.read_collection(&Key::order(id).into_pk(), ORDER_PARTS).await?;
         let keys = parts.iter().map(read_part).collect::<Result<Vec<_>, _>>()?.concat();
-        let decided = match end {
-            OrderState::Sold => {
-                self.mark(order, keys).await?;
-                OrderState::Committed
-            }
-            _ => {
-                self.undo(order, keys).await?;
-                OrderState::Aborted
-            }
+        let decided = if end == OrderState::Sold {
+            self.mark(order, keys).await?;
+            OrderState::Committed
+        } else {
+            self.undo(order, keys).await?;
+            OrderState::Aborted
         };
         for part in &parts {
             self.delete(Key::of(part)?).await?;
@@ -165,7 +163,6 @@ impl Store {
 
     /// Deletes a key that was made for the order and is reserved for it.
     async fn unmake(&self, order: &OrderRecord, key: &ListedKey) -> Result<(), StoreError> {
-        use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
         self.with_retries(|| async {
             let result = self
                 .client

@@ -1,7 +1,9 @@
+use std::collections::HashSet;
+
 use futures_util::StreamExt as _;
 use keypool_domain::{LicenseKey, Status, StockedKey};
 
-use super::{CommitOutcome, NewOrder, Order, ReserveOutcome, change_of, is_superseded, state_of};
+use super::{CommitOutcome, NewOrder, Order, ReserveOutcome, change_of, state_of};
 use crate::change::{Change, Changed};
 use crate::claim::Recording;
 use crate::insert::{InsertOutcome, PARALLEL_MAX, collisions};
@@ -9,7 +11,7 @@ use crate::record::{
     DRAW, Key, ListedKey, OpenOrder, OrderRecord, OrderState, Origin, STOCK, number, open_order_item,
     order_item, part_item, text,
 };
-use crate::transact::{Transacted, check, put};
+use crate::transact::{Obstacle, Transacted, check, put};
 use crate::{Store, StoreError};
 
 /// How many keys one part of the list holds: each at most 1 KB, an item at most 400 KB.
@@ -47,7 +49,7 @@ impl Store {
             .await?;
         if let Transacted::Refused(obstacles) = transacted {
             // An earlier attempt of this very write has stored it, unless it has come further since.
-            let item = obstacles.first().and_then(crate::transact::Obstacle::condition).flatten();
+            let item = obstacles.first().and_then(Obstacle::item);
             if state_of(item) != Some(OrderState::Reserving) {
                 return Err(StoreError::Contention { operation: "TransactWriteItems" });
             }
@@ -82,8 +84,11 @@ impl Store {
     pub async fn reserve(
         &self,
         order: &mut Order,
-        keys: Vec<StockedKey>,
+        mut keys: Vec<StockedKey>,
     ) -> Result<ReserveOutcome, StoreError> {
+        // A key that is reserved already would be taken for a repetition, and counted twice.
+        let held: HashSet<&LicenseKey> = order.reserved.iter().map(|key| &key.license_key).collect();
+        keys.retain(|key| !held.contains(&key.license_key));
         let as_seen =
             |key: &StockedKey| ListedKey { license_key: key.license_key.clone(), seen: key.version };
         if !self.list(order, keys.iter().map(as_seen).collect()).await? {
@@ -145,7 +150,7 @@ impl Store {
                     let (of_keys, of_order) = obstacles.split_at(batch.len());
                     match collisions(batch, of_keys) {
                         InsertOutcome::Inserted => order.reserved.extend_from_slice(batch),
-                        _ if of_order.iter().any(|obstacle| obstacle.condition().is_some()) => {
+                        _ if of_order.iter().any(Obstacle::is_there) => {
                             return Ok(ReserveOutcome::Aborted);
                         }
                         _ => missed.extend(batch.iter().map(|key| key.license_key.clone())),
@@ -180,8 +185,8 @@ impl Store {
             Ok(match self.transact(writes).await? {
                 Transacted::Committed => CommitOutcome::Committed,
                 Transacted::Refused(obstacles) => match obstacles.split_first() {
-                    Some((of_order, _)) if let Some(item) = of_order.condition() => decided(state_of(item)),
-                    Some((_, of_recording)) if is_superseded(Some(recording), of_recording) => {
+                    Some((of_order, _)) if of_order.is_there() => decided(state_of(of_order.item())),
+                    Some((_, of_recording)) if recording.obstructed(of_recording) == Some(false) => {
                         CommitOutcome::Superseded
                     }
                     _ => CommitOutcome::Committed,
