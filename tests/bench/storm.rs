@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use keypool_tests::history::{Mix, NO_SWEEP, Trial};
+use keypool_tests::history::{Mix, SWEEP, Trial};
 use keypool_tests::{Rates, Shop, log_quietly};
 
 /// Many buyers order in a storm of faults; afterwards every key must be where it belongs.
@@ -46,7 +46,7 @@ async fn main() -> ExitCode {
         buyers: arguments.buyers,
         mix: Mix::USUAL,
         rates: Rates::STORM.times(arguments.strength),
-        sweep: NO_SWEEP,
+        sweep: SWEEP,
     };
     let shop = Shop::builder().impatient().open().await;
     let placed = AtomicU64::new(0);

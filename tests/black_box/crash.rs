@@ -1,24 +1,34 @@
-//! Something happens at a call to AWS: at each one that a request makes, found by counting them. The process ends there, before
-//! the service saw the call, after it did what it was asked to, or while the call is still under way; or the call meets
-//! a fault, once or until it is given up. Whatever was left half done, no key is lost.
+//! Something happens at a call to AWS: at each one that a request makes, found by counting them. The process ends
+//! there, before the service saw the call, after it did what it was asked to, or while the call is still under way; or
+//! the call meets a fault, once or until it is given up. Whatever was left half done, no key is lost.
 
 use keypool_tests::Shop;
-use keypool_tests::history::{Disturbance, NO_SWEEP, Scenario, What};
+use keypool_tests::history::{Disturbance, SWEEP, Scenario, What};
 
-/// Disturbs a request everywhere, and expects that its undisturbed run makes these calls (among others, in this order).
-async fn expect_nothing_lost(scenario: Scenario, calls: &[&str]) {
-    let disturb = async |disturbances: Vec<Disturbance>| {
-        let shop = Shop::open().await;
-        let found = scenario.disturb_everywhere(&shop, &disturbances, NO_SWEEP).await;
-        let mut made = found.calls.iter();
-        assert!(calls.iter().all(|call| made.any(|made| made == call)), "{:?}", found.calls);
+/// With so few keys to a transaction, three are a large order.
+const TRANSACTION_KEYS_MAX: usize = 2;
+
+/// Disturbs a request everywhere, without an `Idempotency-Key` and with one, and expects that its undisturbed run makes
+/// these calls (among others, in this order).
+async fn expect_nothing_lost(scenario: Scenario, transaction_keys_max: usize, calls: &[&str]) {
+    let disturb = async |scenario: &Scenario, disturbances: Vec<Disturbance>| {
+        let shop = Shop::builder().with_transaction_keys_max(transaction_keys_max).open().await;
+        let found = scenario.disturb_everywhere(&shop, &disturbances, SWEEP).await;
+        if !scenario.idempotent {
+            let mut made = found.calls.iter();
+            assert!(calls.iter().all(|call| made.any(|made| made == call)), "{:?}", found.calls);
+        }
         assert!(found.violations.is_empty(), "{:#?}", found.violations);
     };
+    let idempotent = Scenario { idempotent: true, ..scenario.clone() };
     // Side by side: most of it is waiting.
     tokio::join!(
-        disturb(Disturbance::crashes()),
-        disturb(Disturbance::slips()),
-        disturb(Disturbance::rows())
+        disturb(&scenario, Disturbance::crashes()),
+        disturb(&scenario, Disturbance::slips()),
+        disturb(&scenario, Disturbance::rows()),
+        disturb(&idempotent, Disturbance::crashes()),
+        disturb(&idempotent, Disturbance::slips()),
+        disturb(&idempotent, Disturbance::rows()),
     );
 }
 
@@ -26,35 +36,51 @@ async fn expect_nothing_lost(scenario: Scenario, calls: &[&str]) {
 async fn nothing_is_lost_while_a_key_is_assigned_by_name() {
     let what = |stock: &[String]| What::Assign(stock.first().cloned().unwrap_or_default());
     let scenario = Scenario { name: "assign", stock: 3, what, code: 800, idempotent: false };
-    expect_nothing_lost(scenario, &["BatchGetItem", "GetItem", "Sign", "UpdateItem"]).await;
+    expect_nothing_lost(scenario, usize::MAX, &["BatchGetItem", "GetItem", "Sign", "UpdateItem"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_while_one_key_is_sold() {
     let what = |_: &[String]| What::Buy { quantity: 1, generate: false };
     let scenario = Scenario { name: "one", stock: 4, what, code: 803, idempotent: false };
-    expect_nothing_lost(scenario, &["BatchGetItem", "Query", "Sign", "UpdateItem"]).await;
+    expect_nothing_lost(scenario, usize::MAX, &["BatchGetItem", "Query", "Sign", "UpdateItem"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_while_keys_are_sold() {
     let what = |_: &[String]| What::Buy { quantity: 3, generate: false };
     let scenario = Scenario { name: "three", stock: 10, what, code: 803, idempotent: false };
-    expect_nothing_lost(scenario, &["BatchGetItem", "Query", "Sign", "TransactWriteItems"]).await;
+    expect_nothing_lost(scenario, usize::MAX, &["BatchGetItem", "Query", "Sign", "TransactWriteItems"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_while_many_keys_are_sold() {
+    let what = |_: &[String]| What::Buy { quantity: 3, generate: false };
+    let scenario = Scenario { name: "many", stock: 8, what, code: 803, idempotent: false };
+    let calls = ["Query", "TransactWriteItems", "UpdateItem", "Sign", "UpdateItem", "UpdateItem"];
+    expect_nothing_lost(scenario, TRANSACTION_KEYS_MAX, &calls).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_while_one_key_is_made_for_an_order() {
     let what = |_: &[String]| What::Buy { quantity: 1, generate: true };
     let scenario = Scenario { name: "fresh", stock: 0, what, code: 803, idempotent: false };
-    expect_nothing_lost(scenario, &["Query", "UpdateItem", "Sign", "PutItem"]).await;
+    expect_nothing_lost(scenario, usize::MAX, &["Query", "UpdateItem", "Sign", "PutItem"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_while_keys_are_made_for_an_order() {
     let what = |_: &[String]| What::Buy { quantity: 3, generate: true };
     let scenario = Scenario { name: "fresh-three", stock: 2, what, code: 803, idempotent: false };
-    expect_nothing_lost(scenario, &["Query", "UpdateItem", "Sign", "TransactWriteItems"]).await;
+    expect_nothing_lost(scenario, usize::MAX, &["Query", "UpdateItem", "Sign", "TransactWriteItems"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_while_many_keys_are_made_for_an_order() {
+    let what = |_: &[String]| What::Buy { quantity: 3, generate: true };
+    let scenario = Scenario { name: "fresh-many", stock: 2, what, code: 803, idempotent: false };
+    let calls = ["Query", "TransactWriteItems", "UpdateItem", "TransactWriteItems", "Sign", "UpdateItem"];
+    expect_nothing_lost(scenario, TRANSACTION_KEYS_MAX, &calls).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,12 +91,13 @@ async fn nothing_is_lost_while_keys_are_created() {
         What::Create(["", "-A", "-B", "-C"].map(|end| format!("{exists}{end}")).to_vec())
     };
     let scenario = Scenario { name: "create", stock: 1, what, code: 900, idempotent: false };
-    expect_nothing_lost(scenario, &["UpdateItem", "PutItem", "PutItem", "PutItem", "PutItem", "Sign"]).await;
+    let calls = ["UpdateItem", "PutItem", "PutItem", "PutItem", "PutItem", "Sign"];
+    expect_nothing_lost(scenario, usize::MAX, &calls).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_while_keys_are_generated() {
     let scenario =
         Scenario { name: "generate", stock: 1, what: |_| What::Generate(3), code: 815, idempotent: false };
-    expect_nothing_lost(scenario, &["UpdateItem", "PutItem", "PutItem", "PutItem"]).await;
+    expect_nothing_lost(scenario, usize::MAX, &["UpdateItem", "PutItem", "PutItem", "PutItem"]).await;
 }

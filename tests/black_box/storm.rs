@@ -3,11 +3,11 @@
 
 use std::sync::atomic::AtomicU64;
 
-use keypool_tests::history::{Mix, NO_SWEEP, Trial, ViolationKind};
+use keypool_tests::history::{Mix, SWEEP, Trial, ViolationKind};
 use keypool_tests::{Rates, Shop};
 
 async fn weather(seed: u64) {
-    let trial = Trial { seed, orders: 400, buyers: 8, mix: Mix::USUAL, rates: Rates::STORM, sweep: NO_SWEEP };
+    let trial = Trial { seed, orders: 400, buyers: 8, mix: Mix::USUAL, rates: Rates::STORM, sweep: SWEEP };
     let shop = Shop::builder().impatient().open().await;
     let figures = trial.run(&shop, &AtomicU64::new(0)).await;
     assert!(figures.violations.is_empty(), "{figures}");

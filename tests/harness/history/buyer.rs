@@ -107,8 +107,10 @@ impl<'a> Buyer<'a> {
                 if both { self.send_twice(order).await } else { vec![self.send(order, send % 2).await] };
             for came in came {
                 match (came, &first) {
-                    (Came::Told(told), Some(first)) if told.digest != first.digest => {
-                        self.report(order, "two different answers to the same Idempotency-Key");
+                    // Refusals are not remembered: nothing was done, and the next time it may be.
+                    (Came::Told(told), Some(_)) if told.is_refusal() => {}
+                    (Came::Told(told), Some(first)) if !first.is_refusal() && told != *first => {
+                        self.report(order, &format!("answered by {first:?}, and then by {told:?}"));
                     }
                     (Came::Told(told), _) => first = Some(told),
                     (Came::UnderWay, _) => {

@@ -80,6 +80,12 @@ impl PublicKeys {
 }
 
 impl Told {
+    /// Whether it says that nothing was done.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.code, 801 | 802 | 804 | 805 | 806 | 816 | 901)
+    }
+
     /// Reads a signed response.
     ///
     /// # Panics

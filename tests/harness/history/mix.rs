@@ -35,16 +35,16 @@ impl Mix {
     /// A stock that is nearly empty all the time, so that buyers meet on the same keys.
     pub const USUAL: Self = Self {
         create: 12,
-        created_keys_max: 30,
+        created_keys_max: 150,
         generate: 5,
         assign: 10,
         one: 42,
         few: 20,
         many: 3,
-        big: 0,
+        big: 2,
         big_keys_max: 1_000,
         fresh: 8,
-        with_idempotency_key: 0,
+        with_idempotency_key: 50,
     };
 
     /// The n-th order of a buyer; `known` are keys that exist, or did.

@@ -28,8 +28,12 @@ pub(crate) const OWNER: &str = "Buyer-Number-";
 pub(crate) const CREATED: &str = "CREATED-KEY-";
 pub(crate) const MADE: &str = "MADE-KEY-";
 
-/// What is done every minute. (Nothing is left half done by what there is today.)
-pub const NO_SWEEP: Sweep = |_, _| Box::pin(std::future::ready(()));
+/// What the function `sweep-orders` does every minute. What it cannot do it does the next time.
+pub const SWEEP: Sweep = |store, now| {
+    Box::pin(async move {
+        let _ = store.sweep_orders(now).await;
+    })
+};
 
 /// All that was ordered on a table, and the stock before.
 #[derive(Debug, Clone, Default)]

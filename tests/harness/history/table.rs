@@ -72,9 +72,8 @@ impl Table {
                 };
                 self.keys.insert(license_key.to_owned(), stored);
             }
-            Some(("PRODUCT" | "GENERATOR" | "APIKEY" | "COUNTER" | "CATALOGUE", _)) => {}
-            // What was answered stays there until it expires, and so do orders that have ended.
-            Some(("IDEMPOTENCY", _)) if text("state") == "done" || text("sk") != "IDEMPOTENCY" => {}
+            // Claims stay there until they expire, and so do orders that have ended.
+            Some(("PRODUCT" | "GENERATOR" | "APIKEY" | "COUNTER" | "CATALOGUE" | "IDEMPOTENCY", _)) => {}
             Some(("ORDER", _)) if text("sk") == "ORDER" && matches!(&*text("state"), "sold" | "void") => {}
             _ => self.unfinished.push(format!("{pk} {}", text("sk"))),
         }

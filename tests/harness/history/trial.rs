@@ -130,7 +130,7 @@ async fn replay(market: &Market<'_>, entries: &mut [Entry]) -> u64 {
         let told = told.map(|response| Told::read(&response));
         let wrong = match (&outcome, told) {
             // Refusals are not remembered: a later request may succeed, and what it changes counts.
-            (Outcome::Told(before), Some(now)) if is_refusal(before.code) => {
+            (Outcome::Told(before), Some(now)) if before.is_refusal() => {
                 *outcome = Outcome::Told(now);
                 continue;
             }
@@ -147,9 +147,4 @@ async fn replay(market: &Market<'_>, entries: &mut [Entry]) -> u64 {
         market.wrong.lock().unwrap_or_else(PoisonError::into_inner).push(wrong);
     }
     replays
-}
-
-/// Whether a code says that nothing was done.
-fn is_refusal(code: u64) -> bool {
-    matches!(code, 801 | 802 | 804 | 805 | 806 | 816 | 901)
 }
