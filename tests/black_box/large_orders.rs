@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use futures_util::future::join_all;
-use keypool_domain::Status;
-use keypool_store::Swept;
+use keypool_domain::{Assignment, AssignmentId, OperatingSystemRandomness, Status};
+use keypool_store::{CommitOutcome, Drawn, NewOrder, ReserveOutcome, Swept};
 use keypool_tests::{Fault, Shop, ShopResponse};
 use serde_json::json;
 
@@ -242,4 +242,65 @@ async fn an_order_whose_response_nobody_would_get_is_refused() {
     assert!(refused.response()["errors"]["quantity"][0].as_str().unwrap().contains("too large"));
     assert_eq!(counts(&shop).await, (1_000, 0, 0, 0));
     assert_eq!(buy("400").await.license_keys().len(), 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_a_trailing_index_still_shows_is_reserved_once() {
+    let shop = Shop::open().await;
+    shop.stock(1, 10).await;
+    let product_id = "1".parse().unwrap();
+    let drawn = shop.store.draw_candidates(product_id, 10, &HashSet::default()).await.unwrap();
+    let Drawn::Enough { candidates, .. } = drawn else { unreachable!("{drawn:?}") };
+    let mut order = open(&shop).await;
+    for seen in [&candidates[..6], &candidates[3..]] {
+        let reserved = shop.store.reserve(&mut order, seen.to_vec()).await;
+        assert_eq!(reserved, Ok(ReserveOutcome::Reserved { missed: vec![] }));
+    }
+    let distinct: HashSet<_> = order.reserved().iter().map(|key| key.license_key.clone()).collect();
+    assert_eq!((order.reserved().len(), distinct.len()), (10, 10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_was_given_up_can_neither_reserve_nor_commit() {
+    let shop = Shop::open().await;
+    shop.stock(1, 10).await;
+    let drawn = shop.store.draw_candidates("1".parse().unwrap(), 10, &HashSet::default()).await.unwrap();
+    let Drawn::Enough { candidates, .. } = drawn else { unreachable!("{drawn:?}") };
+    let mut order = open(&shop).await;
+    shop.store.reserve(&mut order, candidates[..4].to_vec()).await.unwrap();
+    // Its lease is over, and the sweep takes it for dead. But it goes on.
+    shop.sweep_orders().await;
+    assert_eq!(counts(&shop).await, (10, 0, 0, 0));
+    let late = shop.store.reserve(&mut order, candidates[4..].to_vec()).await;
+    assert_eq!(late, Ok(ReserveOutcome::Aborted));
+    assert_eq!(shop.store.commit(&order, None).await, Ok(CommitOutcome::Aborted));
+    shop.store.hand_over(&order, keypool_domain::Clock::now(&*shop.clock)).await.unwrap();
+    assert_eq!(counts(&shop).await, (10, 0, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_committed_is_handed_over_by_the_sweep() {
+    let shop = Shop::open().await;
+    shop.stock(1, 10).await;
+    let drawn = shop.store.draw_candidates("1".parse().unwrap(), 4, &HashSet::default()).await.unwrap();
+    let Drawn::Enough { candidates, .. } = drawn else { unreachable!("{drawn:?}") };
+    let mut order = open(&shop).await;
+    shop.store.reserve(&mut order, candidates[..4].to_vec()).await.unwrap();
+    assert_eq!(shop.store.commit(&order, None).await, Ok(CommitOutcome::Committed));
+    assert_eq!(counts(&shop).await.2, 4);
+    shop.sweep_orders().await;
+    assert_eq!(counts(&shop).await, (6, 4, 0, 0));
+    // Who is alive after all, and gives it up, gives nothing back.
+    shop.store.abandon(&order, keypool_domain::Clock::now(&*shop.clock)).await.unwrap();
+    assert_eq!(counts(&shop).await, (6, 4, 0, 0));
+}
+
+/// An order of product 1 whose lease is over.
+async fn open(shop: &Shop) -> keypool_store::Order {
+    let since = keypool_domain::Clock::now(&*shop.clock);
+    let id = AssignmentId::random(&OperatingSystemRandomness);
+    let assignment = Assignment { id, owner: keypool_domain::Owner::default(), at: since };
+    let product_id = "1".parse().unwrap();
+    let lease = std::time::Duration::ZERO;
+    shop.store.open_order(NewOrder { product_id, assignment, since, lease, claim: None }).await.unwrap()
 }

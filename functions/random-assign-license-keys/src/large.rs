@@ -79,7 +79,7 @@ async fn fill(
         }
         call.check_time_to_give_away()?;
         // The index trails: it may still show what is reserved by now.
-        let held = order.iter().flat_map(|order| order.reserved()).map(|key| key.license_key.clone());
+        let held = order.iter().flat_map(Order::reserved).map(|key| key.license_key.clone());
         let pass_over = missed.iter().cloned().chain(held).collect();
         match store.draw_candidates(sale.product.id, wanting, &pass_over).await? {
             Drawn::Enough { mut candidates, .. } => {
