@@ -1,7 +1,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
-use keypool_domain::Endpoint;
+use keypool_domain::{Endpoint, IdempotencyKey};
 use serde_json::{Value, json};
 
 /// How API Gateway hands a body to Lambda.
@@ -53,6 +53,12 @@ impl<'a> Sent<'a> {
 
     pub(crate) fn content_type(&self) -> Option<&str> {
         self.headers.get(header::CONTENT_TYPE)?.to_str().ok()
+    }
+
+    /// Whether there is an `Idempotency-Key` that is none. (Of two, the event has the last.)
+    pub(crate) fn has_malformed_idempotency_key(&self) -> bool {
+        let last = self.headers.get_all("idempotency-key").iter().last();
+        last.is_some_and(|value| !value.to_str().is_ok_and(|text| text.parse::<IdempotencyKey>().is_ok()))
     }
 
     /// The event (payload 2.0), with the body in base64 or, if it is text, as it is.

@@ -35,6 +35,7 @@ static DESK: LazyLock<Arc<Desk>> = LazyLock::new(|| {
 /// - A body that is JSON has the parameters that another reader of JSON finds in it.
 /// - Its parameters, sent as a form, as multipart and as JSON, are the same parameters, and ask for the same.
 /// - What it asks for keeps the contract's limits and, sent again, is asked for again.
+/// - An `Idempotency-Key` that is none is refused, and no other.
 /// - Faults name parameters, in sentences.
 ///
 /// # Panics
@@ -47,6 +48,7 @@ pub fn holds(raw: &[u8]) {
     }
     match received {
         Ok(parameters) => {
+            assert!(!sent.has_malformed_idempotency_key());
             is_what_json_says(&sent, &parameters);
             survives_every_format(&sent, &parameters);
             for endpoint in Endpoint::ALL {
@@ -58,6 +60,7 @@ pub fn holds(raw: &[u8]) {
                 Problem::MethodNotAllowed => sent.method != Method::POST,
                 Problem::TooLarge => sent.body.len() > BODY_BYTES_MAX,
                 Problem::UnreadableBody(_) => sent.method == Method::POST,
+                Problem::MalformedIdempotencyKey => sent.has_malformed_idempotency_key(),
                 _ => false,
             };
             assert!(expected, "{problem:?}");

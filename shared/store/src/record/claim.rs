@@ -119,11 +119,11 @@ mod tests {
     #[test]
     fn a_response_of_any_size_reads_back() {
         let now = Timestamp::from_unix_microseconds(1_732_388_528_829_115).unwrap();
-        for (reply, parts) in [(Reply::LicenseKeyAssigned, 1), (noise(1_000), 3)] {
+        for (reply, is_large) in [(Reply::LicenseKeyAssigned, false), (noise(1_000), true)] {
             let envelope =
                 SignablePayload::new(&reply, now).into_envelope(PrivateKeyUsed::Product, Some(&[7]));
             let cut = PayloadParts::of(&envelope);
-            assert_eq!(cut.count(), parts);
+            assert_eq!(cut.count() > 1, is_large);
             let mut claim = Item::from([
                 ("private_key_used".to_owned(), text("product")),
                 ("signature".to_owned(), text(envelope.signature())),
