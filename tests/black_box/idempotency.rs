@@ -393,7 +393,7 @@ async fn an_idempotency_key_costs_one_call_and_a_repetition_is_one_call() {
     assert_eq!(operations, ["PutItem", "Query", "TransactWriteItems"]);
     // The claim; then key and claim in one transaction, each twice.
     let written = [&calls[0], &calls[2]].map(|call| (call.table_units, call.index_units));
-    assert_eq!(written, [(1.0, 0.0), (6.0, 1.0)]);
+    assert_eq!(written, [(1.0, 0.0), (4.0, 1.0)]);
     assert_eq!(shop.kms.take_calls().len(), 1);
     shop.post_once(RANDOM, "a", &ONE).await;
     assert_eq!(shop.dynamodb.take_operations(), ["PutItem"]);
