@@ -26,7 +26,7 @@ struct Arguments {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How many buyers place them side by side
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 24)]
     buyers: u32,
     /// How many times as many faults happen; 0: none, to see what they cost
     #[arg(long, default_value_t = 1)]

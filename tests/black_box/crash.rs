@@ -27,7 +27,6 @@ async fn expect_nothing_lost(scenario: Scenario, transaction_keys_max: usize, ca
         disturb(&scenario, Disturbance::slips()),
         disturb(&scenario, Disturbance::rows()),
         disturb(&idempotent, Disturbance::crashes()),
-        disturb(&idempotent, Disturbance::slips()),
         disturb(&idempotent, Disturbance::rows()),
     );
 }

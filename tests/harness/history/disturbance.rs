@@ -36,7 +36,6 @@ impl Disturbance {
             slip("arrives-later", Fault::Postpone, true),
             slip("throttled", Fault::error("ThrottlingException"), false),
             slip("conflict", Fault::error("TransactionConflictException"), true),
-            slip("in-progress", Fault::error("TransactionInProgressException"), true),
             slip("error", Fault::error("InternalServerError"), false),
         ]
     }

@@ -34,16 +34,16 @@ pub struct Mix {
 impl Mix {
     /// A stock that is nearly empty all the time, so that buyers meet on the same keys.
     pub const USUAL: Self = Self {
-        create: 12,
-        created_keys_max: 150,
-        generate: 5,
-        assign: 10,
-        one: 42,
-        few: 20,
-        many: 3,
-        big: 2,
+        create: 120,
+        created_keys_max: 50,
+        generate: 50,
+        assign: 100,
+        one: 420,
+        few: 200,
+        many: 30,
+        big: 4,
         big_keys_max: 1_000,
-        fresh: 8,
+        fresh: 80,
         with_idempotency_key: 50,
     };
 
