@@ -57,7 +57,7 @@ impl<'a> Sent<'a> {
 
     /// Whether there is an `Idempotency-Key` that is none. (Of two, the event has the last.)
     pub(crate) fn has_malformed_idempotency_key(&self) -> bool {
-        let last = self.headers.get_all("idempotency-key").iter().last();
+        let last = self.headers.get_all("idempotency-key").iter().next_back();
         last.is_some_and(|value| !value.to_str().is_ok_and(|text| text.parse::<IdempotencyKey>().is_ok()))
     }
 
