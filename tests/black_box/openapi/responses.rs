@@ -166,6 +166,9 @@ fn problems_are_those_of_the_code() {
         assert_eq!(described, BTreeSet::from(statuses.map(str::to_owned)));
         for problem in [
             Problem::UnreadableBody(UnreadableBody::FormEncoding),
+            Problem::MalformedIdempotencyKey,
+            Problem::InFlight,
+            Problem::Mismatch,
             Problem::TooLarge,
             Problem::Internal,
             Problem::Unavailable,
