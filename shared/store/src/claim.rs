@@ -175,6 +175,7 @@ impl Store {
             lease_until: now.unix_microseconds().saturating_add(lease),
             expires_at: now.unix_seconds() + REMEMBERED_FOR_SECONDS,
             payload_parts: 0,
+            signature: None,
         };
         let item = claim_item(attempt.claim, fingerprint, &fresh);
         for _ in 0..ATTEMPTS_MAX {
@@ -235,17 +236,24 @@ impl Store {
         record: &ClaimRecord,
         lease_until: i64,
     ) -> Result<Held, StoreError> {
-        const AS_SEEN_OR_MINE: &str = "#state = :started AND (#attempt = :seen OR #attempt = :mine)";
-        let change = || {
-            let values = [
-                (":started", text("started")),
-                (":seen", text(&record.attempt)),
-                (":mine", text(&attempt.id)),
-            ];
-            Change::of(Key::claim(attempt.claim), AS_SEEN_OR_MINE, values)
-                .set("attempt", text(&attempt.id))
-                .set("lease_until", number(lease_until))
+        // With the plan that was seen, too: one that is noted after the claim was read, and before it is taken over, must
+        // not be missed.
+        const UNPLANNED: &str = "#state = :started AND (#attempt = :mine \
+            OR (#attempt = :seen AND attribute_not_exists(#signature)))";
+        const PLANNED: &str = "#state = :started AND (#attempt = :mine \
+            OR (#attempt = :seen AND #signature = :signature))";
+        let (started, seen, mine) = (text("started"), text(&record.attempt), text(&attempt.id));
+        let key = Key::claim(attempt.claim);
+        let values = [(":started", started), (":seen", seen), (":mine", mine.clone())];
+        let change = match &record.signature {
+            None => Change::of(key, UNPLANNED, values),
+            Some(signature) => {
+                let [started, seen, mine] = values;
+                Change::of(key, PLANNED, [started, seen, mine, (":signature", text(signature))])
+            }
         };
+        let change = change.set("attempt", mine).set("lease_until", number(lease_until));
+        let change = || change.clone();
         let changed = self.with_retries(|| self.change(change())).await?;
         Ok(if matches!(changed, Changed::Done) { Held::Yes } else { Held::No })
     }

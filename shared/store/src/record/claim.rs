@@ -25,6 +25,8 @@ pub(crate) struct ClaimRecord {
     pub(crate) expires_at: i64,
     /// In how many items the response stands, if there is one.
     pub(crate) payload_parts: usize,
+    /// The signature of that response.
+    pub(crate) signature: Option<String>,
 }
 
 /// A claim that has just been made.
@@ -49,6 +51,7 @@ pub(crate) fn read_claim(item: &Item) -> Result<ClaimRecord, StoreError> {
         lease_until: reader.required("lease_until")?,
         expires_at: reader.required(EXPIRES_AT)?,
         payload_parts: reader.optional("payload_parts")?.unwrap_or(0),
+        signature: reader.optional("signature")?,
     })
 }
 
