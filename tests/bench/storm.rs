@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use keypool_tests::history::{Mix, SWEEP, Trial};
-use keypool_tests::{Rates, Shop, log_quietly};
+use keypool_tests::{Rates, Shop, lines_with, log_quietly};
 
 /// Many buyers order in a storm of faults; afterwards every key must be where it belongs.
 #[derive(Debug, Parser)]
@@ -70,5 +70,9 @@ async fn main() -> ExitCode {
     };
     bar.finish_and_clear();
     println!("{figures}");
+    // What a violation came from stands in the functions' own log.
+    for line in lines_with(r#""status":500"#) {
+        println!("- {line}\n");
+    }
     if figures.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

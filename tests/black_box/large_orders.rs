@@ -252,12 +252,39 @@ async fn a_key_that_a_trailing_index_still_shows_is_reserved_once() {
     let drawn = shop.store.draw_candidates(product_id, 10, &HashSet::default()).await.unwrap();
     let Drawn::Enough { candidates, .. } = drawn else { unreachable!("{drawn:?}") };
     let mut order = open(&shop).await;
-    for seen in [&candidates[..6], &candidates[3..]] {
+    let twice = [&candidates[..2], &candidates[..6]].concat();
+    for seen in [&twice, &candidates[3..]] {
         let reserved = shop.store.reserve(&mut order, seen.to_vec()).await;
         assert_eq!(reserved, Ok(ReserveOutcome::Reserved { missed: vec![] }));
     }
     let distinct: HashSet<_> = order.reserved().iter().map(|key| key.license_key.clone()).collect();
     assert_eq!((order.reserved().len(), distinct.len()), (10, 10));
+}
+
+/// A key that is put back into stock gets another place: two queries of one draw may both show it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_moved_between_two_queries_is_drawn_once_and_as_it_is() {
+    let shop = Shop::open().await;
+    let keys = shop.stock(1, 8).await;
+    let page = shop
+        .dynamodb_call(
+            "Query",
+            &json!({
+                "TableName": "keypool",
+                "IndexName": "available",
+                "KeyConditionExpression": "stock = :stock",
+                "ExpressionAttributeValues": {":stock": {"S": "PRODUCT#1"}},
+            }),
+        )
+        .await;
+    let (mut before, mut after) = (page.clone(), page);
+    before["Items"][3]["version"]["N"] = json!("0");
+    after["Items"][4]["version"]["N"] = json!("0");
+    shop.dynamodb.disturb("Query", [Fault::Answer(before), Fault::Answer(after)]);
+    let bought = order(&shop, "1", 8, "0").await;
+    expect_whole(&shop, &bought, 8).await;
+    assert!(shop.dynamodb.is_undisturbed());
+    assert_eq!(bought.license_keys().into_iter().collect::<HashSet<_>>(), HashSet::from_iter(keys));
 }
 
 #[tokio::test(flavor = "multi_thread")]

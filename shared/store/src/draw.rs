@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use keypool_domain::{Draw, LicenseKey, ProductId, StockedKey, pick};
@@ -50,6 +50,46 @@ enum Stretch {
     Before(Draw),
 }
 
+/// Keys to choose from: each stands there once. (A key that is put back into stock gets another place, so that two
+/// queries may both show it, and so may one, since an index trails.)
+struct Window<'a> {
+    keys: Vec<StockedKey>,
+    /// Where in `keys` each stands.
+    places: HashMap<LicenseKey, usize>,
+    room: usize,
+    taken: &'a HashSet<LicenseKey>,
+}
+
+impl<'a> Window<'a> {
+    fn new(room: usize, taken: &'a HashSet<LicenseKey>) -> Self {
+        Self { keys: Vec::with_capacity(room), places: HashMap::with_capacity(room), room, taken }
+    }
+
+    fn is_full(&self) -> bool {
+        self.keys.len() >= self.room
+    }
+
+    /// How many items to read: there is to be room for those that will be passed over.
+    fn asks_for(&self) -> usize {
+        self.room.saturating_sub(self.keys.len()) + self.taken.len()
+    }
+
+    /// Adds a key that is not taken, or what is newer about one that stands there.
+    fn add(&mut self, key: StockedKey) {
+        if self.taken.contains(&key.license_key) {
+            return;
+        }
+        match self.places.get(&key.license_key).and_then(|place| self.keys.get_mut(*place)) {
+            Some(seen) if seen.version < key.version => *seen = key,
+            Some(_) => {}
+            None => {
+                self.places.insert(key.license_key.clone(), self.keys.len());
+                self.keys.push(key);
+            }
+        }
+    }
+}
+
 impl Store {
     /// Draws keys of `product_id` at random: reads the index from a random start, wrapping round, and shuffles
     /// the window it finds. Keys in `taken`, which a failed write has shown to be gone, are passed over.
@@ -89,30 +129,26 @@ impl Store {
         quantity: usize,
         taken: &HashSet<LicenseKey>,
     ) -> Result<Vec<StockedKey>, StoreError> {
-        // Room for the keys that will be passed over.
-        let window = candidate_window(quantity) + taken.len();
+        let mut window = Window::new(candidate_window(quantity), taken);
         let start = Draw::random(self.randomness());
-        let mut candidates = self.read_stretch(product_id, &Stretch::From(start), window).await?;
-        if candidates.len() < window && start > Draw::FIRST {
-            let rest = window - candidates.len();
-            candidates.extend(self.read_stretch(product_id, &Stretch::Before(start), rest).await?);
+        self.read_stretch(product_id, &Stretch::From(start), &mut window).await?;
+        if !window.is_full() && start > Draw::FIRST {
+            self.read_stretch(product_id, &Stretch::Before(start), &mut window).await?;
         }
-        candidates.retain(|key| !taken.contains(&key.license_key));
-        Ok(candidates)
+        Ok(window.keys)
     }
 
-    /// Reads up to `limit` keys of a stretch, in the order of their places.
+    /// Fills the window with the keys of a stretch, in the order of their places.
     async fn read_stretch(
         &self,
         product_id: ProductId,
         stretch: &Stretch,
-        limit: usize,
-    ) -> Result<Vec<StockedKey>, StoreError> {
+        window: &mut Window<'_>,
+    ) -> Result<(), StoreError> {
         let (condition, place) = match stretch {
             Stretch::From(place) => ("#stock = :stock AND #draw >= :place", place),
             Stretch::Before(place) => ("#stock = :stock AND #draw < :place", place),
         };
-        let mut keys: Vec<StockedKey> = Vec::new();
         let mut from: Option<Item> = None;
         for _ in 0..PAGES_MAX {
             let page = self
@@ -126,7 +162,7 @@ impl Store {
                         .expression_attribute_names("#draw", DRAW)
                         .expression_attribute_values(":stock", text(stock_of(product_id)))
                         .expression_attribute_values(":place", text(place))
-                        .limit(i32::try_from(limit - keys.len()).unwrap_or(i32::MAX))
+                        .limit(i32::try_from(window.asks_for()).unwrap_or(i32::MAX))
                         .set_exclusive_start_key(from.clone())
                         .send()
                         .await
@@ -134,13 +170,13 @@ impl Store {
                 })
                 .await?;
             for item in page.items() {
-                keys.push(read_license_key(item)?);
+                window.add(read_license_key(item)?);
             }
             from = page.last_evaluated_key;
-            if from.is_none() || keys.len() >= limit {
+            if from.is_none() || window.is_full() {
                 break;
             }
         }
-        Ok(keys)
+        Ok(())
     }
 }

@@ -20,6 +20,8 @@ pub enum Fault {
     /// Keeps the call back until its environment, or another of the same buyer, has made that many more calls of this
     /// service, and cuts the connection.
     PostponeFor(u64),
+    /// Answers with this, and does not pass the call on.
+    Answer(Value),
     /// Answers with this error of the service, and does not pass the call on.
     Error(Value),
     /// Answers a transaction that it was cancelled because of one of its writes (counted round), for this reason.
@@ -72,6 +74,7 @@ impl Fault {
             Self::LoseResponse => "response lost".to_owned(),
             Self::Stall => "never answered".to_owned(),
             Self::Postpone | Self::PostponeFor(_) => "arrived later".to_owned(),
+            Self::Answer(_) => "answered otherwise".to_owned(),
             Self::Error(error) => {
                 let name = error["__type"].as_str().unwrap_or("?");
                 name.rsplit('#').next().unwrap_or(name).to_owned()

@@ -60,6 +60,7 @@ async fn disturbed(
         Fault::PostponeFor(calls) => {
             return shared.postpone(request, shared.due(caller, calls));
         }
+        Fault::Answer(given) => return answer::answer(StatusCode::OK, Body::from(given.to_string())),
         Fault::Error(error) => return answer::error(&error),
         Fault::Cancel { reason, at } => return answer::cancelled(&request.body, reason, at),
         Fault::LeaveUnread => return answer::unread(&request.body),

@@ -87,8 +87,9 @@ impl Store {
         mut keys: Vec<StockedKey>,
     ) -> Result<ReserveOutcome, StoreError> {
         // A key that is reserved already would be taken for a repetition, and counted twice.
-        let held: HashSet<&LicenseKey> = order.reserved.iter().map(|key| &key.license_key).collect();
-        keys.retain(|key| !held.contains(&key.license_key));
+        let mut held: HashSet<LicenseKey> =
+            order.reserved.iter().map(|key| key.license_key.clone()).collect();
+        keys.retain(|key| held.insert(key.license_key.clone()));
         let as_seen =
             |key: &StockedKey| ListedKey { license_key: key.license_key.clone(), seen: key.version };
         if !self.list(order, keys.iter().map(as_seen).collect()).await? {
