@@ -325,6 +325,30 @@ async fn a_generation_that_fails_half_way_makes_no_further_keys() {
     assert_eq!(shop.post_once("generate", "a", &parameters).await.text, answer.text);
 }
 
+/// Otherwise both attempts would make keys: those that the first has noted, and those that the second thinks of.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_is_noted_just_before_the_claim_is_taken_over_is_not_missed() {
+    let shop = Shop::open().await;
+    let parameters = [("generator_id", "1"), ("quantity", "60")];
+    let faults = [vec![Fault::Pass; 31], vec![Fault::error("ValidationException"); 30]].concat();
+    shop.dynamodb.disturb("PutItem", faults);
+    assert_eq!(shop.post_once("generate", "a", &parameters).await.status, 500);
+    shop.dynamodb.calm();
+
+    // The second attempt reads the claim as it was before the plan was noted.
+    let table = shop.dynamodb_call("Scan", &json!({"TableName": "keypool"})).await;
+    let mut items = table["Items"].as_array().unwrap().iter();
+    let mut unplanned = items.find(|item| item["sk"]["S"] == "IDEMPOTENCY").unwrap().clone();
+    for name in ["payload", "payload_parts", "private_key_used", "signature"] {
+        assert!(unplanned.as_object_mut().unwrap().remove(name).is_some(), "{name}");
+    }
+    let seen = json!({"__type": "com.amazonaws#ConditionalCheckFailedException", "Item": unplanned});
+    shop.dynamodb.disturb("PutItem", [Fault::Error(seen)]);
+    assert_eq!(shop.post_once("generate", "a", &parameters).await.license_keys().len(), 60);
+    assert!(shop.dynamodb.is_undisturbed());
+    assert_eq!(shop.in_stock(1).await, 60, "these, and no others");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sale_whose_every_response_is_lost_is_repeated_from_memory() {
     for (quantity, n) in [("1", 1), ("3", 3)] {
