@@ -1,41 +1,50 @@
-//! The `keypool` command: the embedded stack, and what an operator sets up.
+//! The `keypool` command: the embedded stack, and all that an operator does.
 //!
-//! Each subcommand is one file in `commands`; `target` finds out which table it works on; `output` is the
-//! only place that prints.
+//! Each subcommand is one file in `commands`; `target` finds out which table it works on, and who works on it; `output`
+//! is the only place that prints, for people or, with `--json`, for programs; `view` says how records look in JSON;
+//! `advice` tells the way out of an error; `exit` has the exit codes.
 
+mod advice;
 mod commands;
+mod exit;
 mod output;
 mod target;
+mod view;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::commands::Command;
+use crate::exit::EXIT_CODES;
+use crate::output::Output;
 use crate::target::TargetOptions;
 
 /// The licence desk of an online shop.
 ///
-/// `keypool local` runs all of it on this machine. The other commands set up products, generators and API
-/// keys, in the stack that runs on the data folder or, with --table, on AWS.
+/// `keypool local` runs all of it on this machine. The other commands manage products, generators, API keys,
+/// signing keys and the stock: of the stack that runs on the data folder or, with --stack or --table, of one on AWS.
+/// `keypool target` says which.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, after_help = EXIT_CODES)]
 struct Arguments {
     #[command(flatten)]
     target: TargetOptions,
+    /// Print JSON, for scripts: one value, or one object a line where a list may be long
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 not done, standard error says why; 2 wrong arguments.";
-
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match arguments.command.run(&arguments.target).await {
-        Ok(()) => ExitCode::SUCCESS,
+    let output = Output::new(arguments.json);
+    match arguments.command.run(&arguments.target, output).await {
+        Ok(exit) => exit.into(),
         Err(error) => {
-            output::error(&error);
+            output.error(&error, advice::on(&error, &arguments.target));
             ExitCode::FAILURE
         }
     }

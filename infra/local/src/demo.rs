@@ -62,12 +62,12 @@ pub async fn provision(store: &Store, signer: &Signer) -> Result<(), DemoError> 
             generator_id: None,
             signing_key_id,
         };
-        store.create_product(&product).await?;
+        store.create_product(&product, None).await?;
     }
-    store.create_generator(&generator("1", "1", Method::Uuid)?).await?;
+    store.create_generator(&generator("1", "1", Method::Uuid)?, None).await?;
     let chunks =
         ChunkSystem { charset: read::<Charset>("0123456789ABCDEF")?, number_of_chunks: 4, chunk_length: 4 };
-    store.create_generator(&generator("2", "2", Method::ChunkSystem(chunks))?).await?;
+    store.create_generator(&generator("2", "2", Method::ChunkSystem(chunks))?, None).await?;
     let api_key = ApiKeyRecord {
         hash: read::<ApiKey>(API_KEY)?.hash(),
         name: read("demo")?,
@@ -76,7 +76,7 @@ pub async fn provision(store: &Store, signer: &Signer) -> Result<(), DemoError> 
         networks: vec![],
         valid_until: None,
     };
-    store.create_api_key(&api_key).await?;
+    store.create_api_key(&api_key, None).await?;
     Ok(())
 }
 

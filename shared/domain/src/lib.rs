@@ -2,13 +2,14 @@
 //!
 //! - Values of the contract: [`LicenseKey`], [`Owner`], [`Quantity`], [`Status`], … Past
 //!   [`Parameters`] only these exist; each can be made only from a valid text.
-//! - What an operator sets up: [`Product`], [`Generator`], [`ApiKeyRecord`].
+//! - What an operator sets up: [`Product`], [`Generator`], [`ApiKeyRecord`]; and what is noted of it, [`AuditEntry`].
 //! - What a client asks ([`requests`]) and what it is told ([`Reply`], [`Envelope`]).
 //! - [`StockedKey`], the one truth about a license key, and [`pick`], the random choice.
 //!
 //! Clock and randomness come from outside, as [`Clock`] and [`Randomness`].
 
 mod api_key;
+mod audit;
 mod endpoint;
 mod envelope;
 mod generator;
@@ -27,6 +28,7 @@ mod stocked_key;
 mod time;
 
 pub use api_key::{ApiKey, ApiKeyHash, ApiKeyRecord, InvalidApiKey, InvalidApiKeyHash, Refusal};
+pub use audit::{AuditEntry, AuditId, Principal};
 pub use endpoint::{Endpoint, UnknownEndpoint};
 pub use envelope::{Envelope, PrivateKeyUsed, SignablePayload, UnreadableEnvelope};
 pub use generator::{

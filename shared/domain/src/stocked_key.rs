@@ -152,7 +152,7 @@ impl StockedKey {
     }
 }
 
-/// A random id: version 4 UUIDs, 122 random bits.
+// A random id: version 4 UUIDs, 122 random bits.
 macro_rules! random_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -189,6 +189,8 @@ macro_rules! random_id {
         }
     };
 }
+
+pub(crate) use random_id;
 
 random_id! {
     /// Tells one attempt to give keys away from every other. A write that finds its own assignment on a key

@@ -6,7 +6,7 @@
 use std::fmt::Display;
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
-use keypool_domain::{ApiKeyHash, ApiKeyRecord, Generator, GeneratorId, Product, ProductId};
+use keypool_domain::{ApiKeyHash, ApiKeyRecord, AuditEntry, Generator, GeneratorId, Product, ProductId};
 
 use crate::record::{
     Item, Key, Kind, PK, SK, api_key_item, catalogue_pk, generator_item, number, product_item, read_api_key,
@@ -40,20 +40,29 @@ pub enum NewGeneratorOutcome {
 }
 
 impl Store {
-    /// Sets up a product.
-    pub async fn create_product(&self, product: &Product) -> Result<CreateOutcome, StoreError> {
-        self.create(Kind::Product, format!("{:010}", product.id.get()), product_item(product), None).await
+    /// Sets up a product, and notes it if there is an entry to note.
+    pub async fn create_product(
+        &self,
+        product: &Product,
+        audit: Option<&AuditEntry>,
+    ) -> Result<CreateOutcome, StoreError> {
+        let id = format!("{:010}", product.id.get());
+        self.create(Kind::Product, id, product_item(product), None, audit).await
     }
 
-    /// Sets up a generator, which becomes its product's if that has none.
-    pub async fn create_generator(&self, generator: &Generator) -> Result<NewGeneratorOutcome, StoreError> {
+    /// Sets up a generator, which becomes its product's if that has none, and notes it if there is an entry to note.
+    pub async fn create_generator(
+        &self,
+        generator: &Generator,
+        audit: Option<&AuditEntry>,
+    ) -> Result<NewGeneratorOutcome, StoreError> {
         let Some(product) = self.product_as_it_is(generator.product_id).await? else {
             return Ok(NewGeneratorOutcome::UnknownProduct);
         };
         let is_default = product.generator_id.is_none();
         let update = is_default.then(|| self.set_generator(generator)).transpose()?;
         let entry = format!("{:010}", generator.id.get());
-        Ok(match self.create(Kind::Generator, entry, generator_item(generator), update).await? {
+        Ok(match self.create(Kind::Generator, entry, generator_item(generator), update, audit).await? {
             CreateOutcome::Created => NewGeneratorOutcome::Created { is_default },
             CreateOutcome::Exists => NewGeneratorOutcome::Exists,
         })
@@ -72,9 +81,13 @@ impl Store {
         output.item().map(read_product).transpose()
     }
 
-    /// Sets up an API key.
-    pub async fn create_api_key(&self, api_key: &ApiKeyRecord) -> Result<CreateOutcome, StoreError> {
-        self.create(Kind::ApiKey, api_key.hash.to_string(), api_key_item(api_key), None).await
+    /// Sets up an API key, and notes it if there is an entry to note.
+    pub async fn create_api_key(
+        &self,
+        api_key: &ApiKeyRecord,
+        audit: Option<&AuditEntry>,
+    ) -> Result<CreateOutcome, StoreError> {
+        self.create(Kind::ApiKey, api_key.hash.to_string(), api_key_item(api_key), None, audit).await
     }
 
     /// All products, by id.
@@ -116,6 +129,7 @@ impl Store {
         entry: impl Display,
         item: Item,
         update: Option<TransactWriteItem>,
+        audit: Option<&AuditEntry>,
     ) -> Result<CreateOutcome, StoreError> {
         let put = |item: Item, condition: Option<&str>| {
             let put = Put::builder().table_name(&self.table).set_item(Some(item));
@@ -131,8 +145,17 @@ impl Store {
             put(Key::catalogue(kind, entry).into_item(), None)?,
         ];
         writes.extend(update);
+        if let Some(audit) = audit {
+            writes.push(self.audit_write(audit)?);
+        }
         match self.with_retries(|| self.transact(writes.clone())).await? {
             Transacted::Committed => Ok(CreateOutcome::Created),
+            // The entry is there: an earlier attempt, whose response was lost, has written all of it.
+            Transacted::Refused(obstacles)
+                if audit.is_some() && obstacles.last().is_some_and(Obstacle::is_there) =>
+            {
+                Ok(CreateOutcome::Created)
+            }
             Transacted::Refused(obstacles) => match obstacles.first() {
                 Some(Obstacle::Condition(_)) => Ok(CreateOutcome::Exists),
                 // The product got a generator at this very moment.

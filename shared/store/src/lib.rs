@@ -11,6 +11,7 @@
 //! | `claim` | [`Store::claim`] and what ends it: a request with an `Idempotency-Key`, done once |
 //! | `order` | [`Store::open_order`] … [`Store::sweep_orders`]: more keys than one transaction takes |
 //! | `counter` | [`Store::take_row_ids`] and the ids of products and generators |
+//! | `audit` | [`Store::note`], [`Store::audit_trail`]: who changed what by the command |
 //! | `catalogue` | what an operator sets up: products, generators, API keys |
 //! | `table` | [`Store::create_table`]: the table and its index |
 //!
@@ -20,6 +21,7 @@
 //! The check lives in the write: no operation reads, decides and writes without a condition.
 
 mod assign;
+mod audit;
 mod backoff;
 mod catalogue;
 mod change;

@@ -312,14 +312,17 @@ fn generator(id: &str, product_id: &str) -> Generator {
 async fn what_an_operator_sets_up_is_found_and_listed() {
     let Table { store, _services, .. } = Table::new().await;
     for id in ["10", "9"] {
-        assert_eq!(store.create_product(&product(id)).await, Ok(CreateOutcome::Created));
+        assert_eq!(store.create_product(&product(id), None).await, Ok(CreateOutcome::Created));
     }
-    assert_eq!(store.create_product(&product("9")).await, Ok(CreateOutcome::Exists));
+    assert_eq!(store.create_product(&product("9"), None).await, Ok(CreateOutcome::Exists));
     let created = |is_default| Ok(NewGeneratorOutcome::Created { is_default });
-    assert_eq!(store.create_generator(&generator("4", "9")).await, created(true));
-    assert_eq!(store.create_generator(&generator("5", "9")).await, created(false));
-    assert_eq!(store.create_generator(&generator("5", "10")).await, Ok(NewGeneratorOutcome::Exists));
-    assert_eq!(store.create_generator(&generator("6", "77")).await, Ok(NewGeneratorOutcome::UnknownProduct));
+    assert_eq!(store.create_generator(&generator("4", "9"), None).await, created(true));
+    assert_eq!(store.create_generator(&generator("5", "9"), None).await, created(false));
+    assert_eq!(store.create_generator(&generator("5", "10"), None).await, Ok(NewGeneratorOutcome::Exists));
+    assert_eq!(
+        store.create_generator(&generator("6", "77"), None).await,
+        Ok(NewGeneratorOutcome::UnknownProduct)
+    );
     let api_key = ApiKeyRecord {
         hash: "secret".parse::<ApiKey>().unwrap().hash(),
         name: "shop".parse().unwrap(),
@@ -328,7 +331,7 @@ async fn what_an_operator_sets_up_is_found_and_listed() {
         networks: vec![],
         valid_until: None,
     };
-    assert_eq!(store.create_api_key(&api_key).await, Ok(CreateOutcome::Created));
+    assert_eq!(store.create_api_key(&api_key, None).await, Ok(CreateOutcome::Created));
 
     let products = store.products().await.unwrap();
     assert_eq!(products.iter().map(|product| product.id.get()).collect::<Vec<_>>(), [9, 10]);
@@ -354,7 +357,7 @@ async fn what_an_operator_sets_up_is_found_and_listed() {
 async fn lists_go_beyond_one_batch() {
     let Table { store, _services, .. } = Table::new().await;
     for id in 1..=101 {
-        store.create_product(&product(&id.to_string())).await.unwrap();
+        store.create_product(&product(&id.to_string()), None).await.unwrap();
     }
     assert_eq!(store.products().await.unwrap().len(), 101);
 }

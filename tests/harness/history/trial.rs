@@ -11,7 +11,7 @@ use super::{
     CREATED, Entry, Figures, History, MADE, Mix, OWNER, Outcome, PublicKeys, Told, Violation, ViolationKind,
 };
 use crate::shop::numbered_product;
-use crate::{Rates, Shop, ShopResponse, Storm, Sweep, logs, openssl_verifies};
+use crate::{Lost, Rates, Shop, Storm, Sweep, logs, openssl_verifies};
 
 /// Many buyers in a storm.
 #[derive(Debug, Clone, Copy)]
@@ -125,20 +125,22 @@ async fn replay(market: &Market<'_>, entries: &mut [Entry]) -> u64 {
     let environment = market.shop.environment(1, market.seed, AFTERWARDS_SECONDS).await;
     let mut replays = 0;
     for Entry { order, outcome } in entries.iter_mut().filter(|entry| entry.order.idempotency_key.is_some()) {
-        let answer = post(&environment, order).await;
-        let told = answer.ok().filter(|response: &ShopResponse| response.status == 200);
-        let told = told.map(|response| Told::read(&response));
-        let wrong = match (&outcome, told) {
+        let answer = post(&environment, order).await.map_err(|Lost| "no answer".to_owned());
+        let answer = answer.and_then(|response| match response.status {
+            200 => Ok(Told::read(&response)),
+            _ => Err(response.text),
+        });
+        let wrong = match (&outcome, answer) {
             // Refusals are not remembered: a later request may succeed, and what it changes counts.
-            (Outcome::Told(before), Some(now)) if before.is_refusal() => {
+            (Outcome::Told(before), Ok(now)) if before.is_refusal() => {
                 *outcome = Outcome::Told(now);
                 continue;
             }
-            (Outcome::Told(before), Some(now)) if *before == now => {
+            (Outcome::Told(before), Ok(now)) if *before == now => {
                 replays += 1;
                 continue;
             }
-            (Outcome::Nothing | Outcome::Refused, Some(now)) => {
+            (Outcome::Nothing | Outcome::Refused, Ok(now)) => {
                 *outcome = Outcome::Told(now);
                 continue;
             }

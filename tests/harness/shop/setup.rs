@@ -104,7 +104,7 @@ impl Shop {
     /// # Panics
     /// If it exists.
     pub async fn add_product(&self, product: Product) {
-        assert_eq!(self.store.create_product(&product).await.unwrap(), CreateOutcome::Created);
+        assert_eq!(self.store.create_product(&product, None).await.unwrap(), CreateOutcome::Created);
     }
 
     /// Sets up a generator.
@@ -112,7 +112,7 @@ impl Shop {
     /// # Panics
     /// If it exists.
     pub async fn add_generator(&self, generator: Generator) {
-        let outcome = self.store.create_generator(&generator).await.unwrap();
+        let outcome = self.store.create_generator(&generator, None).await.unwrap();
         assert!(matches!(outcome, NewGeneratorOutcome::Created { .. }));
     }
 
@@ -121,7 +121,7 @@ impl Shop {
     /// # Panics
     /// If it exists.
     pub async fn add_api_key(&self, api_key: ApiKeyRecord) {
-        assert_eq!(self.store.create_api_key(&api_key).await.unwrap(), CreateOutcome::Created);
+        assert_eq!(self.store.create_api_key(&api_key, None).await.unwrap(), CreateOutcome::Created);
     }
 }
 

@@ -10,7 +10,10 @@ use keypool_domain::{
 };
 use keypool_store::{CreateOutcome, Store};
 
-use crate::output;
+use crate::exit::Exit;
+use crate::output::{Output, Table};
+use crate::target::Target;
+use crate::view;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ApiKey {
@@ -55,16 +58,16 @@ fn end_of_day(text: &str) -> Result<Timestamp, &'static str> {
 }
 
 impl ApiKey {
-    pub(crate) async fn run(&self, store: &Store) -> anyhow::Result<()> {
+    pub(crate) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         match self {
-            Self::Create(create) => create.run(store).await,
-            Self::List => list(store).await,
+            Self::Create(create) => create.run(target, output).await,
+            Self::List => list(&target.store, output).await,
         }
     }
 }
 
 impl Create {
-    async fn run(&self, store: &Store) -> anyhow::Result<()> {
+    async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         let secret = Secret::random(&OperatingSystemRandomness);
         let record = ApiKeyRecord {
             hash: secret.hash(),
@@ -77,18 +80,22 @@ impl Create {
             networks: self.networks.clone(),
             valid_until: self.expires,
         };
-        match store.create_api_key(&record).await? {
+        let after = view::api_key(&record);
+        let entry = target.entry("api-key.create", record.name.as_str(), None, Some(after.clone())).await?;
+        match target.store.create_api_key(&record, Some(&entry)).await? {
             CreateOutcome::Created => {
-                output::line(secret.reveal())?;
-                output::note("This API key is shown this once: only its hash is stored.");
-                Ok(())
+                let mut value = after;
+                value["api_key"] = secret.reveal().into();
+                output.result(secret.reveal(), &value)?;
+                output.note("This API key is shown this once: only its hash is stored.");
+                Ok(Exit::Done)
             }
             CreateOutcome::Exists => bail!("the same key was made before, which cannot be; try again"),
         }
     }
 }
 
-async fn list(store: &Store) -> anyhow::Result<()> {
+async fn list(store: &Store, output: Output) -> anyhow::Result<Exit> {
     let joined = |texts: Vec<String>, none: &str| {
         if texts.is_empty() { none.to_owned() } else { texts.join(" ") }
     };
@@ -108,6 +115,9 @@ async fn list(store: &Store) -> anyhow::Result<()> {
             joined(api_key.capabilities.iter().map(ToString::to_string).collect(), "none"),
         ]
     };
-    let rows: Vec<_> = store.api_keys().await?.iter().map(row).collect();
-    output::table(["NAME", "SHA-256", "STATUS", "GOOD UNTIL", "NETWORKS", "CAPABILITIES"], &rows)
+    let api_keys = store.api_keys().await?;
+    let mut table = Table::new(["NAME", "SHA-256", "STATUS", "GOOD UNTIL", "NETWORKS", "CAPABILITIES"]);
+    api_keys.iter().for_each(|api_key| table.row(row(api_key)));
+    output.table(&table, api_keys.iter().map(view::api_key).collect())?;
+    Ok(Exit::Done)
 }

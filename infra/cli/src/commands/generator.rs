@@ -7,7 +7,10 @@ use keypool_domain::{
 use keypool_store::{Counter, NewGeneratorOutcome, Store};
 
 use super::{IDS_TRIED_MAX, next_id};
-use crate::output;
+use crate::exit::Exit;
+use crate::output::{Output, Table};
+use crate::target::Target;
+use crate::view;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Generator {
@@ -66,16 +69,17 @@ pub(crate) struct Create {
 }
 
 impl Generator {
-    pub(crate) async fn run(&self, store: &Store) -> anyhow::Result<()> {
+    pub(crate) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         match self {
-            Self::Create(create) => create.run(store).await,
-            Self::List => list(store).await,
+            Self::Create(create) => create.run(target, output).await,
+            Self::List => list(&target.store, output).await,
         }
     }
 }
 
 impl Create {
-    async fn run(&self, store: &Store) -> anyhow::Result<()> {
+    async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+        let store = &target.store;
         let mut generator = DomainGenerator {
             id: self.id.unwrap_or(GeneratorId::MIN),
             product_id: self.product,
@@ -92,16 +96,17 @@ impl Create {
                 generator.id = next_id(store, Counter::Generator).await?;
             }
             let (id, product) = (generator.id, self.product);
-            match store.create_generator(&generator).await? {
-                NewGeneratorOutcome::Created { is_default: true } => {
-                    return output::line(&format!(
-                        "generator {id} created, now the one of product {product}"
-                    ));
-                }
-                NewGeneratorOutcome::Created { is_default: false } => {
-                    return output::line(&format!(
-                        "generator {id} created; product {product} keeps the one it has"
-                    ));
+            let (subject, after) = (format!("generator {id}"), view::generator(&generator));
+            let entry = target.entry("generator.create", &subject, None, Some(after.clone())).await?;
+            match store.create_generator(&generator, Some(&entry)).await? {
+                NewGeneratorOutcome::Created { is_default } => {
+                    let of_product = if is_default {
+                        format!("now the one of product {product}")
+                    } else {
+                        format!("product {product} keeps the one it has")
+                    };
+                    output.result(&format!("{subject} created; {of_product}"), &after)?;
+                    return Ok(Exit::Done);
                 }
                 NewGeneratorOutcome::UnknownProduct => bail!("there is no product {product}"),
                 NewGeneratorOutcome::Exists if self.id.is_some() => {
@@ -132,7 +137,7 @@ impl Create {
     }
 }
 
-async fn list(store: &Store) -> anyhow::Result<()> {
+async fn list(store: &Store, output: Output) -> anyhow::Result<Exit> {
     let row = |generator: &DomainGenerator| {
         [
             generator.id.to_string(),
@@ -144,8 +149,17 @@ async fn list(store: &Store) -> anyhow::Result<()> {
             generator.validity.to_string(),
         ]
     };
-    let rows: Vec<_> = store.generators().await?.iter().map(row).collect();
-    let heading =
-        ["ID", "PRODUCT", "STATUS", "METHOD", "POSSIBLE KEYS", "ACTIVATION LIMIT", "VALIDITY (DAYS)"];
-    output::table(heading, &rows)
+    let generators = store.generators().await?;
+    let mut table = Table::new([
+        "ID",
+        "PRODUCT",
+        "STATUS",
+        "METHOD",
+        "POSSIBLE KEYS",
+        "ACTIVATION LIMIT",
+        "VALIDITY (DAYS)",
+    ]);
+    generators.iter().for_each(|generator| table.row(row(generator)));
+    output.table(&table, generators.iter().map(view::generator).collect())?;
+    Ok(Exit::Done)
 }

@@ -6,7 +6,8 @@ use keypool_http::{init_logs, log_level};
 use keypool_local::{Data, Stack, demo};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::output;
+use crate::exit::Exit;
+use crate::output::Output;
 
 /// Runs the API, DynamoDB and KMS in this process, on loopback, with a demo to try. Logs go to standard error,
 /// one JSON object a line; `LOG_LEVEL` says how much (error, warn, info, debug, trace).
@@ -24,7 +25,7 @@ pub(crate) struct Local {
 }
 
 impl Local {
-    pub(crate) async fn run(&self, data_dir: &Path) -> anyhow::Result<()> {
+    pub(crate) async fn run(&self, data_dir: &Path, output: Output) -> anyhow::Result<Exit> {
         init_logs(log_level()?, Stack::WARNS_OF_BUSINESS, std::io::stderr)
             .context("logging does not start")?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -32,18 +33,18 @@ impl Local {
         let data = if self.memory { Data::Memory } else { Data::Folder(data_dir.to_owned()) };
         let stack = tokio::select! {
             started = Stack::start(self.port, &data) => started?,
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(Exit::Done),
+            _ = terminate.recv() => return Ok(Exit::Done),
         };
-        output::line(&welcome(&stack.base_url(), &data))?;
-        output::line(&format!("ready {}", stack.base_url()))?;
+        output.line(&welcome(&stack.base_url(), &data))?;
+        output.line(&format!("ready {}", stack.base_url()))?;
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
         stack.stop().await;
-        output::note("stopped");
-        Ok(())
+        output.note("stopped");
+        Ok(Exit::Done)
     }
 }
 

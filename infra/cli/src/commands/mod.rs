@@ -1,13 +1,17 @@
 //! The subcommands.
 
 mod api_key;
+mod completions;
 mod generator;
 mod local;
 mod product;
+mod target;
 
 use clap::Subcommand;
 use keypool_store::{Counter, Store};
 
+use crate::exit::Exit;
+use crate::output::Output;
 use crate::target::TargetOptions;
 
 #[derive(Debug, Subcommand)]
@@ -23,15 +27,21 @@ pub(crate) enum Command {
     /// Set up API keys, which open the API, and list them
     #[command(subcommand)]
     ApiKey(api_key::ApiKey),
+    /// Say which table the other commands work on, and as whom
+    Target,
+    /// Print completions for a shell
+    Completions(completions::Completions),
 }
 
 impl Command {
-    pub(crate) async fn run(&self, target: &TargetOptions) -> anyhow::Result<()> {
+    pub(crate) async fn run(&self, options: &TargetOptions, output: Output) -> anyhow::Result<Exit> {
         match self {
-            Self::Local(local) => local.run(&target.data_dir).await,
-            Self::Product(product) => product.run(&target.open().await?).await,
-            Self::Generator(generator) => generator.run(&target.open().await?.store).await,
-            Self::ApiKey(api_key) => api_key.run(&target.open().await?.store).await,
+            Self::Local(local) => local.run(&options.data_dir, output).await,
+            Self::Product(product) => product.run(&options.open().await?, output).await,
+            Self::Generator(generator) => generator.run(&options.open().await?, output).await,
+            Self::ApiKey(api_key) => api_key.run(&options.open().await?, output).await,
+            Self::Target => target::run(&options.open().await?, output).await,
+            Self::Completions(completions) => completions.run(),
         }
     }
 }

@@ -4,8 +4,10 @@ use keypool_domain::{Activity, Name, Product as DomainProduct, ProductId, Signin
 use keypool_store::{Counter, CreateOutcome, Store};
 
 use super::{IDS_TRIED_MAX, next_id};
-use crate::output;
+use crate::exit::Exit;
+use crate::output::{Output, Table};
 use crate::target::Target;
+use crate::view;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Product {
@@ -30,16 +32,17 @@ pub(crate) struct Create {
 }
 
 impl Product {
-    pub(crate) async fn run(&self, target: &Target) -> anyhow::Result<()> {
+    pub(crate) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         match self {
-            Self::Create(create) => create.run(target).await,
-            Self::List => list(&target.store).await,
+            Self::Create(create) => create.run(target, output).await,
+            Self::List => list(&target.store, output).await,
         }
     }
 }
 
 impl Create {
-    async fn run(&self, Target { store, signer }: &Target) -> anyhow::Result<()> {
+    async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+        let Target { store, signer, .. } = target;
         if let Some(key) = &self.signing_key {
             let usable = signer.public_key(key).await;
             usable.with_context(|| format!("{key} cannot be used as a signing key"))?;
@@ -55,9 +58,12 @@ impl Create {
                 generator_id: None,
                 signing_key_id: self.signing_key.clone(),
             };
-            match (store.create_product(&product).await?, self.id) {
+            let subject = format!("product {}", product.id);
+            let entry = target.entry("product.create", &subject, None, Some(view::product(&product))).await?;
+            match (store.create_product(&product, Some(&entry)).await?, self.id) {
                 (CreateOutcome::Created, _) => {
-                    return output::line(&format!("product {} created", product.id));
+                    output.result(&format!("{subject} created"), &view::product(&product))?;
+                    return Ok(Exit::Done);
                 }
                 (CreateOutcome::Exists, Some(id)) => bail!("there is a product {id} already"),
                 (CreateOutcome::Exists, None) => {}
@@ -67,7 +73,7 @@ impl Create {
     }
 }
 
-async fn list(store: &Store) -> anyhow::Result<()> {
+async fn list(store: &Store, output: Output) -> anyhow::Result<Exit> {
     let row = |product: &DomainProduct| {
         [
             product.id.to_string(),
@@ -77,6 +83,9 @@ async fn list(store: &Store) -> anyhow::Result<()> {
             product.signing_key_id.as_ref().map_or_else(|| "global".to_owned(), ToString::to_string),
         ]
     };
-    let rows: Vec<_> = store.products().await?.iter().map(row).collect();
-    output::table(["ID", "NAME", "STATUS", "GENERATOR", "SIGNING KEY"], &rows)
+    let products = store.products().await?;
+    let mut table = Table::new(["ID", "NAME", "STATUS", "GENERATOR", "SIGNING KEY"]);
+    products.iter().for_each(|product| table.row(row(product)));
+    output.table(&table, products.iter().map(view::product).collect())?;
+    Ok(Exit::Done)
 }

@@ -1,6 +1,7 @@
 //! Items of the table: what each record is called, and how domain types are written into it and read back.
 
 mod api_key;
+mod audit;
 mod claim;
 mod generator;
 mod license_key;
@@ -13,9 +14,12 @@ use std::str::FromStr;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
-use keypool_domain::{ApiKeyHash, AssignmentId, ClaimId, GeneratorId, LicenseKey, ProductId, Timestamp};
+use keypool_domain::{
+    ApiKeyHash, AssignmentId, AuditEntry, ClaimId, GeneratorId, LicenseKey, ProductId, Timestamp,
+};
 
 pub(crate) use api_key::{api_key_item, read_api_key};
+pub(crate) use audit::{audit_item, read_audit};
 pub(crate) use claim::{ClaimRecord, PayloadParts, claim_item, payload_part_item, read_claim, read_payload};
 pub(crate) use generator::{generator_item, read_generator};
 pub use license_key::license_key_item;
@@ -152,6 +156,12 @@ impl Key {
         Self { pk: OPEN_ORDERS.to_owned(), sk: format!("{product_id}#{id}") }
     }
 
+    /// An entry of the audit trail: those of a month stand together, in the order of time.
+    pub(crate) fn audit(entry: &AuditEntry) -> Self {
+        let at = entry.at.to_microseconds_text();
+        Self { pk: audit_pk(month_of(entry.at)), sk: format!("{at}#{}", entry.id) }
+    }
+
     /// Where an item stands.
     pub(crate) fn of(item: &Item) -> Result<Self, StoreError> {
         let reader = Reader { item, record: "table" };
@@ -179,6 +189,16 @@ impl Key {
 /// The hash key of all catalogue entries of one kind.
 pub(crate) fn catalogue_pk(kind: Kind) -> String {
     format!("CATALOGUE#{kind}")
+}
+
+/// The month of a moment: `2026-11`.
+pub(crate) fn month_of(at: Timestamp) -> String {
+    at.to_microseconds_text().chars().take("2026-11".len()).collect()
+}
+
+/// The hash key of the audit trail of a month.
+pub(crate) fn audit_pk(month: impl Display) -> String {
+    format!("AUDIT#{month}")
 }
 
 /// The hash key of a product's stock in the index.

@@ -1,0 +1,34 @@
+use serde_json::json;
+
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::target::{Place, Target};
+
+/// Says which table the other commands work on, and as whom.
+pub(crate) async fn run(target: &Target, output: Output) -> anyhow::Result<Exit> {
+    let principal = target.principal().await?;
+    let (kind, place) = match &target.place {
+        Place::Local(folder) => {
+            ("local", format!("the stack that runs on the data folder {}", folder.display()))
+        }
+        Place::Aws(aws) => ("aws", format!("AWS, region {}", aws.region())),
+    };
+    let global = target.global_signing_key.as_ref().map(ToString::to_string);
+    let value = json!({
+        "kind": kind,
+        "place": place,
+        "table": target.table,
+        "base_url": target.base_url,
+        "global_signing_key": global,
+        "principal": principal.as_str(),
+    });
+    let unknown = || "unknown: give --stack".to_owned();
+    let text = format!(
+        "target       {place}\ntable        {}\nbase URL     {}\nsigning key  {}\nyou are      {principal}",
+        target.table,
+        target.base_url.clone().unwrap_or_else(unknown),
+        global.unwrap_or_else(unknown),
+    );
+    output.result(&text, &value)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,35 @@
+use std::process::ExitCode;
+
+/// How a command ends that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// All was done, or all is well.
+    Done,
+    /// A part was not done; the output says which, and why.
+    Partly,
+    /// What was to be checked does not hold.
+    DoesNotHold,
+}
+
+/// What `--help` says of exit codes. (2 is clap's.)
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    not done; standard error says why
+  2    wrong arguments
+  3    done in part: the output says what was refused, and why
+  4    it does not hold: a signature is wrong, an answer was a refusal, the doctor found a fault
+  130  interrupted; what was done so far stays, and the command can be given again";
+
+/// Interrupted by Ctrl-C, as shells say it.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Partly => 3,
+            Exit::DoesNotHold => 4,
+        })
+    }
+}

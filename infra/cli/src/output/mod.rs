@@ -1,0 +1,93 @@
+//! What a person reads, and what a program reads.
+
+mod progress;
+mod table;
+
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+use serde_json::Value;
+
+pub(crate) use self::progress::Progress;
+pub(crate) use self::table::Table;
+
+/// Good news.
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+/// Something to look at.
+pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default();
+/// Bad news.
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+/// What matters less.
+pub(crate) const FAINT: Style = Style::new().dimmed();
+/// What is looked for first.
+pub(crate) const STRONG: Style = Style::new().bold();
+
+/// Where all output goes: results to standard output, remarks and progress to standard error. Colours are for terminals
+/// only; `NO_COLOR` and `CLICOLOR_FORCE` are heeded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    json: bool,
+}
+
+impl Output {
+    /// For people, or for programs.
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Whether a program reads it.
+    pub(crate) fn is_json(self) -> bool {
+        self.json
+    }
+
+    /// Prints a line to standard output.
+    pub(crate) fn line(self, text: &str) -> anyhow::Result<()> {
+        let mut stdout = anstream::stdout().lock();
+        unless_gone(writeln!(stdout, "{text}").and_then(|()| stdout.flush()))
+    }
+
+    /// Prints a result: a text for people, or what it says for programs.
+    pub(crate) fn result(self, text: &str, value: &Value) -> anyhow::Result<()> {
+        if self.json { self.value(value) } else { self.line(text) }
+    }
+
+    /// Prints a table for people, or a JSON array for programs.
+    pub(crate) fn table(self, table: &Table, values: Vec<Value>) -> anyhow::Result<()> {
+        if self.json { self.value(&Value::Array(values)) } else { self.line(&table.to_string()) }
+    }
+
+    /// Prints a value in one line, for programs.
+    pub(crate) fn value(self, value: &Value) -> anyhow::Result<()> {
+        let mut stdout = io::stdout().lock();
+        unless_gone(writeln!(stdout, "{value}").and_then(|()| stdout.flush()))
+    }
+
+    /// Prints a remark to standard error, so that whoever reads standard output gets the result alone.
+    pub(crate) fn note(self, text: &str) {
+        // A remark that nobody reads is no reason to fail.
+        let _ = writeln!(anstream::stderr().lock(), "{text}");
+    }
+
+    /// Prints an error and its causes in one line, and the way out, to standard error.
+    pub(crate) fn error(self, error: &anyhow::Error, advice: Option<String>) {
+        let mut stderr = anstream::stderr().lock();
+        // Nobody is left to tell when standard error is gone.
+        let _ = writeln!(stderr, "{BAD}error:{BAD:#} {error:#}");
+        if let Some(advice) = advice {
+            let _ = writeln!(stderr, "{STRONG}help:{STRONG:#} {advice}");
+        }
+    }
+
+    /// Shows how far a long work is, on standard error, if that is a terminal. `total` is `None` where nobody knows.
+    pub(crate) fn progress(self, what: &'static str, total: Option<u64>) -> Progress {
+        Progress::new(what, total)
+    }
+}
+
+/// `keypool product list | head -1`: the reader has what it wanted.
+fn unless_gone(written: io::Result<()>) -> anyhow::Result<()> {
+    written.or_else(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(error.into()),
+    })
+}

@@ -1,0 +1,50 @@
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// How far a long work is. Shown on standard error if that is a terminal, else not at all.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    bar: ProgressBar,
+}
+
+/// How often a bar moves on its own, so that a person sees that work goes on.
+const TICK: Duration = Duration::from_millis(120);
+
+impl Progress {
+    pub(super) fn new(what: &'static str, total: Option<u64>) -> Self {
+        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
+        let template = match total {
+            Some(_) => "{msg} {bar:32} {human_pos} of {human_len}  {per_sec}  {eta} left",
+            None => "{msg} {spinner} {human_pos}  {per_sec}  {elapsed}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
+        }
+        bar.set_message(what);
+        bar.enable_steady_tick(TICK);
+        Self { bar }
+    }
+
+    /// So much is done.
+    pub(crate) fn set(&self, done: u64) {
+        self.bar.set_position(done);
+    }
+
+    /// Some more is done.
+    pub(crate) fn add(&self, more: u64) {
+        self.bar.inc(more);
+    }
+
+    /// What is going on.
+    pub(crate) fn say(&self, what: impl Into<String>) {
+        self.bar.set_message(what.into());
+    }
+}
+
+impl Drop for Progress {
+    /// The terminal is as it was before.
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,67 @@
+use std::fmt;
+
+use unicode_width::UnicodeWidthStr as _;
+
+use super::STRONG;
+
+/// Rows under a heading, in columns that line up.
+#[derive(Debug)]
+pub(crate) struct Table {
+    heading: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table without rows.
+    pub(crate) fn new<const COLUMNS: usize>(heading: [&'static str; COLUMNS]) -> Self {
+        Self { heading: heading.to_vec(), rows: Vec::new() }
+    }
+
+    /// Adds a row; its cells may be styled.
+    pub(crate) fn row<const COLUMNS: usize>(&mut self, cells: [String; COLUMNS]) {
+        self.rows.push(cells.to_vec());
+    }
+}
+
+/// How many columns of a terminal a text takes: styles take none.
+fn width(text: &str) -> usize {
+    anstream::adapter::strip_str(text).to_string().width()
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let widths: Vec<usize> = (0..self.heading.len())
+            .map(|column| {
+                let cells = self.rows.iter().filter_map(|row| row.get(column)).map(|cell| width(cell));
+                cells.chain(self.heading.get(column).map(|text| width(text))).max().unwrap_or(0)
+            })
+            .collect();
+        let line = |cells: &mut dyn Iterator<Item = &str>| {
+            let padded = cells.zip(&widths).map(|(cell, most)| {
+                let padding = " ".repeat(most.saturating_sub(width(cell)));
+                format!("{cell}{padding}")
+            });
+            padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+        };
+        write!(f, "{STRONG}{}{STRONG:#}", line(&mut self.heading.iter().copied()))?;
+        for row in &self.rows {
+            write!(f, "\n{}", line(&mut row.iter().map(String::as_str)))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::BAD;
+    use super::*;
+
+    #[test]
+    fn columns_line_up_whatever_is_in_them() {
+        let mut table = Table::new(["A", "WIDE", "END"]);
+        table.row(["キー".to_owned(), format!("{BAD}no{BAD:#}"), "x".to_owned()]);
+        table.row(["b".to_owned(), "longer".to_owned(), String::new()]);
+        let plain = anstream::adapter::strip_str(&table.to_string()).to_string();
+        assert_eq!(plain, "A     WIDE    END\nキー  no      x\nb     longer");
+    }
+}

@@ -1,0 +1,59 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde_json::Value;
+
+use crate::stocked_key::random_id;
+use crate::{Randomness, Timestamp};
+
+random_id! {
+    /// Tells one entry of the audit trail from every other.
+    AuditId
+}
+
+/// Who made a change: an ARN as AWS STS says it, or `local:USER` on the embedded stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal(String);
+
+impl Principal {
+    /// The most characters of a principal; an ARN has fewer.
+    const CHARACTERS_MAX: usize = 2_048;
+
+    /// Whoever calls themselves that; cut to 2,048 characters.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self(name.chars().take(Self::CHARACTERS_MAX).collect())
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One change that an operator made by the command: an entry of the audit trail. It holds no secret: an API key is named by its
+/// hash.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuditEntry {
+    /// Which entry.
+    pub id: AuditId,
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub principal: Principal,
+    /// What was done, as kind and verb: `product.update`, `keys.block`.
+    pub action: String,
+    /// What it was done to: `product 42`, or a license key.
+    pub subject: String,
+    /// What it was like before; `None` if it was not there.
+    pub before: Option<Value>,
+    /// What it is like now; `None` if it is gone.
+    pub after: Option<Value>,
+}
