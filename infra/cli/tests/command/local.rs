@@ -1,0 +1,143 @@
+//! `keypool local`.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::harness::{API_KEY, Local, fails};
+
+#[tokio::test]
+async fn local_says_where_it_is_and_what_is_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = Local::start(folder.path(), &["--port", "0"]);
+    assert!(local.base_url.starts_with("http://127.0.0.1:"));
+    assert!(!local.base_url.ends_with(":0"));
+    for expected in [
+        local.base_url.as_str(),
+        API_KEY,
+        "product 1",
+        "product 2",
+        "product 3",
+        "public-key.pem?product_id=2",
+        &format!("{}/docs", local.base_url),
+    ] {
+        assert!(local.welcome.contains(expected), "{expected} in {}", local.welcome);
+    }
+    assert_eq!(local.welcome.matches("curl ").count(), 4);
+    assert!(folder.path().join(".keypool").is_dir());
+    assert_eq!(local.stop().0, Some(0));
+}
+
+/// Each curl line of the welcome, run by a shell as a person would.
+#[tokio::test]
+async fn the_curl_lines_that_local_prints_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = Local::start(folder.path(), &["--port", "0", "--memory"]);
+    let joined = local.welcome.replace("\\\n", " ");
+    let codes: Vec<Value> = joined
+        .lines()
+        .filter(|line| line.trim_start().starts_with("curl "))
+        .map(|line| {
+            let output = Command::new("sh").args(["-c", &format!("{line} -s")]).output().unwrap();
+            let envelope: Value = serde_json::from_slice(&output.stdout).unwrap();
+            envelope["response"]["code"].clone()
+        })
+        .collect();
+    assert_eq!(codes, [900, 815, 800, 803]);
+    local.stop();
+}
+
+#[tokio::test]
+async fn both_signals_stop_it_cleanly() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let folder = tempfile::tempdir().unwrap();
+        let local = Local::start(folder.path(), &["--port", "0"]);
+        local.post("generate", &[("generator_id", "1"), ("quantity", "1")]).await;
+        local.signal(signal);
+        let (code, stdout, stderr) = local.end();
+        assert_eq!((code, stdout.as_str()), (Some(0), ""));
+        assert!(stderr.ends_with("stopped\n"), "{stderr}");
+        assert!(!folder.path().join(".keypool/endpoints.json").exists());
+    }
+}
+
+#[tokio::test]
+async fn after_a_kill_nothing_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut local = Local::start(folder.path(), &["--port", "0"]);
+    let generated = local.post("generate", &[("generator_id", "2"), ("quantity", "20")]).await;
+    let sold = local.post("random-assign-license-keys", &[("product_id", "2"), ("quantity", "5")]).await;
+    assert_eq!((&generated["code"], &sold["code"]), (&815.into(), &803.into()));
+    let keys = [local.public_key("").await, local.public_key("?product_id=2").await];
+    local.child.kill().unwrap();
+    local.child.wait().unwrap();
+
+    let local = Local::start(folder.path(), &["--port", "0"]);
+    assert_eq!([local.public_key("").await, local.public_key("?product_id=2").await], keys);
+    let short = local.post("random-assign-license-keys", &[("product_id", "2"), ("quantity", "16")]).await;
+    assert_eq!((&short["code"], &short["available_quantity"]), (&802.into(), &15.into()));
+    for row in sold["license_keys"].as_array().unwrap() {
+        let key = row["license_key"].as_str().unwrap();
+        assert_eq!(local.post("assign-license-key", &[("license_key", key)]).await["code"], 801);
+    }
+    local.stop();
+}
+
+#[tokio::test]
+async fn in_memory_nothing_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = Local::start(folder.path(), &["--port", "0", "--memory"]);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    let said = fails(folder.path(), &["product", "list"], 1);
+    assert!(said.contains("no stack runs on the data folder .keypool"), "{said}");
+    local.stop();
+}
+
+#[tokio::test]
+async fn a_port_or_a_folder_in_use_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = Local::start(folder.path(), &["--port", "0"]);
+    let port = local.base_url.rsplit(':').next().unwrap();
+    let said = fails(folder.path(), &["local", "--port", port, "--memory"], 1);
+    assert!(said.contains(&format!("error: port {port} of 127.0.0.1 cannot be had")), "{said}");
+    let said = fails(folder.path(), &["local", "--port", "0"], 1);
+    assert!(said.contains("error: another keypool is running on the data folder .keypool"), "{said}");
+    local.stop();
+}
+
+#[tokio::test]
+async fn what_the_local_stack_keeps_is_its_owners_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = Local::start(folder.path(), &["--port", "0"]);
+    let data = folder.path().join(".keypool");
+    let mut secret = vec![data.join("dynamodb.sqlite")];
+    let kept = std::fs::read_dir(data.join("kms")).unwrap().map(|entry| entry.unwrap().path());
+    secret.extend(kept.filter(|path| path.extension().is_some_and(|extension| extension == "pk8")));
+    assert_eq!(secret.len(), 3, "{secret:?}");
+    for path in secret {
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}", path.display());
+    }
+    local.stop();
+}
+
+#[test]
+fn a_spoilt_data_folder_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join(".keypool");
+    std::fs::write(&data, "a file").unwrap();
+    let said = fails(folder.path(), &["local", "--port", "0"], 1);
+    assert_eq!(said, "error: the data folder .keypool cannot be used: File exists (os error 17)\n");
+
+    std::fs::remove_file(&data).unwrap();
+    std::fs::create_dir_all(data.join("kms")).unwrap();
+    std::fs::write(data.join("dynamodb.sqlite"), "no database".repeat(500)).unwrap();
+    let said = fails(folder.path(), &["local", "--port", "0"], 1);
+    assert!(said.contains("dynamodb.sqlite is not a database that the embedded DynamoDB can open"), "{said}");
+
+    std::fs::remove_dir(data.join("kms")).unwrap();
+    let said = fails(folder.path(), &["local", "--port", "0"], 1);
+    assert!(said.contains("the private keys in .keypool/kms are gone"), "{said}");
+}

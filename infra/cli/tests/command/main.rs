@@ -1,0 +1,9 @@
+//! The real binary, as an operator runs it.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by them")]
+
+mod arguments;
+mod harness;
+mod local;
+mod provision;
+mod target;
