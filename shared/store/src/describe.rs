@@ -155,9 +155,7 @@ fn state_of(table: &TableDescription) -> TableState {
 
 fn has_schema(schema: &[KeySchemaElement], hash: &str, range: &str) -> bool {
     let has = |name: &str, key_type: &KeyType| {
-        schema
-            .iter()
-            .any(|element| element.attribute_name() == name && element.key_type() == key_type)
+        schema.iter().any(|element| element.attribute_name() == name && element.key_type() == key_type)
     };
     schema.len() == 2 && has(hash, &KeyType::Hash) && has(range, &KeyType::Range)
 }
