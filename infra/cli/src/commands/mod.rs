@@ -1,11 +1,14 @@
 //! The subcommands.
 
 mod api_key;
+mod call;
 mod completions;
+mod doctor;
 mod generator;
 mod local;
 mod product;
 mod target;
+mod verify;
 
 use clap::Subcommand;
 use keypool_store::{Counter, Store};
@@ -27,6 +30,12 @@ pub(crate) enum Command {
     /// Set up API keys, which open the API, and list them
     #[command(subcommand)]
     ApiKey(api_key::ApiKey),
+    /// Check the signature of a response
+    Verify(verify::Verify),
+    /// Send a request to the API, as a shop would
+    Call(Box<call::Call>),
+    /// Check that all is as it must be
+    Doctor(doctor::Doctor),
     /// Say which table the other commands work on, and as whom
     Target,
     /// Print completions for a shell
@@ -40,6 +49,9 @@ impl Command {
             Self::Product(product) => product.run(&options.open().await?, output).await,
             Self::Generator(generator) => generator.run(&options.open().await?, output).await,
             Self::ApiKey(api_key) => api_key.run(&options.open().await?, output).await,
+            Self::Verify(verify) => verify.run(options, output).await,
+            Self::Call(call) => call.run(options, output).await,
+            Self::Doctor(doctor) => doctor.run(options, output).await,
             Self::Target => target::run(&options.open().await?, output).await,
             Self::Completions(completions) => completions.run(),
         }
