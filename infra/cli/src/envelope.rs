@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use keypool_domain::{Envelope, LicenseKey, PrivateKeyUsed, ProductId, Timestamp};
+use keypool_domain::{Envelope, LicenseKey, PrivateKeyUsed, ProductId};
 use keypool_signing::{InvalidEnvelope, SignedEnvelope};
 use serde::Deserialize;
 use serde_json::error::Category;
@@ -21,6 +21,7 @@ pub(crate) struct Received {
     envelope: SignedEnvelope,
     pub(crate) used: PrivateKeyUsed,
     is_signed: bool,
+    signed: String,
     pub(crate) said: Said,
 }
 
@@ -59,10 +60,13 @@ impl Received {
         }
         let signed = STANDARD.decode(&members.response_base64);
         let signed = signed.map_err(|_| fault("the base64 of response_base64 is broken"))?;
-        let said = serde_json::from_slice::<Value>(&signed);
-        let said = said.map_err(|_| fault("what response_base64 holds is not JSON"))?;
+        let signed = String::from_utf8(signed).ok();
+        let said = signed.as_deref().and_then(|signed| serde_json::from_str::<Value>(signed).ok());
+        let (Some(signed), Some(said)) = (signed, said) else {
+            return Err(fault("what response_base64 holds is not JSON"));
+        };
         let envelope = SignedEnvelope::from_json(text).map_err(|error| Fault(error.to_string()))?;
-        Ok(Self { envelope, used, is_signed, said: Said(said) })
+        Ok(Self { envelope, used, is_signed, signed, said: Said(said) })
     }
 
     /// The key that signed it, and whether it can be believed. `keys` are those that may have signed it.
@@ -83,6 +87,11 @@ impl Received {
             "the signature is not one by {}: another key signed it, or it was changed since",
             names.join(" or ")
         )))
+    }
+
+    /// What was signed, its members in the order they stand there, in lines that people read.
+    pub(crate) fn pretty(&self) -> String {
+        pretty(&self.signed)
     }
 
     /// Whether there is a signature at all.
@@ -124,10 +133,9 @@ impl Said {
         printable(self.0.get("message").and_then(Value::as_str).unwrap_or_default())
     }
 
-    /// When it was said.
-    pub(crate) fn at(&self) -> Option<Timestamp> {
-        let seconds = self.0.get("timestamp")?.as_i64()?;
-        Timestamp::from_unix_microseconds(seconds.checked_mul(1_000_000)?)
+    /// When it was said, in UTC.
+    pub(crate) fn at(&self) -> Option<jiff::Timestamp> {
+        jiff::Timestamp::from_second(self.0.get("timestamp")?.as_i64()?).ok()
     }
 
     /// The license keys in it.
@@ -174,7 +182,83 @@ impl Said {
     }
 }
 
+/// Breaks JSON into lines. (A JSON value would put the members into another order.)
+fn pretty(json: &str) -> String {
+    let mut text = String::with_capacity(json.len() * 2);
+    let (mut depth, mut in_string, mut is_escaped) = (0, false, false);
+    let mut characters = json.chars().filter(|c| !matches!(c, '\n' | '\r' | '\t')).peekable();
+    let line = |text: &mut String, depth: usize| {
+        text.push('\n');
+        text.push_str(&"  ".repeat(depth));
+    };
+    while let Some(c) = characters.next() {
+        if in_string {
+            in_string = is_escaped || c != '"';
+            is_escaped = !is_escaped && c == '\\';
+            text.push(if c.is_control() { '\u{fffd}' } else { c });
+            continue;
+        }
+        match c {
+            ' ' => continue,
+            '}' | ']' => {
+                depth -= 1;
+                line(&mut text, depth);
+            }
+            _ => {}
+        }
+        text.push(c);
+        match c {
+            '"' => in_string = true,
+            ':' => text.push(' '),
+            ',' => line(&mut text, depth),
+            '{' | '[' => match characters.next_if(|next| matches!(next, '}' | ']')) {
+                Some(end) => text.push(end),
+                None => {
+                    depth += 1;
+                    line(&mut text, depth);
+                }
+            },
+            _ => {}
+        }
+    }
+    text
+}
+
 /// A text from elsewhere, without what a terminal would take for commands.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_broken_into_lines_and_stays_what_it_is() {
+        let json = r#"{"b":[1,{"x":"a,\\\"{ü"}],"a":{},"c":[]}"#;
+        let text = pretty(json);
+        assert_eq!(
+            serde_json::from_str::<Value>(&text).unwrap(),
+            serde_json::from_str::<Value>(json).unwrap()
+        );
+        assert!(text.starts_with("{\n  \"b\": [\n    1,\n    {\n      \"x\": \"a,"), "{text}");
+        assert!(text.ends_with("\"a\": {},\n  \"c\": []\n}"), "{text}");
+        assert_eq!(pretty("{ \"a\" : [ 1 ] }"), pretty("{\"a\":[1]}"));
+    }
+
+    #[test]
+    fn nothing_of_a_text_that_is_no_envelope_is_repeated() {
+        for (text, expected) in [
+            ("", "not JSON: there is nothing in it"),
+            ("\"KEY-1\"", "not an envelope: expected response"),
+            ("{\"response\": {}}", "not an envelope: missing field `response_base64`"),
+            ("{\"detail\": \"Not\\u001b now.\"}", "a problem, which is not signed: Not\u{fffd} now."),
+            ("{\"response\": ", "not JSON: it breaks off at line 1"),
+            ("<html>KEY-1", "not JSON: look at line 1, column 1"),
+        ] {
+            let Fault(said) = Received::read(text.as_bytes()).unwrap_err();
+            assert!(said.contains(expected) && !said.contains("KEY-1"), "{said}");
+        }
+        assert_eq!(Received::read(b"\xff").unwrap_err(), Fault("not JSON: it is not UTF-8 text".to_owned()));
+    }
 }

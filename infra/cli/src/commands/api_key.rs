@@ -23,6 +23,7 @@ pub(crate) enum ApiKey {
         --network 203.0.113.0/24 --expires 2027-12-31")]
     Create(Create),
     /// List all API keys; the keys themselves are not stored and cannot be shown
+    #[command(after_help = "Example:\n  keypool api-key list")]
     List,
 }
 

@@ -20,6 +20,7 @@ pub(crate) enum Generator {
         keypool generator create --product 42 --method chunk-system --chunks 4 --chunk-length 5 --prefix OFF-")]
     Create(Create),
     /// List all generators
+    #[command(after_help = "Example:\n  keypool generator list --json")]
     List,
 }
 

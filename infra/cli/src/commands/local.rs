@@ -12,9 +12,10 @@ use crate::output::Output;
 /// Runs the API, DynamoDB and KMS in this process, on loopback, with a demo to try. Logs go to standard error,
 /// one JSON object a line; `LOG_LEVEL` says how much (error, warn, info, debug, trace).
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Ctrl-C stops it. What it holds is kept in the data folder, unless --memory is given."
-)]
+#[command(after_help = "Examples:\n  \
+        keypool local\n  \
+        keypool local --port 0 --memory\n\n\
+        Ctrl-C stops it. What it holds is kept in the data folder, unless --memory is given.")]
 pub(crate) struct Local {
     /// The port of 127.0.0.1 to serve on; 0 picks a free one
     #[arg(long, default_value_t = 9000)]

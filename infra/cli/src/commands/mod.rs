@@ -37,6 +37,9 @@ pub(crate) enum Command {
     /// Check that all is as it must be
     Doctor(doctor::Doctor),
     /// Say which table the other commands work on, and as whom
+    #[command(after_help = "Examples:\n  \
+        keypool target\n  \
+        keypool target --stack shop --region eu-central-1 --json")]
     Target,
     /// Print completions for a shell
     Completions(completions::Completions),

@@ -15,6 +15,7 @@ pub(crate) enum Product {
     #[command(after_help = "Example:\n  keypool product create --name \"Office 2026\" --id 42")]
     Create(Create),
     /// List all products
+    #[command(after_help = "Example:\n  keypool product list")]
     List,
 }
 

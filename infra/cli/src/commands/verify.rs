@@ -111,7 +111,7 @@ impl Verify {
         }
         match checked {
             Ok(named) => output.line(&format!("{GOOD}holds{GOOD:#}         signed by {}", named.name))?,
-            Err(Fault(reason)) => output.line(&format!("{BAD}does not hold{BAD:#} {reason}"))?,
+            Err(Fault(reason)) => output.line(&format!("{BAD}does not hold:{BAD:#} {reason}"))?,
         }
         let Some(received) = received else { return Ok(()) };
         if let Ok(named) = checked {
@@ -126,7 +126,7 @@ impl Verify {
     fn print_said(&self, output: Output, said: &Said) -> anyhow::Result<()> {
         let code = said.code().map_or_else(|| "none".to_owned(), |code| code.to_string());
         output.line(&format!("code          {code} {}", said.message()))?;
-        let at = said.at().map_or_else(|| "unknown".to_owned(), |at| at.to_whole_seconds_text());
+        let at = said.at().map_or_else(|| "unknown".to_owned(), |at| at.to_string());
         output.line(&format!("time          {at}"))?;
         for (name, count) in said.counts() {
             output.line(&format!("{name:13} {count}"))?;

@@ -1,5 +1,7 @@
 //! What is said of wrong arguments, and what `--help` teaches.
 
+use std::path::Path;
+
 use crate::harness::{fails, keypool, ok, text};
 
 #[test]
@@ -44,4 +46,58 @@ fn an_api_key_cannot_be_chosen() {
         let said = fails(folder.path(), &arguments, 2);
         assert!(said.contains("unexpected argument"), "{said}");
     }
+}
+
+/// All subcommands that have none below them, as `--help` lists them.
+fn subcommands(folder: &Path, above: &[String]) -> Vec<Vec<String>> {
+    let arguments: Vec<&str> = above.iter().map(String::as_str).chain(["--help"]).collect();
+    let help = ok(folder, &arguments);
+    let (_, listed) = help.split_once("\nCommands:\n").unwrap_or_default();
+    let names = listed.lines().take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("   "));
+    let names: Vec<&str> = names.filter_map(|line| line.split_whitespace().next()).collect();
+    if names.is_empty() {
+        return vec![above.to_vec()];
+    }
+    let below = names.into_iter().filter(|name| *name != "help");
+    below.flat_map(|name| subcommands(folder, &[above, &[name.to_owned()]].concat())).collect()
+}
+
+#[test]
+fn the_help_of_every_subcommand_teaches_by_an_example() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = subcommands(folder.path(), &[]);
+    assert!(all.len() >= 12, "{all:?}");
+    for expected in [&["verify"][..], &["call"], &["doctor"], &["target"], &["local"], &["product", "list"]] {
+        assert!(all.iter().any(|found| found == expected), "{expected:?} in {all:?}");
+    }
+    for subcommand in &all {
+        let arguments: Vec<&str> = subcommand.iter().map(String::as_str).chain(["--help"]).collect();
+        let help = ok(folder.path(), &arguments);
+        let (_, examples) = help.split_once("\nExample").unwrap_or_else(|| panic!("{subcommand:?}: {help}"));
+        let command = format!("keypool {}", subcommand.join(" "));
+        let of_target = ["--stack shop ", "--table shop "]
+            .map(|target| format!("keypool {target}{}", subcommand.join(" ")));
+        assert!(
+            examples.contains(&command) || of_target.iter().any(|command| examples.contains(command)),
+            "{command}: {examples}"
+        );
+    }
+}
+
+#[test]
+fn there_are_completions_for_each_shell() {
+    let folder = tempfile::tempdir().unwrap();
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = ok(folder.path(), &["completions", shell]);
+        for expected in ["keypool", "doctor", "verify", "idempotency-key"] {
+            assert!(script.contains(expected), "{shell}: {expected}");
+        }
+    }
+    let said = fails(folder.path(), &["completions", "cmd"], 2);
+    assert!(said.contains("possible values: bash, elvish, fish, powershell, zsh"), "{said}");
+    // What bash is given, bash can read.
+    let script = ok(folder.path(), &["completions", "bash"]);
+    std::fs::write(folder.path().join("completion"), script).unwrap();
+    let read = std::process::Command::new("bash").arg("-n").arg(folder.path().join("completion")).status();
+    assert!(read.unwrap().success());
 }

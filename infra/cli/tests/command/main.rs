@@ -3,7 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by them")]
 
 mod arguments;
+mod aws;
+mod call;
+mod doctor;
 mod harness;
 mod local;
 mod provision;
 mod target;
+mod verify;

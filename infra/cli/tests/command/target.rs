@@ -1,6 +1,11 @@
 //! Which table a command works on.
 
-use crate::harness::{keypool, text};
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::aws::{Account, OPERATOR};
+use crate::harness::{Local, keypool, ok, text};
 
 #[test]
 fn a_table_on_aws_that_cannot_be_reached_is_one_sentence() {
@@ -35,4 +40,101 @@ fn without_credentials_it_says_so() {
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stderr);
     assert!(said.starts_with("error: no AWS credentials: set AWS_PROFILE, or"), "{said}");
+}
+
+/// Runs the command in an account; gives its exit code, and what it prints on each side.
+fn run_in(account: &Account, folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = account.keypool(folder).args(arguments).output().unwrap();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[tokio::test]
+async fn a_stack_knows_its_table_its_api_and_its_signing_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = Local::start(folder.path(), &["--port", "0"]);
+    let account = Account::of(&local, folder.path());
+    let (code, said, note) = run_in(&account, folder.path(), &["target", "--stack", "shop"]);
+    let expected = format!(
+        "target       AWS, region eu-central-1\ntable        keypool\nbase URL     {}\n\
+         signing key  alias/keypool\nyou are      {OPERATOR}\n",
+        local.base_url
+    );
+    assert_eq!((code, said, note), (Some(0), expected, String::new()));
+    let (_, json, _) = run_in(&account, folder.path(), &["--stack", "shop", "target", "--json"]);
+    let value: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(value["kind"], "aws");
+    assert_eq!(value["table"], "keypool");
+    assert_eq!(value["base_url"], local.base_url.as_str());
+    assert_eq!(value["global_signing_key"], "alias/keypool");
+    assert_eq!(value["principal"], OPERATOR);
+    let (code, products, _) = run_in(&account, folder.path(), &["product", "list", "--stack", "shop"]);
+    assert_eq!((code, products.lines().count()), (Some(0), 4));
+    // By its table, the rest is not known.
+    let (code, said, _) = run_in(&account, folder.path(), &["target", "--table", "keypool"]);
+    assert_eq!(code, Some(0));
+    assert!(said.contains("base URL     unknown: give --stack\n"), "{said}");
+    local.stop();
+}
+
+#[tokio::test]
+async fn the_local_target_is_said_in_words_and_as_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = Local::start(folder.path(), &["--port", "0"]);
+    let said = ok(folder.path(), &["target"]);
+    assert!(said.starts_with("target       the stack that runs on the data folder .keypool\n"), "{said}");
+    let value: Value = serde_json::from_str(&ok(folder.path(), &["target", "--json"])).unwrap();
+    assert_eq!((&value["kind"], &value["table"]), (&"local".into(), &"keypool".into()));
+    assert_eq!(value["base_url"], local.base_url.as_str());
+    assert!(value["principal"].as_str().unwrap().starts_with("local:"));
+    local.stop();
+}
+
+#[tokio::test]
+async fn what_keeps_a_target_from_being_reached_is_one_sentence_with_the_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = Local::start(folder.path(), &["--port", "0"]);
+    let account = Account::of(&local, folder.path());
+    for (arguments, expected) in [
+        (
+            &["target", "--stack", "nope"][..],
+            "error: there is no stack nope in eu-central-1: `aws cloudformation list-stacks` lists those there are\n",
+        ),
+        (
+            &["target", "--stack", "website"],
+            "error: the stack website is not one of keypool: it has no output TableName\n",
+        ),
+        (
+            &["product", "list", "--stack", "forbidden"],
+            "error: these credentials lack the permission cloudformation:DescribeStacks: have it granted, or use \
+             others by AWS_PROFILE\n",
+        ),
+        (
+            &["product", "list", "--stack", "late"],
+            "error: the credentials have expired: sign in again (`aws sso login`), or renew them\n",
+        ),
+        (
+            &["product", "list", "--stack", "stranger"],
+            "error: AWS does not know these credentials: check AWS_PROFILE or the access key\n",
+        ),
+        (
+            &["product", "list", "--table", "nope"],
+            "error: Query: DynamoDB refuses (ResourceNotFoundException); check the table's name, the credentials and \
+             the permissions\nhelp: there is no such table: `keypool target` says where this looked (table nope in \
+             eu-central-1); give another --stack, --table or --region\n",
+        ),
+    ] {
+        let (code, said, note) = run_in(&account, folder.path(), arguments);
+        assert_eq!((code, said.as_str(), note.as_str()), (Some(1), "", expected), "{arguments:?}");
+    }
+    let unreachable = Account { query_url: "http://127.0.0.1:9".to_owned(), ..account };
+    let (code, _, note) = run_in(&unreachable, folder.path(), &["target", "--stack", "shop"]);
+    assert_eq!(
+        (code, note.as_str()),
+        (
+            Some(1),
+            "error: cloudformation does not answer (connection failed): check the network and the region, and try \
+             again\n"
+        )
+    );
+    local.stop();
 }

@@ -79,7 +79,7 @@ impl Call {
             // As it came: what was signed must stay what it was, to the byte.
             output.line(String::from_utf8_lossy(&answer.body).trim_end())?;
         } else {
-            output.line(&serde_json::to_string_pretty(received.said.value())?)?;
+            output.line(&received.pretty())?;
         }
         let checked = match keys {
             Some(keys) => received.check(&keys).map(|named| named.name.clone()),

@@ -28,7 +28,9 @@ pub(super) async fn check(patient: Patient<'_>, report: &mut Report) -> anyhow::
     };
     let seconds = jiff::Timestamp::now().as_second() - date.as_second();
     match seconds.abs() {
-        ..=DIFFERENCE_SECONDS_WARN => report.ok(CHECK, format!("{} s from DynamoDB's", seconds.abs())),
+        ..=DIFFERENCE_SECONDS_WARN => {
+            report.ok(CHECK, format!("differs by {} s from DynamoDB's", seconds.abs()))
+        }
         ..=DIFFERENCE_SECONDS_MAX => report.warning(
             CHECK,
             format!("{} from DynamoDB's: beyond 5 minutes AWS takes no request", off(seconds)),

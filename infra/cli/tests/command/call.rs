@@ -1,0 +1,202 @@
+//! `keypool call`.
+
+use serde_json::Value;
+
+use crate::aws::{Account, serve};
+use crate::harness::{API_KEY, Local, fails, keypool, ok, run, text};
+
+#[tokio::test]
+async fn the_four_endpoints_are_called_as_a_shop_calls_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let local = Local::start(path, &["--port", "0"]);
+    std::fs::write(path.join("keys.json"), "[\"ÄÖ & =+%\", \"K-2\", \"K-3\"]\n").unwrap();
+    let create = [
+        "call",
+        "create-license-keys",
+        "license_keys=@keys.json",
+        "product_id=2",
+        "activation_limit=1",
+        "validity=365",
+        "status=available",
+    ];
+    let output = run(path, &create);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    assert!(
+        said.starts_with(
+            "{\n  \"code\": 900,\n  \"message\": \"License keys creation result\",\n  \"created\": 3,\n  \"duplicate\": 0,"
+        ),
+        "{said}"
+    );
+    assert_eq!(text(&output.stderr), "signed by the signing key of product 2 (alias/keypool-product-2)\n");
+    let sold = ok(path, &["call", "assign-license-key", "license_key=ÄÖ & =+%", "owner_name=Test=User"]);
+    assert!(sold.contains("\"code\": 800"), "{sold}");
+    let sold = ok(path, &["call", "random-assign-license-keys", "product_id=2", "quantity=2"]);
+    assert!(sold.contains("\"code\": 803") && sold.contains("\"K-3\""), "{sold}");
+    std::fs::write(path.join("request.json"), "{\"generator_id\": 1, \"quantity\": \"2\"}").unwrap();
+    let made = ok(path, &["call", "generate", "--file", "request.json"]);
+    let value: Value = serde_json::from_str(&made).unwrap();
+    assert_eq!(value["licenseKeys"].as_array().unwrap().len(), 2);
+    local.stop();
+}
+
+#[tokio::test]
+async fn the_envelope_comes_out_as_it_came_and_can_be_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let local = Local::start(path, &["--port", "0"]);
+    let generate = ["call", "generate", "generator_id=1", "quantity=3", "--idempotency-key", "order 4711"];
+    let first = ok(path, &[&generate[..], &["--json"]].concat());
+    assert!(first.starts_with("{\"response\":{\"code\":815,\"message\""), "{first}");
+    std::fs::write(path.join("response.json"), &first).unwrap();
+    assert!(ok(path, &["verify", "response.json"]).starts_with("holds"));
+    // The same request again is done once.
+    assert_eq!(ok(path, &[&generate[..], &["--json"]].concat()), first);
+    let other = ["call", "generate", "generator_id=1", "quantity=4", "--idempotency-key", "order 4711"];
+    let said = fails(path, &other, 1);
+    assert!(
+        said.starts_with(
+            "error: the API answers 422 Unprocessable Entity: This Idempotency-Key was used for a request with other \
+             parameters. (request id "
+        ),
+        "{said}"
+    );
+    local.stop();
+}
+
+#[tokio::test]
+async fn a_refusal_is_explained_and_ends_with_4() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let local = Local::start(path, &["--port", "0"]);
+    std::fs::write(path.join("wrong.key"), "no-such-key\n").unwrap();
+    let limited = ok(path, &["api-key", "create", "--name", "x", "--capability", "assign-license-key"]);
+    std::fs::write(path.join("limited.key"), limited).unwrap();
+    for (arguments, expected) in [
+        (&["generate", "generator_id=99", "quantity=1"][..], "806: there is no generator for this"),
+        (&["generate", "generator_id=x"], "816: parameters are wrong: `errors` says which"),
+        (&["random-assign-license-keys", "product_id=3", "quantity=1"], "802: the stock has fewer keys"),
+        (&["random-assign-license-keys", "product_id=99", "quantity=1"], "805: there is no such product"),
+        (
+            &["assign-license-key", "license_key=nope"],
+            "801: there is no such license key, or it is not for sale",
+        ),
+        (&["generate", "--api-key-file", "wrong.key"], "100: the API does not know this API key"),
+        (&["generate", "--api-key-file", "limited.key"], "102: this API key may not call this endpoint"),
+    ] {
+        let output = run(path, &[&["call"], arguments].concat());
+        let note = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "{arguments:?}: {note}");
+        assert!(note.starts_with("signed by ") && note.contains(expected), "{arguments:?}: {note}");
+        assert!(text(&output.stdout).contains("\"code\": "), "{arguments:?}");
+    }
+    local.stop();
+}
+
+#[tokio::test]
+async fn an_api_key_comes_from_a_file_or_the_environment_and_never_from_an_argument() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let local = Local::start(path, &["--port", "0"]);
+    let account = Account::of(&local, path);
+    let said = fails(path, &["call", "generate", "api_key=secret"], 2);
+    assert!(said.contains("use --api-key-file or KEYPOOL_API_KEY"), "{said}");
+    // The demo's key is for the stack on this machine.
+    let generate = ["--stack", "shop", "call", "generate", "generator_id=1", "quantity=1"];
+    let output = account.keypool(path).args(generate).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        text(&output.stderr),
+        "error: no API key: name its file with --api-key-file, or set KEYPOOL_API_KEY\n"
+    );
+    let output = account.keypool(path).args(generate).env("KEYPOOL_API_KEY", API_KEY).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    std::fs::write(path.join("api.key"), format!("{API_KEY}\n")).unwrap();
+    let from_file = ["--api-key-file", "api.key"];
+    let output = account.keypool(path).args(generate).args(from_file).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    // A body may bring its own.
+    let body = format!("{{\"api_key\": \"{API_KEY}\", \"generator_id\": 1, \"quantity\": 1}}");
+    std::fs::write(path.join("request.json"), body).unwrap();
+    let with_body = ["--stack", "shop", "call", "generate", "--file", "request.json"];
+    let output = account.keypool(path).args(with_body).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    local.stop();
+}
+
+#[tokio::test]
+async fn an_answer_that_another_key_signed_is_not_to_be_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let local = Local::start(path, &["--port", "0"]);
+    std::fs::write(path.join("other.pem"), local.public_key("?product_id=2").await).unwrap();
+    let arguments = ["call", "generate", "generator_id=1", "quantity=1", "--pem", "other.pem"];
+    let output = run(path, &arguments);
+    assert_eq!(output.status.code(), Some(4));
+    let note = text(&output.stderr);
+    assert!(
+        note.starts_with("do not believe this answer: the signature is not one by the key in other.pem"),
+        "{note}"
+    );
+    local.stop();
+}
+
+#[test]
+fn what_is_no_answer_of_the_api_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let call = |url: &str, more: &[&str]| {
+        let mut command = keypool(folder.path());
+        command.args(["call", "generate", "--url", url]).args(more).env("KEYPOOL_API_KEY", "x");
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(output.stdout.is_empty());
+        text(&output.stderr)
+    };
+    let problem = |status: u16, media_type: &'static str, body: &'static str| {
+        serve(move |_| {
+            (status, format!("content-type: {media_type}\r\napigw-requestid: abc\r\n"), body.to_owned())
+        })
+    };
+    let url = problem(503, "application/problem+json", r#"{"detail": "Try again.", "request_id": "r-1"}"#);
+    let said = call(&url, &[]);
+    assert_eq!(
+        said,
+        "error: the API answers 503 Service Unavailable: Try again. (request id r-1, as the log has it)\n"
+    );
+    let url = problem(404, "application/json", r#"{"message": "Not Found"}"#);
+    let said = call(&url, &[]);
+    assert_eq!(said, "error: the API answers 404 Not Found: Not Found (request id abc, as the log has it)\n");
+    let url = problem(200, "text/html", "<html>");
+    let said = call(&url, &[]);
+    assert!(said.contains("is not JSON: look at line 1, column 1") && said.contains("base URL?"), "{said}");
+    let said = call("http://127.0.0.1:9", &[]);
+    assert!(
+        said.starts_with("error: no answer from http://127.0.0.1:9/api/v1/generate: Connection refused"),
+        "{said}"
+    );
+    assert!(said.contains("it may have been done"), "{said}");
+    let said = call("http://127.0.0.1:9", &["--idempotency-key", "a"]);
+    assert!(
+        said.ends_with("give the same command again: it is done once, whatever became of it\n"),
+        "{said}"
+    );
+}
+
+#[test]
+fn without_a_target_it_says_where_to_name_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = fails(folder.path(), &["call", "generate"], 1);
+    assert!(said.contains("start one with `keypool local`"), "{said}");
+    for (wrong, expected) in [
+        (&["sell"][..], "must be one of create-license-keys"),
+        (&["generate", "x"], "must be NAME=VALUE"),
+        (&["generate", "x=@nope"], "nope cannot be read"),
+        (&["generate", "--url", "http://shop.example"], "would travel in clear text"),
+        (&["generate", "--idempotency-key", "ü"], "must be 1 to 255 printable ASCII characters"),
+        (&["generate", "x=1", "--file", "y"], "cannot be used with"),
+    ] {
+        let said = fails(folder.path(), &[&["call"], wrong].concat(), 2);
+        assert!(said.contains(expected), "{wrong:?}: {said}");
+    }
+}
