@@ -27,6 +27,7 @@ pub enum IndexState {
 }
 
 /// How the table is set up.
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TableState {
     /// Whether it takes reads and writes.

@@ -30,11 +30,8 @@ pub(crate) enum Command {
     /// Set up API keys, which open the API, and list them
     #[command(subcommand)]
     ApiKey(api_key::ApiKey),
-    /// Check the signature of a response
     Verify(verify::Verify),
-    /// Send a request to the API, as a shop would
     Call(Box<call::Call>),
-    /// Check that all is as it must be
     Doctor(doctor::Doctor),
     /// Say which table the other commands work on, and as whom
     #[command(after_help = "Examples:\n  \

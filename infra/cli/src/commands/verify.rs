@@ -30,8 +30,9 @@ Exit codes:
   1  it could not be checked: a file cannot be read, a key is not known, AWS does not answer
   4  it does not hold, or is no envelope
 
-License keys are not shown, unless --show is given. Against --pem or --jwks nothing is asked of AWS; else it costs
-one call of KMS, and half a read unit or two to find a product's key.")]
+License keys are not shown, unless --show is given. Against --pem or --jwks nothing is asked of AWS; else it costs \
+one call of KMS, and to find a product's key half a read unit, or one and a half where the response does not name \
+the product.")]
 pub(crate) struct Verify {
     /// The file; `-` or nothing is standard input
     #[arg(default_value = "-", hide_default_value = true)]
@@ -117,7 +118,7 @@ impl Verify {
         if let Ok(named) = checked {
             output.line(&format!("kid           {}", named.key.thumbprint()))?;
         } else {
-            output.line("What it says, which is not to be believed:")?;
+            output.line("What its response_base64 says, which is not to be believed:")?;
         }
         output.line(&format!("key used      {}", received.used.as_str()))?;
         self.print_said(output, &received.said)

@@ -120,7 +120,7 @@ async fn a_clock_that_is_off_is_a_fault() {
     let (code, checks) = examine(&account, path, &["--stack", "shop"]);
     assert_eq!(code, Some(4));
     let (level, said) = found(&checks, "clock");
-    assert!(level == "fault" && said.contains(" s ahead from DynamoDB's: AWS takes no request"), "{said}");
+    assert!(level == "fault" && said.contains(" s ahead of DynamoDB's: AWS takes no request"), "{said}");
     // What the operator may not see says nothing of the shop.
     for check in ["table", "products", "orders"] {
         let (level, said) = found(&checks, check);

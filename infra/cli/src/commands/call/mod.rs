@@ -22,21 +22,22 @@ use crate::target::{Target, TargetOptions};
 #[command(after_help = "\
 Examples:
   keypool call generate generator_id=1 quantity=10
-  keypool call create-license-keys license_keys=@keys.json product_id=1 activation_limit=1 validity=365 status=available
-  keypool call assign-license-key license_key=FIRST-0001 'owner_name=Test User' email=test@example.com
+  keypool call create-license-keys license_keys=@keys.json product_id=1 \\
+    activation_limit=1 validity=365 status=available
+  keypool call assign-license-key license_key=FIRST-0001 'owner_name=Test User'
   keypool call random-assign-license-keys product_id=1 quantity=3 --idempotency-key order-4711
   keypool --stack shop call generate --file request.json --api-key-file ~/.keypool-api-key
 
-The API key is read from --api-key-file, or the environment's KEYPOOL_API_KEY; for the stack on this machine it is the
-demo's. It is never taken from an argument: arguments stay in the shell's history, and others on the machine see them.
+The API key is read from --api-key-file, or the environment's KEYPOOL_API_KEY; for the stack on this machine it is \
+the demo's. It is never taken from an argument: arguments stay in the shell's history, and others on the machine see them.
 
 Exit codes:
   0  done: 800, 803, 815 or 900, and the signature holds
   1  no answer, or a problem: its detail and request id are shown
   4  another code (what it means is said), or the signature does not hold
 
-It does what it says: keys that it gives away are sold. It costs what a request of a shop costs, one call of KMS for the
-public key, and half a read unit or two where the key is a product's.")]
+It does what it says: keys that it gives away are sold. It costs what a request of a shop costs, one call of KMS for \
+the public key, and half a read unit or more where the key is a product's.")]
 pub(crate) struct Call {
     /// One of the four endpoints
     #[arg(value_name = "ENDPOINT")]
@@ -70,7 +71,7 @@ impl Call {
             Err(error) => return Err(error),
         };
         let request = self.request(target.as_ref())?;
-        let answer = request.send().await.map_err(|error| self.unknown(error))?;
+        let answer = request.send().await.map_err(|error| self.unknown(&error))?;
         let received = match Received::read(&answer.body) {
             Ok(received) => received,
             Err(fault) => return Err(problem(&answer, &fault)),
@@ -131,7 +132,7 @@ impl Call {
     }
 
     /// What is to be known when no answer came.
-    fn unknown(&self, error: anyhow::Error) -> anyhow::Error {
+    fn unknown(&self, error: &anyhow::Error) -> anyhow::Error {
         match &self.idempotency_key {
             Some(_) => {
                 anyhow!("{error:#}; give the same command again: it is done once, whatever became of it")

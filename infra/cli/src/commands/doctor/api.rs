@@ -40,12 +40,9 @@ async fn check_answer(
     answer: &Answer,
 ) -> anyhow::Result<()> {
     const LOOK: &str = "look at the log of the function assign-license-key";
-    let received = match Received::read(&answer.body) {
-        Ok(received) => received,
-        Err(_) => {
-            let said = format!("{base_url} answers {} without an envelope: no shop is served", answer.status);
-            return report.fault(CHECK, said, LOOK);
-        }
+    let Ok(received) = Received::read(&answer.body) else {
+        let said = format!("{base_url} answers {} without an envelope: no shop is served", answer.status);
+        return report.fault(CHECK, said, LOOK);
     };
     if answer.status != StatusCode::UNAUTHORIZED || received.said.code() != Some(INVALID_API_KEY) {
         let said = format!("{base_url} answers {} to a request without an API key, not 401", answer.status);

@@ -17,7 +17,7 @@ pub(super) async fn check(patient: Patient<'_>, report: &mut Report) -> anyhow::
     let store = &patient.target.store;
     let (products, generators) = match tokio::try_join!(store.products(), store.generators()) {
         Ok(found) => found,
-        Err(error) => return report.failed(patient, "products", error.into()),
+        Err(error) => return report.failed(patient, "products", &error.into()),
     };
     if products.is_empty() {
         report.warning(
@@ -33,7 +33,7 @@ pub(super) async fn check(patient: Patient<'_>, report: &mut Report) -> anyhow::
     }
     match store.api_keys().await {
         Ok(api_keys) => check_api_keys(report, &api_keys),
-        Err(error) => report.failed(patient, "API keys", error.into()),
+        Err(error) => report.failed(patient, "API keys", &error.into()),
     }
 }
 
@@ -81,7 +81,7 @@ async fn check_product(
                 way_out,
             )
         }
-        Err(error) => report.failed(patient, &check, error.into()),
+        Err(error) => report.failed(patient, &check, &error.into()),
     }
 }
 

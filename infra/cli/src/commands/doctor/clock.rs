@@ -27,24 +27,18 @@ pub(super) async fn check(patient: Patient<'_>, report: &mut Report) -> anyhow::
         return report.warning(CHECK, format!("not checked: {url} does not say its time"), WAY_OUT);
     };
     let seconds = jiff::Timestamp::now().as_second() - date.as_second();
-    match seconds.abs() {
-        ..=DIFFERENCE_SECONDS_WARN => {
-            report.ok(CHECK, format!("differs by {} s from DynamoDB's", seconds.abs()))
-        }
-        ..=DIFFERENCE_SECONDS_MAX => report.warning(
-            CHECK,
-            format!("{} from DynamoDB's: beyond 5 minutes AWS takes no request", off(seconds)),
-            WAY_OUT,
-        ),
-        _ => report.fault(
-            CHECK,
-            format!("{} from DynamoDB's: AWS takes no request that is signed by it", off(seconds)),
-            WAY_OUT,
-        ),
+    if seconds.abs() > DIFFERENCE_SECONDS_MAX {
+        let said = format!("{} DynamoDB's: AWS takes no request that is signed by it", off(seconds));
+        report.fault(CHECK, said, WAY_OUT)
+    } else if seconds.abs() > DIFFERENCE_SECONDS_WARN {
+        let said = format!("{} DynamoDB's: beyond 5 minutes AWS takes no request", off(seconds));
+        report.warning(CHECK, said, WAY_OUT)
+    } else {
+        report.ok(CHECK, format!("differs by {} s from DynamoDB's", seconds.abs()))
     }
 }
 
 fn off(seconds: i64) -> String {
-    let direction = if seconds > 0 { "ahead" } else { "behind" };
+    let direction = if seconds > 0 { "ahead of" } else { "behind" };
     format!("{} s {direction}", seconds.abs())
 }

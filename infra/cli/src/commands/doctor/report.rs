@@ -1,4 +1,6 @@
 use anyhow::Error;
+use keypool_signing::SigningError;
+use keypool_store::StoreError;
 use serde_json::{Value, json};
 
 use super::Patient;
@@ -23,9 +25,6 @@ pub(super) struct Report {
     faults: usize,
 }
 
-/// A check failed because of these, not because of what it looked at.
-const NOT_ALLOWED: &str = "AccessDeniedException";
-
 impl Report {
     pub(super) fn new(output: Output) -> Self {
         Self { output, progress: None, findings: vec![], warnings: 0, faults: 0 }
@@ -38,7 +37,7 @@ impl Report {
 
     /// All is well.
     pub(super) fn ok(&mut self, check: &str, said: impl Into<String>) -> anyhow::Result<()> {
-        self.add(Level::Ok, check, said.into(), None)
+        self.add(Level::Ok, check, &said.into(), None)
     }
 
     /// Something will go wrong, or may.
@@ -48,7 +47,7 @@ impl Report {
         said: impl Into<String>,
         way_out: impl Into<String>,
     ) -> anyhow::Result<()> {
-        self.add(Level::Warning, check, said.into(), Some(way_out.into()))
+        self.add(Level::Warning, check, &said.into(), Some(&way_out.into()))
     }
 
     /// Something is wrong.
@@ -58,30 +57,24 @@ impl Report {
         said: impl Into<String>,
         way_out: impl Into<String>,
     ) -> anyhow::Result<()> {
-        self.add(Level::Fault, check, said.into(), Some(way_out.into()))
+        self.add(Level::Fault, check, &said.into(), Some(&way_out.into()))
     }
 
     /// A call failed. A missing permission is the operator's, and says nothing of the functions.
-    pub(super) fn failed(&mut self, patient: Patient<'_>, check: &str, error: Error) -> anyhow::Result<()> {
-        let way_out = advice::on(&error, patient.options);
+    pub(super) fn failed(&mut self, patient: Patient<'_>, check: &str, error: &Error) -> anyhow::Result<()> {
+        let way_out = advice::on(error, patient.options);
         let (said, way_out) = match way_out {
             Some(way_out) => (format!("{error:#}"), way_out),
             None => (format!("{error:#}"), "`keypool target` says where this looked".to_owned()),
         };
-        if said.contains(NOT_ALLOWED) {
+        if is_not_allowed(error) {
             self.warning(check, format!("not checked: {said}"), way_out)
         } else {
             self.fault(check, said, way_out)
         }
     }
 
-    fn add(
-        &mut self,
-        level: Level,
-        check: &str,
-        said: String,
-        way_out: Option<String>,
-    ) -> anyhow::Result<()> {
+    fn add(&mut self, level: Level, check: &str, said: &str, way_out: Option<&str>) -> anyhow::Result<()> {
         // The bar must be gone before a line is printed where it was.
         self.progress = None;
         let word = match level {
@@ -98,7 +91,7 @@ impl Report {
                 Level::Fault => BAD,
             };
             self.output.line(&format!("{style}{word:8}{style:#} {check:14} {said}"))?;
-            if let Some(way_out) = &way_out {
+            if let Some(way_out) = way_out {
                 self.output.line(&format!("{:23} -> {way_out}", ""))?;
             }
         }
@@ -116,4 +109,15 @@ impl Report {
         output.result(&text, &json!({"faults": faults, "warnings": warnings, "checks": findings}))?;
         Ok(if faults == 0 { Exit::Done } else { Exit::DoesNotHold })
     }
+}
+
+/// Whether a call failed because of who made it, not because of what it asked for.
+fn is_not_allowed(error: &Error) -> bool {
+    const NOT_ALLOWED: &str = "AccessDeniedException";
+    error.chain().any(|cause| {
+        let of_table = cause.downcast_ref::<StoreError>();
+        let of_key = cause.downcast_ref::<SigningError>();
+        matches!(of_table, Some(StoreError::Misconfigured { code, .. }) if code == NOT_ALLOWED)
+            || matches!(of_key, Some(SigningError::Misconfigured { code, .. }) if code == NOT_ALLOWED)
+    })
 }

@@ -33,7 +33,7 @@ pub(super) async fn check(
         Ok(public_key) => public_key,
         Err(error) => {
             let error = anyhow::Error::from(error).context(format!("{whose} ({key})"));
-            return report.failed(patient, check, error);
+            return report.failed(patient, check, &error);
         }
     };
     match signer.sign(key, TRIAL).await {
@@ -48,8 +48,8 @@ pub(super) async fn check(
             "the key is not RSA_2048 for SIGN_VERIFY: make another",
         ),
         Err(error) => {
-            let error = anyhow::Error::from(error).context(format!("{whose} ({key}) does not sign"));
-            report.failed(patient, check, error)
+            let error = anyhow::Error::from(error).context(format!("{whose} ({key})"));
+            report.failed(patient, check, &error)
         }
     }
 }

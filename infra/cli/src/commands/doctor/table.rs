@@ -24,7 +24,7 @@ pub(super) async fn check(patient: Patient<'_>, report: &mut Report) -> anyhow::
         }
         Err(error) => {
             // Describing is one permission, reading another.
-            report.failed(patient, CHECK, error.into())?;
+            report.failed(patient, CHECK, &error.into())?;
             return Ok(true);
         }
     };
@@ -39,7 +39,7 @@ pub(super) async fn check(patient: Patient<'_>, report: &mut Report) -> anyhow::
         let way_out = "look at it in the DynamoDB console; it takes some minutes to be made";
         report.fault(CHECK, format!("{table} is not in use: it takes no requests"), way_out)?;
     }
-    check_index(&state, report)?;
+    check_index(state, report)?;
     if state.is_on_demand {
         report.ok("billing", "paid by the request")?;
     } else {
@@ -49,12 +49,12 @@ pub(super) async fn check(patient: Patient<'_>, report: &mut Report) -> anyhow::
     }
     check_expiry(patient, report).await?;
     if let Place::Aws(_) = patient.target.place {
-        check_safety(patient, &state, report).await?;
+        check_safety(patient, state, report).await?;
     }
     Ok(true)
 }
 
-fn check_index(state: &TableState, report: &mut Report) -> anyhow::Result<()> {
+fn check_index(state: TableState, report: &mut Report) -> anyhow::Result<()> {
     const CHECK: &str = "index";
     const WAY_OUT: &str = "deploy the stack again (`sam deploy`): its template has the index";
     match state.index {
@@ -77,26 +77,31 @@ fn check_index(state: &TableState, report: &mut Report) -> anyhow::Result<()> {
 
 async fn check_expiry(patient: Patient<'_>, report: &mut Report) -> anyhow::Result<()> {
     const CHECK: &str = "time to live";
-    const WAY_OUT: &str = "aws dynamodb update-time-to-live --time-to-live-specification \
-                           AttributeName=expires_at,Enabled=true";
+    let setting = "--time-to-live-specification AttributeName=expires_at,Enabled=true";
+    let way_out = aws(patient, "update-time-to-live", setting);
     match patient.target.store.describe_expiry().await {
         Ok(Expiry::On) => report.ok(CHECK, "what is over is deleted, by expires_at"),
         Ok(Expiry::Off) => report.warning(
             CHECK,
             "off: the records of answered requests stay, and cost storage for ever",
-            WAY_OUT,
+            way_out,
         ),
         Ok(Expiry::OtherAttribute(attribute)) => report.fault(
             CHECK,
             format!("goes by {attribute}, not by expires_at: DynamoDB may delete what is in use"),
-            WAY_OUT,
+            way_out,
         ),
-        Err(error) => report.failed(patient, CHECK, error.into()),
+        Err(error) => report.failed(patient, CHECK, &error.into()),
     }
 }
 
+/// A command that puts a setting of the table right.
+fn aws(patient: Patient<'_>, command: &str, setting: &str) -> String {
+    format!("aws dynamodb {command} --table-name {} {setting}", patient.target.table)
+}
+
 /// What keeps the table from being lost. There is no such thing on this machine.
-async fn check_safety(patient: Patient<'_>, state: &TableState, report: &mut Report) -> anyhow::Result<()> {
+async fn check_safety(patient: Patient<'_>, state: TableState, report: &mut Report) -> anyhow::Result<()> {
     const CHECK: &str = "recovery";
     if state.is_deletion_protected {
         report.ok("protection", "the table cannot be deleted by mistake")?;
@@ -104,7 +109,7 @@ async fn check_safety(patient: Patient<'_>, state: &TableState, report: &mut Rep
         report.warning(
             "protection",
             "off: one command deletes the table, and with it every key ever sold",
-            "aws dynamodb update-table --deletion-protection-enabled",
+            aws(patient, "update-table", "--deletion-protection-enabled"),
         )?;
     }
     match patient.target.store.has_point_in_time_recovery().await {
@@ -114,8 +119,11 @@ async fn check_safety(patient: Patient<'_>, state: &TableState, report: &mut Rep
         Ok(false) => report.warning(
             CHECK,
             "off: what is changed by mistake cannot be brought back",
-            "aws dynamodb update-continuous-backups --point-in-time-recovery-specification \
-             PointInTimeRecoveryEnabled=true",
+            aws(
+                patient,
+                "update-continuous-backups",
+                "--point-in-time-recovery-specification PointInTimeRecoveryEnabled=true",
+            ),
         ),
         Err(error) => {
             let way_out = "this is a matter of DynamoDB on AWS, and of the permission \
@@ -140,6 +148,6 @@ pub(super) async fn check_orders(patient: Patient<'_>, report: &mut Report) -> a
             ),
             "the function sweep-orders does not run or fails: look at its log and its schedule",
         ),
-        Err(error) => report.failed(patient, CHECK, error.into()),
+        Err(error) => report.failed(patient, CHECK, &error.into()),
     }
 }
