@@ -14,6 +14,7 @@ mod endpoint;
 mod envelope;
 mod generator;
 mod idempotency;
+mod key_change;
 mod license_key;
 mod limits;
 mod name;
@@ -35,6 +36,7 @@ pub use generator::{
     Charset, ChunkSystem, Generator, GeneratorId, InvalidGenerator, KEY_SPACE_BITS_MIN, Method,
 };
 pub use idempotency::{ClaimId, Fingerprint, IdempotencyKey, InvalidIdempotencyKey};
+pub use key_change::Unfit;
 pub use license_key::{InvalidLicenseKey, InvalidLicenseKeys, LicenseKey, LicenseKeys, ListFault};
 pub use limits::{ActivationLimit, Quantity, RowId, Validity};
 pub use name::{InvalidName, Name};

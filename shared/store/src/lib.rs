@@ -10,6 +10,8 @@
 //! | `insert` | [`Store::insert`], [`Store::insert_assigned`]: store new keys |
 //! | `claim` | [`Store::claim`] and what ends it: a request with an `Idempotency-Key`, done once |
 //! | `order` | [`Store::open_order`] … [`Store::sweep_orders`]: more keys than one transaction takes |
+//! | `keys` | [`Store::change_key`]: what an operator does to a key |
+//! | `inventory` | [`Store::keys`], [`Store::inventory`]: all keys, for an operator to list and count |
 //! | `counter` | [`Store::take_row_ids`] and the ids of products and generators |
 //! | `audit` | [`Store::note`], [`Store::audit_trail`]: who changed what by the command |
 //! | `catalogue` | what an operator sets up: products, generators, API keys |
@@ -30,6 +32,8 @@ mod counter;
 mod draw;
 mod error;
 mod insert;
+mod inventory;
+mod keys;
 mod lookup;
 mod order;
 mod record;
@@ -49,6 +53,8 @@ pub use counter::Counter;
 pub use draw::{Drawn, candidate_window};
 pub use error::StoreError;
 pub use insert::{InsertCounts, InsertOutcome};
+pub use inventory::{Inventory, KeyFilter, KeyPage, Place};
+pub use keys::KeyChange;
 pub use lookup::{Found, Lookup};
 pub use order::{CommitOutcome, NewOrder, Order, ReserveOutcome, Swept};
 pub use record::{Item, OpenOrder, OrderState, license_key_item};

@@ -3,8 +3,10 @@
 mod api_key;
 mod completions;
 mod generator;
+mod keys;
 mod local;
 mod product;
+mod stock;
 mod target;
 
 use clap::Subcommand;
@@ -27,6 +29,11 @@ pub(crate) enum Command {
     /// Set up API keys, which open the API, and list them
     #[command(subcommand)]
     ApiKey(api_key::ApiKey),
+    /// Look at license keys and change them
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Show what is in stock of each product, and how it sells
+    Stock(stock::Stock),
     /// Say which table the other commands work on, and as whom
     Target,
     /// Print completions for a shell
@@ -40,6 +47,8 @@ impl Command {
             Self::Product(product) => product.run(&options.open().await?, output).await,
             Self::Generator(generator) => generator.run(&options.open().await?, output).await,
             Self::ApiKey(api_key) => api_key.run(&options.open().await?, output).await,
+            Self::Keys(keys) => keys.run(&options.open().await?, output).await,
+            Self::Stock(stock) => stock.run(&options.open().await?, output).await,
             Self::Target => target::run(&options.open().await?, output).await,
             Self::Completions(completions) => completions.run(),
         }
