@@ -4,6 +4,7 @@
 
 mod arguments;
 mod harness;
+mod keys;
 mod local;
 mod provision;
 mod target;
