@@ -8,3 +8,4 @@ mod keys;
 mod local;
 mod provision;
 mod target;
+mod terminal;

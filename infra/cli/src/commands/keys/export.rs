@@ -59,8 +59,10 @@ const HEADING: [&str; 11] = [
 impl Export {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         let Some(path) = &self.output else {
-            self.write(target, output, io::stdout()).await?;
-            return Ok(Exit::Done);
+            return match self.write(target, output, io::stdout()).await {
+                Err(error) if !reader_is_gone(&error) => Err(error),
+                _ => Ok(Exit::Done),
+            };
         };
         if path.exists() {
             bail!("{} is there already", path.display());
@@ -92,6 +94,15 @@ impl Export {
         writer.finish()?;
         Ok(count)
     }
+}
+
+/// `keypool keys export | head`: the reader has what it wanted.
+fn reader_is_gone(error: &anyhow::Error) -> bool {
+    let kind = match error.downcast_ref::<csv::Error>().map(csv::Error::kind) {
+        Some(csv::ErrorKind::Io(error)) => Some(error.kind()),
+        _ => error.downcast_ref::<io::Error>().map(io::Error::kind),
+    };
+    kind == Some(io::ErrorKind::BrokenPipe)
 }
 
 /// Writes keys in one of the formats.
