@@ -8,11 +8,11 @@ use std::sync::Arc;
 use futures_util::TryStreamExt as _;
 use keypool_domain::{
     Assignment, AssignmentId, AuditEntry, AuditId, Clock as _, NewKey, OperatingSystemRandomness, Owner,
-    Principal, ProductId, Status, StockedKey, SystemClock, Timestamp,
+    Principal, ProductId, Status, StockedKey, SystemClock, Timestamp, Unfit,
 };
 use keypool_http::Patience;
 use keypool_local::{Services, TABLE};
-use keypool_store::{AssignOutcome, Inventory, KeyChange, KeyFilter, Place, Store};
+use keypool_store::{AssignOutcome, Inventory, KeyChange, KeyFilter, NewOrder, Place, ReserveOutcome, Store};
 use serde_json::json;
 
 async fn table() -> (Store, Services) {
@@ -130,6 +130,30 @@ async fn a_released_key_is_in_stock_and_can_be_sold_again() {
     let drawn = store.draw_candidates(ProductId::MIN, 1, &HashSet::new()).await.unwrap();
     let keypool_store::Drawn::Enough { candidates, .. } = drawn else { panic!("{drawn:?}") };
     assert_eq!(store.assign(&candidates, &assignment(), None).await, Ok(AssignOutcome::Assigned));
+}
+
+/// A large order that is under way knows its keys by their versions; nothing may move them until it has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_order_holds_is_left_alone_until_it_has_ended() {
+    let (store, _services) = table().await;
+    let keys = stock(&store, 1, Status::Available, 3).await;
+    let (product_id, since) = (ProductId::MIN, now());
+    let lease = std::time::Duration::ZERO;
+    let new = NewOrder { product_id, assignment: assignment(), since, lease, claim: None };
+    let mut order = store.open_order(new).await.unwrap();
+    let reserved = store.reserve(&mut order, keys.clone()).await.unwrap();
+    assert_eq!(reserved, ReserveOutcome::Reserved { missed: vec![] });
+    let held = store.key_as_it_is(&keys[0].license_key).await.unwrap().unwrap();
+    assert_eq!(held.blocked(now()), Err(Unfit::BeingSold));
+    // Who saw it before it was reserved is too late.
+    let next = keys[0].blocked(now()).unwrap();
+    let late = store.change_key(&keys[0], &next, &entry("a", now())).await;
+    assert_eq!(late, Ok(KeyChange::ChangedMeanwhile));
+
+    store.sweep_orders(now()).await.unwrap();
+    let back = store.key_as_it_is(&keys[0].license_key).await.unwrap().unwrap();
+    let next = back.blocked(now()).unwrap();
+    assert_eq!(store.change_key(&back, &next, &entry("a", now())).await, Ok(KeyChange::Done));
 }
 
 #[tokio::test(flavor = "multi_thread")]
