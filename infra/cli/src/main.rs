@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::commands::Command;
-use crate::exit::EXIT_CODES;
+use crate::exit::HELP;
 use crate::output::Output;
 use crate::target::TargetOptions;
 
@@ -26,7 +26,7 @@ use crate::target::TargetOptions;
 /// signing keys and the stock: of the stack that runs on the data folder or, with --stack or --table, of one on AWS.
 /// `keypool target` says which.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true, after_help = EXIT_CODES)]
+#[command(version, arg_required_else_help = true, after_help = HELP)]
 struct Arguments {
     #[command(flatten)]
     target: TargetOptions,

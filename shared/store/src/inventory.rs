@@ -1,5 +1,5 @@
 //! All license keys, for an operator to list and to count. Only the stock has an index, so that a sale writes no more than
-//! it must; everything else reads the whole table, in parallel segments: half a read unit for 4 KB, which is some 6
+//! it must; everything else reads the whole table, in parallel segments: half a read unit for 4 KB, which is some 4
 //! units for a hundred keys, a few cents for ten million.
 
 use std::collections::BTreeMap;

@@ -18,7 +18,6 @@ use crate::target::TargetOptions;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run everything on this machine: the API, DynamoDB and KMS
     Local(local::Local),
     /// Set up products and list them
     #[command(subcommand)]
@@ -32,11 +31,9 @@ pub(crate) enum Command {
     /// Look at license keys and change them
     #[command(subcommand)]
     Keys(keys::Keys),
-    /// Show what is in stock of each product, and how it sells
     Stock(stock::Stock),
     /// Say which table the other commands work on, and as whom
     Target,
-    /// Print completions for a shell
     Completions(completions::Completions),
 }
 

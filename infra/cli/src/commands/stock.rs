@@ -13,7 +13,7 @@ use crate::target::Target;
 
 /// Show what is in stock of each product, and how it sells.
 ///
-/// It reads the whole table: some 6 read units for a hundred keys, a few cents for ten million. "Lasts" is how long the
+/// It reads the whole table: some 4 read units for a hundred keys, a few cents for ten million. "Lasts" is how long the
 /// stock lasts if it sells as in the last 24 hours.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \

@@ -17,7 +17,7 @@ use crate::view;
 
 /// Write license keys to a file or to standard output, as CSV or JSON lines, in no order.
 ///
-/// It reads the whole table: some 6 read units for a hundred keys that it holds. What is written is what was there while it
+/// It reads the whole table: some 4 read units for a hundred keys that it holds. What is written is what was there while it
 /// was read, key by key. A file is complete or not there; only its owner may read it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \

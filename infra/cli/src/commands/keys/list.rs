@@ -15,7 +15,7 @@ use crate::view;
 /// List license keys, a page at a time.
 ///
 /// The keys in stock of one product (--product N --status available) are read from the index: half a read unit for 4 KB
-/// of them. Anything else is looked for in the whole table: some 6 read units for a hundred keys that it holds.
+/// of them. Anything else is looked for in the whole table: some 4 read units for a hundred keys that it holds.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     keypool keys list --product 42 --status available\n  \

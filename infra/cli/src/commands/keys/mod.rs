@@ -14,19 +14,12 @@ use crate::target::Target;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Keys {
-    /// Show all that is known of license keys
     Show(show::Show),
-    /// List license keys, a page at a time
     List(list::List),
-    /// Write license keys to a file or to standard output, as CSV or JSON lines
     Export(export::Export),
-    /// Put license keys out of use
     Block(change::Block),
-    /// Put blocked license keys in use again
     Unblock(change::Unblock),
-    /// Put license keys back into stock that are set aside or, if you say so, an owner's
     Release(change::Release),
-    /// Give license keys to an owner, by name
     Assign(change::Assign),
 }
 
