@@ -63,6 +63,8 @@ fn of_signing(error: &SigningError) -> Option<String> {
 }
 
 fn of_credentials(operation: &str, service: &str, code: &str) -> Option<String> {
+    // The only operation whose permission has another name.
+    let operation = if operation == "BatchExecuteStatement" { "PartiQLInsert" } else { operation };
     match code {
         "AccessDeniedException" => Some(format!(
             "these credentials may not do that: they need the permission {service}:{operation}; \

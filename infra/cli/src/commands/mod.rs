@@ -3,6 +3,7 @@
 mod api_key;
 mod completions;
 mod generator;
+mod keys;
 mod local;
 mod product;
 mod target;
@@ -24,6 +25,9 @@ pub(crate) enum Command {
     /// Set up generators, which make license keys, and list them
     #[command(subcommand)]
     Generator(generator::Generator),
+    /// Put license keys into stock
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Set up API keys, which open the API, and list them
     #[command(subcommand)]
     ApiKey(api_key::ApiKey),
@@ -39,6 +43,7 @@ impl Command {
             Self::Local(local) => local.run(&options.data_dir, output).await,
             Self::Product(product) => product.run(&options.open().await?, output).await,
             Self::Generator(generator) => generator.run(&options.open().await?, output).await,
+            Self::Keys(keys) => keys.run(&options.open().await?, output).await,
             Self::ApiKey(api_key) => api_key.run(&options.open().await?, output).await,
             Self::Target => target::run(&options.open().await?, output).await,
             Self::Completions(completions) => completions.run(),
