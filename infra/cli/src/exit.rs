@@ -9,6 +9,8 @@ pub(crate) enum Exit {
     Partly,
     /// What was to be checked does not hold.
     DoesNotHold,
+    /// A person had enough; what was done stays.
+    Interrupted,
 }
 
 /// What `--help` ends with. (2 is clap's.)
@@ -37,6 +39,7 @@ impl From<Exit> for ExitCode {
             Exit::Done => 0,
             Exit::Partly => 3,
             Exit::DoesNotHold => 4,
+            Exit::Interrupted => INTERRUPTED,
         })
     }
 }

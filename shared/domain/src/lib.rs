@@ -46,5 +46,5 @@ pub use product::{Product, ProductId, SigningKeyId};
 pub use random::{Draw, OperatingSystemRandomness, Randomness, pick};
 pub use reply::{KeyRow, Reply};
 pub use status::{Activity, Status};
-pub use stocked_key::{Assignment, AssignmentId, CreationId, NewKey, StockedKey};
+pub use stocked_key::{Assignment, AssignmentId, CreationId, ImportId, InvalidImportId, NewKey, StockedKey};
 pub use time::{Clock, SystemClock, Timestamp};

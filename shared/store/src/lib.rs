@@ -8,6 +8,7 @@
 //! | `draw` | [`Store::draw_candidates`]: random keys from the stock |
 //! | `assign` | [`Store::license_key`], [`Store::assign`]: give stocked keys away |
 //! | `insert` | [`Store::insert`], [`Store::insert_assigned`]: store new keys |
+//! | `import` | [`Store::import`], [`Store::rehearse_import`]: many keys, as fast as the table takes them |
 //! | `claim` | [`Store::claim`] and what ends it: a request with an `Idempotency-Key`, done once |
 //! | `order` | [`Store::open_order`] … [`Store::sweep_orders`]: more keys than one transaction takes |
 //! | `keys` | [`Store::change_key`]: what an operator does to a key |
@@ -18,7 +19,8 @@
 //! | `table` | [`Store::create_table`]: the table and its index |
 //!
 //! `record` turns domain types into items and back; `change` and `transact` send conditional writes; `settle` finds out what became
-//! of a write; `error` sorts what can go wrong; `backoff` waits.
+//! of a write; `error` sorts what can go wrong; `backoff` waits; `pace` finds out how much the
+//! table takes at a time.
 //!
 //! The check lives in the write: no operation reads, decides and writes without a condition.
 
@@ -31,11 +33,13 @@ mod claim;
 mod counter;
 mod draw;
 mod error;
+mod import;
 mod insert;
 mod inventory;
 mod keys;
 mod lookup;
 mod order;
+mod pace;
 mod record;
 mod settle;
 mod table;
@@ -52,11 +56,13 @@ pub use claim::{Attempt, Claim, ClaimOutcome, Held, Recording};
 pub use counter::Counter;
 pub use draw::{Drawn, candidate_window};
 pub use error::StoreError;
+pub use import::ImportOutcome;
 pub use insert::{InsertCounts, InsertOutcome};
 pub use inventory::{Inventory, KeyFilter, KeyPage, Place};
 pub use keys::KeyChange;
 pub use lookup::{Found, Lookup};
 pub use order::{CommitOutcome, NewOrder, Order, ReserveOutcome, Swept};
+pub use pace::Pace;
 pub use record::{Item, OpenOrder, OrderState, license_key_item};
 
 /// A transaction has 100 actions at most; one is for the record of the request.

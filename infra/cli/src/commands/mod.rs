@@ -28,7 +28,7 @@ pub(crate) enum Command {
     /// Set up API keys, which open the API, and list them
     #[command(subcommand)]
     ApiKey(api_key::ApiKey),
-    /// Look at license keys and change them
+    /// Put license keys into stock, look at them, change them
     #[command(subcommand)]
     Keys(keys::Keys),
     Stock(stock::Stock),

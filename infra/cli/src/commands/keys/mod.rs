@@ -2,6 +2,7 @@
 
 mod change;
 mod export;
+mod import;
 mod list;
 mod select;
 mod show;
@@ -14,6 +15,7 @@ use crate::target::Target;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Keys {
+    Import(import::Import),
     Show(show::Show),
     List(list::List),
     Export(export::Export),
@@ -26,6 +28,7 @@ pub(crate) enum Keys {
 impl Keys {
     pub(crate) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         match self {
+            Self::Import(import) => import.run(target, output).await,
             Self::Show(show) => show.run(target, output).await,
             Self::List(list) => list.run(target, output).await,
             Self::Export(export) => export.run(target, output).await,
