@@ -17,6 +17,7 @@
 //! | `audit` | [`Store::note`], [`Store::audit_trail`]: who changed what by the command |
 //! | `catalogue` | what an operator sets up: products, generators, API keys |
 //! | `table` | [`Store::create_table`]: the table and its index |
+//! | `describe` | [`Store::describe`] and others: whether the table is as it must be |
 //!
 //! `record` turns domain types into items and back; `change` and `transact` send conditional writes; `settle` finds out what became
 //! of a write; `error` sorts what can go wrong; `backoff` waits; `pace` finds out how much the
@@ -31,6 +32,7 @@ mod catalogue;
 mod change;
 mod claim;
 mod counter;
+mod describe;
 mod draw;
 mod error;
 mod import;
@@ -54,6 +56,7 @@ pub use backoff::Backoff;
 pub use catalogue::{CreateOutcome, NewGeneratorOutcome};
 pub use claim::{Attempt, Claim, ClaimOutcome, Held, Recording};
 pub use counter::Counter;
+pub use describe::{Expiry, IndexState, TableState};
 pub use draw::{Drawn, candidate_window};
 pub use error::StoreError;
 pub use import::ImportOutcome;

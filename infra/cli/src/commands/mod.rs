@@ -1,13 +1,16 @@
 //! The subcommands.
 
 mod api_key;
+mod call;
 mod completions;
+mod doctor;
 mod generator;
 mod keys;
 mod local;
 mod product;
 mod stock;
 mod target;
+mod verify;
 
 use clap::Subcommand;
 use keypool_store::{Counter, Store};
@@ -32,6 +35,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Keys(keys::Keys),
     Stock(stock::Stock),
+    Verify(verify::Verify),
+    Call(Box<call::Call>),
+    Doctor(doctor::Doctor),
     /// Say which table the other commands work on, and as whom
     Target,
     Completions(completions::Completions),
@@ -46,6 +52,9 @@ impl Command {
             Self::ApiKey(api_key) => api_key.run(&options.open().await?, output).await,
             Self::Keys(keys) => keys.run(&options.open().await?, output).await,
             Self::Stock(stock) => stock.run(&options.open().await?, output).await,
+            Self::Verify(verify) => verify.run(options, output).await,
+            Self::Call(call) => call.run(options, output).await,
+            Self::Doctor(doctor) => doctor.run(options, output).await,
             Self::Target => target::run(&options.open().await?, output).await,
             Self::Completions(completions) => completions.run(),
         }
