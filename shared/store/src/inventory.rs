@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, TableDescription};
 use futures_util::stream::{self, Stream, TryStreamExt as _};
 use keypool_domain::{Draw, LicenseKey, ProductId, Status, StockedKey, Timestamp};
 
@@ -175,7 +175,7 @@ impl Store {
     pub async fn approximate_count(&self) -> Result<u64, StoreError> {
         let described = self.client.describe_table().table_name(&self.table).send().await;
         let described = described.map_err(|error| StoreError::from_sdk("DescribeTable", &error))?;
-        let count = described.table().and_then(|table| table.item_count());
+        let count = described.table().and_then(TableDescription::item_count);
         Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
     }
 

@@ -1,6 +1,6 @@
 //! What an operator does to keys, against the embedded DynamoDB: conditions, races, repetitions, the audit trail.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by them")]
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::collections::HashSet;
 use std::sync::Arc;

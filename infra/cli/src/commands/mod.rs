@@ -56,7 +56,7 @@ impl Command {
             Self::Call(call) => call.run(options, output).await,
             Self::Doctor(doctor) => doctor.run(options, output).await,
             Self::Target => target::run(&options.open().await?, output).await,
-            Self::Completions(completions) => completions.run(),
+            Self::Completions(completions) => completions.run(output),
         }
     }
 }

@@ -82,7 +82,9 @@ impl Stock {
             "LASTS",
         ]);
         let most = lines.iter().map(|line| line.inventory.available).max().unwrap_or(0);
-        lines.iter().for_each(|line| table.row(line.row(most)));
+        for line in &lines {
+            table.row(line.row(most));
+        }
         output.table(&table, lines.iter().map(Line::value).collect())
     }
 }

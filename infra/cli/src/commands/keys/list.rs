@@ -67,7 +67,9 @@ impl List {
             return Ok(Exit::Done);
         }
         let mut table = Table::new(["LICENSE KEY", "PRODUCT", "STATUS", "OWNER", "ASSIGNED", "CREATED"]);
-        page.keys.iter().for_each(|key| table.row(row(key)));
+        for key in &page.keys {
+            table.row(row(key));
+        }
         output.line(&table.to_string())?;
         match next {
             // Single quotes, for a shell.
