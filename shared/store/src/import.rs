@@ -112,7 +112,10 @@ impl Store {
             Err(error) => return Err(error),
         };
         if taken.len() != keys.len() {
-            return Err(StoreError::Rejected { operation: OPERATION, code: "answers are missing".to_owned() });
+            return Err(StoreError::Rejected {
+                operation: OPERATION,
+                code: "answers are missing".to_owned(),
+            });
         }
         if taken.iter().any(|taken| matches!(taken, Taken::NotYet { throttled: true })) {
             turn.throttled();

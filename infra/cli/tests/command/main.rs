@@ -4,6 +4,7 @@
 
 mod arguments;
 mod harness;
+mod import;
 mod local;
 mod provision;
 mod target;

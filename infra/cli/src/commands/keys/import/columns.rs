@@ -163,13 +163,19 @@ impl Places<'_> {
 
     /// `license_key from "License key"`, …
     pub(super) fn used(&self) -> String {
-        let used = Field::ALL.into_iter().filter_map(|field| Some((field, self.columns.get(self.of(field)?)?)));
-        used.map(|(field, column)| format!("{} from \"{column}\"", field.name())).collect::<Vec<_>>().join(", ")
+        let used =
+            Field::ALL.into_iter().filter_map(|field| Some((field, self.columns.get(self.of(field)?)?)));
+        used.map(|(field, column)| format!("{} from \"{column}\"", field.name()))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     pub(super) fn ignored(&self) -> Vec<&str> {
         let used = |place: &usize| self.places.contains(&Some(*place));
-        (0..self.columns.len()).filter(|place| !used(place)).filter_map(|place| self.columns.get(place).copied()).collect()
+        (0..self.columns.len())
+            .filter(|place| !used(place))
+            .filter_map(|place| self.columns.get(place).copied())
+            .collect()
     }
 
     pub(super) fn into_array(self) -> [Option<usize>; Field::ALL.len()] {
@@ -183,7 +189,8 @@ pub(super) struct Cells([Option<String>; Field::ALL.len()]);
 
 impl Cells {
     pub(super) fn set(&mut self, field: Field, text: &str) {
-        let is_there = !text.trim().is_empty() && (field == Field::LicenseKey || !text.eq_ignore_ascii_case("null"));
+        let is_there =
+            !text.trim().is_empty() && (field == Field::LicenseKey || !text.eq_ignore_ascii_case("null"));
         if let Some(cell) = self.0.get_mut(field as usize) {
             *cell = is_there.then(|| text.to_owned());
         }

@@ -103,7 +103,8 @@ impl Import {
         };
         self.note(target, import, if earlier.is_some() { "resumed" } else { "begun" }, None).await?;
         let progress = output.progress(if self.dry_run { "rehearsing" } else { "importing" }, source.lines);
-        let mut pipeline = Pipeline::new(&target.store, &rules, import, &mut receipt, &progress, self.dry_run);
+        let mut pipeline =
+            Pipeline::new(&target.store, &rules, import, &mut receipt, &progress, self.dry_run);
         pipeline = pipeline.after(earlier);
         let interrupted = async {
             // Without a handler Ctrl-C ends the process, which is as good.
@@ -186,7 +187,8 @@ impl Import {
         if self.dry_run {
             return Ok(());
         }
-        let subject = self.product.map_or_else(|| "products of the file".to_owned(), |id| format!("product {id}"));
+        let subject =
+            self.product.map_or_else(|| "products of the file".to_owned(), |id| format!("product {id}"));
         let file = self.file.file_name().map(|name| name.to_string_lossy().into_owned());
         let mut after = json!({ "state": state, "import": import.to_string(), "file": file });
         if let Some(counts) = counts {

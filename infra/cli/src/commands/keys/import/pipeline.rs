@@ -186,7 +186,10 @@ impl<'a> Pipeline<'a> {
             return Ok(false);
         };
         if told.line != line {
-            bail!("this is another file: the receipt goes on with line {}, the file with line {line}", told.line);
+            bail!(
+                "this is another file: the receipt goes on with line {}, the file with line {line}",
+                told.line
+            );
         }
         if told.key.as_deref() != key {
             bail!("this is another file: line {line} is not what the receipt tells of it");

@@ -50,7 +50,11 @@ impl Rules {
         }
         let product: Option<ProductId> = read(cells, Field::ProductId)?;
         let product = product.ok_or("product_id must not be empty")?;
-        if self.products.contains(&product) { Ok(product) } else { Err(format!("there is no product {product}")) }
+        if self.products.contains(&product) {
+            Ok(product)
+        } else {
+            Err(format!("there is no product {product}"))
+        }
     }
 }
 
@@ -78,7 +82,8 @@ fn time_of(text: &str) -> Result<Option<Timestamp>, String> {
     if text.starts_with("0000-00-00") {
         return Ok(None);
     }
-    let time = text.parse().ok().or_else(|| Timestamp::from_rfc3339(text)).or_else(|| Timestamp::from_date(text));
+    let time =
+        text.parse().ok().or_else(|| Timestamp::from_rfc3339(text)).or_else(|| Timestamp::from_date(text));
     time.map(Some).ok_or_else(|| "assigned_at must be a date and time as YYYY-MM-DD HH:MM:SS".to_owned())
 }
 

@@ -11,7 +11,8 @@ const LINES_MAX: usize = 100;
 /// The most columns of a record; exports have some twenty.
 const COLUMNS_MAX: usize = 1_024;
 
-const NOT_CLOSED: &str = "a quoted value in this line does not end as it should: a quote is missing, or one too many";
+const NOT_CLOSED: &str =
+    "a quoted value in this line does not end as it should: a quote is missing, or one too many";
 
 /// A record: the line it begins in, and its values, or why it is refused.
 pub(super) type Values = (u64, Result<Vec<String>, String>);
@@ -173,7 +174,9 @@ mod tests {
         while let Some((line, values)) = next {
             read.push(match values {
                 Ok(values) => format!("{line} {}", values.join("|")),
-                Err(reason) => format!("{line} - {}", reason.split(' ').take(3).collect::<Vec<_>>().join(" ")),
+                Err(reason) => {
+                    format!("{line} - {}", reason.split(' ').take(3).collect::<Vec<_>>().join(" "))
+                }
             });
             next = records.next().unwrap();
         }

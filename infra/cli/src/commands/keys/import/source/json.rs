@@ -26,7 +26,9 @@ fn of_object(members: &Map<String, Value>, naming: &Naming) -> Result<Cells, Str
             None | Some(Value::Null) => {}
             Some(Value::String(text)) => cells.set(field, text),
             // A key that begins with a zero, or has more digits than a number holds, would be sold as another text.
-            Some(Value::Number(number)) if field != Field::LicenseKey => cells.set(field, &number.to_string()),
+            Some(Value::Number(number)) if field != Field::LicenseKey => {
+                cells.set(field, &number.to_string())
+            }
             Some(_) => {
                 let wanted = if field == Field::LicenseKey { "text in quotes" } else { "text or a number" };
                 return Err(format!("{} must be {wanted}", field.name()));

@@ -63,7 +63,8 @@ impl Format {
         if json::cells(first, naming).is_ok() || first.starts_with('{') {
             return Self::Jsonl;
         }
-        let columns: Vec<&str> = first.split([',', ';', '\t']).map(|name| name.trim().trim_matches('"')).collect();
+        let columns: Vec<&str> =
+            first.split([',', ';', '\t']).map(|name| name.trim().trim_matches('"')).collect();
         let has_keys = naming.places(&columns).of(Field::LicenseKey).is_some();
         if columns.len() > 1 || has_keys { Self::Csv } else { Self::Txt }
     }
@@ -112,7 +113,8 @@ impl Source {
         if start.trim_ascii().is_empty() || start == b"\xEF\xBB\xBF" {
             bail!("{} is empty", path.display());
         }
-        let format = format.or_else(|| Format::of_name(path)).unwrap_or_else(|| Format::of_content(&start, &naming));
+        let format =
+            format.or_else(|| Format::of_name(path)).unwrap_or_else(|| Format::of_content(&start, &naming));
         let input = Lines::new(input);
         let (records, columns) = match format {
             Format::Txt if naming.needs_product => bail!("say with --product whose keys these are"),
@@ -207,7 +209,8 @@ fn cells(values: &[String], places: &[Option<usize>], columns: usize) -> Result<
 fn with_header(lines: Lines<Input>, naming: &Naming) -> anyhow::Result<(Records, String)> {
     let (records, header) = csv::Records::new(lines)?;
     let (line, header) = header.context("there is no header")?;
-    let header = header.map_err(|reason| anyhow::anyhow!("the header cannot be read: line {line}: {reason}"))?;
+    let header =
+        header.map_err(|reason| anyhow::anyhow!("the header cannot be read: line {line}: {reason}"))?;
     let names: Vec<&str> = header.iter().map(|name| name.trim()).collect();
     let places = naming.places(&names);
     naming.check(&places)?;
