@@ -5,6 +5,7 @@
 mod arguments;
 mod harness;
 mod keys;
+mod import;
 mod local;
 mod provision;
 mod target;

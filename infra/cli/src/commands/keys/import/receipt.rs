@@ -62,8 +62,8 @@ impl Receipt {
         lines.read_until(b'\n', &mut first)?;
         // It is on the disk before anything is imported: without its end, nothing was.
         if first.last() != Some(&b'\n') {
-            let is_ours = first.is_empty() || first.starts_with(format!("{{\"{ID}\"").as_bytes());
-            if !is_ours {
+            let beginning = format!("{{\"{ID}\":\"");
+            if !first.starts_with(beginning.as_bytes()) && !beginning.as_bytes().starts_with(&first) {
                 bail!("{} is no receipt of an import; name another with --receipt", path.display());
             }
             return begin(path, file, options, fresh);
