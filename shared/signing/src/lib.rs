@@ -2,13 +2,16 @@
 //!
 //! - [`Signer`] is the only thing in keypool that speaks to KMS: it signs a payload with the product's key,
 //!   else the global key, and hands out public keys.
-//! - [`PublicKey`] checks a signature, and [`SignedEnvelope`] a whole response, without KMS.
+//! - [`PublicKey`] checks a signature, and [`SignedEnvelope`] a whole response, without KMS; a [`JwkSet`] is how public keys
+//!   are given to others.
 
 mod error;
 mod exact;
+mod jwk;
 mod signer;
 mod verification;
 
 pub use error::SigningError;
+pub use jwk::{InvalidJwkSet, JwkSet};
 pub use signer::{Signature, Signer};
 pub use verification::{InvalidEnvelope, InvalidPublicKey, PublicKey, SignedEnvelope};

@@ -1,4 +1,4 @@
-use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RsaSubjectPublicKey, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keypool_domain::Envelope;
@@ -14,6 +14,10 @@ use crate::exact::Exact;
 pub struct PublicKey {
     /// X.509 `SubjectPublicKeyInfo` (RFC 5280, section 4.1.2.7) in DER.
     der: Vec<u8>,
+    /// The modulus, big-endian, without zeros before it.
+    modulus: Vec<u8>,
+    /// The public exponent, likewise.
+    exponent: Vec<u8>,
 }
 
 /// A text or bytes that hold no public key.
@@ -25,9 +29,28 @@ impl PublicKey {
     /// The label of a PEM block with a public key (RFC 7468, section 13).
     const LABEL: &str = "PUBLIC KEY";
 
-    /// Reads a `SubjectPublicKeyInfo` in DER, which is what KMS hands out.
+    /// Signatures by shorter keys are not believed.
+    const MODULUS_BYTES_MIN: usize = 256;
+
+    /// Reads a `SubjectPublicKeyInfo` in DER, which is what KMS hands out. It must be of an RSA key.
     pub fn from_der(der: Vec<u8>) -> Result<Self, InvalidPublicKey> {
-        if der.is_empty() { Err(InvalidPublicKey) } else { Ok(Self { der }) }
+        let rsa = RsaSubjectPublicKey::from_der(&der).map_err(|_| InvalidPublicKey)?;
+        let (modulus, exponent) = rsa_components(rsa.as_ref()).ok_or(InvalidPublicKey)?;
+        if modulus.len() < Self::MODULUS_BYTES_MIN {
+            return Err(InvalidPublicKey);
+        }
+        Ok(Self { der, modulus, exponent })
+    }
+
+    /// The same key in DER.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// Modulus and public exponent, big-endian, without zeros before them.
+    pub(crate) fn components(&self) -> (&[u8], &[u8]) {
+        (&self.modulus, &self.exponent)
     }
 
     /// Reads the first public key in a PEM text.
@@ -48,6 +71,35 @@ impl PublicKey {
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &self.der).verify(message, signature).is_ok()
     }
+}
+
+/// The two numbers of an `RSAPublicKey` (RFC 8017, appendix A.1.1) that aws-lc has parsed and written anew.
+fn rsa_components(der: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    const SEQUENCE: u8 = 0x30;
+    const INTEGER: u8 = 0x02;
+    let (numbers, _) = element(der, SEQUENCE)?;
+    let (modulus, rest) = element(numbers, INTEGER)?;
+    let (exponent, _) = element(rest, INTEGER)?;
+    // A number whose first bit is set has a zero before it, so that it is not a negative one.
+    let unsigned = |number: &[u8]| number.iter().copied().skip_while(|byte| *byte == 0).collect();
+    Some((unsigned(modulus), unsigned(exponent)))
+}
+
+/// The contents of a DER element of that type, and what follows it.
+fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    let (&[found, first], rest) = der.split_first_chunk::<2>()?;
+    if found != tag {
+        return None;
+    }
+    // Up to 127 the byte is the length; else it says how many bytes the length has.
+    let (length, rest) = match first {
+        0..=0x7f => (usize::from(first), rest),
+        _ => {
+            let (length, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+            (length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), rest)
+        }
+    };
+    rest.split_at_checked(length)
 }
 
 /// A response as a client got it, not yet believed.
