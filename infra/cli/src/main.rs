@@ -2,11 +2,13 @@
 //!
 //! Each subcommand is one file in `commands`; `target` finds out which table it works on, and who works on it; `output`
 //! is the only place that prints, for people or, with `--json`, for programs; `view` says how records look in JSON;
-//! `advice` tells the way out of an error; `exit` has the exit codes.
+//! `difference` says what changed; `moment` reads times; `advice` tells the way out of an error; `exit` has the exit codes.
 
 mod advice;
 mod commands;
+mod difference;
 mod exit;
+mod moment;
 mod output;
 mod target;
 mod view;

@@ -1,10 +1,13 @@
 //! The subcommands.
 
 mod api_key;
+mod audit;
+mod change;
 mod completions;
 mod generator;
 mod local;
 mod product;
+mod signing_key;
 mod target;
 
 use clap::Subcommand;
@@ -18,15 +21,20 @@ use crate::target::TargetOptions;
 pub(crate) enum Command {
     /// Run everything on this machine: the API, DynamoDB and KMS
     Local(local::Local),
-    /// Set up products and list them
+    /// Set up products, list and change them
     #[command(subcommand)]
     Product(product::Product),
-    /// Set up generators, which make license keys, and list them
+    /// Set up generators, which make license keys, list and change them
     #[command(subcommand)]
     Generator(generator::Generator),
-    /// Set up API keys, which open the API, and list them
+    /// Set up API keys, which open the API, list, change and replace them
     #[command(subcommand)]
     ApiKey(api_key::ApiKey),
+    /// Make, choose and replace the keys that sign responses, and hand out their public halves
+    #[command(subcommand)]
+    SigningKey(signing_key::SigningKey),
+    /// Show who changed what by this command, the youngest first
+    Audit(audit::Audit),
     /// Say which table the other commands work on, and as whom
     Target,
     /// Print completions for a shell
@@ -40,6 +48,8 @@ impl Command {
             Self::Product(product) => product.run(&options.open().await?, output).await,
             Self::Generator(generator) => generator.run(&options.open().await?, output).await,
             Self::ApiKey(api_key) => api_key.run(&options.open().await?, output).await,
+            Self::SigningKey(signing_key) => signing_key.run(&options.open().await?, output).await,
+            Self::Audit(audit) => audit.run(&options.open().await?, output).await,
             Self::Target => target::run(&options.open().await?, output).await,
             Self::Completions(completions) => completions.run(),
         }
