@@ -2,14 +2,16 @@
 //!
 //! Each subcommand is one file in `commands`; `target` finds out which table it works on, and who works on it; `output`
 //! is the only place that prints, for people or, with `--json`, for programs; `view` says how records look in JSON;
-//! `http` asks the API; `envelope` reads what it answers, `public_keys` are those it is checked against;
-//! `advice` tells the way out of an error; `exit` has the exit codes.
+//! `http` asks the API; `envelope` reads what it answers, `public_keys` are those it is checked against; `difference` says
+//! what changed; `moment` reads times; `advice` tells the way out of an error; `exit` has the exit codes.
 
 mod advice;
 mod commands;
+mod difference;
 mod envelope;
 mod exit;
 mod http;
+mod moment;
 mod output;
 mod public_keys;
 mod target;

@@ -42,7 +42,7 @@ pub use limits::{ActivationLimit, Quantity, RowId, Validity};
 pub use name::{InvalidName, Name};
 pub use owner::{Owner, OwnerField};
 pub use parameters::{Faults, Fields, Parameters, Reported, Value};
-pub use product::{Product, ProductId, SigningKeyId};
+pub use product::{Product, ProductId, RetiredKey, SigningKeyId};
 pub use random::{Draw, OperatingSystemRandomness, Randomness, pick};
 pub use reply::{KeyRow, Reply};
 pub use status::{Activity, Status};

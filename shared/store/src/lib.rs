@@ -16,6 +16,8 @@
 //! | `counter` | [`Store::take_row_ids`] and the ids of products and generators |
 //! | `audit` | [`Store::note`], [`Store::audit_trail`]: who changed what by the command |
 //! | `catalogue` | what an operator sets up: products, generators, API keys |
+//! | `update` | [`Store::update_product`] …: changes of them, if they are as they were seen |
+//! | `signing_key` | [`Store::retire`], [`Store::retired_keys`]: signing keys that are used no more |
 //! | `table` | [`Store::create_table`]: the table and its index |
 //! | `describe` | [`Store::describe`] and others: whether the table is as it must be |
 //!
@@ -44,8 +46,10 @@ mod order;
 mod pace;
 mod record;
 mod settle;
+mod signing_key;
 mod table;
 mod transact;
+mod update;
 
 use std::sync::Arc;
 
@@ -67,6 +71,7 @@ pub use lookup::{Found, Lookup};
 pub use order::{CommitOutcome, NewOrder, Order, ReserveOutcome, Swept};
 pub use pace::Pace;
 pub use record::{Item, OpenOrder, OrderState, license_key_item};
+pub use update::{ProductOutcome, UpdateOutcome};
 
 /// A transaction has 100 actions at most; one is for the record of the request.
 const TRANSACTION_KEYS_MAX: usize = 99;

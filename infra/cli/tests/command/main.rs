@@ -4,8 +4,8 @@
 
 mod arguments;
 mod harness;
-mod keys;
 mod import;
+mod keys;
 mod local;
 mod provision;
 mod target;
