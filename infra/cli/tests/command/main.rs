@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by them")]
 
 mod arguments;
+mod audit;
 mod harness;
 mod local;
 mod provision;
+mod signing_keys;
 mod target;
