@@ -14,6 +14,9 @@ const OPERATION: &str = "BatchExecuteStatement";
 /// have split its partitions, so its own limit is the reason.
 const SENT_IN_VAIN_MAX: usize = 18;
 
+/// How often in a row a batch is sent again that got no answer: the SDK has repeated each already.
+const UNANSWERED_MAX: usize = 3;
+
 /// What became of a key that was to be imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImportOutcome {
@@ -41,16 +44,16 @@ impl Store {
     /// How many keys one call looks for.
     pub const REHEARSE_KEYS_MAX: usize = 100;
 
-    /// Stores new keys (1 to [`Store::IMPORT_KEYS_MAX`], each once) in one call: those that exist stay as they were. Each key carries
-    /// [`CreationId::of_line`], by which it is recognised if an earlier attempt stored it. 1 write unit a key, and 1 of
-    /// the index for each that is available; 1 read unit for each that exists.
+    /// Stores new keys (1 to [`Store::IMPORT_KEYS_MAX`], each once) in one call: those that exist stay as they were.
+    /// Each key carries [`CreationId::of_line`], by which it is recognised if an earlier attempt stored it. 1 write unit
+    /// a key, and 1 of the index for each that is available; 1 read unit for each that exists.
     ///
     /// A `PartiQL` INSERT fails if the item exists, so it can never overwrite a key. What DynamoDB has no room for is sent
     /// again, and that alone; `pace` learns from it. After an error some of the keys may be stored, or may yet be:
     /// importing the same lines again tells which.
     pub async fn import(&self, keys: &[StockedKey], pace: &Pace) -> Result<Vec<ImportOutcome>, StoreError> {
         let mut outcomes: Vec<Option<ImportOutcome>> = vec![None; keys.len()];
-        let (mut backoff, mut in_vain) = (Backoff::long(), 0);
+        let (mut backoff, mut in_vain, mut unanswered) = (Backoff::long(), 0, 0);
         loop {
             let open: Vec<usize> = (0..keys.len()).filter(|at| outcomes[*at].is_none()).collect();
             if open.is_empty() {
@@ -58,7 +61,16 @@ impl Store {
             }
             let sent: Vec<&StockedKey> = open.iter().filter_map(|at| keys.get(*at)).collect();
             let mut existing = Vec::new();
-            for (at, taken) in open.iter().zip(self.import_once(&sent, pace).await?) {
+            let taken = match self.import_once(&sent, pace).await {
+                // What of it was done is recognised when it is sent again.
+                Err(StoreError::Unavailable { .. }) if unanswered < UNANSWERED_MAX => {
+                    unanswered += 1;
+                    tokio::time::sleep(backoff.next_wait(self.randomness())).await;
+                    continue;
+                }
+                taken => taken?,
+            };
+            for (at, taken) in open.iter().zip(taken) {
                 match taken {
                     Taken::Stored => outcomes[*at] = Some(ImportOutcome::Created),
                     Taken::Exists => existing.push(*at),
@@ -72,7 +84,7 @@ impl Store {
             }
             let settled = open.iter().any(|at| outcomes[*at].is_some());
             if settled {
-                (backoff, in_vain) = (Backoff::long(), 0);
+                (backoff, in_vain, unanswered) = (Backoff::long(), 0, 0);
             }
             if outcomes.iter().any(Option::is_none) {
                 in_vain += 1;
@@ -85,8 +97,8 @@ impl Store {
         }
     }
 
-    /// What [`Store::import`] would do with these keys (1 to [`Store::REHEARSE_KEYS_MAX`], each once), by reading: the status of each that
-    /// exists. Half a read unit a key.
+    /// What [`Store::import`] would meet with these keys (1 to [`Store::REHEARSE_KEYS_MAX`], each once), by reading:
+    /// the status of each that exists. Half a read unit a key.
     pub async fn rehearse_import(
         &self,
         keys: &[LicenseKey],

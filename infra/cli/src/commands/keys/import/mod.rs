@@ -96,7 +96,9 @@ impl Import {
         let (mut receipt, import, earlier) = match Receipt::open(&path, &options, fresh)? {
             Opened::Begun(receipt, import) => (receipt, import, None),
             Opened::Interrupted(receipt, import, earlier) => (receipt, import, Some(earlier)),
-            Opened::Complete(counts) => {
+            Opened::Complete(counts, earlier) => {
+                // A new delivery under the name of the last one must not be taken for it.
+                pipeline::compare(source.read(), earlier).await?;
                 output.note(&format!("{} is complete: this import was done before", path.display()));
                 return self.summarise(&path, counts, "complete before", output);
             }

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::vec::IntoIter;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
 use keypool_domain::{Clock as _, CreationId, ImportId, RowId, StockedKey, SystemClock};
@@ -14,7 +14,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinHandle;
 
 use super::columns::Field;
-use super::receipt::{Earlier, Receipt};
+use super::receipt::{ANOTHER_FILE, Earlier, Receipt};
 use super::row::Rules;
 use super::seen::Seen;
 use super::source::Record;
@@ -143,7 +143,7 @@ impl<'a> Pipeline<'a> {
     }
 
     async fn take(&mut self, record: Record) -> anyhow::Result<()> {
-        let key = record.content.as_ref().ok().and_then(|cells| cells.get(Field::LicenseKey)).map(told_key);
+        let key = key_of(&record);
         if self.was_told(record.line, key.as_deref())? {
             return Ok(());
         }
@@ -185,15 +185,7 @@ impl<'a> Pipeline<'a> {
             self.earlier = None;
             return Ok(false);
         };
-        if told.line != line {
-            bail!(
-                "this is another file: the receipt goes on with line {}, the file with line {line}",
-                told.line
-            );
-        }
-        if told.key.as_deref() != key {
-            bail!("this is another file: line {line} is not what the receipt tells of it");
-        }
+        told.is_of(line, key)?;
         self.receipt.count(&told);
         self.progress.set(line);
         Ok(true)
@@ -202,9 +194,7 @@ impl<'a> Pipeline<'a> {
     /// At the end of the file nothing more may have been told.
     fn no_more_was_told(&mut self) -> anyhow::Result<()> {
         let Some(earlier) = &mut self.earlier else { return Ok(()) };
-        if let Some(told) = earlier.next()? {
-            bail!("this is another file: it ends before line {}, of which the receipt tells", told.line);
-        }
+        earlier.end()?;
         self.receipt.go_on(earlier)?;
         self.earlier = None;
         Ok(())
@@ -277,6 +267,31 @@ impl<'a> Pipeline<'a> {
             self.progress.set(last.line);
         }
         Ok(())
+    }
+}
+
+/// The key of a record as it stands in the receipt.
+fn key_of(record: &Record) -> Option<String> {
+    record.content.as_ref().ok().and_then(|cells| cells.get(Field::LicenseKey)).map(told_key)
+}
+
+/// Holds a file against all that was told of it: whether it is the one that was imported.
+pub(super) async fn compare(
+    mut records: Receiver<io::Result<Vec<Record>>>,
+    mut earlier: Earlier,
+) -> anyhow::Result<()> {
+    loop {
+        let chunk = records.recv().await.context("reading ended before the file did")?;
+        let chunk = chunk.context("reading failed")?;
+        if chunk.is_empty() {
+            return earlier.end();
+        }
+        for record in chunk {
+            let told = earlier.next()?;
+            let told =
+                told.with_context(|| format!("{ANOTHER_FILE}: it goes on with line {}", record.line))?;
+            told.is_of(record.line, key_of(&record).as_deref())?;
+        }
     }
 }
 

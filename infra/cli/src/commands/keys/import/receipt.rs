@@ -11,6 +11,10 @@ use serde_json::{Value, json};
 
 use super::told::{Counts, Told};
 
+/// Why an import does not go on.
+pub(super) const ANOTHER_FILE: &str =
+    "this is another file than the receipt is of (to import it, name another with --receipt)";
+
 /// The member of the first line that has the import's id.
 const ID: &str = "import";
 /// The end of a receipt is looked for in so many bytes.
@@ -50,7 +54,7 @@ pub(super) enum Opened {
     /// It goes on.
     Interrupted(Receipt, ImportId, Earlier),
     /// All was done before.
-    Complete(Counts),
+    Complete(Counts, Earlier),
 }
 
 impl Receipt {
@@ -87,12 +91,13 @@ impl Receipt {
                 path.display()
             );
         }
-        if let Some(counts) = completed(&file)? {
-            return Ok(Opened::Complete(counts));
-        }
+        let completed = completed(&file)?;
         lines.seek(SeekFrom::Start(u64::try_from(first.len())?))?;
         let earlier = Earlier { path: path.to_owned(), lines, end: u64::try_from(first.len())?, number: 1 };
-        Ok(Opened::Interrupted(Self::of(path, file), import, earlier))
+        Ok(match completed {
+            Some(counts) => Opened::Complete(counts, earlier),
+            None => Opened::Interrupted(Self::of(path, file), import, earlier),
+        })
     }
 
     fn of(path: &Path, file: File) -> Self {
@@ -179,7 +184,30 @@ fn completed(mut file: &File) -> anyhow::Result<Option<Counts>> {
     Ok((last.get("complete") == Some(&Value::Bool(true))).then(|| Counts::of_json(&last)).flatten())
 }
 
+impl ToldBefore {
+    /// That a line of the file is the one that this was told of.
+    pub(super) fn is_of(&self, line: u64, key: Option<&str>) -> anyhow::Result<()> {
+        if self.line != line {
+            bail!("{ANOTHER_FILE}: the receipt goes on with line {}, the file with line {line}", self.line);
+        }
+        if self.key.as_deref() != key {
+            bail!("{ANOTHER_FILE}: line {line} is not what the receipt tells of it");
+        }
+        Ok(())
+    }
+}
+
 impl Earlier {
+    /// That nothing more was told: the file has ended.
+    pub(super) fn end(&mut self) -> anyhow::Result<()> {
+        match self.next()? {
+            Some(told) => {
+                bail!("{ANOTHER_FILE}: it ends before line {}, of which the receipt tells", told.line)
+            }
+            None => Ok(()),
+        }
+    }
+
     /// What was told next; `None` where the import was interrupted.
     pub(super) fn next(&mut self) -> anyhow::Result<Option<ToldBefore>> {
         let mut line = Vec::new();
