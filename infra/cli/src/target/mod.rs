@@ -169,7 +169,8 @@ impl Target {
                 match &self.place {
                     Place::Local(_) => {
                         let name = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
-                        let name = name.unwrap_or_else(|_| format!("uid-{}", rustix::process::getuid().as_raw()));
+                        let name =
+                            name.unwrap_or_else(|_| format!("uid-{}", rustix::process::getuid().as_raw()));
                         Ok(Principal::new(&format!("local:{name}")))
                     }
                     Place::Aws(aws) => {
