@@ -1,5 +1,11 @@
 use std::os::unix::fs::PermissionsExt as _;
 
+use std::sync::Arc;
+
+use keypool_domain::{Clock as _, OperatingSystemRandomness, SystemClock, Timestamp};
+use keypool_local::TABLE;
+use keypool_store::Store;
+
 use super::{Shop, in_short, summary};
 
 #[tokio::test]
@@ -55,4 +61,29 @@ async fn duplicates_far_apart_in_a_file_name_the_earlier_line() {
     assert_eq!(shop.keys().await.len(), 3_000);
     let output = shop.import(&["far.txt", "--product", "1", "--dry-run"], 0);
     assert_eq!(summary(&output), [3_002, 0, 3_002, 0]);
+}
+
+#[tokio::test]
+async fn the_audit_trail_tells_when_an_import_began_and_what_came_of_it() {
+    let shop = Shop::open();
+    let store = Store::new(shop.clients().dynamodb, TABLE, Arc::new(OperatingSystemRandomness));
+    let since =
+        Timestamp::from_unix_microseconds(SystemClock.now().unix_microseconds() - 60_000_000).unwrap();
+    shop.write("keys.txt", "A\nB\nA\n");
+    shop.import(&["keys.txt", "--product", "1", "--dry-run"], 0);
+    assert_eq!(
+        store.audit_trail(since, SystemClock.now(), 10).await.unwrap(),
+        [],
+        "a rehearsal changes nothing"
+    );
+    shop.import(&["keys.txt", "--product", "1"], 0);
+    let trail = store.audit_trail(since, SystemClock.now(), 10).await.unwrap();
+    let [after, before] = &trail[..] else { panic!("{trail:?}") };
+    for entry in [before, after] {
+        assert_eq!((entry.action.as_str(), entry.subject.as_str()), ("keys.import", "product 1"));
+    }
+    let (before, after) = (before.after.as_ref().unwrap(), after.after.as_ref().unwrap());
+    assert_eq!((&before["state"], &after["state"]), (&"begun".into(), &"complete".into()));
+    assert_eq!(before["import"], after["import"]);
+    assert_eq!((&after["counts"]["created"], &after["counts"]["duplicate"]), (&2.into(), &1.into()));
 }

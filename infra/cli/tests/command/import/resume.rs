@@ -38,7 +38,7 @@ fn begin(shop: &Shop) -> Child {
 fn wait_for_lines(shop: &Shop, child: &mut Child, lines: usize) {
     let path = shop.path().join("big.txt.receipt.jsonl");
     while child.try_wait().unwrap().is_none() {
-        let told = fs::read(&path).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count();
+        let told = fs::read_to_string(&path).unwrap_or_default().lines().count();
         if told > lines {
             return;
         }
@@ -128,6 +128,36 @@ async fn ctrl_c_leaves_an_import_that_goes_on_when_it_is_given_again() {
     shop.write("big.txt", right);
     shop.import(&IMPORT, 0);
     check(&shop, distinct).await;
+}
+
+#[tokio::test]
+async fn standard_input_that_keeps_it_waiting_does_not_keep_ctrl_c_waiting() {
+    let shop = Shop::open();
+    let keys: Vec<String> = (0..1_000).map(|n| format!("PIPE-{n}\n")).collect();
+    let arguments = ["keys", "import", "-", "--product", "1", "--receipt", "big.txt.receipt.jsonl", "--json"];
+    let begin = || {
+        let mut command = keypool(shop.path());
+        command
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let mut child = begin();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(keys[..600].concat().as_bytes()).unwrap();
+    wait_for_lines(&shop, &mut child, 400);
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+    drop(stdin);
+
+    let mut child = begin();
+    child.stdin.take().unwrap().write_all(keys.concat().as_bytes()).unwrap();
+    assert_eq!(summary(&child.wait_with_output().unwrap()), [1_000, 1_000, 0, 0]);
+    assert_eq!(shop.keys().await.len(), 1_000);
 }
 
 #[test]

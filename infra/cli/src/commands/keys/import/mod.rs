@@ -55,7 +55,7 @@ Exit codes: 0 all is created or duplicate, 3 lines were refused, 130 interrupted
 pub(crate) struct Import {
     /// The file; - is standard input
     file: PathBuf,
-    /// Whose keys these are; without it, a column product_id says it
+    /// Whose keys these are; without it, a column `product_id` says it
     #[arg(long, value_name = "NUMBER")]
     product: Option<ProductId>,
     /// What the file is written in; without it, its name or its first line says it

@@ -13,7 +13,7 @@ use keypool_store::{ImportOutcome, Pace, Store, StoreError};
 use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinHandle;
 
-use super::columns::Field;
+use super::columns::{Cells, Field};
 use super::receipt::{ANOTHER_FILE, Earlier, Receipt};
 use super::row::Rules;
 use super::seen::Seen;
@@ -150,21 +150,7 @@ impl<'a> Pipeline<'a> {
         let line = record.line;
         let state = match record.content {
             Err(reason) => EntryState::Known(Outcome::Refused(reason)),
-            Ok(cells) => {
-                let creation_id = CreationId::of_line(self.import, line);
-                match self.rules.key(&cells, SystemClock.now(), creation_id) {
-                    Err(reason) => EntryState::Known(Outcome::Refused(reason)),
-                    Ok(new) => match self.earlier_line(new.license_key.as_str(), line) {
-                        Some(earlier) => EntryState::Known(Outcome::DuplicateOfLine(earlier)),
-                        None => {
-                            let id = self.next_id().await?;
-                            let stocked = new.into_stocked(id, SystemClock.now(), self.store.randomness());
-                            self.open += 1;
-                            EntryState::Open(Box::new(stocked))
-                        }
-                    },
-                }
-            }
+            Ok(cells) => self.state_of(&cells, line).await?,
         };
         self.batch.push(Entry { line, key, state });
         let open_max = match self.seen {
@@ -175,6 +161,20 @@ impl<'a> Pipeline<'a> {
             self.send();
         }
         Ok(())
+    }
+
+    async fn state_of(&mut self, cells: &Cells, line: u64) -> anyhow::Result<EntryState> {
+        let now = SystemClock.now();
+        let new = match self.rules.key(cells, now, CreationId::of_line(self.import, line)) {
+            Err(reason) => return Ok(EntryState::Known(Outcome::Refused(reason))),
+            Ok(new) => new,
+        };
+        if let Some(earlier) = self.earlier_line(new.license_key.as_str(), line) {
+            return Ok(EntryState::Known(Outcome::DuplicateOfLine(earlier)));
+        }
+        self.open += 1;
+        let id = self.next_id().await?;
+        Ok(EntryState::Open(Box::new(new.into_stocked(id, now, self.store.randomness()))))
     }
 
     /// Whether the line was told before the import was interrupted. Another line than was told is another file.

@@ -63,7 +63,7 @@ fn read<T: FromStr<Err: Display>>(cells: &Cells, field: Field) -> Result<Option<
     value.transpose().map_err(|reason: T::Err| format!("{} {reason}", field.name()))
 }
 
-/// keypool's words, and those of License Manager for WooCommerce with the numbers it stores.
+/// keypool's words, and those of License Manager for `WooCommerce` with the numbers it stores.
 fn status_of(text: &str) -> Result<Status, String> {
     match text.trim().to_ascii_lowercase().as_str() {
         "available" | "active" | "3" => Ok(Status::Available),

@@ -151,9 +151,8 @@ impl Quotes {
     fn read(&mut self, line: &[u8]) -> End {
         for byte in line {
             self.state = match (self.state, *byte) {
-                (State::Start, b'"') | (State::Quote, b'"') => State::Quoted,
                 (State::Quoted, b'"') => State::Quote,
-                (State::Quoted, _) => State::Quoted,
+                (State::Quoted, _) | (State::Start | State::Quote, b'"') => State::Quoted,
                 (_, byte) if byte == self.delimiter => State::Start,
                 (State::Quote, _) => return End::Malformed,
                 (State::Start | State::Unquoted, _) => State::Unquoted,

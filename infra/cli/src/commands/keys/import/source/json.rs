@@ -21,13 +21,13 @@ fn of_object(members: &Map<String, Value>, naming: &Naming) -> Result<Cells, Str
     let places = naming.places(&names);
     let mut cells = Cells::default();
     for field in Field::ALL {
-        let named = places.of(field).and_then(|place| members.get(*names.get(place)?));
-        match named {
+        let value = places.of(field).and_then(|place| members.get(*names.get(place)?));
+        match value {
             None | Some(Value::Null) => {}
             Some(Value::String(text)) => cells.set(field, text),
             // A key that begins with a zero, or has more digits than a number holds, would be sold as another text.
             Some(Value::Number(number)) if field != Field::LicenseKey => {
-                cells.set(field, &number.to_string())
+                cells.set(field, &number.to_string());
             }
             Some(_) => {
                 let wanted = if field == Field::LicenseKey { "text in quotes" } else { "text or a number" };
