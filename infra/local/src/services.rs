@@ -41,6 +41,9 @@ pub enum ServiceError {
     /// A key file holds no key.
     #[error("the file {} holds no private key (PKCS #8)", .0.display())]
     SpoiltKey(PathBuf),
+    /// A file with the tags of a key holds none.
+    #[error("the file {} holds no tags (JSON)", .0.display())]
+    SpoiltTags(PathBuf),
     /// No key could be made.
     #[error("the embedded KMS could not make a key")]
     KeyGeneration,

@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use crate::limits::{InvalidNumber, integer_within, number};
 use crate::status::Activity;
-use crate::{GeneratorId, Name};
+use crate::{GeneratorId, Name, Timestamp};
 use serde::Serialize;
 
 number! {
@@ -68,4 +68,17 @@ impl Product {
     pub fn is_active(&self) -> bool {
         self.activity == Activity::Active
     }
+}
+
+/// A signing key that is used no more, and what it takes to check what it signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetiredKey {
+    /// The product it signed for; `None` for a global key.
+    pub product_id: Option<ProductId>,
+    /// What KMS calls it, or called it.
+    pub signing_key_id: SigningKeyId,
+    /// Its public half, as `SubjectPublicKeyInfo` in DER: KMS forgets it when the key is deleted.
+    pub public_key_der: Vec<u8>,
+    /// Since when it signs no more; warm functions may have signed with it for 60 seconds longer.
+    pub retired_at: Timestamp,
 }

@@ -5,12 +5,14 @@
 //! - [`PublicKey`] checks a signature, and [`SignedEnvelope`] a whole response, without KMS; a [`JwkSet`] is how public keys
 //!   are given to others.
 
+mod custody;
 mod error;
 mod exact;
 mod jwk;
 mod signer;
 mod verification;
 
+pub use custody::SigningKey;
 pub use error::SigningError;
 pub use jwk::{InvalidJwkSet, JwkSet};
 pub use signer::{Signature, Signer};

@@ -1,10 +1,10 @@
 use aws_sdk_kms::operation::create_alias::CreateAliasError;
 use aws_sdk_kms::primitives::Blob;
-use aws_sdk_kms::types::{KeySpec, KeyUsageType, MessageType, SigningAlgorithmSpec};
+use aws_sdk_kms::types::{MessageType, SigningAlgorithmSpec};
 use keypool_domain::{Envelope, PrivateKeyUsed, SignablePayload, SigningKeyId};
 use sha2::{Digest, Sha256};
 
-use crate::{PublicKey, SigningError};
+use crate::SigningError;
 
 /// The raw bytes of a signature: 256 for RSA-2048.
 pub type Signature = Vec<u8>;
@@ -12,7 +12,7 @@ pub type Signature = Vec<u8>;
 /// Signs responses.
 #[derive(Debug, Clone)]
 pub struct Signer {
-    client: aws_sdk_kms::Client,
+    pub(crate) client: aws_sdk_kms::Client,
     global_key: Option<SigningKeyId>,
 }
 
@@ -78,42 +78,6 @@ impl Signer {
         }
     }
 
-    /// The public half of `key`, which must be one that can sign responses.
-    pub async fn public_key(&self, key: &SigningKeyId) -> Result<PublicKey, SigningError> {
-        const OPERATION: &str = "GetPublicKey";
-        let output = self
-            .client
-            .get_public_key()
-            .key_id(key.as_str())
-            .send()
-            .await
-            .map_err(|error| SigningError::from_sdk(OPERATION, &error))?;
-        if !output.signing_algorithms().contains(&SigningAlgorithmSpec::RsassaPkcs1V15Sha256) {
-            let code = "the key cannot sign by RSASSA_PKCS1_V1_5_SHA_256".to_owned();
-            return Err(SigningError::Misconfigured { operation: OPERATION, code });
-        }
-        output
-            .public_key
-            .and_then(|der| PublicKey::from_der(der.into_inner()).ok())
-            .ok_or_else(|| without_answer(OPERATION))
-    }
-
-    /// Makes an RSA-2048 signing key in KMS and says its id.
-    pub async fn create_key(&self, description: &str) -> Result<SigningKeyId, SigningError> {
-        const OPERATION: &str = "CreateKey";
-        let output = self
-            .client
-            .create_key()
-            .description(description)
-            .key_spec(KeySpec::Rsa2048)
-            .key_usage(KeyUsageType::SignVerify)
-            .send()
-            .await
-            .map_err(|error| SigningError::from_sdk(OPERATION, &error))?;
-        let id = output.key_metadata.and_then(|metadata| metadata.key_id.parse().ok());
-        id.ok_or_else(|| without_answer(OPERATION))
-    }
-
     /// Makes sure that `alias` stands for a signing key: makes one if there is no such alias.
     pub async fn ensure_alias(&self, alias: &SigningKeyId, description: &str) -> Result<(), SigningError> {
         const OPERATION: &str = "CreateAlias";
@@ -138,6 +102,6 @@ impl Signer {
     }
 }
 
-fn without_answer(operation: &'static str) -> SigningError {
+pub(crate) fn without_answer(operation: &'static str) -> SigningError {
     SigningError::Rejected { operation, code: "incomplete answer".to_owned() }
 }

@@ -75,6 +75,24 @@ async fn an_alias_is_made_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_says_which_stack_may_use_it_and_what_an_alias_stands_for() {
+    let kms = Kms::new().await;
+    let signer = kms.signer(None);
+    let tagged = signer.create_key_for("a test's", Some("my-stack")).await.unwrap();
+    let untagged = signer.create_key("a test's").await.unwrap();
+    for (key, stack) in [(&tagged, Some("my-stack")), (&untagged, None)] {
+        let found = signer.signing_key_at_work(key).await.unwrap();
+        assert!(found.arn.as_str().ends_with(&format!(":key/{key}")), "{}", found.arn);
+        assert_eq!(signer.stack_of(&found.arn).await.unwrap().as_deref(), stack);
+    }
+    let alias: SigningKeyId = "alias/keypool".parse().unwrap();
+    signer.ensure_alias(&alias, "a test's").await.unwrap();
+    let found = signer.signing_key_at_work(&alias).await.unwrap();
+    assert!(found.arn.as_str().contains(":key/"), "{}", found.arn);
+    assert_eq!(signer.public_key(&found.arn).await.unwrap(), found.public_key);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_missing_key_is_told_from_a_dead_kms() {
     let kms = Kms::new().await;
     let signer = kms.signer(None);

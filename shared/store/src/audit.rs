@@ -5,7 +5,7 @@ use keypool_domain::{AuditEntry, Timestamp};
 
 use crate::change::{Change, Changed};
 use crate::record::{Item, PK, SK, audit_item, audit_pk, month_of, read_audit, text};
-use crate::transact::{Transacted, put};
+use crate::transact::{Obstacle, Transacted, put};
 use crate::{Store, StoreError};
 
 /// How many items one query of the trail reads at most.
@@ -18,20 +18,29 @@ impl Store {
         change: Change,
         entry: &AuditEntry,
     ) -> Result<Changed, StoreError> {
-        let transacted = self
-            .with_retries(|| async {
-                let writes = vec![change.clone().into_write(&self.table)?, self.audit_write(entry)?];
-                self.transact(writes).await
-            })
-            .await?;
-        Ok(match transacted {
+        let write = change.into_write(&self.table)?;
+        Ok(match self.transact_audited(vec![write], entry).await? {
             Transacted::Committed => Changed::Done,
-            Transacted::Refused(obstacles) => match obstacles.as_slice() {
-                // The entry is there: an earlier attempt of this very change, whose response was lost, has made both.
-                [_, of_entry] if of_entry.is_there() => Changed::Done,
-                [of_change, ..] => Changed::Refused(of_change.item().cloned()),
-                [] => Changed::Refused(None),
-            },
+            Transacted::Refused(obstacles) => {
+                Changed::Refused(obstacles.first().and_then(Obstacle::item).cloned())
+            }
+        })
+    }
+
+    /// Makes changes and notes them, all or none. What stood in the way of each is told in their order. 2 write units for
+    /// each item of a KB, and 2 for the entry.
+    pub(crate) async fn transact_audited(
+        &self,
+        mut writes: Vec<TransactWriteItem>,
+        entry: &AuditEntry,
+    ) -> Result<Transacted, StoreError> {
+        writes.push(self.audit_write(entry)?);
+        Ok(match self.with_retries(|| self.transact(writes.clone())).await? {
+            // The entry is there: an earlier attempt of these very changes, whose response was lost, has made them all.
+            Transacted::Refused(obstacles) if obstacles.last().is_some_and(Obstacle::is_there) => {
+                Transacted::Committed
+            }
+            settled => settled,
         })
     }
 
@@ -58,10 +67,21 @@ impl Store {
         now: Timestamp,
         limit: usize,
     ) -> Result<Vec<AuditEntry>, StoreError> {
+        self.audit_trail_of(since, now, limit, |_| true).await
+    }
+
+    /// The same, but only the entries that are `wanted`. All from `since` on are read until there are enough.
+    pub async fn audit_trail_of(
+        &self,
+        since: Timestamp,
+        now: Timestamp,
+        limit: usize,
+        wanted: impl Fn(&AuditEntry) -> bool,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
         let mut entries = Vec::new();
         let (first, mut month) = (month_of(since), month_of(now));
         while month >= first && entries.len() < limit {
-            self.read_month(&month, since, limit, &mut entries).await?;
+            self.read_month(&month, since, limit, &wanted, &mut entries).await?;
             let Some(previous) = month_before(&month) else { break };
             month = previous;
         }
@@ -73,6 +93,7 @@ impl Store {
         month: &str,
         since: Timestamp,
         limit: usize,
+        wanted: impl Fn(&AuditEntry) -> bool,
         entries: &mut Vec<AuditEntry>,
     ) -> Result<(), StoreError> {
         let mut from: Option<Item> = None;
@@ -88,7 +109,10 @@ impl Store {
                         .expression_attribute_values(":pk", text(audit_pk(month)))
                         .expression_attribute_values(":since", text(since.to_microseconds_text()))
                         .scan_index_forward(false)
-                        .limit(i32::try_from((limit - entries.len()).min(PAGE_MAX)).unwrap_or(i32::MAX))
+                        .limit(
+                            i32::try_from(limit.saturating_sub(entries.len()).clamp(1, PAGE_MAX))
+                                .unwrap_or(i32::MAX),
+                        )
                         .set_exclusive_start_key(from.clone())
                         .send()
                         .await
@@ -96,7 +120,10 @@ impl Store {
                 })
                 .await?;
             for item in page.items() {
-                entries.push(read_audit(item)?);
+                let entry = read_audit(item)?;
+                if wanted(&entry) && entries.len() < limit {
+                    entries.push(entry);
+                }
             }
             from = page.last_evaluated_key;
             if from.is_none() || entries.len() >= limit {

@@ -56,7 +56,7 @@ impl Store {
         generator: &Generator,
         audit: Option<&AuditEntry>,
     ) -> Result<NewGeneratorOutcome, StoreError> {
-        let Some(product) = self.product_as_it_is(generator.product_id).await? else {
+        let Some(product) = self.product(generator.product_id).await? else {
             return Ok(NewGeneratorOutcome::UnknownProduct);
         };
         let is_default = product.generator_id.is_none();
@@ -66,19 +66,6 @@ impl Store {
             CreateOutcome::Created => NewGeneratorOutcome::Created { is_default },
             CreateOutcome::Exists => NewGeneratorOutcome::Exists,
         })
-    }
-
-    /// Reads a product with all that was written to it before: one made a moment ago is there.
-    async fn product_as_it_is(&self, id: ProductId) -> Result<Option<Product>, StoreError> {
-        let sent = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(Key::product(id).into_item()))
-            .consistent_read(true)
-            .send();
-        let output = sent.await.map_err(|error| StoreError::from_sdk("GetItem", &error))?;
-        output.item().map(read_product).transpose()
     }
 
     /// Sets up an API key, and notes it if there is an entry to note.
@@ -177,7 +164,11 @@ impl Store {
     }
 
     /// The records of all catalogue entries of a kind.
-    async fn listed(&self, kind: Kind, key: impl Fn(&str) -> Option<Key>) -> Result<Vec<Item>, StoreError> {
+    pub(crate) async fn listed(
+        &self,
+        kind: Kind,
+        key: impl Fn(&str) -> Option<Key>,
+    ) -> Result<Vec<Item>, StoreError> {
         let mut keys = Vec::new();
         let mut from: Option<Item> = None;
         loop {

@@ -1,12 +1,17 @@
 //! The subcommands.
 
 mod api_key;
+mod audit;
 mod call;
+mod change;
 mod completions;
 mod doctor;
 mod generator;
+mod keys;
 mod local;
 mod product;
+mod signing_key;
+mod stock;
 mod target;
 mod verify;
 
@@ -19,17 +24,24 @@ use crate::target::TargetOptions;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run everything on this machine: the API, DynamoDB and KMS
     Local(local::Local),
-    /// Set up products and list them
+    /// Set up products, list and change them
     #[command(subcommand)]
     Product(product::Product),
-    /// Set up generators, which make license keys, and list them
+    /// Set up generators, which make license keys, list and change them
     #[command(subcommand)]
     Generator(generator::Generator),
-    /// Set up API keys, which open the API, and list them
+    /// Set up API keys, which open the API, list, change and replace them
     #[command(subcommand)]
     ApiKey(api_key::ApiKey),
+    /// Make, choose and replace the keys that sign responses, and hand out their public halves
+    #[command(subcommand)]
+    SigningKey(signing_key::SigningKey),
+    /// Put license keys into stock, look at them, change them
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    Stock(stock::Stock),
+    Audit(audit::Audit),
     Verify(verify::Verify),
     Call(Box<call::Call>),
     Doctor(doctor::Doctor),
@@ -38,7 +50,6 @@ pub(crate) enum Command {
         keypool target\n  \
         keypool target --stack shop --region eu-central-1 --json")]
     Target,
-    /// Print completions for a shell
     Completions(completions::Completions),
 }
 
@@ -49,11 +60,15 @@ impl Command {
             Self::Product(product) => product.run(&options.open().await?, output).await,
             Self::Generator(generator) => generator.run(&options.open().await?, output).await,
             Self::ApiKey(api_key) => api_key.run(&options.open().await?, output).await,
+            Self::Keys(keys) => keys.run(&options.open().await?, output).await,
+            Self::Stock(stock) => stock.run(&options.open().await?, output).await,
             Self::Verify(verify) => verify.run(options, output).await,
             Self::Call(call) => call.run(options, output).await,
             Self::Doctor(doctor) => doctor.run(options, output).await,
+            Self::SigningKey(signing_key) => signing_key.run(&options.open().await?, output).await,
+            Self::Audit(audit) => audit.run(&options.open().await?, output).await,
             Self::Target => target::run(&options.open().await?, output).await,
-            Self::Completions(completions) => completions.run(),
+            Self::Completions(completions) => completions.run(output),
         }
     }
 }

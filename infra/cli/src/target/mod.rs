@@ -168,11 +168,10 @@ impl Target {
             .get_or_try_init(|| async {
                 match &self.place {
                     Place::Local(_) => {
-                        let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
-                        Ok(Principal::new(&format!(
-                            "local:{}",
-                            user.unwrap_or_else(|_| "unknown".to_owned())
-                        )))
+                        let name = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
+                        let name =
+                            name.unwrap_or_else(|_| format!("uid-{}", rustix::process::getuid().as_raw()));
+                        Ok(Principal::new(&format!("local:{name}")))
                     }
                     Place::Aws(aws) => {
                         aws.principal().await.context("AWS does not say whose credentials these are")

@@ -1,4 +1,4 @@
-//! CloudFormation and STS, made by hand: as much of them as the command asks.
+//! What the command asks of `CloudFormation` and STS, made by hand.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

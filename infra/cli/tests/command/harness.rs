@@ -26,6 +26,10 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
+pub(crate) fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
 /// Runs a command that must succeed, and gives what it prints.
 pub(crate) fn ok(folder: &Path, arguments: &[&str]) -> String {
     let output = run(folder, arguments);

@@ -3,11 +3,16 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by them")]
 
 mod arguments;
+mod audit;
 mod aws;
 mod call;
 mod doctor;
 mod harness;
+mod import;
+mod keys;
 mod local;
 mod provision;
+mod signing_keys;
 mod target;
+mod terminal;
 mod verify;

@@ -1,6 +1,6 @@
 //! Products, generators and API keys.
 
-use crate::harness::{Local, fails, ok, run, text};
+use crate::harness::{Local, fails, json, ok, run, text};
 
 #[tokio::test]
 async fn a_shop_is_set_up_without_the_demo() {
@@ -59,4 +59,177 @@ async fn a_shop_is_set_up_without_the_demo() {
     assert!(log.contains("\"endpoint\":\"generate\"") && !log.contains(&secret), "{log}");
     let said = fails(path, &["product", "list"], 1);
     assert!(said.contains("no stack runs"), "{said}");
+}
+
+#[tokio::test]
+async fn a_product_is_shown_changed_and_switched_off_and_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let local = Local::start(path, &["--port", "0"]);
+    let output = run(path, &["product", "update", "1", "--name", "Büro 2027", "--no-generator"]);
+    assert_eq!(
+        text(&output.stdout),
+        "product 1 changed: generator_id: 1 → -, name: Demo → Büro 2027\n",
+        "{}",
+        text(&output.stderr)
+    );
+    assert!(text(&output.stderr).contains("for up to 60 seconds"), "{}", text(&output.stderr));
+    assert_eq!(
+        ok(path, &["product", "show", "1"]),
+        "product      1\nname         Büro 2027\nstatus       active\ngenerator    -\nsigning key  the global one\n"
+    );
+    let same = ok(path, &["product", "update", "1", "--name", "Büro 2027"]);
+    assert_eq!(same, "product 1 is so already: nothing to change\n");
+    let back = ok(path, &["product", "update", "1", "--generator", "1", "--json"]);
+    assert_eq!(json(&back)["generator_id"], 1);
+
+    let said = fails(path, &["product", "update", "1", "--generator", "2"], 1);
+    assert!(
+        said.starts_with("error: there is no such generator of product 1: `keypool generator list`"),
+        "{said}"
+    );
+    let said = fails(path, &["product", "update", "1", "--signing-key", "alias/nope"], 1);
+    assert!(said.starts_with("error: alias/nope cannot be used as a signing key"), "{said}");
+    for verb in ["show", "enable", "disable"] {
+        assert_eq!(fails(path, &["product", verb, "77"], 1), "error: there is no product 77\n");
+    }
+    assert!(fails(path, &["product", "update", "1"], 2).contains("--no-generator"));
+
+    let disabled = ok(path, &["product", "disable", "2"]);
+    assert_eq!(disabled, "product 2 changed: status: active → inactive\n");
+    let refused = local.post("random-assign-license-keys", &[("product_id", "2"), ("quantity", "1")]).await;
+    assert_eq!(refused["code"], 805, "{refused}");
+    assert_eq!(ok(path, &["product", "enable", "2"]), "product 2 changed: status: inactive → active\n");
+    // What is warm has seen it switched off.
+    local.stop();
+    let local = Local::start(path, &["--port", "0"]);
+    let short = local.post("random-assign-license-keys", &[("product_id", "2"), ("quantity", "1")]).await;
+    assert_eq!(short["code"], 802, "{short}");
+    local.stop();
+}
+
+#[tokio::test]
+async fn a_generator_makes_keys_as_it_was_changed_and_cannot_be_weakened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let local = Local::start(path, &["--port", "0"]);
+    let changed =
+        ok(path, &["generator", "update", "2", "--prefix", "OFF-", "--chunk-length", "5", "--validity", "0"]);
+    assert_eq!(changed, "generator 2 changed: chunk_length: 4 → 5, prefix: - → OFF-, validity: 365 → 0\n");
+    let made = local.post("generate", &[("generator_id", "2"), ("quantity", "1")]).await;
+    let key = made["licenseKeys"][0].as_str().unwrap();
+    assert!(key.starts_with("OFF-") && key.len() == "OFF-".len() + 4 * 5 + 3, "{key}");
+
+    let said = fails(path, &["generator", "update", "2", "--chunks", "1"], 1);
+    assert!(said.starts_with("error: this generator is refused: its keys could be guessed"), "{said}");
+    let said = fails(path, &["generator", "update", "1", "--chunks", "4"], 1);
+    assert!(said.starts_with("error: generator 1 makes UUIDs: --charset, --chunks"), "{said}");
+    assert_eq!(
+        fails(path, &["generator", "update", "77", "--validity", "1"], 1),
+        "error: there is no generator 77\n"
+    );
+    let shown = ok(path, &["generator", "show", "2"]);
+    assert!(shown.contains("chunks            4 of 5 characters") && shown.contains("2^80"), "{shown}");
+    assert_eq!(json(&ok(path, &["generator", "show", "1", "--json"]))["method"], "uuid");
+
+    assert!(ok(path, &["generator", "disable", "1"]).contains("status: active → inactive"));
+    let refused = local.post("generate", &[("generator_id", "1"), ("quantity", "1")]).await;
+    assert_ne!(refused["code"], 815, "{refused}");
+    assert!(ok(path, &["generator", "enable", "1"]).contains("status: inactive → active"));
+    // What is warm has seen it switched off.
+    local.stop();
+    let local = Local::start(path, &["--port", "0"]);
+    let made = local.post("generate", &[("generator_id", "1"), ("quantity", "1")]).await;
+    assert_eq!(made["code"], 815);
+    local.stop();
+}
+
+#[tokio::test]
+async fn an_api_key_is_found_by_name_or_hash_changed_and_shut_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let local = Local::start(path, &["--port", "0"]);
+    let create = ["api-key", "create", "--capability", "generate", "--json"];
+    let made = json(&ok(path, &[&create[..], &["--name", "checkout"]].concat()));
+    let (secret, hash) = (made["api_key"].as_str().unwrap(), made["sha256"].as_str().unwrap());
+    let changed = ok(
+        path,
+        &[
+            "api-key",
+            "update",
+            &hash[..12].to_uppercase(),
+            "--network",
+            "10.0.0.1",
+            "--expires",
+            "2099-12-31",
+        ],
+    );
+    assert_eq!(
+        changed,
+        "API key checkout changed: networks: - → 10.0.0.1/32, valid_until: - → 2100-01-01T00:00:00.000000Z\n"
+    );
+    let generate = [("api_key", secret), ("generator_id", "1"), ("quantity", "1")];
+    assert_eq!(local.post("generate", &generate).await["code"], 103);
+    let widened = ok(path, &["api-key", "update", "checkout", "--any-network", "--no-expiry", "--json"]);
+    assert_eq!((&json(&widened)["networks"], &json(&widened)["valid_until"]), (&json("[]"), &json("null")));
+    assert!(ok(path, &["api-key", "show", "checkout"]).contains(&format!("SHA-256       {hash}")));
+
+    let off = run(path, &["api-key", "disable", "checkout"]);
+    assert_eq!(text(&off.stdout), "API key checkout changed: status: active → inactive\n");
+    assert!(text(&off.stderr).contains("for up to 60 seconds"));
+    assert!(ok(path, &["api-key", "show", "checkout"]).contains("status        inactive"));
+    assert_eq!(json(&ok(path, &["api-key", "enable", "checkout", "--json"]))["status"], "active");
+
+    ok(path, &[&create[..], &["--name", "checkout"]].concat());
+    let said = fails(path, &["api-key", "disable", "checkout"], 1);
+    assert!(
+        said.starts_with("error: 2 API keys are meant by checkout: say which one by its SHA-256"),
+        "{said}"
+    );
+    assert!(said.contains(&hash[..12]), "{said}");
+    let said = fails(path, &["api-key", "show", "nobody"], 1);
+    assert!(said.starts_with("error: there is no API key nobody"), "{said}");
+    local.stop();
+}
+
+/// Each in an environment that has not seen the key before: a warm one may take it for 60 seconds longer.
+#[tokio::test]
+async fn a_rotated_api_key_has_the_same_rights_and_the_old_one_ends_when_it_was_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let local = Local::start(path, &["--port", "0"]);
+    let create = ["api-key", "create", "--name", "checkout", "--capability", "generate", "--json"];
+    let old = json(&ok(path, &[&create[..], &["--network", "127.0.0.0/8"]].concat()));
+    let rotated = run(path, &["api-key", "rotate", "checkout", "--old-good-for", "0", "--json"]);
+    let new = json(&text(&rotated.stdout));
+    let notes = text(&rotated.stderr);
+    assert!(notes.contains("shown this once") && notes.contains("for up to 60 seconds"), "{notes}");
+    for right in ["name", "status", "capabilities", "networks", "valid_until"] {
+        assert_eq!(new[right], old[right], "{right}");
+    }
+    assert_ne!(new["sha256"], old["sha256"]);
+    assert_eq!(new["replaces"]["sha256"], old["sha256"]);
+    assert!(new["replaces"]["name"].as_str().unwrap().starts_with("checkout (rotated 20"), "{new}");
+    for (key, code) in [(&old, 101), (&new, 815)] {
+        let secret = key["api_key"].as_str().unwrap();
+        let told =
+            local.post("generate", &[("api_key", secret), ("generator_id", "1"), ("quantity", "1")]).await;
+        assert_eq!(told["code"], code, "{told}");
+    }
+
+    let again = run(path, &["api-key", "rotate", "checkout", "--expires", "2099-12-31", "--json"]);
+    let newer = json(&text(&again.stdout));
+    assert_eq!(newer["valid_until"], "2100-01-01T00:00:00.000000Z");
+    let secret = new["api_key"].as_str().unwrap();
+    let told = local.post("generate", &[("api_key", secret), ("generator_id", "1"), ("quantity", "1")]).await;
+    assert_eq!(told["code"], 815, "the old one is good for a day: {told}");
+
+    let gone = ok(path, &["api-key", "list"]);
+    assert!(gone.contains("expired"), "{gone}");
+    let ended = old["sha256"].as_str().unwrap();
+    let said = fails(path, &["api-key", "rotate", ended], 1);
+    assert!(said.contains("say with --expires or --no-expiry how long it is good"), "{said}");
+    let said = fails(path, &["api-key", "rotate", "checkout", "--old-good-for", "tomorrow"], 2);
+    assert!(said.contains("must be a length of time"), "{said}");
+    local.stop();
 }

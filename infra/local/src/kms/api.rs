@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::KeyRing;
-use super::key_ring::public_key_der;
+use super::key_ring::{Tag, public_key_der};
 
 /// KMS's limit for `MessageType` `RAW`, in bytes.
 const RAW_BYTES_MAX: usize = 4_096;
@@ -51,6 +51,7 @@ fn call(key_ring: &KeyRing, operation: &str, body: &[u8]) -> Answer {
     match operation {
         "CreateKey" => create_key(key_ring, &read(body)?),
         "CreateAlias" => create_alias(key_ring, &read(body)?),
+        "ListResourceTags" => list_resource_tags(key_ring, &read(body)?),
         "GetPublicKey" => public_key(key_ring, &read(body)?),
         "Sign" => sign(key_ring, &read(body)?),
         _ => Err(KmsError("UnknownOperationException", "The embedded KMS does not have this operation.")),
@@ -75,6 +76,8 @@ fn find(key_ring: &KeyRing, name: &str) -> Result<(String, Arc<KeyPair>), KmsErr
 struct CreateKey {
     key_spec: String,
     key_usage: String,
+    #[serde(default)]
+    tags: Vec<Tag>,
 }
 
 fn create_key(key_ring: &KeyRing, request: &CreateKey) -> Answer {
@@ -82,7 +85,13 @@ fn create_key(key_ring: &KeyRing, request: &CreateKey) -> Answer {
         let text = "The embedded KMS makes keys of RSA_2048 for SIGN_VERIFY only.";
         return Err(KmsError("UnsupportedOperationException", text));
     }
-    let id = key_ring.create_key().map_err(internal)?;
+    if !request.tags.iter().all(Tag::is_valid) {
+        return Err(KmsError(
+            "TagException",
+            "A tag has a key of 1 to 128 characters and a value of up to 256.",
+        ));
+    }
+    let id = key_ring.create_key(&request.tags).map_err(internal)?;
     Ok(json!({"KeyMetadata": {
         "KeyId": id, "Arn": format!("{ACCOUNT}:key/{id}"), "Enabled": true, "KeyState": "Enabled",
         "KeySpec": "RSA_2048", "KeyUsage": "SIGN_VERIFY", "Origin": "AWS_KMS", "KeyManager": "CUSTOMER",
@@ -114,6 +123,21 @@ fn create_alias(key_ring: &KeyRing, request: &CreateAlias) -> Answer {
     } else {
         Err(KmsError("AlreadyExistsException", "There is an alias of this name."))
     }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ListResourceTags {
+    key_id: String,
+}
+
+fn list_resource_tags(key_ring: &KeyRing, request: &ListResourceTags) -> Answer {
+    // Tags are a key's, not an alias's.
+    if request.key_id.contains("alias/") {
+        return Err(KmsError("InvalidArnException", "Tags are asked for by the id or the ARN of a key."));
+    }
+    let (id, _) = find(key_ring, &request.key_id)?;
+    Ok(json!({"Tags": key_ring.tags(&id), "Truncated": false}))
 }
 
 #[derive(Deserialize)]

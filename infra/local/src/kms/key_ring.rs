@@ -8,11 +8,27 @@ use std::sync::{Arc, PoisonError, RwLock};
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::KeyPair as _;
+use serde::{Deserialize, Serialize};
 
 use crate::services::ServiceError;
 
-/// RSA keys by id, and aliases of them. In a folder, each key is a file `<id>.pk8` (PKCS #8 in DER) and each
-/// alias a file `<name>.alias` that holds an id.
+/// A tag of a key, as KMS writes it in JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Tag {
+    tag_key: String,
+    tag_value: String,
+}
+
+impl Tag {
+    /// Whether KMS would take it.
+    pub(super) fn is_valid(&self) -> bool {
+        (1..=128).contains(&self.tag_key.chars().count()) && self.tag_value.chars().count() <= 256
+    }
+}
+
+/// RSA keys by id, and aliases of them. In a folder, each key is a file `<id>.pk8` (PKCS #8 in DER), its tags, if it has
+/// any, a file `<id>.tags` (JSON), and each alias a file `<name>.alias` that holds an id.
 #[derive(Debug)]
 pub(crate) struct KeyRing {
     folder: Option<PathBuf>,
@@ -23,6 +39,7 @@ pub(crate) struct KeyRing {
 struct Rings {
     keys: HashMap<String, Arc<KeyPair>>,
     aliases: HashMap<String, String>,
+    tags: HashMap<String, Vec<Tag>>,
 }
 
 impl Rings {
@@ -44,6 +61,10 @@ impl Rings {
                     let key = key.map_err(|_| ServiceError::SpoiltKey(path.clone()))?;
                     rings.keys.insert(name, Arc::new(key));
                 }
+                Some(TAGS) => {
+                    let tags = serde_json::from_slice(&contents()?);
+                    rings.tags.insert(name, tags.map_err(|_| ServiceError::SpoiltTags(path.clone()))?);
+                }
                 Some(ALIAS) => {
                     let id = String::from_utf8_lossy(&contents()?).trim().to_owned();
                     aliases.push((format!("alias/{name}"), id, path));
@@ -64,6 +85,7 @@ impl Rings {
 
 const KEY: &str = "pk8";
 const ALIAS: &str = "alias";
+const TAGS: &str = "tags";
 
 impl KeyRing {
     /// Reads what is in `folder`, which is made if need be; without one, nothing is kept.
@@ -76,13 +98,18 @@ impl KeyRing {
     }
 
     /// Makes an RSA-2048 key and says its id. Takes some tenths of a second.
-    pub(crate) fn create_key(&self) -> Result<String, ServiceError> {
+    pub(crate) fn create_key(&self, tags: &[Tag]) -> Result<String, ServiceError> {
         let id = uuid::Uuid::new_v4().to_string();
         let key = KeyPair::generate(KeySize::Rsa2048).map_err(|_| ServiceError::KeyGeneration)?;
         let pkcs8: Pkcs8V1Der<'_> = key.as_der().map_err(|_| ServiceError::KeyGeneration)?;
+        if !tags.is_empty() {
+            let json = serde_json::to_vec(tags).map_err(std::io::Error::from)?;
+            self.keep(&format!("{id}.{TAGS}"), &json)?;
+        }
         self.keep(&format!("{id}.{KEY}"), pkcs8.as_ref())?;
         let mut rings = self.rings.write().unwrap_or_else(PoisonError::into_inner);
         rings.keys.insert(id.clone(), Arc::new(key));
+        rings.tags.insert(id.clone(), tags.to_vec());
         Ok(id)
     }
 
@@ -106,6 +133,12 @@ impl KeyRing {
         let name = name.strip_prefix("key/").unwrap_or(name);
         let id = rings.aliases.get(name).map_or(name, String::as_str);
         rings.keys.get(id).map(|key| (id.to_owned(), Arc::clone(key)))
+    }
+
+    /// The tags of a key.
+    pub(crate) fn tags(&self, id: &str) -> Vec<Tag> {
+        let rings = self.rings.read().unwrap_or_else(PoisonError::into_inner);
+        rings.tags.get(id).cloned().unwrap_or_default()
     }
 
     /// Writes a file whole or not at all: a key that was answered for must be there after a crash.
@@ -133,16 +166,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_and_aliases_are_there_after_a_restart() {
+    fn keys_aliases_and_tags_are_there_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let ring = KeyRing::open(Some(folder.path())).unwrap();
-        let id = ring.create_key().unwrap();
+        let tags = [Tag { tag_key: "keypool".to_owned(), tag_value: "my-stack".to_owned() }];
+        let id = ring.create_key(&tags).unwrap();
         assert!(ring.create_alias("alias/keypool", &id).unwrap());
         assert!(!ring.create_alias("alias/keypool", &id).unwrap(), "an alias is given once");
         // What a crash in the middle of a write leaves behind.
         fs::write(folder.path().join("x.pk8.part"), b"half a key").unwrap();
 
         let again = KeyRing::open(Some(folder.path())).unwrap();
+        assert_eq!(again.tags(&id), tags);
         for name in [
             id.as_str(),
             "alias/keypool",
@@ -160,7 +195,7 @@ mod tests {
     fn an_alias_whose_key_is_gone_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let ring = KeyRing::open(Some(folder.path())).unwrap();
-        let id = ring.create_key().unwrap();
+        let id = ring.create_key(&[]).unwrap();
         ring.create_alias("alias/keypool", &id).unwrap();
         fs::remove_file(folder.path().join(format!("{id}.pk8"))).unwrap();
         let error = KeyRing::open(Some(folder.path())).unwrap_err();

@@ -7,6 +7,7 @@ mod generator;
 mod license_key;
 mod order;
 mod product;
+mod signing_key;
 
 use std::collections::HashMap;
 use std::fmt::{self, Display};
@@ -30,6 +31,7 @@ pub(crate) use order::{
 };
 pub use order::{OpenOrder, OrderState};
 pub(crate) use product::{product_item, read_product};
+pub(crate) use signing_key::{read_retired_key, retired_key_item};
 
 use crate::StoreError;
 
@@ -48,6 +50,8 @@ pub(crate) const STOCK: &str = "stock";
 pub(crate) const DRAW: &str = "draw";
 /// The hash key of all entries of open orders.
 pub(crate) const OPEN_ORDERS: &str = "ORDERS";
+/// The hash key of what belongs to no product.
+const GLOBAL: &str = "GLOBAL";
 /// What the range keys of the parts of an order's list begin with.
 pub(crate) const ORDER_PARTS: &str = "PART#";
 /// When DynamoDB may delete an item, in Unix seconds. An API key's own expiry must not be called so: DynamoDB
@@ -64,6 +68,7 @@ pub(crate) enum Kind {
     Counter,
     Idempotency,
     Order,
+    SigningKey,
 }
 
 impl Kind {
@@ -76,6 +81,7 @@ impl Kind {
             Self::Counter => "COUNTER",
             Self::Idempotency => "IDEMPOTENCY",
             Self::Order => "ORDER",
+            Self::SigningKey => "SIGNINGKEY",
         }
     }
 
@@ -160,6 +166,12 @@ impl Key {
     pub(crate) fn audit(entry: &AuditEntry) -> Self {
         let at = entry.at.to_microseconds_text();
         Self { pk: audit_pk(month_of(entry.at)), sk: format!("{at}#{}", entry.id) }
+    }
+
+    /// A signing key that is used no more stands with its product; a global one with the other global ones.
+    pub(crate) fn retired_key(product_id: Option<ProductId>, retired_at: Timestamp) -> Self {
+        let pk = product_id.map_or_else(|| GLOBAL.to_owned(), |id| Self::product(id).pk);
+        Self { pk, sk: format!("{}#{}", Kind::SigningKey, retired_at.to_microseconds_text()) }
     }
 
     /// Where an item stands.

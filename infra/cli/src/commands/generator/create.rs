@@ -1,28 +1,15 @@
 use anyhow::{Context as _, bail};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 use keypool_domain::{
-    ActivationLimit, Activity, Charset, ChunkSystem, Generator as DomainGenerator, GeneratorId, Method,
-    ProductId, Validity,
+    ActivationLimit, Activity, Charset, ChunkSystem, Generator, GeneratorId, Method, ProductId, Validity,
 };
-use keypool_store::{Counter, NewGeneratorOutcome, Store};
+use keypool_store::{Counter, NewGeneratorOutcome};
 
-use super::{IDS_TRIED_MAX, next_id};
+use crate::commands::{IDS_TRIED_MAX, next_id};
 use crate::exit::Exit;
-use crate::output::{Output, Table};
+use crate::output::Output;
 use crate::target::Target;
 use crate::view;
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Generator {
-    /// Set up a generator; it becomes its product's, if that has none
-    #[command(after_help = "Examples:\n  \
-        keypool generator create --product 42 --validity 365\n  \
-        keypool generator create --product 42 --method chunk-system --chunks 4 --chunk-length 5 --prefix OFF-")]
-    Create(Create),
-    /// List all generators
-    #[command(after_help = "Example:\n  keypool generator list --json")]
-    List,
-}
 
 /// Capital letters and digits without those that look alike.
 const UNLIKE_CHARACTERS: &str = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
@@ -69,19 +56,10 @@ pub(crate) struct Create {
     validity: Validity,
 }
 
-impl Generator {
-    pub(crate) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
-        match self {
-            Self::Create(create) => create.run(target, output).await,
-            Self::List => list(&target.store, output).await,
-        }
-    }
-}
-
 impl Create {
-    async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         let store = &target.store;
-        let mut generator = DomainGenerator {
+        let mut generator = Generator {
             id: self.id.unwrap_or(GeneratorId::MIN),
             product_id: self.product,
             activity: Activity::Active,
@@ -136,31 +114,4 @@ impl Create {
             })),
         }
     }
-}
-
-async fn list(store: &Store, output: Output) -> anyhow::Result<Exit> {
-    let row = |generator: &DomainGenerator| {
-        [
-            generator.id.to_string(),
-            generator.product_id.to_string(),
-            generator.activity.to_string(),
-            generator.method.as_str().to_owned(),
-            format!("2^{:.0}", generator.method.key_space_bits()),
-            generator.activation_limit.to_string(),
-            generator.validity.to_string(),
-        ]
-    };
-    let generators = store.generators().await?;
-    let mut table = Table::new([
-        "ID",
-        "PRODUCT",
-        "STATUS",
-        "METHOD",
-        "POSSIBLE KEYS",
-        "ACTIVATION LIMIT",
-        "VALIDITY (DAYS)",
-    ]);
-    generators.iter().for_each(|generator| table.row(row(generator)));
-    output.table(&table, generators.iter().map(view::generator).collect())?;
-    Ok(Exit::Done)
 }

@@ -1,0 +1,58 @@
+use std::collections::BTreeSet;
+
+use anyhow::bail;
+use clap::Args;
+use ipnet::IpNet;
+use keypool_domain::{
+    Activity, ApiKey as Secret, ApiKeyRecord, Endpoint, Name, OperatingSystemRandomness, Timestamp,
+};
+use keypool_store::CreateOutcome;
+
+use super::{network, reveal};
+use crate::exit::Exit;
+use crate::moment::end_of_day;
+use crate::output::Output;
+use crate::target::Target;
+use crate::view;
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// What people call it
+    #[arg(long)]
+    name: Name,
+    /// An endpoint it opens (may be repeated); without it, all four
+    #[arg(long = "capability", value_name = "ENDPOINT")]
+    capabilities: Vec<Endpoint>,
+    /// An address or a network (CIDR) it may be used from (may be repeated); without it, from anywhere
+    #[arg(long = "network", value_name = "CIDR", value_parser = network)]
+    networks: Vec<IpNet>,
+    /// The last day it is good for, in UTC; without it, it does not expire
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = end_of_day)]
+    expires: Option<Timestamp>,
+}
+
+impl Create {
+    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+        let secret = Secret::random(&OperatingSystemRandomness);
+        let record = ApiKeyRecord {
+            hash: secret.hash(),
+            name: self.name.clone(),
+            activity: Activity::Active,
+            capabilities: match self.capabilities.as_slice() {
+                [] => BTreeSet::from(Endpoint::ALL),
+                some => some.iter().copied().collect(),
+            },
+            networks: self.networks.clone(),
+            valid_until: self.expires,
+        };
+        let after = view::api_key(&record);
+        let entry = target.entry("api-key.create", record.name.as_str(), None, Some(after.clone())).await?;
+        match target.store.create_api_key(&record, Some(&entry)).await? {
+            CreateOutcome::Created => {
+                reveal(&secret, after, output)?;
+                Ok(Exit::Done)
+            }
+            CreateOutcome::Exists => bail!("the same key was made before, which cannot be; try again"),
+        }
+    }
+}

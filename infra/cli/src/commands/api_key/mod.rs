@@ -1,0 +1,196 @@
+mod create;
+mod rotate;
+mod update;
+
+use std::net::IpAddr;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use ipnet::IpNet;
+use keypool_domain::{Activity, ApiKey as Secret, ApiKeyRecord, Clock as _, SystemClock, Timestamp};
+use keypool_store::Store;
+use serde_json::Value;
+
+use self::update::apply;
+use crate::exit::Exit;
+use crate::output::{Output, Table};
+use crate::target::Target;
+use crate::view;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApiKey {
+    /// Make an API key and show it, this once
+    #[command(after_help = "Example, a key for a checkout that can only sell:\n  \
+        keypool api-key create --name checkout --capability random-assign-license-keys \\\n    \
+        --network 203.0.113.0/24 --expires 2027-12-31")]
+    Create(create::Create),
+    /// List all API keys; the keys themselves are not stored and cannot be shown
+    #[command(after_help = "Reads half a read unit for each API key.")]
+    List,
+    /// Show what an API key opens
+    #[command(after_help = "Examples:\n  keypool api-key show checkout\n  keypool api-key show 4ac1e9")]
+    Show(Which),
+    /// Change what an API key opens, from where, and how long; what is given takes the place of what was there
+    #[command(after_help = "Examples:\n  \
+        keypool api-key update checkout --network 203.0.113.7 --network 2001:db8::/48\n  \
+        keypool api-key update checkout --capability random-assign-license-keys --no-expiry\n\n\
+        Functions that are warm go by what they read before for up to 60 seconds.\n\
+        Costs a read of the list, 2 read units and 4 write units.")]
+    Update(update::Update),
+    /// Let an API key open the API again
+    Enable(Which),
+    /// Shut an API key out: it is answered with code 101
+    #[command(after_help = "Example, for a key that leaked:\n  \
+        keypool api-key disable checkout\n\n\
+        It is refused at once by functions that have not seen it in the last 60 seconds, and by all of them after \
+        60 seconds.")]
+    Disable(Which),
+    /// Make a new API key with the same rights, show it this once, and let the old one expire
+    #[command(after_help = "Examples:\n  \
+        keypool api-key rotate checkout                       # the old one is good for another day\n  \
+        keypool api-key rotate checkout --old-good-for 0      # at once: it leaked\n  \
+        keypool api-key rotate checkout --expires 2027-12-31\n\n\
+        The new key has the name, the old one is called `NAME (rotated DATE)` from then on. Functions that are warm \
+        take the old one for up to 60 seconds longer.\n\
+        Costs a read of the list, 2 read units and 8 write units.")]
+    Rotate(rotate::Rotate),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// Its name, or the beginning of its SHA-256 (`keypool api-key list` shows both)
+    #[arg(value_name = "NAME|SHA-256")]
+    api_key: String,
+}
+
+impl ApiKey {
+    pub(crate) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+        match self {
+            Self::Create(create) => create.run(target, output).await,
+            Self::List => list(&target.store, output).await,
+            Self::Show(which) => show(&which.find(&target.store).await?, output),
+            Self::Update(update) => update.run(target, output).await,
+            Self::Enable(which) => switch(which, Activity::Active, target, output).await,
+            Self::Disable(which) => switch(which, Activity::Inactive, target, output).await,
+            Self::Rotate(rotate) => rotate.run(target, output).await,
+        }
+    }
+}
+
+impl Which {
+    /// The API key that is meant, as it is now. A name goes before a hash.
+    async fn find(&self, store: &Store) -> anyhow::Result<ApiKeyRecord> {
+        let wanted = self.api_key.trim();
+        let all = store.api_keys().await?;
+        let named: Vec<&ApiKeyRecord> = all.iter().filter(|key| key.name.as_str() == wanted).collect();
+        let hash = wanted.to_ascii_lowercase();
+        let found = match named.as_slice() {
+            [] if hash.is_empty() => Vec::new(),
+            [] => all.iter().filter(|key| key.hash.to_string().starts_with(&hash)).collect(),
+            _ => named,
+        };
+        match found.as_slice() {
+            [] => bail!("there is no API key {wanted}: `keypool api-key list` lists those there are"),
+            [one] => {
+                let read = store.api_key(one.hash).await?;
+                read.with_context(|| format!("there is no API key {wanted} any more"))
+            }
+            several => {
+                let hashes: Vec<String> = several.iter().map(|key| short_hash(key)).collect();
+                bail!(
+                    "{} API keys are meant by {wanted}: say which one by its SHA-256, {}",
+                    several.len(),
+                    hashes.join(" or ")
+                )
+            }
+        }
+    }
+}
+
+/// As much of the hash as tells one key from every other that a shop has.
+fn short_hash(api_key: &ApiKeyRecord) -> String {
+    api_key.hash.to_string().chars().take(12).collect()
+}
+
+/// A network, or an address as the network of that one address.
+fn network(text: &str) -> Result<IpNet, &'static str> {
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| "must be an address or a network, like 203.0.113.7 or 203.0.113.0/24")
+}
+
+/// Prints a new key, and what it opens for programs.
+fn reveal(secret: &Secret, mut value: Value, output: Output) -> anyhow::Result<()> {
+    value["api_key"] = secret.reveal().into();
+    output.result(secret.reveal(), &value)?;
+    output.note("This API key is shown this once: only its hash is stored.");
+    Ok(())
+}
+
+async fn switch(which: &Which, to: Activity, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    let before = which.find(&target.store).await?;
+    let after = ApiKeyRecord { activity: to, ..before.clone() };
+    let action = match to {
+        Activity::Active => "api-key.enable",
+        Activity::Inactive => "api-key.disable",
+    };
+    apply(action, [&before, &after], target, output).await
+}
+
+/// `expired`, or whether it is in use.
+fn status(api_key: &ApiKeyRecord, now: Timestamp) -> String {
+    if api_key.valid_until.is_some_and(|end| end <= now) {
+        "expired".to_owned()
+    } else {
+        api_key.activity.to_string()
+    }
+}
+
+fn good_until(api_key: &ApiKeyRecord) -> String {
+    api_key.valid_until.map_or_else(|| "never".to_owned(), Timestamp::to_whole_seconds_text)
+}
+
+fn joined(texts: impl Iterator<Item = String>, none: &str) -> String {
+    let texts: Vec<String> = texts.collect();
+    if texts.is_empty() { none.to_owned() } else { texts.join(" ") }
+}
+
+fn networks(api_key: &ApiKeyRecord) -> String {
+    joined(api_key.networks.iter().map(ToString::to_string), "any")
+}
+
+fn capabilities(api_key: &ApiKeyRecord) -> String {
+    joined(api_key.capabilities.iter().map(ToString::to_string), "none")
+}
+
+fn show(api_key: &ApiKeyRecord, output: Output) -> anyhow::Result<Exit> {
+    let text = format!(
+        "name          {}\nSHA-256       {}\nstatus        {}\ngood until    {}\nnetworks      {}\ncapabilities  {}",
+        api_key.name.as_str(),
+        api_key.hash,
+        status(api_key, SystemClock.now()),
+        good_until(api_key),
+        networks(api_key),
+        capabilities(api_key),
+    );
+    output.result(&text, &view::api_key(api_key))?;
+    Ok(Exit::Done)
+}
+
+async fn list(store: &Store, output: Output) -> anyhow::Result<Exit> {
+    let now = SystemClock.now();
+    let api_keys = store.api_keys().await?;
+    let mut table = Table::new(["NAME", "SHA-256", "STATUS", "GOOD UNTIL", "NETWORKS", "CAPABILITIES"]);
+    for api_key in &api_keys {
+        table.row([
+            api_key.name.as_str().to_owned(),
+            short_hash(api_key),
+            status(api_key, now),
+            good_until(api_key),
+            networks(api_key),
+            capabilities(api_key),
+        ]);
+    }
+    output.table(&table, api_keys.iter().map(view::api_key).collect())?;
+    Ok(Exit::Done)
+}

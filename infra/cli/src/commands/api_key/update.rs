@@ -1,0 +1,83 @@
+use anyhow::bail;
+use clap::{ArgGroup, Args};
+use ipnet::IpNet;
+use keypool_domain::{ApiKeyRecord, Endpoint, Name, Timestamp};
+use keypool_store::UpdateOutcome;
+
+use super::{Which, network};
+use crate::commands::change;
+use crate::exit::Exit;
+use crate::moment::end_of_day;
+use crate::output::Output;
+use crate::target::Target;
+use crate::view;
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("change").required(true).multiple(true)
+    .args(["name", "capabilities", "networks", "any_network", "expires", "no_expiry"]))]
+pub(crate) struct Update {
+    #[command(flatten)]
+    which: Which,
+    /// What people call it
+    #[arg(long)]
+    name: Option<Name>,
+    /// An endpoint it opens, and no others than those given (may be repeated)
+    #[arg(long = "capability", value_name = "ENDPOINT")]
+    capabilities: Vec<Endpoint>,
+    /// An address or a network (CIDR) it may be used from, and from no others than those given (may be repeated)
+    #[arg(long = "network", value_name = "CIDR", value_parser = network, conflicts_with = "any_network")]
+    networks: Vec<IpNet>,
+    /// It may be used from anywhere
+    #[arg(long)]
+    any_network: bool,
+    /// The last day it is good for, in UTC
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = end_of_day, conflicts_with = "no_expiry")]
+    expires: Option<Timestamp>,
+    /// It does not expire
+    #[arg(long)]
+    no_expiry: bool,
+}
+
+impl Update {
+    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+        let before = self.which.find(&target.store).await?;
+        let after = self.changed(before.clone());
+        apply("api-key.update", [&before, &after], target, output).await
+    }
+
+    fn changed(&self, mut api_key: ApiKeyRecord) -> ApiKeyRecord {
+        if let Some(name) = &self.name {
+            api_key.name = name.clone();
+        }
+        if !self.capabilities.is_empty() {
+            api_key.capabilities = self.capabilities.iter().copied().collect();
+        }
+        if !self.networks.is_empty() || self.any_network {
+            api_key.networks.clone_from(&self.networks);
+        }
+        if self.expires.is_some() || self.no_expiry {
+            api_key.valid_until = self.expires;
+        }
+        api_key
+    }
+}
+
+/// Makes of an API key another, and says so.
+pub(super) async fn apply(
+    action: &str,
+    [before, after]: [&ApiKeyRecord; 2],
+    target: &Target,
+    output: Output,
+) -> anyhow::Result<Exit> {
+    let subject = format!("API key {}", before.name.as_str());
+    let (old, new) = (view::api_key(before), view::api_key(after));
+    if before == after {
+        return change::nothing(&subject, &new, output);
+    }
+    let entry = target.entry(action, before.name.as_str(), Some(old.clone()), Some(new.clone())).await?;
+    match target.store.update_api_key(before, after, &entry).await? {
+        UpdateOutcome::Updated => change::done(&subject, &old, &new, output),
+        UpdateOutcome::Unknown => bail!("there is no {subject} any more"),
+        UpdateOutcome::ChangedMeanwhile => Err(change::meanwhile(&subject)),
+    }
+}

@@ -1,0 +1,116 @@
+use anyhow::Context as _;
+use clap::Args;
+use keypool_domain::{AuditEntry, Clock as _, SystemClock};
+use serde_json::{Value, json};
+
+use crate::difference;
+use crate::exit::Exit;
+use crate::moment::{Since, to_the_second};
+use crate::output::{Output, Table};
+use crate::target::Target;
+
+/// Show who changed what by this command, the youngest first.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    keypool audit --since 7d\n  \
+    keypool audit --subject \"product 42\" --since 2026-01-01\n  \
+    keypool audit --action api-key. --json | jq -r '[.at, .principal, .action, .subject] | @tsv'\n\n\
+    Every change made by this command is written with its entry, both or neither; work on many keys has an entry \
+    before and one after. API keys are named by their SHA-256 and never shown.\n\
+    Costs half a read unit for 4 KB of entries since then (some ten), and for each month.")]
+pub(crate) struct Audit {
+    /// How far back: a length of time (24h, 30d), a date or a time in UTC
+    #[arg(long, value_name = "DURATION|DATE", default_value = "30d")]
+    since: Since,
+    /// How many entries at most
+    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    /// Only what was done to something whose name has this text in it
+    #[arg(long, value_name = "TEXT")]
+    subject: Option<String>,
+    /// Only actions with this text in their name, like product.update or api-key.
+    #[arg(long, value_name = "TEXT")]
+    action: Option<String>,
+}
+
+impl Audit {
+    pub(crate) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+        let now = SystemClock.now();
+        let since = self.since.moment(now).context("--since goes back before the year 0")?;
+        let limit = usize::try_from(self.limit)?;
+        // One more than asked for tells whether there are more.
+        let wanted = |entry: &AuditEntry| self.wants(entry);
+        let mut entries = target.store.audit_trail_of(since, now, limit + 1, wanted).await?;
+        let more = entries.len() > limit;
+        entries.truncate(limit);
+        if output.is_json() {
+            entries.iter().try_for_each(|entry| output.value(&value_of(entry)))?;
+        } else {
+            print(&entries, output)?;
+        }
+        if entries.is_empty() {
+            output.note(&format!("Nothing of that kind was done since {}.", to_the_second(since)));
+        }
+        if more {
+            output.note(&format!("There are more: these are the youngest {limit}; --limit shows more."));
+        }
+        Ok(Exit::Done)
+    }
+
+    fn wants(&self, entry: &AuditEntry) -> bool {
+        let has = |text: &str, part: Option<&String>| part.is_none_or(|part| text.contains(part.as_str()));
+        has(&entry.subject, self.subject.as_ref()) && has(&entry.action, self.action.as_ref())
+    }
+}
+
+fn print(entries: &[AuditEntry], output: Output) -> anyhow::Result<()> {
+    let mut table = Table::new(["TIME", "WHO", "ACTION", "SUBJECT", "WHAT CHANGED"]);
+    for entry in entries {
+        table.row([
+            to_the_second(entry.at),
+            who(entry.principal.as_str()).to_owned(),
+            entry.action.clone(),
+            entry.subject.clone(),
+            difference::in_short(entry.before.as_ref(), entry.after.as_ref()),
+        ]);
+    }
+    output.line(&table.to_string())
+}
+
+/// What a person looks for in an ARN: `operator/ada` of `arn:aws:sts::123456789012:assumed-role/operator/ada`.
+fn who(principal: &str) -> &str {
+    if !principal.starts_with("arn:") {
+        return principal;
+    }
+    let resource = principal.splitn(6, ':').last().unwrap_or(principal);
+    resource.strip_prefix("assumed-role/").or_else(|| resource.strip_prefix("user/")).unwrap_or(resource)
+}
+
+fn value_of(entry: &AuditEntry) -> Value {
+    json!({
+        "id": entry.id.as_str(),
+        "at": entry.at.to_string(),
+        "principal": entry.principal.as_str(),
+        "action": entry.action,
+        "subject": entry.subject,
+        "before": entry.before,
+        "after": entry.after,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_arn_the_name_is_shown() {
+        for (principal, shown) in [
+            ("arn:aws:sts::123456789012:assumed-role/operator/ada", "operator/ada"),
+            ("arn:aws:iam::123456789012:user/ada", "ada"),
+            ("arn:aws:iam::123456789012:root", "root"),
+            ("local:ada", "local:ada"),
+        ] {
+            assert_eq!(who(principal), shown);
+        }
+    }
+}

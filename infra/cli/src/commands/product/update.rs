@@ -1,0 +1,84 @@
+use anyhow::bail;
+use clap::{ArgGroup, Args};
+use keypool_domain::{GeneratorId, Name, Product, ProductId, RetiredKey, SigningKeyId};
+use keypool_store::ProductOutcome;
+
+use super::find;
+use crate::commands::{change, signing_key};
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::target::Target;
+use crate::view;
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("change").required(true).multiple(true)
+    .args(["name", "generator", "no_generator", "signing_key", "no_signing_key"]))]
+pub(crate) struct Update {
+    /// Its id in the shop
+    #[arg(value_name = "ID")]
+    id: ProductId,
+    /// What people call it
+    #[arg(long)]
+    name: Option<Name>,
+    /// The generator that makes its keys when the stock runs out; it must be one of this product
+    #[arg(long, value_name = "ID", conflicts_with = "no_generator")]
+    generator: Option<GeneratorId>,
+    /// No generator: when the stock runs out, it is sold out
+    #[arg(long)]
+    no_generator: bool,
+    /// The KMS key that signs for it; the one it had is kept for checking what it signed
+    #[arg(long, value_name = "KEY", conflicts_with = "no_signing_key")]
+    signing_key: Option<SigningKeyId>,
+    /// No signing key of its own: the global key signs
+    #[arg(long)]
+    no_signing_key: bool,
+}
+
+impl Update {
+    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+        if let Some(key) = &self.signing_key {
+            signing_key::fit(target, key).await?;
+        }
+        let before = find(&target.store, self.id).await?;
+        let after = self.changed(before.clone());
+        let retired = signing_key::retired(target, &before, &after).await?;
+        apply("product.update", [&before, &after], retired.as_ref(), target, output).await
+    }
+
+    fn changed(&self, mut product: Product) -> Product {
+        if let Some(name) = &self.name {
+            product.name = name.clone();
+        }
+        if self.generator.is_some() || self.no_generator {
+            product.generator_id = self.generator;
+        }
+        if self.signing_key.is_some() || self.no_signing_key {
+            product.signing_key_id.clone_from(&self.signing_key);
+        }
+        product
+    }
+}
+
+/// Makes of a product another, and says so.
+pub(in crate::commands) async fn apply(
+    action: &str,
+    [before, after]: [&Product; 2],
+    retired: Option<&RetiredKey>,
+    target: &Target,
+    output: Output,
+) -> anyhow::Result<Exit> {
+    let subject = format!("product {}", before.id);
+    let (old, new) = (view::product(before), view::product(after));
+    if before == after {
+        return change::nothing(&subject, &new, output);
+    }
+    let entry = target.entry(action, &subject, Some(old.clone()), Some(new.clone())).await?;
+    match target.store.update_product(before, after, retired, &entry).await? {
+        ProductOutcome::Updated => change::done(&subject, &old, &new, output),
+        ProductOutcome::Unknown => bail!("there is no {subject}"),
+        ProductOutcome::ChangedMeanwhile => Err(change::meanwhile(&subject)),
+        ProductOutcome::NotItsGenerator => bail!(
+            "there is no such generator of {subject}: `keypool generator list` says which product each is of"
+        ),
+    }
+}

@@ -1,0 +1,42 @@
+use anyhow::{Context as _, bail};
+use clap::Args;
+use keypool_domain::{Product, ProductId};
+use serde_json::json;
+
+use super::make;
+use crate::commands::product;
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::target::Target;
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// The product it signs for from now on; without it, `keypool signing-key use` says so later
+    #[arg(long, value_name = "NUMBER")]
+    product: Option<ProductId>,
+}
+
+impl Create {
+    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+        let Some(id) = self.product else {
+            let key = make(target, None).await?;
+            let entry = target.entry("signing-key.create", &key, None, None).await?;
+            target
+                .store
+                .note(&entry)
+                .await
+                .with_context(|| format!("the key {key} was made, but not noted"))?;
+            output.result(key.as_str(), &json!({"signing_key": key.as_str()}))?;
+            output.note("It signs for no product yet: `keypool signing-key use` makes it sign.");
+            return Ok(Exit::Done);
+        };
+        let before = product::find(&target.store, id).await?;
+        if let Some(key) = &before.signing_key_id {
+            bail!("product {id} has the signing key {key} already: `keypool signing-key rotate` replaces it");
+        }
+        let key = make(target, Some(id)).await?;
+        let after = Product { signing_key_id: Some(key.clone()), ..before.clone() };
+        let applied = product::apply("signing-key.create", [&before, &after], None, target, output).await;
+        applied.with_context(|| format!("the key {key} was made, but is used nowhere"))
+    }
+}

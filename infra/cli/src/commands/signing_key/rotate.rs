@@ -1,0 +1,46 @@
+use anyhow::{Context as _, bail};
+use clap::Args;
+use keypool_domain::{Product, ProductId};
+
+use super::{make, retired};
+use crate::commands::product;
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::target::Target;
+
+#[derive(Debug, Args)]
+pub(crate) struct Rotate {
+    /// The product whose key is replaced
+    #[arg(long, value_name = "NUMBER")]
+    product: Option<ProductId>,
+}
+
+impl Rotate {
+    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+        let Some(id) = self.product else {
+            bail!(
+                "say which product's key with --product; the global key belongs to the deployment and is replaced \
+                 there: docs/rotating-keys.md says how"
+            )
+        };
+        let before = product::find(&target.store, id).await?;
+        if before.signing_key_id.is_none() {
+            bail!(
+                "product {id} has no signing key of its own, the global key signs: `keypool signing-key create --product \
+                 {id}` gives it one"
+            );
+        }
+        // The old key is asked for before the new one is made: one that nobody uses would cost all the same.
+        let without = Product { signing_key_id: None, ..before.clone() };
+        let retired = retired(target, &before, &without).await?;
+        let key = make(target, Some(id)).await?;
+        let after = Product { signing_key_id: Some(key.clone()), ..before.clone() };
+        let applied =
+            product::apply("signing-key.rotate", [&before, &after], retired.as_ref(), target, output).await;
+        let exit = applied.with_context(|| format!("the key {key} was made, but is used nowhere"))?;
+        output.note(
+            "The public half of the old key is kept. Hand out the new one: `keypool signing-key public-key --jwks` has both.",
+        );
+        Ok(exit)
+    }
+}

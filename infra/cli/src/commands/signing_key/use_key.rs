@@ -1,0 +1,37 @@
+use clap::Args;
+use keypool_domain::{Product, ProductId, SigningKeyId};
+
+use super::{fit, retired};
+use crate::commands::product;
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::target::Target;
+
+#[derive(Debug, Args)]
+pub(crate) struct Use {
+    /// The KMS key: its id, ARN or alias
+    #[arg(value_name = "KEY")]
+    key: SigningKeyId,
+    /// The product it is to sign for
+    #[arg(long, value_name = "NUMBER")]
+    product: ProductId,
+    /// Do so even if KMS no longer gives the public half of the product's present key, which is lost then
+    #[arg(long)]
+    lose_old_key: bool,
+}
+
+impl Use {
+    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+        let before = product::find(&target.store, self.product).await?;
+        fit(target, &self.key).await?;
+        let after = Product { signing_key_id: Some(self.key.clone()), ..before.clone() };
+        let retired = match retired(target, &before, &after).await {
+            Err(error) if self.lose_old_key => {
+                output.note(&format!("{error:#}"));
+                None
+            }
+            kept => kept?,
+        };
+        product::apply("signing-key.use", [&before, &after], retired.as_ref(), target, output).await
+    }
+}

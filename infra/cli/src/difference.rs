@@ -1,0 +1,81 @@
+//! What changed, in a few words.
+
+use serde_json::Value;
+
+/// The most characters of a difference in a table; `--json` has all of it.
+const CHARACTERS_MAX: usize = 120;
+
+/// Each member that is not the same before and after, as `name: before → after`. Of something new, the members it has.
+pub(crate) fn between(before: Option<&Value>, after: Option<&Value>) -> String {
+    let members = |value: Option<&Value>| value.and_then(Value::as_object).cloned().unwrap_or_default();
+    let (old, new) = (members(before), members(after));
+    let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
+    names.sort();
+    names.dedup();
+    let parts = names.into_iter().filter_map(|name| {
+        let (was, is) = (text(old.get(name)), text(new.get(name)));
+        match (before, after) {
+            (Some(_), Some(_)) => (was != is).then(|| format!("{name}: {was} → {is}")),
+            (None, _) => (is != NOTHING).then(|| format!("{name}: {is}")),
+            (Some(_), None) => (was != NOTHING).then(|| format!("{name}: {was} → {NOTHING}")),
+        }
+    });
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+/// The same, cut to what a row of a table has room for.
+pub(crate) fn in_short(before: Option<&Value>, after: Option<&Value>) -> String {
+    let whole = between(before, after);
+    if whole.chars().count() <= CHARACTERS_MAX {
+        return whole;
+    }
+    whole.chars().take(CHARACTERS_MAX - 1).chain(['…']).collect()
+}
+
+/// How a value is shown that is not there, or empty.
+pub(crate) const NOTHING: &str = "-";
+
+fn text(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => NOTHING.to_owned(),
+        Some(Value::String(text)) if text.is_empty() => NOTHING.to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(values)) if values.is_empty() => NOTHING.to_owned(),
+        Some(Value::Array(values)) => {
+            values.iter().map(|value| text_of_element(value)).collect::<Vec<_>>().join(" ")
+        }
+        Some(other) => other.to_string(),
+    }
+}
+
+fn text_of_element(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_stays_is_not_told() {
+        let before = json!({"name": "Office", "generator_id": 3, "networks": ["10.0.0.0/8"], "prefix": ""});
+        let after = json!({"name": "Büro", "generator_id": null, "networks": ["10.0.0.0/8", "::1/128"], "prefix": ""});
+        assert_eq!(
+            between(Some(&before), Some(&after)),
+            "generator_id: 3 → -, name: Office → Büro, networks: 10.0.0.0/8 → 10.0.0.0/8 ::1/128"
+        );
+        assert_eq!(between(None, Some(&before)), "generator_id: 3, name: Office, networks: 10.0.0.0/8");
+        assert_eq!(between(Some(&json!({"name": "x"})), None), "name: x → -");
+        assert_eq!(between(None, None), "");
+    }
+
+    #[test]
+    fn a_long_difference_is_cut() {
+        let long = json!({"name": "ü".repeat(300)});
+        let short = in_short(None, Some(&long));
+        assert_eq!(short.chars().count(), CHARACTERS_MAX);
+        assert!(short.ends_with("ü…"), "{short}");
+    }
+}

@@ -1,0 +1,153 @@
+//! Times on the command line: lengths of time, and moments.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use keypool_domain::Timestamp;
+
+/// A length of time, to the second: `90s`, `30m`, `24h`, `7d`, `2w`, or `0`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span(Duration);
+
+impl FromStr for Span {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const FORM: &str =
+            "must be a length of time: a number with s, m, h, d or w, like 90s, 24h or 7d; or 0";
+        /// A hundred years: more is a slip.
+        const SECONDS_MAX: u64 = 100 * 366 * 24 * 60 * 60;
+        if text == "0" {
+            return Ok(Self(Duration::ZERO));
+        }
+        let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or(FORM)?;
+        let seconds = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 60 * 60,
+            "d" => 24 * 60 * 60,
+            "w" => 7 * 24 * 60 * 60,
+            _ => return Err(FORM),
+        };
+        if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(FORM);
+        }
+        let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds));
+        let seconds = seconds.filter(|seconds| *seconds <= SECONDS_MAX);
+        seconds.map(|seconds| Self(Duration::from_secs(seconds))).ok_or("must not be more than 100 years")
+    }
+}
+
+impl Span {
+    fn microseconds(self) -> i64 {
+        i64::try_from(self.0.as_micros()).unwrap_or(i64::MAX)
+    }
+
+    /// So long after a moment.
+    pub(crate) fn after(self, moment: Timestamp) -> Option<Timestamp> {
+        Timestamp::from_unix_microseconds(moment.unix_microseconds().checked_add(self.microseconds())?)
+    }
+
+    /// So long before a moment.
+    pub(crate) fn before(self, moment: Timestamp) -> Option<Timestamp> {
+        Timestamp::from_unix_microseconds(moment.unix_microseconds().checked_sub(self.microseconds())?)
+    }
+}
+
+/// A moment in the past, as an operator says it: so long ago, or a date or time in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Since {
+    Ago(Span),
+    At(Timestamp),
+}
+
+impl FromStr for Since {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let moment = Timestamp::from_date(text).or_else(|| Timestamp::from_rfc3339(text));
+        if let Some(moment) = moment {
+            return Ok(Self::At(moment));
+        }
+        text.parse().map(Self::Ago).map_err(|_| {
+            "must be a length of time, like 24h or 7d, a date as YYYY-MM-DD, or a time as 2026-11-21T07:00:00Z"
+        })
+    }
+}
+
+impl Since {
+    /// The moment that is meant now.
+    pub(crate) fn moment(self, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Ago(span) => span.before(now),
+            Self::At(moment) => Some(moment),
+        }
+    }
+}
+
+/// The first moment after a day.
+pub(crate) fn end_of_day(text: &str) -> Result<Timestamp, &'static str> {
+    const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
+    Timestamp::from_date(text)
+        .and_then(|day| Timestamp::from_unix_microseconds(day.unix_microseconds() + DAY_US))
+        .ok_or("must be a date as YYYY-MM-DD")
+}
+
+/// A moment to the second, as a person reads it.
+pub(crate) fn to_the_second(moment: Timestamp) -> String {
+    let text = moment.to_microseconds_text();
+    format!("{}Z", text.chars().take("2026-11-21T07:00:00".len()).collect::<String>().replace('T', " "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::from_rfc3339(text).unwrap()
+    }
+
+    #[test]
+    fn lengths_of_time_are_read() {
+        let now = at("2026-11-21T07:00:00Z");
+        for (text, later) in [
+            ("0", "2026-11-21T07:00:00Z"),
+            ("90s", "2026-11-21T07:01:30Z"),
+            ("30m", "2026-11-21T07:30:00Z"),
+            ("24h", "2026-11-22T07:00:00Z"),
+            ("2w", "2026-12-05T07:00:00Z"),
+        ] {
+            assert_eq!(text.parse::<Span>().unwrap().after(now), Some(at(later)), "{text}");
+        }
+        for text in [
+            "",
+            "h",
+            "-1h",
+            "1",
+            "1.5h",
+            "1 h",
+            "1y",
+            "+1h",
+            "99999999999999999999d",
+            "5000w1",
+            "9999w",
+            "1ü",
+        ] {
+            assert!(text.parse::<Span>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_moment_in_the_past_is_said_in_three_ways() {
+        let now = at("2026-11-21T07:00:00Z");
+        for (text, moment) in [
+            ("7d", "2026-11-14T07:00:00Z"),
+            ("2026-11-01", "2026-11-01T00:00:00Z"),
+            ("2026-11-01T12:00:00Z", "2026-11-01T12:00:00Z"),
+        ] {
+            assert_eq!(text.parse::<Since>().unwrap().moment(now), Some(at(moment)), "{text}");
+        }
+        assert!("yesterday".parse::<Since>().is_err());
+        assert_eq!(to_the_second(at("2026-11-01T12:00:00.123456Z")), "2026-11-01 12:00:00Z");
+    }
+}
