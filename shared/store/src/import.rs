@@ -104,7 +104,7 @@ impl Store {
         keys: &[LicenseKey],
         pace: &Pace,
     ) -> Result<Vec<Option<Status>>, StoreError> {
-        let turn = pace.turn().await;
+        let turn = pace.turn(keys.len()).await;
         let items = self.read_all(keys.iter().map(|key| Key::license_key(key).into_item()).collect()).await?;
         turn.went_well();
         let found = by_key(&items)?;
@@ -114,7 +114,7 @@ impl Store {
     async fn import_once(&self, keys: &[&StockedKey], pace: &Pace) -> Result<Vec<Taken>, StoreError> {
         let statements = keys.iter().map(|key| insertion(&self.table, license_key_item(key)));
         let statements = statements.collect::<Result<Vec<_>, _>>()?;
-        let turn = pace.turn().await;
+        let turn = pace.turn(keys.len()).await;
         let sent = self.client.batch_execute_statement().set_statements(Some(statements)).send().await;
         let taken = match sent.map_err(|error| StoreError::from_sdk(OPERATION, &error)) {
             Ok(output) => output.responses().iter().map(taken).collect::<Result<Vec<_>, _>>()?,
