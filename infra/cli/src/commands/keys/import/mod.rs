@@ -29,7 +29,7 @@ use self::source::{Format, Source};
 use self::told::Counts;
 use crate::exit::Exit;
 use crate::output::{BAD, GOOD, Output, WARNING};
-use crate::target::Target;
+use crate::target::{Place, Target};
 
 const HELP: &str = "\
 Examples:
@@ -174,7 +174,12 @@ impl Import {
 
     /// What an import must be taken up with again: the same lines would else mean something else.
     fn options(&self, target: &Target, format: Format) -> Value {
+        let place = match &target.place {
+            Place::Local(folder) => format!("local: {}", folder.display()),
+            Place::Aws(aws) => aws.region().to_owned(),
+        };
         json!({
+            "place": place,
             "table": target.table,
             "format": format.name(),
             "product": self.product,
