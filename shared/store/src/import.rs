@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::{BatchStatementErrorCodeEnum, BatchStatementRequest, BatchStatementResponse};
 use keypool_domain::{CreationId, LicenseKey, Status, StockedKey};
@@ -13,6 +14,10 @@ const OPERATION: &str = "BatchExecuteStatement";
 /// How often in a row a batch is sent of which nothing is taken, with half a minute of waiting in all: by then a table would
 /// have split its partitions, so its own limit is the reason.
 const SENT_IN_VAIN_MAX: usize = 18;
+
+/// A call that takes longer waits in a queue somewhere, or the SDK has repeated it: the table is as good as throttled. It
+/// takes 50 ms, and is given up after 5 s; were calls to pile up until then, all work would be done twice.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// How often in a row a batch is sent again that got no answer: the SDK has repeated each already.
 const UNANSWERED_MAX: usize = 3;
@@ -104,7 +109,7 @@ impl Store {
         keys: &[LicenseKey],
         pace: &Pace,
     ) -> Result<Vec<Option<Status>>, StoreError> {
-        let turn = pace.turn().await;
+        let turn = pace.turn(keys.len()).await;
         let items = self.read_all(keys.iter().map(|key| Key::license_key(key).into_item()).collect()).await?;
         turn.went_well();
         let found = by_key(&items)?;
@@ -114,14 +119,18 @@ impl Store {
     async fn import_once(&self, keys: &[&StockedKey], pace: &Pace) -> Result<Vec<Taken>, StoreError> {
         let statements = keys.iter().map(|key| insertion(&self.table, license_key_item(key)));
         let statements = statements.collect::<Result<Vec<_>, _>>()?;
-        let turn = pace.turn().await;
+        let turn = pace.turn(keys.len()).await;
+        let begun = Instant::now();
         let sent = self.client.batch_execute_statement().set_statements(Some(statements)).send().await;
         let taken = match sent.map_err(|error| StoreError::from_sdk(OPERATION, &error)) {
             Ok(output) => output.responses().iter().map(taken).collect::<Result<Vec<_>, _>>()?,
             Err(error) if error.is_transient() => {
                 keys.iter().map(|_| Taken::NotYet { throttled: true }).collect()
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                turn.throttled();
+                return Err(error);
+            }
         };
         if taken.len() != keys.len() {
             return Err(StoreError::Rejected {
@@ -129,7 +138,8 @@ impl Store {
                 code: "answers are missing".to_owned(),
             });
         }
-        if taken.iter().any(|taken| matches!(taken, Taken::NotYet { throttled: true })) {
+        let throttled = taken.iter().any(|taken| matches!(taken, Taken::NotYet { throttled: true }));
+        if throttled || begun.elapsed() > SLOW {
             turn.throttled();
         } else {
             turn.went_well();

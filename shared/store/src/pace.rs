@@ -1,6 +1,8 @@
 //! How many calls are under way at a time: as many as the table takes, found out by trying.
 
+use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
@@ -10,6 +12,25 @@ use tokio::sync::Notify;
 pub struct Pace {
     window: Mutex<Window>,
     freed: Notify,
+    rate: Option<Mutex<Rate>>,
+}
+
+/// So many keys a second, and no more: what else uses the table keeps its share.
+#[derive(Debug)]
+struct Rate {
+    keys_per_second: NonZeroU32,
+    /// Before that nothing more may begin.
+    next: Instant,
+}
+
+impl Rate {
+    /// How long to wait before that many keys. What was not used before is not made up for.
+    fn reserve(&mut self, keys: usize, now: Instant) -> Duration {
+        let begin = self.next.max(now);
+        let keys = u32::try_from(keys).unwrap_or(u32::MAX);
+        self.next = begin + Duration::from_secs(1) * keys / self.keys_per_second.get();
+        begin - now
+    }
 }
 
 /// The arithmetic of it, without waiting.
@@ -69,19 +90,24 @@ impl Window {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self::new()
+        Self::new(None)
     }
 }
 
 impl Pace {
-    /// Four calls at a time, to begin with.
+    /// Four calls at a time, to begin with, and no more keys a second than that, if it is said.
     #[must_use]
-    pub fn new() -> Self {
-        Self { window: Mutex::new(Window::new()), freed: Notify::new() }
+    pub fn new(keys_per_second: Option<NonZeroU32>) -> Self {
+        let rate = |keys_per_second| Mutex::new(Rate { keys_per_second, next: Instant::now() });
+        Self { window: Mutex::new(Window::new()), freed: Notify::new(), rate: keys_per_second.map(rate) }
     }
 
-    /// Waits until a call may begin.
-    pub(crate) async fn turn(&self) -> Turn<'_> {
+    /// Waits until a call for that many keys may begin.
+    pub(crate) async fn turn(&self, keys: usize) -> Turn<'_> {
+        if let Some(rate) = &self.rate {
+            let wait = rate.lock().unwrap_or_else(PoisonError::into_inner).reserve(keys, Instant::now());
+            tokio::time::sleep(wait).await;
+        }
         loop {
             let freed = self.freed.notified();
             tokio::pin!(freed);
@@ -160,14 +186,26 @@ mod tests {
         assert_eq!(round(&mut window, false), 2, "it grows again");
     }
 
+    #[test]
+    fn a_rate_is_kept_and_idle_time_not_made_up_for() {
+        let begun = Instant::now();
+        let mut rate = Rate { keys_per_second: NonZeroU32::new(100).unwrap(), next: begun };
+        assert_eq!(rate.reserve(25, begun), Duration::ZERO);
+        assert_eq!(rate.reserve(25, begun), Duration::from_millis(250));
+        assert_eq!(rate.reserve(1, begun), Duration::from_millis(500));
+        let later = begun + Duration::from_mins(1);
+        assert_eq!(rate.reserve(25, later), Duration::ZERO);
+        assert_eq!(rate.reserve(25, later), Duration::from_millis(250));
+    }
+
     #[tokio::test]
     async fn a_call_waits_until_another_ends() {
-        let pace = Pace::new();
+        let pace = Pace::new(None);
         let mut turns = Vec::new();
         for _ in 0..4 {
-            turns.push(pace.turn().await);
+            turns.push(pace.turn(1).await);
         }
-        let mut waiting = Box::pin(pace.turn());
+        let mut waiting = Box::pin(pace.turn(1));
         assert!(futures_util::FutureExt::now_or_never(&mut waiting).is_none());
         drop(turns.pop());
         assert!(futures_util::FutureExt::now_or_never(&mut waiting).is_some());

@@ -94,7 +94,7 @@ impl Table {
     }
 
     async fn import(&self, keys: &[StockedKey]) -> Vec<ImportOutcome> {
-        self.store.import(keys, &Pace::new()).await.unwrap()
+        self.store.import(keys, &Pace::default()).await.unwrap()
     }
 }
 
@@ -133,7 +133,7 @@ async fn what_was_throttled_is_sent_again_and_what_was_done_recognised() {
     for key in &keys {
         assert_eq!(table.store.license_key(&key.license_key).await.unwrap().as_ref(), Some(key));
     }
-    let counts = table.store.import(&keys, &Pace::new()).await.unwrap();
+    let counts = table.store.import(&keys, &Pace::default()).await.unwrap();
     assert_eq!(counts, [ImportOutcome::Created; 25], "the same lines of the same import");
 }
 
@@ -165,7 +165,7 @@ async fn a_key_that_exists_says_whose_it_is_and_stays_as_it_was() {
 
     let rehearsed: Vec<_> = [&first[..], &keys(import_id(), &["D"])].concat();
     let rehearsed: Vec<_> = rehearsed.iter().map(|key| key.license_key.clone()).collect();
-    let found = table.store.rehearse_import(&rehearsed, &Pace::new()).await.unwrap();
+    let found = table.store.rehearse_import(&rehearsed, &Pace::default()).await.unwrap();
     assert_eq!(found, [Some(sold_one), Some(in_stock), None]);
 }
 
@@ -184,7 +184,7 @@ async fn of_two_imports_of_the_same_keys_at_once_each_key_is_created_by_one() {
     let names: Vec<String> = (0..25).map(|n| format!("RACE-{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let imports: Vec<_> = (0..4).map(|_| keys(import_id(), &names)).collect();
-    let pace = Pace::new();
+    let pace = Pace::default();
     let running = imports.iter().map(|keys| table.store.import(keys, &pace));
     let outcomes: Vec<_> =
         futures_util::future::join_all(running).await.into_iter().map(Result::unwrap).collect();

@@ -87,6 +87,11 @@ fn a_person_is_told_in_words() {
     shop.write("keys.txt", "A\nA\n");
     let said = ok(shop.path(), &["keys", "import", "keys.txt", "--product", "1"]);
     assert_eq!(said, "2 lines: 1 created, 1 duplicate, 0 refused\nreceipt: keys.txt.receipt.jsonl\n");
+    shop.write("slow.txt", "B\nC\n");
+    let slow = ["keys", "import", "slow.txt", "--product", "1", "--keys-per-second", "1000"];
+    assert!(ok(shop.path(), &slow).starts_with("2 lines: 2 created"));
+    let said = fails(shop.path(), &[&slow[..6], &["0"]].concat(), 2);
+    assert!(said.contains("invalid value '0' for '--keys-per-second"), "{said}");
     let help = ok(shop.path(), &["keys", "import", "--help"]);
     for word in
         ["Examples:", "write unit", "Exit codes:", "--dry-run", "created + duplicate + refused = lines"]

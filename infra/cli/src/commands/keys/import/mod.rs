@@ -1,8 +1,9 @@
 //! `keypool keys import`: many keys from a file into the table.
 //!
-//! `source` cuts the file into records, `columns` and `row` say what they mean, `pipeline` writes them and has each told
-//! to the `receipt`, in the order of the file. `seen` finds duplicates where nothing is written.
+//! `source` cuts the file into records, `columns` and `row` say what they mean, `pipeline` has them written, a `batch` at a
+//! time, and told to the `receipt`, in the order of the file. `seen` finds duplicates where nothing is written.
 
+mod batch;
 mod columns;
 mod pipeline;
 mod receipt;
@@ -11,11 +12,13 @@ mod seen;
 mod source;
 mod told;
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 use keypool_domain::{ActivationLimit, ImportId, OperatingSystemRandomness, ProductId, Status, Validity};
+use keypool_store::Pace;
 use serde_json::{Value, json};
 
 use self::columns::{NamedColumn, Naming};
@@ -26,13 +29,14 @@ use self::source::{Format, Source};
 use self::told::Counts;
 use crate::exit::Exit;
 use crate::output::{BAD, GOOD, Output, WARNING};
-use crate::target::Target;
+use crate::target::{Place, Target};
 
 const HELP: &str = "\
 Examples:
   keypool keys import keys.txt --product 42 --validity 365
   keypool keys import export.csv --product 42 --column license_key=\"Serial no.\" --dry-run
   keypool keys import everything.csv                  # with a column product_id
+  keypool keys import keys.txt --product 42 --keys-per-second 500    # a product that is being sold
   zcat keys.gz | keypool keys import - --product 42 --receipt keys.receipt.jsonl
 
 What each line came to stands in the receipt, FILE.receipt.jsonl, which holds the keys and is for your eyes only:
@@ -77,6 +81,9 @@ pub(crate) struct Import {
     /// Write nothing, but tell what would be done
     #[arg(long)]
     dry_run: bool,
+    /// No faster than that; without it as fast as the table takes them, which its sales may feel
+    #[arg(long, value_name = "NUMBER")]
+    keys_per_second: Option<NonZeroU32>,
     /// Where to tell what each line came to [default: FILE.receipt.jsonl, of a dry run FILE.dry-run.jsonl]
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
@@ -105,9 +112,10 @@ impl Import {
         };
         self.note(target, import, if earlier.is_some() { "resumed" } else { "begun" }, None).await?;
         let progress = output.progress(if self.dry_run { "rehearsing" } else { "importing" }, source.lines);
-        let mut pipeline =
-            Pipeline::new(&target.store, &rules, import, &mut receipt, &progress, self.dry_run);
-        pipeline = pipeline.after(earlier);
+        let pace = Pace::new(self.keys_per_second);
+        let pipeline =
+            Pipeline::new(&target.store, &rules, import, &mut receipt, &progress, self.dry_run, pace);
+        let mut pipeline = pipeline.after(earlier);
         let interrupted = async {
             // Without a handler Ctrl-C ends the process, which is as good.
             if tokio::signal::ctrl_c().await.is_err() {
@@ -166,7 +174,12 @@ impl Import {
 
     /// What an import must be taken up with again: the same lines would else mean something else.
     fn options(&self, target: &Target, format: Format) -> Value {
+        let place = match &target.place {
+            Place::Local(folder) => format!("local: {}", folder.display()),
+            Place::Aws(aws) => aws.region().to_owned(),
+        };
         json!({
+            "place": place,
             "table": target.table,
             "format": format.name(),
             "product": self.product,

@@ -8,11 +8,12 @@ use std::vec::IntoIter;
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
-use keypool_domain::{Clock as _, CreationId, ImportId, RowId, StockedKey, SystemClock};
-use keypool_store::{ImportOutcome, Pace, Store, StoreError};
+use keypool_domain::{Clock as _, CreationId, ImportId, RowId, SystemClock};
+use keypool_store::{Pace, Store, StoreError};
 use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinHandle;
 
+use super::batch::{self, Entry, EntryState};
 use super::columns::{Cells, Field};
 use super::receipt::{ANOTHER_FILE, Earlier, Receipt};
 use super::row::Rules;
@@ -33,19 +34,6 @@ const ROW_IDS: usize = 1_000;
 pub(super) enum Ended {
     Complete,
     Interrupted,
-}
-
-/// A line on its way.
-struct Entry {
-    line: u64,
-    key: Option<String>,
-    state: EntryState,
-}
-
-enum EntryState {
-    Known(Outcome),
-    /// To be written, or looked for.
-    Open(Box<StockedKey>),
 }
 
 /// An import, or a rehearsal of one.
@@ -81,6 +69,7 @@ impl<'a> Pipeline<'a> {
         receipt: &'a mut Receipt,
         progress: &'a Progress,
         dry_run: bool,
+        pace: Pace,
     ) -> Self {
         Self {
             store,
@@ -91,7 +80,7 @@ impl<'a> Pipeline<'a> {
             progress,
             refused: Vec::new(),
             under_way: FuturesOrdered::new(),
-            pace: Arc::new(Pace::new()),
+            pace: Arc::new(pace),
             batch: Vec::new(),
             open: 0,
             held: HashMap::new(),
@@ -233,19 +222,7 @@ impl<'a> Pipeline<'a> {
         let (store, pace) = (self.store.clone(), Arc::clone(&self.pace));
         let rehearses = self.seen.is_some();
         // On threads of their own: making and reading requests is work, too.
-        self.under_way.push_back(tokio::spawn(async move {
-            let open = batch.iter().filter_map(|entry| match &entry.state {
-                EntryState::Open(key) => Some((**key).clone()),
-                EntryState::Known(_) => None,
-            });
-            let open: Vec<StockedKey> = open.collect();
-            let outcomes = if rehearses {
-                rehearsed(&store, &open, &pace).await?
-            } else {
-                imported(&store, &open, &pace).await?
-            };
-            Ok(told(batch, outcomes))
-        }));
+        self.under_way.push_back(tokio::spawn(batch::run(store, pace, rehearses, batch)));
     }
 
     fn tell(&mut self, told: &[Told]) -> anyhow::Result<()> {
@@ -293,34 +270,4 @@ pub(super) async fn compare(
             told.is_of(record.line, key_of(&record).as_deref())?;
         }
     }
-}
-
-async fn imported(store: &Store, keys: &[StockedKey], pace: &Pace) -> Result<Vec<Outcome>, StoreError> {
-    let outcomes = store.import(keys, pace).await?.into_iter();
-    Ok(outcomes
-        .map(|outcome| match outcome {
-            ImportOutcome::Created => Outcome::Created,
-            ImportOutcome::DuplicateOfLine(line) => Outcome::DuplicateOfLine(line),
-            ImportOutcome::Duplicate(status) => Outcome::Duplicate(status),
-        })
-        .collect())
-}
-
-async fn rehearsed(store: &Store, keys: &[StockedKey], pace: &Pace) -> Result<Vec<Outcome>, StoreError> {
-    let keys: Vec<_> = keys.iter().map(|key| key.license_key.clone()).collect();
-    let found = store.rehearse_import(&keys, pace).await?.into_iter();
-    Ok(found.map(|status| status.map_or(Outcome::WouldBeCreated, Outcome::Duplicate)).collect())
-}
-
-/// The lines of a batch with their outcomes, in order.
-fn told(batch: Vec<Entry>, outcomes: Vec<Outcome>) -> Vec<Told> {
-    let mut outcomes = outcomes.into_iter();
-    let told = batch.into_iter().filter_map(|Entry { line, key, state }| {
-        let outcome = match state {
-            EntryState::Known(outcome) => outcome,
-            EntryState::Open(_) => outcomes.next()?,
-        };
-        Some(Told { line, key, outcome })
-    });
-    told.collect()
 }

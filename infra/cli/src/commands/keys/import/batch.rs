@@ -1,0 +1,71 @@
+//! A batch of lines, from keys to outcomes.
+
+use std::sync::Arc;
+
+use keypool_domain::StockedKey;
+use keypool_store::{ImportOutcome, Pace, Store, StoreError};
+
+use super::told::{Outcome, Told};
+
+/// A line on its way.
+pub(super) struct Entry {
+    pub(super) line: u64,
+    pub(super) key: Option<String>,
+    pub(super) state: EntryState,
+}
+
+pub(super) enum EntryState {
+    Known(Outcome),
+    /// To be written, or looked for.
+    Open(Box<StockedKey>),
+}
+
+/// Writes the keys of a batch, or looks for them, and tells of all its lines.
+pub(super) async fn run(
+    store: Store,
+    pace: Arc<Pace>,
+    rehearses: bool,
+    batch: Vec<Entry>,
+) -> Result<Vec<Told>, StoreError> {
+    let open = batch.iter().filter_map(|entry| match &entry.state {
+        EntryState::Open(key) => Some((**key).clone()),
+        EntryState::Known(_) => None,
+    });
+    let open: Vec<StockedKey> = open.collect();
+    let outcomes = match (open.is_empty(), rehearses) {
+        (true, _) => Vec::new(),
+        (false, true) => rehearsed(&store, &open, &pace).await?,
+        (false, false) => imported(&store, &open, &pace).await?,
+    };
+    Ok(told(batch, outcomes))
+}
+
+async fn imported(store: &Store, keys: &[StockedKey], pace: &Pace) -> Result<Vec<Outcome>, StoreError> {
+    let outcomes = store.import(keys, pace).await?.into_iter();
+    Ok(outcomes
+        .map(|outcome| match outcome {
+            ImportOutcome::Created => Outcome::Created,
+            ImportOutcome::DuplicateOfLine(line) => Outcome::DuplicateOfLine(line),
+            ImportOutcome::Duplicate(status) => Outcome::Duplicate(status),
+        })
+        .collect())
+}
+
+async fn rehearsed(store: &Store, keys: &[StockedKey], pace: &Pace) -> Result<Vec<Outcome>, StoreError> {
+    let keys: Vec<_> = keys.iter().map(|key| key.license_key.clone()).collect();
+    let found = store.rehearse_import(&keys, pace).await?.into_iter();
+    Ok(found.map(|status| status.map_or(Outcome::WouldBeCreated, Outcome::Duplicate)).collect())
+}
+
+/// The lines of a batch with their outcomes, in order.
+fn told(batch: Vec<Entry>, outcomes: Vec<Outcome>) -> Vec<Told> {
+    let mut outcomes = outcomes.into_iter();
+    let told = batch.into_iter().filter_map(|Entry { line, key, state }| {
+        let outcome = match state {
+            EntryState::Known(outcome) => outcome,
+            EntryState::Open(_) => outcomes.next()?,
+        };
+        Some(Told { line, key, outcome })
+    });
+    told.collect()
+}
