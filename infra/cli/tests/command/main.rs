@@ -8,4 +8,5 @@ mod harness;
 mod local;
 mod provision;
 mod signing_keys;
+mod stack;
 mod target;
