@@ -63,10 +63,17 @@ fn of_signing(error: &SigningError) -> Option<String> {
 }
 
 fn of_credentials(operation: &str, service: &str, code: &str) -> Option<String> {
+    // Permissions that are not called like the operation.
+    let permissions = match operation {
+        "BatchExecuteStatement" => "dynamodb:PartiQLInsert".to_owned(),
+        "TransactWriteItems" => {
+            "dynamodb:PutItem, dynamodb:UpdateItem and dynamodb:ConditionCheckItem".to_owned()
+        }
+        _ => format!("{service}:{operation}"),
+    };
     match code {
         "AccessDeniedException" => Some(format!(
-            "these credentials may not do that: they need the permission {service}:{operation}; \
-             `keypool target` says whose they are"
+            "these credentials may not do that: they need {permissions}; `keypool target` says whose they are"
         )),
         "ExpiredTokenException" => {
             Some("the credentials have expired: sign in again (`aws sso login`), or renew them".to_owned())

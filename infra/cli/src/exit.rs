@@ -9,10 +9,19 @@ pub(crate) enum Exit {
     Partly,
     /// What was to be checked does not hold.
     DoesNotHold,
+    /// A person had enough; what was done stays.
+    Interrupted,
 }
 
-/// What `--help` says of exit codes. (2 is clap's.)
-pub(crate) const EXIT_CODES: &str = "\
+/// What `--help` ends with. (2 is clap's.)
+pub(crate) const HELP: &str = "\
+Examples:
+  keypool local                                     everything on this machine, with a demo
+  keypool stock                                     what is left, of the stack that runs here
+  keypool keys import keys.csv --product 42         fill the stock
+  keypool --stack shop doctor                       look over a stack on AWS
+  keypool verify response.json                      is this answer ours?
+
 Exit codes:
   0    done
   1    not done; standard error says why
@@ -30,6 +39,7 @@ impl From<Exit> for ExitCode {
             Exit::Done => 0,
             Exit::Partly => 3,
             Exit::DoesNotHold => 4,
+            Exit::Interrupted => INTERRUPTED,
         })
     }
 }

@@ -2,14 +2,18 @@
 //!
 //! Each subcommand is one file in `commands`; `target` finds out which table it works on, and who works on it; `output`
 //! is the only place that prints, for people or, with `--json`, for programs; `view` says how records look in JSON;
-//! `difference` says what changed; `moment` reads times; `advice` tells the way out of an error; `exit` has the exit codes.
+//! `http` asks the API; `envelope` reads what it answers, `public_keys` are those it is checked against; `difference` says
+//! what changed; `moment` reads times; `advice` tells the way out of an error; `exit` has the exit codes.
 
 mod advice;
 mod commands;
 mod difference;
+mod envelope;
 mod exit;
+mod http;
 mod moment;
 mod output;
+mod public_keys;
 mod target;
 mod view;
 
@@ -18,7 +22,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::commands::Command;
-use crate::exit::EXIT_CODES;
+use crate::exit::HELP;
 use crate::output::Output;
 use crate::target::TargetOptions;
 
@@ -28,7 +32,7 @@ use crate::target::TargetOptions;
 /// signing keys and the stock: of the stack that runs on the data folder or, with --stack or --table, of one on AWS.
 /// `keypool target` says which.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true, after_help = EXIT_CODES)]
+#[command(version, arg_required_else_help = true, after_help = HELP)]
 struct Arguments {
     #[command(flatten)]
     target: TargetOptions,

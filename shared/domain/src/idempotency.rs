@@ -13,6 +13,12 @@ pub struct IdempotencyKey(String);
 impl IdempotencyKey {
     /// The most characters it may have.
     pub const CHARACTERS_MAX: usize = 255;
+
+    /// The text, for the header of a request.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
 }
 
 impl fmt::Debug for IdempotencyKey {

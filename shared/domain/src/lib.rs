@@ -14,6 +14,7 @@ mod endpoint;
 mod envelope;
 mod generator;
 mod idempotency;
+mod key_change;
 mod license_key;
 mod limits;
 mod name;
@@ -35,6 +36,7 @@ pub use generator::{
     Charset, ChunkSystem, Generator, GeneratorId, InvalidGenerator, KEY_SPACE_BITS_MIN, Method,
 };
 pub use idempotency::{ClaimId, Fingerprint, IdempotencyKey, InvalidIdempotencyKey};
+pub use key_change::Unfit;
 pub use license_key::{InvalidLicenseKey, InvalidLicenseKeys, LicenseKey, LicenseKeys, ListFault};
 pub use limits::{ActivationLimit, Quantity, RowId, Validity};
 pub use name::{InvalidName, Name};
@@ -44,5 +46,5 @@ pub use product::{Product, ProductId, RetiredKey, SigningKeyId};
 pub use random::{Draw, OperatingSystemRandomness, Randomness, pick};
 pub use reply::{KeyRow, Reply};
 pub use status::{Activity, Status};
-pub use stocked_key::{Assignment, AssignmentId, CreationId, NewKey, StockedKey};
+pub use stocked_key::{Assignment, AssignmentId, CreationId, ImportId, InvalidImportId, NewKey, StockedKey};
 pub use time::{Clock, SystemClock, Timestamp};

@@ -204,6 +204,60 @@ random_id! {
     CreationId
 }
 
+/// Tells one import from every other: 64 random bits, 16 hexadecimal digits as text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ImportId(u64);
+
+impl ImportId {
+    /// A fresh id.
+    pub fn random(randomness: &(impl Randomness + ?Sized)) -> Self {
+        let mut bytes = [0; 8];
+        randomness.fill(&mut bytes);
+        Self(u64::from_be_bytes(bytes))
+    }
+}
+
+impl fmt::Display for ImportId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// A text that is no import's id.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be 16 hexadecimal digits")]
+pub struct InvalidImportId;
+
+impl FromStr for ImportId {
+    type Err = InvalidImportId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.len() != 16 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(InvalidImportId);
+        }
+        u64::from_str_radix(text, 16).map(Self).map_err(|_| InvalidImportId)
+    }
+}
+
+/// What the creation ids of imports begin with. Those of requests are UUIDs, which have no such letters.
+const OF_IMPORT: &str = "import:";
+
+impl CreationId {
+    /// The creation of one line of an import. Whoever takes the import up again recognises by it what was stored
+    /// before, and from which line, without having kept a list.
+    #[must_use]
+    pub fn of_line(import: ImportId, line: u64) -> Self {
+        Self(format!("{OF_IMPORT}{import}:{line}"))
+    }
+
+    /// The import and its line, of an id made by [`CreationId::of_line`].
+    #[must_use]
+    pub fn import_line(&self) -> Option<(ImportId, u64)> {
+        let (import, line) = self.0.strip_prefix(OF_IMPORT)?.split_once(':')?;
+        Some((import.parse().ok()?, line.parse().ok()?))
+    }
+}
+
 /// Gives keys to an owner at a moment.
 #[derive(Debug, Clone)]
 pub struct Assignment {
@@ -213,4 +267,24 @@ pub struct Assignment {
     pub owner: Owner,
     /// When.
     pub at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::OperatingSystemRandomness;
+
+    #[test]
+    fn the_creation_of_a_line_says_which_line_of_which_import() {
+        let import = ImportId::random(&OperatingSystemRandomness);
+        let creation = CreationId::of_line(import, 4_000_000_000_000);
+        assert_eq!(creation.import_line(), Some((import, 4_000_000_000_000)));
+        assert_eq!(import.to_string().parse(), Ok(import));
+        assert_eq!(ImportId(7).to_string(), "0000000000000007");
+        assert_eq!(CreationId::random(&OperatingSystemRandomness).import_line(), None);
+        for text in ["import:", "import:7:1", "import:0000000000000007:x", "0000000000000007:1"] {
+            assert_eq!(CreationId(text.to_owned()).import_line(), None, "{text}");
+        }
+        assert_eq!("+000000000000007".parse::<ImportId>(), Err(InvalidImportId));
+    }
 }

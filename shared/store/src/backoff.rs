@@ -8,6 +8,7 @@ use crate::{Store, StoreError};
 #[derive(Debug, Clone)]
 pub struct Backoff {
     limit: Duration,
+    limit_max: Duration,
 }
 
 impl Backoff {
@@ -20,13 +21,20 @@ impl Backoff {
     /// The first wait is within 10 ms.
     #[must_use]
     pub const fn new() -> Self {
-        Self { limit: Self::FIRST_LIMIT }
+        Self { limit: Self::FIRST_LIMIT, limit_max: Self::LIMIT_MAX }
+    }
+
+    /// For long work that nobody waits for: the first wait is within 50 ms, and they grow up to 5 s, which is what a
+    /// table needs that has begun to split its partitions.
+    #[must_use]
+    pub(crate) const fn long() -> Self {
+        Self { limit: Duration::from_millis(50), limit_max: Duration::from_secs(5) }
     }
 
     /// How long to wait this time.
     pub fn next_wait(&mut self, randomness: &(impl Randomness + ?Sized)) -> Duration {
         let microseconds = usize::try_from(self.limit.as_micros()).unwrap_or(usize::MAX);
-        self.limit = (self.limit * 2).min(Self::LIMIT_MAX);
+        self.limit = (self.limit * 2).min(self.limit_max);
         Duration::from_micros(u64::try_from(randomness.below(microseconds)).unwrap_or(0))
     }
 }

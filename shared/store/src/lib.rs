@@ -8,17 +8,22 @@
 //! | `draw` | [`Store::draw_candidates`]: random keys from the stock |
 //! | `assign` | [`Store::license_key`], [`Store::assign`]: give stocked keys away |
 //! | `insert` | [`Store::insert`], [`Store::insert_assigned`]: store new keys |
+//! | `import` | [`Store::import`], [`Store::rehearse_import`]: many keys, as fast as the table takes them |
 //! | `claim` | [`Store::claim`] and what ends it: a request with an `Idempotency-Key`, done once |
 //! | `order` | [`Store::open_order`] … [`Store::sweep_orders`]: more keys than one transaction takes |
+//! | `keys` | [`Store::change_key`]: what an operator does to a key |
+//! | `inventory` | [`Store::keys`], [`Store::inventory`]: all keys, for an operator to list and count |
 //! | `counter` | [`Store::take_row_ids`] and the ids of products and generators |
 //! | `audit` | [`Store::note`], [`Store::audit_trail`]: who changed what by the command |
 //! | `catalogue` | what an operator sets up: products, generators, API keys |
 //! | `update` | [`Store::update_product`] …: changes of them, if they are as they were seen |
 //! | `signing_key` | [`Store::retire`], [`Store::retired_keys`]: signing keys that are used no more |
 //! | `table` | [`Store::create_table`]: the table and its index |
+//! | `describe` | [`Store::describe`] and others: whether the table is as it must be |
 //!
 //! `record` turns domain types into items and back; `change` and `transact` send conditional writes; `settle` finds out what became
-//! of a write; `error` sorts what can go wrong; `backoff` waits.
+//! of a write; `error` sorts what can go wrong; `backoff` waits; `pace` finds out how much the
+//! table takes at a time.
 //!
 //! The check lives in the write: no operation reads, decides and writes without a condition.
 
@@ -29,11 +34,16 @@ mod catalogue;
 mod change;
 mod claim;
 mod counter;
+mod describe;
 mod draw;
 mod error;
+mod import;
 mod insert;
+mod inventory;
+mod keys;
 mod lookup;
 mod order;
+mod pace;
 mod record;
 mod settle;
 mod signing_key;
@@ -50,11 +60,16 @@ pub use backoff::Backoff;
 pub use catalogue::{CreateOutcome, NewGeneratorOutcome};
 pub use claim::{Attempt, Claim, ClaimOutcome, Held, Recording};
 pub use counter::Counter;
+pub use describe::{Expiry, IndexState, TableState};
 pub use draw::{Drawn, candidate_window};
 pub use error::StoreError;
+pub use import::ImportOutcome;
 pub use insert::{InsertCounts, InsertOutcome};
+pub use inventory::{Inventory, KeyFilter, KeyPage, Place};
+pub use keys::KeyChange;
 pub use lookup::{Found, Lookup};
 pub use order::{CommitOutcome, NewOrder, Order, ReserveOutcome, Swept};
+pub use pace::Pace;
 pub use record::{Item, OpenOrder, OrderState, license_key_item};
 pub use update::{ProductOutcome, UpdateOutcome};
 

@@ -1,20 +1,19 @@
-use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
-    ProjectionType, ScalarAttributeType, TimeToLiveSpecification, TimeToLiveStatus,
+    ProjectionType, ScalarAttributeType, TimeToLiveSpecification,
 };
 
 use crate::record::{DRAW, EXPIRES_AT, INDEX_AVAILABLE, PK, SK, STOCK};
-use crate::{Store, StoreError};
+use crate::{Expiry, Store, StoreError};
 
 impl Store {
     /// Creates the table with its index and its time to live, as far as they are not there. For the embedded
     /// stack; on AWS the deployment template creates it.
     pub async fn create_table(&self) -> Result<(), StoreError> {
-        if !self.table_exists().await? {
+        if self.describe().await?.is_none() {
             self.create_missing_table().await?;
         }
-        if !self.has_time_to_live().await? {
+        if self.describe_expiry().await? == Expiry::Off {
             self.set_time_to_live().await?;
         }
         Ok(())
@@ -56,14 +55,6 @@ impl Store {
         Ok(())
     }
 
-    async fn has_time_to_live(&self) -> Result<bool, StoreError> {
-        let described = self.client.describe_time_to_live().table_name(&self.table).send().await;
-        let described = described.map_err(|error| StoreError::from_sdk("DescribeTimeToLive", &error))?;
-        let status =
-            described.time_to_live_description().and_then(|described| described.time_to_live_status());
-        Ok(matches!(status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)))
-    }
-
     async fn set_time_to_live(&self) -> Result<(), StoreError> {
         let time_to_live = TimeToLiveSpecification::builder()
             .attribute_name(EXPIRES_AT)
@@ -78,20 +69,6 @@ impl Store {
             .await
             .map_err(|error| StoreError::from_sdk("UpdateTimeToLive", &error))?;
         Ok(())
-    }
-
-    async fn table_exists(&self) -> Result<bool, StoreError> {
-        match self.client.describe_table().table_name(&self.table).send().await {
-            Ok(_) => Ok(true),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(DescribeTableError::is_resource_not_found_exception) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(StoreError::from_sdk("DescribeTable", &error)),
-        }
     }
 }
 

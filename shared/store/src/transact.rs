@@ -47,6 +47,16 @@ pub(crate) fn put(
     item: Item,
     condition: Option<&'static str>,
 ) -> Result<TransactWriteItem, StoreError> {
+    put_if(table, item, condition, None)
+}
+
+/// The same, on a condition that compares with `values`.
+pub(crate) fn put_if(
+    table: &str,
+    item: Item,
+    condition: Option<&'static str>,
+    values: Option<Item>,
+) -> Result<TransactWriteItem, StoreError> {
     let names = condition
         .map(|condition| names_in(condition).map(|name| (format!("#{name}"), name.to_owned())).collect());
     let put = Put::builder()
@@ -54,6 +64,7 @@ pub(crate) fn put(
         .set_item(Some(item))
         .set_condition_expression(condition.map(str::to_owned))
         .set_expression_attribute_names(names)
+        .set_expression_attribute_values(values)
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
         .build()
         .map_err(|_| unbuilt(OPERATION))?;

@@ -9,6 +9,7 @@ use crate::moment::{Since, to_the_second};
 use crate::output::{Output, Table};
 use crate::target::Target;
 
+/// Show who changed what by this command, the youngest first.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     keypool audit --since 7d\n  \

@@ -3,6 +3,7 @@ use clap_complete::Shell;
 
 use crate::Arguments;
 use crate::exit::Exit;
+use crate::output::Output;
 
 /// Print completions for a shell.
 #[derive(Debug, Args)]
@@ -17,9 +18,10 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    pub(crate) fn run(&self) -> anyhow::Result<Exit> {
-        let mut command = Arguments::command();
-        clap_complete::generate(self.shell, &mut command, "keypool", &mut std::io::stdout());
+    pub(crate) fn run(&self, output: Output) -> anyhow::Result<Exit> {
+        let (mut command, mut script) = (Arguments::command(), Vec::new());
+        clap_complete::generate(self.shell, &mut command, "keypool", &mut script);
+        output.line(String::from_utf8_lossy(&script).trim_end())?;
         Ok(Exit::Done)
     }
 }

@@ -4,17 +4,21 @@ use anyhow::Context as _;
 use clap::Args;
 use keypool_http::{init_logs, log_level};
 use keypool_local::{Data, Stack, demo};
+use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::Exit;
 use crate::output::Output;
 
-/// Runs the API, DynamoDB and KMS in this process, on loopback, with a demo to try. Logs go to standard error,
-/// one JSON object a line; `LOG_LEVEL` says how much (error, warn, info, debug, trace).
+/// Run everything on this machine: the API, DynamoDB and KMS.
+///
+/// All of it in this process, on loopback, with a demo to try. Logs go to standard error, one JSON object a line;
+/// `LOG_LEVEL` says how much (error, warn, info, debug, trace).
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Ctrl-C stops it. What it holds is kept in the data folder, unless --memory is given."
-)]
+#[command(after_help = "Examples:\n  \
+        keypool local\n  \
+        keypool local --memory --port 0 --json\n\n\
+        Ctrl-C stops it. What it holds is kept in the data folder, unless --memory is given.")]
 pub(crate) struct Local {
     /// The port of 127.0.0.1 to serve on; 0 picks a free one
     #[arg(long, default_value_t = 9000)]
@@ -36,8 +40,9 @@ impl Local {
             _ = interrupt.recv() => return Ok(Exit::Done),
             _ = terminate.recv() => return Ok(Exit::Done),
         };
-        output.line(&welcome(&stack.base_url(), &data))?;
-        output.line(&format!("ready {}", stack.base_url()))?;
+        let base_url = stack.base_url();
+        let text = format!("{}\nready {base_url}", welcome(&base_url, &data));
+        output.result(&text, &json!({"ready": base_url, "api_key": demo::API_KEY}))?;
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}

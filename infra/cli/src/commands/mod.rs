@@ -2,13 +2,18 @@
 
 mod api_key;
 mod audit;
+mod call;
 mod change;
 mod completions;
+mod doctor;
 mod generator;
+mod keys;
 mod local;
 mod product;
 mod signing_key;
+mod stock;
 mod target;
+mod verify;
 
 use clap::Subcommand;
 use keypool_store::{Counter, Store};
@@ -19,7 +24,6 @@ use crate::target::TargetOptions;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run everything on this machine: the API, DynamoDB and KMS
     Local(local::Local),
     /// Set up products, list and change them
     #[command(subcommand)]
@@ -33,11 +37,16 @@ pub(crate) enum Command {
     /// Make, choose and replace the keys that sign responses, and hand out their public halves
     #[command(subcommand)]
     SigningKey(signing_key::SigningKey),
-    /// Show who changed what by this command, the youngest first
+    /// Put license keys into stock, look at them, change them
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    Stock(stock::Stock),
     Audit(audit::Audit),
+    Verify(verify::Verify),
+    Call(Box<call::Call>),
+    Doctor(doctor::Doctor),
     /// Say which table the other commands work on, and as whom
     Target,
-    /// Print completions for a shell
     Completions(completions::Completions),
 }
 
@@ -48,10 +57,15 @@ impl Command {
             Self::Product(product) => product.run(&options.open().await?, output).await,
             Self::Generator(generator) => generator.run(&options.open().await?, output).await,
             Self::ApiKey(api_key) => api_key.run(&options.open().await?, output).await,
+            Self::Keys(keys) => keys.run(&options.open().await?, output).await,
+            Self::Stock(stock) => stock.run(&options.open().await?, output).await,
+            Self::Verify(verify) => verify.run(options, output).await,
+            Self::Call(call) => call.run(options, output).await,
+            Self::Doctor(doctor) => doctor.run(options, output).await,
             Self::SigningKey(signing_key) => signing_key.run(&options.open().await?, output).await,
             Self::Audit(audit) => audit.run(&options.open().await?, output).await,
             Self::Target => target::run(&options.open().await?, output).await,
-            Self::Completions(completions) => completions.run(),
+            Self::Completions(completions) => completions.run(output),
         }
     }
 }

@@ -46,6 +46,13 @@ impl Output {
         unless_gone(writeln!(stdout, "{text}").and_then(|()| stdout.flush()))
     }
 
+    /// Begins a terminal's screen anew.
+    pub(crate) fn clear_screen(self) -> anyhow::Result<()> {
+        let mut stdout = io::stdout().lock();
+        // Home, and clear what is behind.
+        unless_gone(write!(stdout, "\x1b[H\x1b[2J").and_then(|()| stdout.flush()))
+    }
+
     /// Prints a result: a text for people, or what it says for programs.
     pub(crate) fn result(self, text: &str, value: &Value) -> anyhow::Result<()> {
         if self.json { self.value(value) } else { self.line(text) }

@@ -35,11 +35,6 @@ impl Progress {
     pub(crate) fn add(&self, more: u64) {
         self.bar.inc(more);
     }
-
-    /// What is going on.
-    pub(crate) fn say(&self, what: impl Into<String>) {
-        self.bar.set_message(what.into());
-    }
 }
 
 impl Drop for Progress {

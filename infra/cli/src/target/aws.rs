@@ -1,9 +1,9 @@
 use std::fmt;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
-use aws_sdk_sts::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use keypool_domain::Principal;
 use keypool_http::AwsSettings;
 
@@ -44,6 +44,12 @@ impl Aws {
         &self.region
     }
 
+    /// Where DynamoDB is in the region.
+    pub(super) fn dynamodb_url(&self) -> String {
+        let top = if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        format!("https://dynamodb.{}.{top}", self.region)
+    }
+
     /// What clients of DynamoDB and KMS need.
     pub(super) fn settings(&self, dynamodb_endpoint: Option<String>) -> AwsSettings {
         AwsSettings {
@@ -68,24 +74,41 @@ impl Aws {
 }
 
 /// An error of a service that has no crate of its own here, in one sentence.
-pub(super) fn in_words<E, R>(operation: &str, error: &aws_sdk_sts::error::SdkError<E, R>) -> anyhow::Error
+pub(super) fn in_words<E, R>(operation: &str, error: &SdkError<E, R>) -> anyhow::Error
 where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: fmt::Debug,
+    E: ProvideErrorMetadata,
 {
-    match error.as_service_error().map(|error| (error.code(), error.message())) {
-        Some((Some("AccessDenied" | "AccessDeniedException"), _)) => {
-            anyhow::anyhow!("these credentials lack the permission {operation}")
+    let (service, _) = operation.split_once(':').unwrap_or((operation, ""));
+    match error {
+        SdkError::TimeoutError(_) => unreachable(service, "time-out"),
+        SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
+            unreachable(service, "connection failed")
         }
-        Some((Some("ExpiredToken" | "ExpiredTokenException"), _)) => {
-            anyhow::anyhow!("the credentials have expired: sign in again (`aws sso login`), or renew them")
+        SdkError::DispatchFailure(_) => unreachable(service, "request not sent"),
+        SdkError::ResponseError(_) => unreachable(service, "unreadable response"),
+        SdkError::ServiceError(refused) => of_code(operation, refused.err().code(), refused.err().message()),
+        _ => anyhow!("{operation}: the request could not be built"),
+    }
+}
+
+fn unreachable(service: &str, what: &str) -> anyhow::Error {
+    anyhow!("{service} does not answer ({what}): check the network and the region, and try again")
+}
+
+fn of_code(operation: &str, code: Option<&str>, message: Option<&str>) -> anyhow::Error {
+    match code {
+        Some("AccessDenied" | "AccessDeniedException") => anyhow!(
+            "these credentials lack the permission {operation}: have it granted, or use others by AWS_PROFILE"
+        ),
+        Some("ExpiredToken" | "ExpiredTokenException") => {
+            anyhow!("the credentials have expired: sign in again (`aws sso login`), or renew them")
         }
-        Some((Some("InvalidClientTokenId" | "SignatureDoesNotMatch"), _)) => {
-            anyhow::anyhow!("AWS does not know these credentials: check AWS_PROFILE or the access key")
+        Some("InvalidClientTokenId" | "SignatureDoesNotMatch" | "UnrecognizedClientException") => {
+            anyhow!("AWS does not know these credentials: check AWS_PROFILE or the access key")
         }
-        Some((code, message)) => {
-            anyhow::anyhow!("{operation}: {} ({})", message.unwrap_or("refused"), code.unwrap_or("no code"))
+        Some("Throttling" | "ThrottlingException") => {
+            anyhow!("{operation}: AWS takes no more for now; give the command again in a minute")
         }
-        None => anyhow::anyhow!("{operation}: no answer: {}", DisplayErrorContext(error)),
+        code => anyhow!("{operation}: {} ({})", message.unwrap_or("refused"), code.unwrap_or("no code")),
     }
 }

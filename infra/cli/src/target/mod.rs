@@ -73,6 +73,8 @@ pub(crate) struct Target {
     pub(crate) global_signing_key: Option<SigningKeyId>,
     /// The API's base URL, as far as it is known.
     pub(crate) base_url: Option<String>,
+    /// Where DynamoDB is.
+    pub(crate) dynamodb_url: String,
     /// The value of the tag `keypool` that signing keys must carry, where functions may use only such keys.
     pub(crate) key_tag: Option<String>,
     pub(crate) place: Place,
@@ -115,12 +117,14 @@ impl TargetOptions {
         key_tag: Option<String>,
     ) -> Target {
         let clients = aws.settings(self.endpoint_url.clone()).clients(Patience::Operator);
+        let dynamodb_url = self.endpoint_url.clone();
         Target {
             store: store(&clients, &table),
             signer: Signer::new(clients.kms, global_signing_key.clone()),
             table,
             global_signing_key,
             base_url,
+            dynamodb_url: dynamodb_url.unwrap_or_else(|| aws.dynamodb_url()),
             key_tag,
             place: Place::Aws(aws),
             principal: OnceCell::new(),
@@ -135,6 +139,7 @@ impl TargetOptions {
                 self.data_dir.display()
             );
         };
+        let dynamodb_url = endpoints.dynamodb.clone();
         let clients = Services::settings(endpoints.dynamodb, endpoints.kms).clients(Patience::Operator);
         let global = demo::global_signing_key()?;
         Ok(Target {
@@ -143,6 +148,7 @@ impl TargetOptions {
             table: TABLE.to_owned(),
             global_signing_key: Some(global),
             base_url: Some(endpoints.base_url),
+            dynamodb_url,
             key_tag: None,
             place: Place::Local(self.data_dir.clone()),
             principal: OnceCell::new(),
@@ -162,11 +168,10 @@ impl Target {
             .get_or_try_init(|| async {
                 match &self.place {
                     Place::Local(_) => {
-                        let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
-                        Ok(Principal::new(&format!(
-                            "local:{}",
-                            user.unwrap_or_else(|_| "unknown".to_owned())
-                        )))
+                        let name = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
+                        let name =
+                            name.unwrap_or_else(|_| format!("uid-{}", rustix::process::getuid().as_raw()));
+                        Ok(Principal::new(&format!("local:{name}")))
                     }
                     Place::Aws(aws) => {
                         aws.principal().await.context("AWS does not say whose credentials these are")

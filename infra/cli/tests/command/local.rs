@@ -1,12 +1,13 @@
 //! `keypool local`.
 
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::harness::{API_KEY, Local, fails};
+use crate::harness::{API_KEY, Local, fails, keypool};
 
 #[tokio::test]
 async fn local_says_where_it_is_and_what_is_in_it() {
@@ -28,6 +29,24 @@ async fn local_says_where_it_is_and_what_is_in_it() {
     assert_eq!(local.welcome.matches("curl ").count(), 4);
     assert!(folder.path().join(".keypool").is_dir());
     assert_eq!(local.stop().0, Some(0));
+}
+
+#[tokio::test]
+async fn a_program_is_told_in_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = keypool(folder.path())
+        .args(["local", "--memory", "--port", "0", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let told: Value = serde_json::from_str(&line).unwrap();
+    assert!(told["ready"].as_str().unwrap().starts_with("http://127.0.0.1:"), "{told}");
+    assert_eq!(told["api_key"], API_KEY);
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 /// Each curl line of the welcome, run by a shell as a person would.

@@ -5,8 +5,11 @@
 mod arguments;
 mod audit;
 mod harness;
+mod import;
+mod keys;
 mod local;
 mod provision;
 mod signing_keys;
 mod stack;
 mod target;
+mod terminal;

@@ -1,0 +1,106 @@
+use std::fs;
+
+use anyhow::{Context as _, bail};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName};
+use http::{HeaderValue, Method};
+use keypool_domain::ApiKey;
+use keypool_local::demo;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+use super::Call;
+use crate::http::{Answer, BaseUrl, send};
+use crate::target::{Place, Target};
+
+/// Where an API key is looked for, beside --api-key-file.
+const API_KEY_VARIABLE: &str = "KEYPOOL_API_KEY";
+
+/// A request that is ready to be sent.
+pub(super) struct Request {
+    url: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    body: Vec<u8>,
+}
+
+impl Request {
+    pub(super) async fn send(self) -> anyhow::Result<Answer> {
+        send(Method::POST, &self.url, self.headers, self.body).await
+    }
+}
+
+impl Call {
+    pub(super) fn request(&self, target: Option<&Target>) -> anyhow::Result<Request> {
+        let base_url = match (&self.url, target.and_then(|target| target.base_url.as_deref())) {
+            (Some(url), _) => url.clone(),
+            (None, Some(url)) => {
+                let url = url.parse::<BaseUrl>();
+                url.map_err(|reason| anyhow::anyhow!("the target's base URL {reason}"))?
+            }
+            (None, None) => {
+                bail!("the API's base URL is not known: name it with --url, or the stack with --stack")
+            }
+        };
+        let (media_type, body, has_key) = match self.json()? {
+            Some((body, has_key)) => ("application/json", body, has_key),
+            None => ("application/x-www-form-urlencoded", self.form().into_bytes(), false),
+        };
+        let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static(media_type))];
+        if !has_key {
+            let api_key = self.api_key(target)?;
+            let mut value = HeaderValue::from_str(&format!("Bearer {}", api_key.reveal()))
+                .context("the API key has characters that no API key has")?;
+            value.set_sensitive(true);
+            headers.push((AUTHORIZATION, value));
+        }
+        if let Some(key) = &self.idempotency_key {
+            let value =
+                HeaderValue::from_str(key.reveal()).context("this --idempotency-key cannot be sent")?;
+            headers.push((HeaderName::from_static("idempotency-key"), value));
+        }
+        Ok(Request { url: format!("{base_url}{}", self.endpoint.path()), headers, body })
+    }
+
+    /// The body that --file holds, and whether there is an API key in it.
+    fn json(&self) -> anyhow::Result<Option<(Vec<u8>, bool)>> {
+        let Some(path) = &self.file else { return Ok(None) };
+        let body = fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let Ok(Value::Object(members)) = serde_json::from_slice::<Value>(&body) else {
+            bail!("{} holds no JSON object", path.display())
+        };
+        Ok(Some((body, members.contains_key("api_key"))))
+    }
+
+    fn form(&self) -> String {
+        let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let pairs = self.parameters.iter();
+        let pairs = pairs.map(|given| format!("{}={}", encoded(&given.name), encoded(&given.value)));
+        pairs.collect::<Vec<_>>().join("&")
+    }
+
+    /// The value of a parameter, wherever it stands.
+    pub(super) fn parameter(&self, name: &str) -> Option<String> {
+        if let Some(given) = self.parameters.iter().rev().find(|given| given.name == name) {
+            return Some(given.value.trim().to_owned());
+        }
+        let (body, _) = self.json().ok()??;
+        let body: Value = serde_json::from_slice(&body).ok()?;
+        let value = body.get(name)?;
+        Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    }
+
+    fn api_key(&self, target: Option<&Target>) -> anyhow::Result<ApiKey> {
+        if let Some(path) = &self.api_key_file {
+            let text = fs::read_to_string(path);
+            let text = text.with_context(|| format!("{} cannot be read", path.display()))?;
+            return text.trim().parse().with_context(|| format!("the API key in {}", path.display()));
+        }
+        if let Ok(text) = std::env::var(API_KEY_VARIABLE) {
+            return text.trim().parse().context(format!("the API key in {API_KEY_VARIABLE}"));
+        }
+        match target.map(|target| &target.place) {
+            // The demo's key is no secret; it is not sent anywhere else.
+            Some(Place::Local(_)) if self.url.is_none() => Ok(demo::API_KEY.parse()?),
+            _ => bail!("no API key: name its file with --api-key-file, or set {API_KEY_VARIABLE}"),
+        }
+    }
+}

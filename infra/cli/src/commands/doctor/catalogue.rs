@@ -1,0 +1,165 @@
+use std::collections::BTreeMap;
+
+use keypool_domain::{
+    Activity, ApiKeyRecord, Clock as _, Endpoint, Generator, GeneratorId, Product, SystemClock, Timestamp,
+};
+
+use super::Patient;
+use super::report::Report;
+use super::signing;
+
+/// Who is to renew an API key needs some days.
+const EXPIRES_SOON_US: i64 = 14 * 24 * 60 * 60 * 1_000_000;
+
+/// Looks at products, their generators and signing keys, and at API keys.
+pub(super) async fn check(patient: Patient<'_>, report: &mut Report) -> anyhow::Result<()> {
+    report.looking_at("looking at products");
+    let store = &patient.target.store;
+    let (products, generators) = match tokio::try_join!(store.products(), store.generators()) {
+        Ok(found) => found,
+        Err(error) => return report.failed(patient, "products", error.into()),
+    };
+    if products.is_empty() {
+        report.warning(
+            "products",
+            "there are none: nothing can be sold",
+            "keypool product create --name NAME",
+        )?;
+    }
+    let generators: BTreeMap<GeneratorId, Generator> =
+        generators.into_iter().map(|generator| (generator.id, generator)).collect();
+    for product in &products {
+        check_product(patient, report, product, &generators).await?;
+    }
+    match store.api_keys().await {
+        Ok(api_keys) => check_api_keys(report, &api_keys),
+        Err(error) => report.failed(patient, "API keys", error.into()),
+    }
+}
+
+async fn check_product(
+    patient: Patient<'_>,
+    report: &mut Report,
+    product: &Product,
+    generators: &BTreeMap<GeneratorId, Generator>,
+) -> anyhow::Result<()> {
+    let id = product.id;
+    let check = format!("product {id}");
+    if let Some(key) = &product.signing_key_id {
+        signing::check(patient, report, &check, key, "its signing key").await?;
+    }
+    if !product.is_active() {
+        return report.ok(&check, "switched off: it is answered as if it did not exist");
+    }
+    let generator = match product.generator_id {
+        None => None,
+        Some(generator_id) => match generators.get(&generator_id) {
+            Some(generator) => Some(generator),
+            None => {
+                let said = format!(
+                    "its generator {generator_id} is not there: it answers 806 when the stock is short"
+                );
+                let way_out = format!("keypool generator create --product {id} --id {generator_id}");
+                return report.fault(&check, said, way_out);
+            }
+        },
+    };
+    let makes_keys = generator.is_some_and(|generator| generator.activity == Activity::Active);
+    if let Some(generator) = generator.filter(|_| !makes_keys) {
+        let said = format!("its generator {} is switched off: no keys are made", generator.id);
+        report.warning(&check, said, "switch it on, or keep enough keys in stock")?;
+    }
+    match patient.target.store.is_in_stock(id).await {
+        Ok(true) => report.ok(&check, "has keys in stock"),
+        Ok(false) if makes_keys => report.ok(&check, "has no keys in stock, and a generator that makes them"),
+        Ok(false) => {
+            let way_out =
+                format!("put keys into stock, or: keypool generator create --product {id} --validity 365");
+            report.warning(
+                &check,
+                "has no keys in stock and nothing that makes any: it cannot be sold",
+                way_out,
+            )
+        }
+        Err(error) => report.failed(patient, &check, error.into()),
+    }
+}
+
+fn check_api_keys(report: &mut Report, api_keys: &[ApiKeyRecord]) -> anyhow::Result<()> {
+    const CHECK: &str = "API keys";
+    let now = SystemClock.now();
+    let warnings = api_keys.iter().filter_map(|api_key| warning_of(api_key, now)).collect::<Vec<_>>();
+    if api_keys.is_empty() {
+        let way_out = "keypool api-key create --name shop --capability random-assign-license-keys";
+        return report.warning(CHECK, "there are none: the API answers nobody", way_out);
+    }
+    if warnings.is_empty() {
+        return report
+            .ok(CHECK, format!("{} of them, none too open and none about to expire", api_keys.len()));
+    }
+    warnings.into_iter().try_for_each(|(said, way_out)| report.warning(CHECK, said, way_out))
+}
+
+/// What is to be said of an API key, and the way out.
+fn warning_of(api_key: &ApiKeyRecord, now: Timestamp) -> Option<(String, &'static str)> {
+    let name = api_key.name.as_str();
+    if api_key.activity != Activity::Active {
+        return None;
+    }
+    if let Some(end) = api_key.valid_until {
+        let left = end.unix_microseconds() - now.unix_microseconds();
+        let end = end.to_whole_seconds_text();
+        if left <= 0 {
+            let said = format!("{name} expired at {end}: who still uses it is answered 101");
+            return Some((said, "make another with `keypool api-key create`"));
+        }
+        if left <= EXPIRES_SOON_US {
+            let said = format!("{name} expires at {end}: from then on it is answered 101");
+            return Some((
+                said,
+                "make another with `keypool api-key create --expires`, and tell who uses it",
+            ));
+        }
+    }
+    let opens_all = api_key.capabilities.len() == Endpoint::ALL.len();
+    (opens_all && api_key.networks.is_empty()).then(|| {
+        let said =
+            format!("{name} opens all endpoints, from anywhere: who finds it can take the whole stock");
+        (said, "make one with --capability for what it is used for, and --network for where from")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use keypool_domain::ApiKey;
+
+    use super::*;
+
+    #[test]
+    fn an_api_key_is_warned_of_when_it_is_open_or_ends() {
+        let now = SystemClock.now();
+        let after = |microseconds| Timestamp::from_unix_microseconds(now.unix_microseconds() + microseconds);
+        let api_key = |capabilities: BTreeSet<Endpoint>, valid_until| ApiKeyRecord {
+            hash: "k".parse::<ApiKey>().unwrap().hash(),
+            name: "shop".parse().unwrap(),
+            activity: Activity::Active,
+            capabilities,
+            networks: vec![],
+            valid_until,
+        };
+        let (one, all) = (BTreeSet::from([Endpoint::Generate]), BTreeSet::from(Endpoint::ALL));
+        let said =
+            |api_key: &ApiKeyRecord| warning_of(api_key, now).map(|(said, _)| said).unwrap_or_default();
+        assert_eq!(said(&api_key(one.clone(), None)), "");
+        assert_eq!(said(&api_key(one.clone(), after(EXPIRES_SOON_US + 1))), "");
+        assert!(said(&api_key(one.clone(), after(EXPIRES_SOON_US))).contains("shop expires at"));
+        assert!(said(&api_key(one, after(0))).contains("shop expired at"));
+        assert!(said(&api_key(all.clone(), None)).contains("from anywhere"));
+        let off = ApiKeyRecord { activity: Activity::Inactive, ..api_key(all.clone(), None) };
+        assert_eq!(said(&off), "");
+        let home = ApiKeyRecord { networks: vec!["10.0.0.0/8".parse().unwrap()], ..api_key(all, None) };
+        assert_eq!(said(&home), "");
+    }
+}

@@ -1,0 +1,48 @@
+use http::Method;
+
+use super::Patient;
+use super::report::Report;
+use crate::http::send;
+
+/// AWS takes no request that was signed by a clock that differs more.
+const DIFFERENCE_SECONDS_MAX: i64 = 300;
+
+/// From here on it will not be long.
+const DIFFERENCE_SECONDS_WARN: i64 = 60;
+
+/// Compares this machine's clock with DynamoDB's, which checks the signatures of requests.
+pub(super) async fn check(patient: Patient<'_>, report: &mut Report) -> anyhow::Result<()> {
+    const CHECK: &str = "clock";
+    const WAY_OUT: &str = "set this machine's clock, best by NTP (`timedatectl set-ntp true`)";
+    report.looking_at("looking at the clock");
+    let url = &patient.target.dynamodb_url;
+    let date = match send(Method::GET, url, vec![], vec![]).await {
+        Ok(answer) => answer.date(),
+        Err(error) => {
+            let way_out = "check the network and the region: nothing else works without DynamoDB";
+            return report.fault(CHECK, format!("not checked: {error:#}"), way_out);
+        }
+    };
+    let Some(date) = date else {
+        return report.warning(CHECK, format!("not checked: {url} does not say its time"), WAY_OUT);
+    };
+    let seconds = jiff::Timestamp::now().as_second() - date.as_second();
+    match seconds.abs() {
+        ..=DIFFERENCE_SECONDS_WARN => report.ok(CHECK, format!("{} s from DynamoDB's", seconds.abs())),
+        ..=DIFFERENCE_SECONDS_MAX => report.warning(
+            CHECK,
+            format!("{} from DynamoDB's: beyond 5 minutes AWS takes no request", off(seconds)),
+            WAY_OUT,
+        ),
+        _ => report.fault(
+            CHECK,
+            format!("{} from DynamoDB's: AWS takes no request that is signed by it", off(seconds)),
+            WAY_OUT,
+        ),
+    }
+}
+
+fn off(seconds: i64) -> String {
+    let direction = if seconds > 0 { "ahead" } else { "behind" };
+    format!("{} s {direction}", seconds.abs())
+}

@@ -1,0 +1,119 @@
+use anyhow::Error;
+use serde_json::{Value, json};
+
+use super::Patient;
+use crate::advice;
+use crate::exit::Exit;
+use crate::output::{BAD, GOOD, Output, Progress, WARNING};
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Ok,
+    Warning,
+    Fault,
+}
+
+/// What was found so far. Each finding is printed as it is found.
+pub(super) struct Report {
+    output: Output,
+    progress: Option<Progress>,
+    findings: Vec<Value>,
+    warnings: usize,
+    faults: usize,
+}
+
+/// A check failed because of these, not because of what it looked at.
+const NOT_ALLOWED: &str = "AccessDeniedException";
+
+impl Report {
+    pub(super) fn new(output: Output) -> Self {
+        Self { output, progress: None, findings: vec![], warnings: 0, faults: 0 }
+    }
+
+    /// What is looked at now.
+    pub(super) fn looking_at(&mut self, what: &'static str) {
+        self.progress = Some(self.output.progress(what, None));
+    }
+
+    /// All is well.
+    pub(super) fn ok(&mut self, check: &str, said: impl Into<String>) -> anyhow::Result<()> {
+        self.add(Level::Ok, check, said.into(), None)
+    }
+
+    /// Something will go wrong, or may.
+    pub(super) fn warning(
+        &mut self,
+        check: &str,
+        said: impl Into<String>,
+        way_out: impl Into<String>,
+    ) -> anyhow::Result<()> {
+        self.add(Level::Warning, check, said.into(), Some(way_out.into()))
+    }
+
+    /// Something is wrong.
+    pub(super) fn fault(
+        &mut self,
+        check: &str,
+        said: impl Into<String>,
+        way_out: impl Into<String>,
+    ) -> anyhow::Result<()> {
+        self.add(Level::Fault, check, said.into(), Some(way_out.into()))
+    }
+
+    /// A call failed. A missing permission is the operator's, and says nothing of the functions.
+    pub(super) fn failed(&mut self, patient: Patient<'_>, check: &str, error: Error) -> anyhow::Result<()> {
+        let way_out = advice::on(&error, patient.options);
+        let (said, way_out) = match way_out {
+            Some(way_out) => (format!("{error:#}"), way_out),
+            None => (format!("{error:#}"), "`keypool target` says where this looked".to_owned()),
+        };
+        if said.contains(NOT_ALLOWED) {
+            self.warning(check, format!("not checked: {said}"), way_out)
+        } else {
+            self.fault(check, said, way_out)
+        }
+    }
+
+    fn add(
+        &mut self,
+        level: Level,
+        check: &str,
+        said: String,
+        way_out: Option<String>,
+    ) -> anyhow::Result<()> {
+        // The bar must be gone before a line is printed where it was.
+        self.progress = None;
+        let word = match level {
+            Level::Ok => "ok",
+            Level::Warning => "warning",
+            Level::Fault => "fault",
+        };
+        self.warnings += usize::from(level == Level::Warning);
+        self.faults += usize::from(level == Level::Fault);
+        if !self.output.is_json() {
+            let style = match level {
+                Level::Ok => GOOD,
+                Level::Warning => WARNING,
+                Level::Fault => BAD,
+            };
+            self.output.line(&format!("{style}{word:8}{style:#} {check:14} {said}"))?;
+            if let Some(way_out) = &way_out {
+                self.output.line(&format!("{:23} -> {way_out}", ""))?;
+            }
+        }
+        self.findings.push(json!({"check": check, "level": word, "said": said, "way_out": way_out}));
+        Ok(())
+    }
+
+    /// The sum of it.
+    pub(super) fn end(mut self) -> anyhow::Result<Exit> {
+        self.progress = None;
+        let Self { output, findings, warnings, faults, .. } = self;
+        let count =
+            |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+        let text = format!("{}, {}", count(faults, "fault"), count(warnings, "warning"));
+        output.result(&text, &json!({"faults": faults, "warnings": warnings, "checks": findings}))?;
+        Ok(if faults == 0 { Exit::Done } else { Exit::DoesNotHold })
+    }
+}

@@ -1,0 +1,55 @@
+use keypool_domain::SigningKeyId;
+
+use super::Patient;
+use super::report::Report;
+
+/// What is signed to try a key. It has characters that no base64 has, so it is the signature of no response.
+const TRIAL: &[u8] = b"keypool doctor: this is no response";
+
+/// Looks at the global signing key.
+pub(super) async fn check_global(patient: Patient<'_>, report: &mut Report) -> anyhow::Result<()> {
+    const CHECK: &str = "signing key";
+    match &patient.target.global_signing_key {
+        Some(key) => check(patient, report, CHECK, key, "the global key").await,
+        None => report.warning(
+            CHECK,
+            "not checked: which key is the global one is not known",
+            "name the stack with --stack, or the key with --global-signing-key",
+        ),
+    }
+}
+
+/// Has a key sign, and checks the signature as a shop does.
+pub(super) async fn check(
+    patient: Patient<'_>,
+    report: &mut Report,
+    check: &str,
+    key: &SigningKeyId,
+    whose: &str,
+) -> anyhow::Result<()> {
+    report.looking_at("trying signing keys");
+    let signer = &patient.target.signer;
+    let public_key = match signer.public_key(key).await {
+        Ok(public_key) => public_key,
+        Err(error) => {
+            let error = anyhow::Error::from(error).context(format!("{whose} ({key})"));
+            return report.failed(patient, check, error);
+        }
+    };
+    match signer.sign(key, TRIAL).await {
+        Ok(signature) if public_key.verifies(TRIAL, &signature) => {
+            report.ok(check, format!("{whose} ({key}) signs, and its public key confirms it"))
+        }
+        Ok(_) => report.fault(
+            check,
+            format!(
+                "{whose} ({key}) signs, but its public key does not confirm it: shops refuse all answers"
+            ),
+            "the key is not RSA_2048 for SIGN_VERIFY: make another",
+        ),
+        Err(error) => {
+            let error = anyhow::Error::from(error).context(format!("{whose} ({key}) does not sign"));
+            report.failed(patient, check, error)
+        }
+    }
+}

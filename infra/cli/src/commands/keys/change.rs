@@ -1,0 +1,213 @@
+use clap::Args;
+use futures_util::StreamExt as _;
+use keypool_domain::{
+    Assignment, AssignmentId, Clock as _, LicenseKey, OperatingSystemRandomness, Owner, OwnerField, Status,
+    StockedKey, SystemClock, Unfit,
+};
+use keypool_store::KeyChange;
+use serde_json::{Value, json};
+
+use super::select::Named;
+use crate::exit::Exit;
+use crate::output::{BAD, GOOD, Output};
+use crate::target::Target;
+use crate::view;
+
+/// How many keys are changed at the same time.
+const PARALLEL_MAX: usize = 16;
+/// How often a key is looked at again that others change in between.
+const ATTEMPTS_MAX: usize = 5;
+
+/// Put license keys out of use: they are not sold, and whose they are stays known.
+///
+/// 4 write units each, and 2 of the index if the key was in stock. Keys that a large order holds at this moment are refused.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    keypool keys block OFF-7K2M-9QXA --reason \"charged back\"\n  \
+    keypool keys block --file leaked.txt --reason leaked\n\n\
+    Exit code 3 if one of them was not changed.")]
+pub(crate) struct Block {
+    #[command(flatten)]
+    named: Named,
+    #[command(flatten)]
+    reason: Reason,
+}
+
+/// Put blocked license keys in use again: their owner's if they have one, else in stock.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  keypool keys unblock OFF-7K2M-9QXA --reason \"paid after all\"\n\n\
+    Exit code 3 if one of them was not changed.")]
+pub(crate) struct Unblock {
+    #[command(flatten)]
+    named: Named,
+    #[command(flatten)]
+    reason: Reason,
+}
+
+/// Put license keys back into stock that are set aside or, with --take-from-owner, that were given to an owner.
+///
+/// Whoever had the key knows it still: put it back only if it cannot be used any more, or never was.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    keypool keys release SET-ASIDE-0001\n  \
+    keypool keys release OFF-7K2M-9QXA --take-from-owner --reason \"refund, never activated\"\n\n\
+    Exit code 3 if one of them was not changed.")]
+pub(crate) struct Release {
+    #[command(flatten)]
+    named: Named,
+    /// Also keys that were given to an owner
+    #[arg(long)]
+    take_from_owner: bool,
+    #[command(flatten)]
+    reason: Reason,
+}
+
+/// Give license keys to an owner, by name: from the stock, or from what was set aside.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    keypool keys assign OFF-7K2M-9QXA --owner-name \"Ada Lovelace\" --owner-email ada@example.com\n\n\
+    Exit code 3 if one of them was not changed.")]
+pub(crate) struct Assign {
+    #[command(flatten)]
+    named: Named,
+    /// Who gets them
+    #[arg(long, value_name = "NAME")]
+    owner_name: Option<OwnerField>,
+    /// The email address of who gets them
+    #[arg(long, value_name = "EMAIL")]
+    owner_email: Option<OwnerField>,
+    #[command(flatten)]
+    reason: Reason,
+}
+
+#[derive(Debug, Args)]
+struct Reason {
+    /// Why; noted in the audit trail
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+/// What a key is to become, or why not.
+type Next = Result<StockedKey, String>;
+
+impl Block {
+    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+        let next = |key: &StockedKey| key.blocked(SystemClock.now()).map_err(|unfit| unfit.to_string());
+        change(target, output, "keys.block", &self.named, &self.reason, next).await
+    }
+}
+
+impl Unblock {
+    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+        let next = |key: &StockedKey| {
+            let unblocked = key.unblocked(SystemClock.now(), &OperatingSystemRandomness);
+            unblocked.map_err(|unfit| unfit.to_string())
+        };
+        change(target, output, "keys.unblock", &self.named, &self.reason, next).await
+    }
+}
+
+impl Release {
+    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+        let next = |key: &StockedKey| {
+            if key.status == Status::Assigned && !self.take_from_owner {
+                return Err("it is an owner's; --take-from-owner takes it back".to_owned());
+            }
+            let released = key.released(SystemClock.now(), &OperatingSystemRandomness);
+            released.map_err(|unfit| unfit.to_string())
+        };
+        change(target, output, "keys.release", &self.named, &self.reason, next).await
+    }
+}
+
+impl Assign {
+    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+        let next = |key: &StockedKey| {
+            let id = AssignmentId::random(&OperatingSystemRandomness);
+            let owner = Owner { name: self.owner_name.clone(), email: self.owner_email.clone() };
+            let given = key.given(Assignment { id, owner, at: SystemClock.now() });
+            given.map_err(|unfit: Unfit| unfit.to_string())
+        };
+        change(target, output, "keys.assign", &self.named, &self.reason, next).await
+    }
+}
+
+/// Changes each of the keys, and says of each what became of it, in the order they were named.
+async fn change(
+    target: &Target,
+    output: Output,
+    action: &'static str,
+    named: &Named,
+    reason: &Reason,
+    next: impl Fn(&StockedKey) -> Next,
+) -> anyhow::Result<Exit> {
+    let keys = named.read()?;
+    // Asked for now, once, and not by all of them side by side.
+    target.principal().await?;
+    let next = &next;
+    let count = keys.len();
+    let mut outcomes = futures_util::stream::iter(keys)
+        .map(|license_key| async move {
+            let outcome = change_one(target, action, &license_key, reason, next).await;
+            (license_key, outcome)
+        })
+        .buffered(PARALLEL_MAX);
+    let progress = output.progress("keys", Some(count as u64));
+    let mut refused = 0;
+    while let Some((license_key, outcome)) = outcomes.next().await {
+        progress.add(1);
+        let name = license_key.as_str();
+        match outcome? {
+            Ok((before, after)) => {
+                let text = format!("{GOOD}{name}{GOOD:#}  {} → {}", before.status, after.status);
+                let value = json!({
+                    "license_key": name,
+                    "changed": true,
+                    "before": view::license_key(&before),
+                    "after": view::license_key(&after),
+                });
+                output.result(&text, &value)?;
+            }
+            Err(why) => {
+                refused += 1;
+                let value = json!({"license_key": name, "changed": false, "reason": why});
+                output.result(&format!("{BAD}{name}{BAD:#}  not changed: {why}"), &value)?;
+            }
+        }
+    }
+    drop(progress);
+    if refused == 0 {
+        return Ok(Exit::Done);
+    }
+    output.note(&format!("{} of {count} changed, {refused} not", count - refused));
+    Ok(Exit::Partly)
+}
+
+/// Changes one key on the condition that it is as it was seen.
+async fn change_one(
+    target: &Target,
+    action: &str,
+    license_key: &LicenseKey,
+    reason: &Reason,
+    next: impl Fn(&StockedKey) -> Next,
+) -> anyhow::Result<Result<(StockedKey, StockedKey), String>> {
+    for _ in 0..ATTEMPTS_MAX {
+        let Some(seen) = target.store.key_as_it_is(license_key).await? else {
+            return Ok(Err("there is no such license key".to_owned()));
+        };
+        let changed = match next(&seen) {
+            Ok(changed) => changed,
+            Err(why) => return Ok(Err(why)),
+        };
+        let mut after = view::license_key(&changed);
+        if let Some(reason) = &reason.reason {
+            after["reason"] = Value::String(reason.clone());
+        }
+        let before = Some(view::license_key(&seen));
+        let entry = target.entry(action, license_key.as_str(), before, Some(after)).await?;
+        if target.store.change_key(&seen, &changed, &entry).await? == KeyChange::Done {
+            return Ok(Ok((seen, changed)));
+        }
+    }
+    Ok(Err("others change it all the time; try again".to_owned()))
+}

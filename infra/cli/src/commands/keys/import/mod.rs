@@ -1,0 +1,219 @@
+//! `keypool keys import`: many keys from a file into the table.
+//!
+//! `source` cuts the file into records, `columns` and `row` say what they mean, `pipeline` writes them and has each told
+//! to the `receipt`, in the order of the file. `seen` finds duplicates where nothing is written.
+
+mod columns;
+mod pipeline;
+mod receipt;
+mod row;
+mod seen;
+mod source;
+mod told;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use keypool_domain::{ActivationLimit, ImportId, OperatingSystemRandomness, ProductId, Status, Validity};
+use serde_json::{Value, json};
+
+use self::columns::{NamedColumn, Naming};
+use self::pipeline::{Ended, Pipeline};
+use self::receipt::{Opened, Receipt};
+use self::row::Rules;
+use self::source::{Format, Source};
+use self::told::Counts;
+use crate::exit::Exit;
+use crate::output::{BAD, GOOD, Output, WARNING};
+use crate::target::Target;
+
+const HELP: &str = "\
+Examples:
+  keypool keys import keys.txt --product 42 --validity 365
+  keypool keys import export.csv --product 42 --column license_key=\"Serial no.\" --dry-run
+  keypool keys import everything.csv                  # with a column product_id
+  zcat keys.gz | keypool keys import - --product 42 --receipt keys.receipt.jsonl
+
+What each line came to stands in the receipt, FILE.receipt.jsonl, which holds the keys and is for your eyes only:
+created, duplicate (of an earlier line, or of a key in stock, sold, blocked or reserved), or refused, and why.
+created + duplicate + refused = lines. A key that exists is never changed.
+
+Interrupted, by Ctrl-C or by a loss of power? Give the same command again: it goes on where the receipt ends, and
+recognises the keys that it stored before.
+
+An option fills in what a line does not say; --product counts for every line.
+
+Cost: 1 write unit a key, and 1 of the index for each that is available; 1 read unit for a duplicate. --dry-run: half a
+read unit a key, and nothing is written. On AWS it needs dynamodb:PartiQLInsert, BatchGetItem, UpdateItem, PutItem, Query.
+
+Exit codes: 0 all is created or duplicate, 3 lines were refused, 130 interrupted, 1 not done.";
+
+/// Put license keys into stock from a CSV, text or JSON lines file, of any size.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Import {
+    /// The file; - is standard input
+    file: PathBuf,
+    /// Whose keys these are; without it, a column `product_id` says it
+    #[arg(long, value_name = "NUMBER")]
+    product: Option<ProductId>,
+    /// What the file is written in; without it, its name or its first line says it
+    #[arg(long)]
+    format: Option<Format>,
+    /// Which column is what, where its name does not say it: `license_key=NAME`, and so for `product_id`,
+    /// `activation_limit`, `validity`, `status`, `owner_name`, `owner_email`, `assigned_at`
+    #[arg(long = "column", value_name = "FIELD=NAME")]
+    columns: Vec<NamedColumn>,
+    /// How many times a key may be activated; 0 is unlimited
+    #[arg(long, value_name = "NUMBER", default_value = "0", allow_negative_numbers = true)]
+    activation_limit: ActivationLimit,
+    /// How many days a key is valid; 0 is unlimited
+    #[arg(long, value_name = "DAYS", default_value = "0", allow_negative_numbers = true)]
+    validity: Validity,
+    /// What status they start with: available, assigned, reserved or blocked
+    #[arg(long, default_value = "available")]
+    status: Status,
+    /// Write nothing, but tell what would be done
+    #[arg(long)]
+    dry_run: bool,
+    /// Where to tell what each line came to [default: FILE.receipt.jsonl, of a dry run FILE.dry-run.jsonl]
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
+}
+
+impl Import {
+    pub(crate) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+        let path = self.receipt_path()?;
+        let rules = self.rules(target).await?;
+        let naming = Naming { named: self.columns.clone(), needs_product: self.product.is_none() };
+        let source = Source::open(&self.file, self.format, naming)?;
+        if let Some(columns) = &source.columns {
+            output.note(&format!("columns: {columns}"));
+        }
+        let options = self.options(target, source.format);
+        let fresh = ImportId::random(&OperatingSystemRandomness);
+        let (mut receipt, import, earlier) = match Receipt::open(&path, &options, fresh)? {
+            Opened::Begun(receipt, import) => (receipt, import, None),
+            Opened::Interrupted(receipt, import, earlier) => (receipt, import, Some(earlier)),
+            Opened::Complete(counts, earlier) => {
+                // A new delivery under the name of the last one must not be taken for it.
+                pipeline::compare(source.read(), earlier).await?;
+                output.note(&format!("{} is complete: this import was done before", path.display()));
+                return self.summarise(&path, counts, "complete before", output);
+            }
+        };
+        self.note(target, import, if earlier.is_some() { "resumed" } else { "begun" }, None).await?;
+        let progress = output.progress(if self.dry_run { "rehearsing" } else { "importing" }, source.lines);
+        let mut pipeline =
+            Pipeline::new(&target.store, &rules, import, &mut receipt, &progress, self.dry_run);
+        pipeline = pipeline.after(earlier);
+        let interrupted = async {
+            // Without a handler Ctrl-C ends the process, which is as good.
+            if tokio::signal::ctrl_c().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let ended = pipeline.run(source.read(), interrupted).await;
+        let refused = std::mem::take(&mut pipeline.refused);
+        drop(pipeline);
+        drop(progress);
+        let ended = ended.with_context(|| format!("{} was not imported to its end", self.file.display()))?;
+        for line in refused {
+            output.note(&format!("{BAD}refused{BAD:#} {line}"));
+        }
+        let counts = receipt.counts();
+        let state = match ended {
+            Ended::Complete => "complete",
+            Ended::Interrupted => "interrupted",
+        };
+        self.note(target, import, state, Some(counts)).await?;
+        let exit = self.summarise(&path, counts, state, output)?;
+        if ended == Ended::Interrupted {
+            output.note("interrupted: give the same command again to go on");
+            return Ok(Exit::Interrupted);
+        }
+        Ok(exit)
+    }
+
+    fn receipt_path(&self) -> anyhow::Result<PathBuf> {
+        if let Some(path) = &self.receipt {
+            return Ok(path.clone());
+        }
+        if self.file == Path::new("-") {
+            bail!("standard input has no name to call the receipt after: name it with --receipt");
+        }
+        let mut name = self.file.clone().into_os_string();
+        name.push(if self.dry_run { ".dry-run.jsonl" } else { ".receipt.jsonl" });
+        Ok(name.into())
+    }
+
+    /// Half a read unit a product.
+    async fn rules(&self, target: &Target) -> anyhow::Result<Rules> {
+        let products = target.store.products().await?.into_iter().map(|product| product.id).collect();
+        let rules = Rules {
+            product: self.product,
+            products,
+            activation_limit: self.activation_limit,
+            validity: self.validity,
+            status: self.status,
+        };
+        match self.product {
+            Some(product) if !rules.products.contains(&product) => bail!("there is no product {product}"),
+            _ => Ok(rules),
+        }
+    }
+
+    /// What an import must be taken up with again: the same lines would else mean something else.
+    fn options(&self, target: &Target, format: Format) -> Value {
+        json!({
+            "table": target.table,
+            "format": format.name(),
+            "product": self.product,
+            "activation_limit": self.activation_limit,
+            "validity": self.validity,
+            "status": self.status.as_str(),
+            "columns": self.columns.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "dry_run": self.dry_run,
+        })
+    }
+
+    /// Notes in the audit trail what a rehearsal has no part in.
+    async fn note(
+        &self,
+        target: &Target,
+        import: ImportId,
+        state: &str,
+        counts: Option<Counts>,
+    ) -> anyhow::Result<()> {
+        if self.dry_run {
+            return Ok(());
+        }
+        let subject =
+            self.product.map_or_else(|| "products of the file".to_owned(), |id| format!("product {id}"));
+        let file = self.file.file_name().map(|name| name.to_string_lossy().into_owned());
+        let mut after = json!({ "state": state, "import": import.to_string(), "file": file });
+        if let Some(counts) = counts {
+            after["counts"] = counts.to_json();
+        }
+        let entry = target.entry("keys.import", subject, None, Some(after)).await?;
+        Ok(target.store.note(&entry).await?)
+    }
+
+    fn summarise(&self, receipt: &Path, counts: Counts, state: &str, output: Output) -> anyhow::Result<Exit> {
+        let mut value = counts.to_json();
+        value["state"] = json!(state);
+        value["dry_run"] = json!(self.dry_run);
+        value["receipt"] = json!(receipt.display().to_string());
+        let Counts { created, duplicate, refused } = counts;
+        let words = if self.dry_run { "would be created" } else { "created" };
+        let text = format!(
+            "{lines} lines: {GOOD}{created} {words}{GOOD:#}, {WARNING}{duplicate} duplicate{WARNING:#}, \
+             {BAD}{refused} refused{BAD:#}\nreceipt: {}",
+            receipt.display(),
+            lines = counts.lines(),
+        );
+        output.result(&text, &value)?;
+        Ok(if refused > 0 { Exit::Partly } else { Exit::Done })
+    }
+}

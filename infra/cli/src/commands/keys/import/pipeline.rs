@@ -1,0 +1,326 @@
+//! From records to outcomes: batches side by side, told in the order of the lines.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::vec::IntoIter;
+
+use anyhow::Context as _;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesOrdered;
+use keypool_domain::{Clock as _, CreationId, ImportId, RowId, StockedKey, SystemClock};
+use keypool_store::{ImportOutcome, Pace, Store, StoreError};
+use tokio::sync::mpsc::Receiver;
+use tokio::task::JoinHandle;
+
+use super::columns::{Cells, Field};
+use super::receipt::{ANOTHER_FILE, Earlier, Receipt};
+use super::row::Rules;
+use super::seen::Seen;
+use super::source::Record;
+use super::told::{Outcome, Told, told_key};
+use crate::output::Progress;
+
+/// How many batches are under way or wait to be told at most.
+const BATCHES_MAX: usize = 64;
+/// How many lines a batch has at most, those that are not written counted.
+const BATCH_LINES_MAX: usize = 500;
+/// How many numeric ids are taken at a time.
+const ROW_IDS: usize = 1_000;
+
+/// How an import ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    Complete,
+    Interrupted,
+}
+
+/// A line on its way.
+struct Entry {
+    line: u64,
+    key: Option<String>,
+    state: EntryState,
+}
+
+enum EntryState {
+    Known(Outcome),
+    /// To be written, or looked for.
+    Open(Box<StockedKey>),
+}
+
+/// An import, or a rehearsal of one.
+pub(super) struct Pipeline<'a> {
+    pub(super) store: &'a Store,
+    pub(super) rules: &'a Rules,
+    pub(super) import: ImportId,
+    pub(super) receipt: &'a mut Receipt,
+    pub(super) earlier: Option<Earlier>,
+    pub(super) progress: &'a Progress,
+    /// For people: the first lines that were refused.
+    pub(super) refused: Vec<String>,
+    under_way: FuturesOrdered<JoinHandle<Result<Vec<Told>, StoreError>>>,
+    pace: Arc<Pace>,
+    batch: Vec<Entry>,
+    open: usize,
+    /// The keys that are under way, with their lines. One that stands twice is held back: which of two lines stores a key
+    /// must not hang on which is quicker.
+    held: HashMap<String, u64>,
+    /// In a dry run, all keys so far.
+    seen: Option<Seen>,
+    ids: IntoIter<RowId>,
+}
+
+/// How many refused lines are told of on standard error.
+const REFUSED_TOLD_MAX: usize = 10;
+
+impl<'a> Pipeline<'a> {
+    pub(super) fn new(
+        store: &'a Store,
+        rules: &'a Rules,
+        import: ImportId,
+        receipt: &'a mut Receipt,
+        progress: &'a Progress,
+        dry_run: bool,
+    ) -> Self {
+        Self {
+            store,
+            rules,
+            import,
+            receipt,
+            earlier: None,
+            progress,
+            refused: Vec::new(),
+            under_way: FuturesOrdered::new(),
+            pace: Arc::new(Pace::new()),
+            batch: Vec::new(),
+            open: 0,
+            held: HashMap::new(),
+            seen: dry_run.then(Seen::new),
+            ids: Vec::new().into_iter(),
+        }
+    }
+
+    /// Goes on after what was told before, if anything was.
+    pub(super) fn after(self, earlier: Option<Earlier>) -> Self {
+        Self { earlier, ..self }
+    }
+
+    /// Works through all records, until they end or a person has enough.
+    pub(super) async fn run(
+        &mut self,
+        mut records: Receiver<io::Result<Vec<Record>>>,
+        interrupted: impl Future<Output = ()>,
+    ) -> anyhow::Result<Ended> {
+        tokio::pin!(interrupted);
+        let mut reading = true;
+        while reading || !self.under_way.is_empty() {
+            tokio::select! {
+                biased;
+                () = &mut interrupted => {
+                    self.receipt.flush()?;
+                    return Ok(Ended::Interrupted);
+                }
+                Some(told) = self.under_way.next(), if !self.under_way.is_empty() => {
+                    self.tell(&told??)?;
+                }
+                chunk = records.recv(), if reading && self.under_way.len() < BATCHES_MAX => {
+                    match chunk.context("reading ended before the file did")? {
+                        Err(error) => return Err(error).context("reading failed"),
+                        Ok(chunk) if chunk.is_empty() => {
+                            reading = false;
+                            self.no_more_was_told()?;
+                            self.send();
+                        }
+                        Ok(chunk) => for record in chunk {
+                            self.take(record).await?;
+                        },
+                    }
+                }
+            }
+        }
+        self.receipt.complete()?;
+        Ok(Ended::Complete)
+    }
+
+    async fn take(&mut self, record: Record) -> anyhow::Result<()> {
+        let key = key_of(&record);
+        if self.was_told(record.line, key.as_deref())? {
+            return Ok(());
+        }
+        let line = record.line;
+        let state = match record.content {
+            Err(reason) => EntryState::Known(Outcome::Refused(reason)),
+            Ok(cells) => self.state_of(&cells, line).await?,
+        };
+        self.batch.push(Entry { line, key, state });
+        let open_max = match self.seen {
+            Some(_) => Store::REHEARSE_KEYS_MAX,
+            None => Store::IMPORT_KEYS_MAX,
+        };
+        if self.open == open_max || self.batch.len() == BATCH_LINES_MAX {
+            self.send();
+        }
+        Ok(())
+    }
+
+    async fn state_of(&mut self, cells: &Cells, line: u64) -> anyhow::Result<EntryState> {
+        let now = SystemClock.now();
+        let new = match self.rules.key(cells, now, CreationId::of_line(self.import, line)) {
+            Err(reason) => return Ok(EntryState::Known(Outcome::Refused(reason))),
+            Ok(new) => new,
+        };
+        if let Some(earlier) = self.earlier_line(new.license_key.as_str(), line) {
+            return Ok(EntryState::Known(Outcome::DuplicateOfLine(earlier)));
+        }
+        self.open += 1;
+        let id = self.next_id().await?;
+        Ok(EntryState::Open(Box::new(new.into_stocked(id, now, self.store.randomness()))))
+    }
+
+    /// Whether the line was told before the import was interrupted. Another line than was told is another file.
+    fn was_told(&mut self, line: u64, key: Option<&str>) -> anyhow::Result<bool> {
+        let Some(earlier) = &mut self.earlier else { return Ok(false) };
+        let Some(told) = earlier.next()? else {
+            self.receipt.go_on(earlier)?;
+            self.earlier = None;
+            return Ok(false);
+        };
+        told.is_of(line, key)?;
+        self.receipt.count(&told);
+        self.progress.set(line);
+        Ok(true)
+    }
+
+    /// At the end of the file nothing more may have been told.
+    fn no_more_was_told(&mut self) -> anyhow::Result<()> {
+        let Some(earlier) = &mut self.earlier else { return Ok(()) };
+        earlier.end()?;
+        self.receipt.go_on(earlier)?;
+        self.earlier = None;
+        Ok(())
+    }
+
+    /// The earlier line with the same key, as far as that is known without asking the table.
+    fn earlier_line(&mut self, key: &str, line: u64) -> Option<u64> {
+        if let Some(seen) = &mut self.seen {
+            return seen.note(key, line);
+        }
+        if let Some(earlier) = self.held.get(key) {
+            return Some(*earlier);
+        }
+        self.held.insert(key.to_owned(), line);
+        None
+    }
+
+    async fn next_id(&mut self) -> anyhow::Result<RowId> {
+        if self.seen.is_some() {
+            return Ok(RowId::MIN);
+        }
+        loop {
+            if let Some(id) = self.ids.next() {
+                return Ok(id);
+            }
+            self.ids = self.store.take_row_ids(ROW_IDS).await?.into_iter();
+        }
+    }
+
+    fn send(&mut self) {
+        let batch = std::mem::take(&mut self.batch);
+        if batch.is_empty() {
+            return;
+        }
+        self.open = 0;
+        let (store, pace) = (self.store.clone(), Arc::clone(&self.pace));
+        let rehearses = self.seen.is_some();
+        // On threads of their own: making and reading requests is work, too.
+        self.under_way.push_back(tokio::spawn(async move {
+            let open = batch.iter().filter_map(|entry| match &entry.state {
+                EntryState::Open(key) => Some((**key).clone()),
+                EntryState::Known(_) => None,
+            });
+            let open: Vec<StockedKey> = open.collect();
+            let outcomes = if rehearses {
+                rehearsed(&store, &open, &pace).await?
+            } else {
+                imported(&store, &open, &pace).await?
+            };
+            Ok(told(batch, outcomes))
+        }));
+    }
+
+    fn tell(&mut self, told: &[Told]) -> anyhow::Result<()> {
+        for told in told {
+            if let Some(key) = &told.key
+                && self.held.get(key) == Some(&told.line)
+            {
+                self.held.remove(key);
+            }
+            if let Outcome::Refused(reason) = &told.outcome
+                && self.refused.len() < REFUSED_TOLD_MAX
+            {
+                self.refused.push(format!("line {}: {reason}", told.line));
+            }
+            self.receipt.tell(told)?;
+        }
+        self.receipt.flush()?;
+        if let Some(last) = told.last() {
+            self.progress.set(last.line);
+        }
+        Ok(())
+    }
+}
+
+/// The key of a record as it stands in the receipt.
+fn key_of(record: &Record) -> Option<String> {
+    record.content.as_ref().ok().and_then(|cells| cells.get(Field::LicenseKey)).map(told_key)
+}
+
+/// Holds a file against all that was told of it: whether it is the one that was imported.
+pub(super) async fn compare(
+    mut records: Receiver<io::Result<Vec<Record>>>,
+    mut earlier: Earlier,
+) -> anyhow::Result<()> {
+    loop {
+        let chunk = records.recv().await.context("reading ended before the file did")?;
+        let chunk = chunk.context("reading failed")?;
+        if chunk.is_empty() {
+            return earlier.end();
+        }
+        for record in chunk {
+            let told = earlier.next()?;
+            let told =
+                told.with_context(|| format!("{ANOTHER_FILE}: it goes on with line {}", record.line))?;
+            told.is_of(record.line, key_of(&record).as_deref())?;
+        }
+    }
+}
+
+async fn imported(store: &Store, keys: &[StockedKey], pace: &Pace) -> Result<Vec<Outcome>, StoreError> {
+    let outcomes = store.import(keys, pace).await?.into_iter();
+    Ok(outcomes
+        .map(|outcome| match outcome {
+            ImportOutcome::Created => Outcome::Created,
+            ImportOutcome::DuplicateOfLine(line) => Outcome::DuplicateOfLine(line),
+            ImportOutcome::Duplicate(status) => Outcome::Duplicate(status),
+        })
+        .collect())
+}
+
+async fn rehearsed(store: &Store, keys: &[StockedKey], pace: &Pace) -> Result<Vec<Outcome>, StoreError> {
+    let keys: Vec<_> = keys.iter().map(|key| key.license_key.clone()).collect();
+    let found = store.rehearse_import(&keys, pace).await?.into_iter();
+    Ok(found.map(|status| status.map_or(Outcome::WouldBeCreated, Outcome::Duplicate)).collect())
+}
+
+/// The lines of a batch with their outcomes, in order.
+fn told(batch: Vec<Entry>, outcomes: Vec<Outcome>) -> Vec<Told> {
+    let mut outcomes = outcomes.into_iter();
+    let told = batch.into_iter().filter_map(|Entry { line, key, state }| {
+        let outcome = match state {
+            EntryState::Known(outcome) => outcome,
+            EntryState::Open(_) => outcomes.next()?,
+        };
+        Some(Told { line, key, outcome })
+    });
+    told.collect()
+}

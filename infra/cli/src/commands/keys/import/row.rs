@@ -1,0 +1,162 @@
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use keypool_domain::{
+    ActivationLimit, CreationId, LicenseKey, NewKey, Owner, ProductId, Status, Timestamp, Validity,
+};
+
+use super::columns::{Cells, Field};
+
+/// What is true of all keys of an import, and what fills the gaps of those that do not say it themselves.
+#[derive(Debug)]
+pub(super) struct Rules {
+    /// Whose keys these are, whatever the lines say.
+    pub(super) product: Option<ProductId>,
+    pub(super) products: HashSet<ProductId>,
+    pub(super) activation_limit: ActivationLimit,
+    pub(super) validity: Validity,
+    pub(super) status: Status,
+}
+
+impl Rules {
+    /// The key that a line describes, or why it is refused.
+    pub(super) fn key(
+        &self,
+        cells: &Cells,
+        now: Timestamp,
+        creation_id: CreationId,
+    ) -> Result<NewKey, String> {
+        let license_key: Option<LicenseKey> = read(cells, Field::LicenseKey)?;
+        let status = cells.get(Field::Status).map(status_of).transpose()?.unwrap_or(self.status);
+        let assigned_at = cells.get(Field::AssignedAt).map(time_of).transpose()?.flatten();
+        Ok(NewKey {
+            license_key: license_key.ok_or("license_key must not be empty")?,
+            product_id: self.product_of(cells)?,
+            activation_limit: read(cells, Field::ActivationLimit)?.unwrap_or(self.activation_limit),
+            validity: read(cells, Field::Validity)?.unwrap_or(self.validity),
+            status,
+            owner: Owner { name: read(cells, Field::OwnerName)?, email: read(cells, Field::OwnerEmail)? },
+            // As the API has it: a key that is sold without a time takes this one.
+            assigned_at: assigned_at.or((status == Status::Assigned).then_some(now)),
+            assignment_id: None,
+            creation_id: Some(creation_id),
+        })
+    }
+
+    fn product_of(&self, cells: &Cells) -> Result<ProductId, String> {
+        if let Some(product) = self.product {
+            return Ok(product);
+        }
+        let product: Option<ProductId> = read(cells, Field::ProductId)?;
+        let product = product.ok_or("product_id must not be empty")?;
+        if self.products.contains(&product) {
+            Ok(product)
+        } else {
+            Err(format!("there is no product {product}"))
+        }
+    }
+}
+
+fn read<T: FromStr<Err: Display>>(cells: &Cells, field: Field) -> Result<Option<T>, String> {
+    let value = cells.get(field).map(|text| text.trim().parse());
+    value.transpose().map_err(|reason: T::Err| format!("{} {reason}", field.name()))
+}
+
+/// keypool's words, and those of License Manager for `WooCommerce` with the numbers it stores.
+fn status_of(text: &str) -> Result<Status, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "available" | "active" | "3" => Ok(Status::Available),
+        "assigned" | "sold" | "delivered" | "1" | "2" => Ok(Status::Assigned),
+        "reserved" => Ok(Status::Reserved),
+        "blocked" | "inactive" | "4" => Ok(Status::Blocked),
+        _ => Err("status must be one of available, assigned, reserved, blocked, or as License Manager for \
+                  WooCommerce says it: sold, delivered, active, inactive, 1 to 4"
+            .to_owned()),
+    }
+}
+
+fn time_of(text: &str) -> Result<Option<Timestamp>, String> {
+    let text = text.trim();
+    // As MySQL says that there is none.
+    if text.starts_with("0000-00-00") {
+        return Ok(None);
+    }
+    let time =
+        text.parse().ok().or_else(|| Timestamp::from_rfc3339(text)).or_else(|| Timestamp::from_date(text));
+    time.map(Some).ok_or_else(|| "assigned_at must be a date and time as YYYY-MM-DD HH:MM:SS".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use keypool_domain::{ImportId, OperatingSystemRandomness};
+
+    use super::*;
+
+    fn key(cells: &[(Field, &str)]) -> Result<NewKey, String> {
+        let rules = Rules {
+            product: None,
+            products: HashSet::from([ProductId::MIN]),
+            activation_limit: "5".parse().unwrap(),
+            validity: "30".parse().unwrap(),
+            status: Status::Available,
+        };
+        let mut all = Cells::default();
+        for (field, text) in [(Field::LicenseKey, "A"), (Field::ProductId, "1")].iter().chain(cells) {
+            all.set(*field, text);
+        }
+        let import = ImportId::random(&OperatingSystemRandomness);
+        rules.key(&all, Timestamp::from_unix_microseconds(0).unwrap(), CreationId::of_line(import, 1))
+    }
+
+    #[test]
+    fn options_fill_the_gaps_of_a_line() {
+        let plain = key(&[]).unwrap();
+        assert_eq!((plain.validity.get(), plain.activation_limit.get()), (30, 5));
+        let full = key(&[(Field::Validity, "7"), (Field::ActivationLimit, "NULL")]).unwrap();
+        assert_eq!((full.validity.get(), full.activation_limit.get()), (7, 5));
+    }
+
+    #[test]
+    fn statuses_of_other_programs_are_understood() {
+        for (text, status) in [
+            ("Available", Status::Available),
+            ("3", Status::Available),
+            ("active", Status::Available),
+            ("1", Status::Assigned),
+            ("SOLD", Status::Assigned),
+            ("delivered", Status::Assigned),
+            ("inactive", Status::Blocked),
+            ("4", Status::Blocked),
+            ("reserved", Status::Reserved),
+        ] {
+            assert_eq!(key(&[(Field::Status, text)]).unwrap().status, status, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_sold_key_has_a_time() {
+        let at = |text: &str| key(&[(Field::Status, "sold"), (Field::AssignedAt, text)]).unwrap().assigned_at;
+        assert_eq!(at("2024-01-08 10:00:00").unwrap().to_whole_seconds_text(), "2024-01-08T10:00:00.000000Z");
+        assert_eq!(at("2024-01-08T10:00:00Z"), at("2024-01-08 10:00:00"));
+        assert_eq!(at("2024-01-08"), at("2024-01-08 00:00:00"));
+        assert_eq!(at("0000-00-00 00:00:00").unwrap().unix_seconds(), 0, "the time of the import");
+        assert_eq!(key(&[]).unwrap().assigned_at, None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (cell, expected) in [
+            ((Field::LicenseKey, " "), "license_key must not be empty"),
+            ((Field::LicenseKey, "a\tb"), "license_key must not contain control characters"),
+            ((Field::ProductId, ""), "product_id must not be empty"),
+            ((Field::ProductId, "2"), "there is no product 2"),
+            ((Field::ProductId, "x"), "product_id must be an integer"),
+            ((Field::Validity, "-1"), "validity must be at least 0"),
+            ((Field::AssignedAt, "yesterday"), "assigned_at must be a date and time as YYYY-MM-DD HH:MM:SS"),
+        ] {
+            assert_eq!(key(&[cell]).unwrap_err(), expected);
+        }
+        assert!(key(&[(Field::Status, "5")]).unwrap_err().starts_with("status must be one of available"));
+    }
+}

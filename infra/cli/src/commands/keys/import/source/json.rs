@@ -1,0 +1,67 @@
+use serde_json::{Map, Value};
+
+use super::super::columns::{Cells, Field, Naming};
+
+/// What a JSON line says of a key: an object, or the key by itself.
+pub(super) fn cells(text: &str, naming: &Naming) -> Result<Cells, String> {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(members)) => of_object(&members, naming),
+        Ok(Value::String(key)) => {
+            let mut cells = Cells::default();
+            cells.set(Field::LicenseKey, &key);
+            Ok(cells)
+        }
+        Ok(_) => Err("is neither a JSON object nor a text in quotes".to_owned()),
+        Err(_) => Err("is not JSON".to_owned()),
+    }
+}
+
+fn of_object(members: &Map<String, Value>, naming: &Naming) -> Result<Cells, String> {
+    let names: Vec<&str> = members.keys().map(String::as_str).collect();
+    let places = naming.places(&names);
+    let mut cells = Cells::default();
+    for field in Field::ALL {
+        let value = places.of(field).and_then(|place| members.get(*names.get(place)?));
+        match value {
+            None | Some(Value::Null) => {}
+            Some(Value::String(text)) => cells.set(field, text),
+            // A key that begins with a zero, or has more digits than a number holds, would be sold as another text.
+            Some(Value::Number(number)) if field != Field::LicenseKey => {
+                cells.set(field, &number.to_string());
+            }
+            Some(_) => {
+                let wanted = if field == Field::LicenseKey { "text in quotes" } else { "text or a number" };
+                return Err(format!("{} must be {wanted}", field.name()));
+            }
+        }
+    }
+    if cells.get(Field::LicenseKey).is_none() {
+        return Err(format!("there is no license key; the members are: {}", names.join(", ")));
+    }
+    Ok(cells)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_an_object_or_a_key() {
+        let naming = Naming { named: vec![], needs_product: false };
+        let read = |text: &str| cells(text, &naming);
+        let object = read(r#"{"Key":"A","Validity":30,"status":null,"other":[1]}"#).unwrap();
+        assert_eq!(object.get(Field::LicenseKey), Some("A"));
+        assert_eq!(object.get(Field::Validity), Some("30"));
+        assert_eq!(object.get(Field::Status), None);
+        assert_eq!(read("\"B\"").unwrap().get(Field::LicenseKey), Some("B"));
+        for (text, expected) in [
+            (r#"{"key":12}"#, "license_key must be text in quotes"),
+            (r#"{"key":"A","status":[]}"#, "status must be text or a number"),
+            (r#"{"a":1,"b":2}"#, "there is no license key; the members are: a, b"),
+            ("12", "is neither a JSON object nor a text in quotes"),
+            ("{", "is not JSON"),
+        ] {
+            assert_eq!(read(text).unwrap_err(), expected, "{text}");
+        }
+    }
+}

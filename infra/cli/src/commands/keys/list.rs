@@ -1,0 +1,110 @@
+use std::fmt;
+use std::str::FromStr;
+
+use clap::Args;
+use keypool_domain::{OwnerField, StockedKey};
+use keypool_store::Place;
+use serde_json::json;
+
+use super::select::Wanted;
+use crate::exit::Exit;
+use crate::output::{Output, Table};
+use crate::target::Target;
+use crate::view;
+
+/// List license keys, a page at a time.
+///
+/// The keys in stock of one product (--product N --status available) are read from the index: half a read unit for 4 KB
+/// of them. Anything else is looked for in the whole table: some 4 read units for a hundred keys that it holds.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    keypool keys list --product 42 --status available\n  \
+    keypool keys list --owner ada@example.com\n  \
+    keypool keys list --status blocked --limit 500 --json")]
+pub(crate) struct List {
+    #[command(flatten)]
+    wanted: Wanted,
+    /// How many at most
+    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    limit: u16,
+    /// Go on where a page ended, as that page said
+    #[arg(long, value_name = "CURSOR")]
+    after: Option<Cursor>,
+}
+
+/// Where a page ended.
+#[derive(Debug, Clone)]
+struct Cursor(Place);
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(draw) = &self.0.draw {
+            write!(f, "{draw}")?;
+        }
+        write!(f, "~{}", self.0.license_key.as_str())
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const NO_CURSOR: &str = "is not what a page ended with";
+        let (draw, license_key) = text.split_once('~').ok_or(NO_CURSOR)?;
+        let draw = (!draw.is_empty()).then(|| draw.parse()).transpose().map_err(|_| NO_CURSOR)?;
+        Ok(Self(Place { license_key: license_key.parse().map_err(|_| NO_CURSOR)?, draw }))
+    }
+}
+
+impl List {
+    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+        let from = self.after.clone().map(|cursor| cursor.0);
+        let page = target.store.list_keys(&self.wanted.filter(), from, self.limit.into()).await?;
+        let next = page.next.map(|place| Cursor(place).to_string());
+        if output.is_json() {
+            let keys: Vec<_> = page.keys.iter().map(view::license_key).collect();
+            output.value(&json!({"keys": keys, "next": next}))?;
+            return Ok(Exit::Done);
+        }
+        let mut table = Table::new(["LICENSE KEY", "PRODUCT", "STATUS", "OWNER", "ASSIGNED", "CREATED"]);
+        for key in &page.keys {
+            table.row(row(key));
+        }
+        output.line(&table.to_string())?;
+        match next {
+            // Single quotes, for a shell.
+            Some(next) => output.note(&format!("there are more: --after '{}'", next.replace('\'', r"'\''"))),
+            None if page.keys.is_empty() => output.note("there are none"),
+            None => {}
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn row(key: &StockedKey) -> [String; 6] {
+    let owner = [&key.owner.name, &key.owner.email].into_iter().flatten().map(OwnerField::as_str);
+    let owner = owner.collect::<Vec<_>>().join(", ");
+    [
+        key.license_key.as_str().to_owned(),
+        key.product_id.to_string(),
+        key.status.to_string(),
+        if owner.is_empty() { "-".to_owned() } else { owner },
+        key.assigned_at.map_or_else(|| "-".to_owned(), |at| at.to_whole_seconds_text()),
+        key.created_at.to_whole_seconds_text(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_reads_back() {
+        for text in ["~A~B", "0123456789abcdef0123456789abcdef~K 1"] {
+            assert_eq!(text.parse::<Cursor>().unwrap().to_string(), text);
+        }
+        for text in ["", "A", "xyz~A", "~"] {
+            assert!(text.parse::<Cursor>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+use clap::Args;
+use keypool_domain::{OwnerField, StockedKey};
+
+use super::select::Named;
+use crate::exit::Exit;
+use crate::output::{BAD, Output, STRONG};
+use crate::target::Target;
+use crate::view;
+
+/// Show all that is known of license keys. 1 read unit each.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    keypool keys show OFF-7K2M-9QXA\n  \
+    keypool keys show --file asked-for.txt --json\n\n\
+    Exit code 3 if one of them is not there.")]
+pub(crate) struct Show {
+    #[command(flatten)]
+    named: Named,
+}
+
+impl Show {
+    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+        let mut exit = Exit::Done;
+        for license_key in self.named.read()? {
+            match target.store.key_as_it_is(&license_key).await? {
+                Some(key) => output.result(&text(&key), &view::license_key(&key))?,
+                None => {
+                    exit = Exit::Partly;
+                    output
+                        .note(&format!("{BAD}{}{BAD:#}: there is no such license key", license_key.as_str()));
+                }
+            }
+        }
+        Ok(exit)
+    }
+}
+
+fn text(key: &StockedKey) -> String {
+    let field =
+        |field: &Option<OwnerField>| field.as_ref().map_or("-".to_owned(), |field| field.as_str().to_owned());
+    let unlimited = |number: String| if number == "0" { "unlimited".to_owned() } else { number };
+    format!(
+        "{STRONG}{}{STRONG:#}\n  product           {}\n  status            {}\n  owner             {} <{}>\n  \
+         assigned          {}\n  activation limit  {}\n  validity          {}\n  created           {}\n  \
+         changed           {}\n  id, version       {}, {}",
+        key.license_key.as_str(),
+        key.product_id,
+        key.status,
+        field(&key.owner.name),
+        field(&key.owner.email),
+        key.assigned_at.map_or_else(|| "-".to_owned(), |at| at.to_string()),
+        unlimited(key.activation_limit.to_string()),
+        match unlimited(key.validity.to_string()).as_str() {
+            "unlimited" => "unlimited".to_owned(),
+            days => format!("{days} days"),
+        },
+        key.created_at,
+        key.updated_at,
+        key.id,
+        key.version,
+    )
+}

@@ -1,0 +1,212 @@
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use clap::Args;
+use keypool_domain::{Clock as _, Product, ProductId, SystemClock};
+use keypool_store::{Inventory, KeyFilter};
+use serde_json::{Value, json};
+
+use crate::exit::Exit;
+use crate::output::{BAD, FAINT, GOOD, Output, Table, WARNING};
+use crate::target::Target;
+
+/// Show what is in stock of each product, and how it sells.
+///
+/// It reads the whole table: some 4 read units for a hundred keys, a few cents for ten million. "Lasts" is how long the
+/// stock lasts if it sells as in the last 24 hours.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    keypool stock\n  \
+    keypool stock --product 42 --json\n  \
+    keypool stock --watch --every 300\n\n\
+    With --watch, Ctrl-C ends it.")]
+pub(crate) struct Stock {
+    /// This product alone
+    #[arg(long, value_name = "NUMBER")]
+    product: Option<ProductId>,
+    /// Show it again and again
+    #[arg(long)]
+    watch: bool,
+    /// How many seconds pass in between
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "watch", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    every: u64,
+}
+
+/// How wide a bar is, in columns.
+const BAR: u64 = 20;
+/// A stock that lasts shorter than that is shown as low, in hours.
+const LOW_HOURS: u64 = 48;
+
+impl Stock {
+    pub(crate) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+        if !self.watch {
+            self.show(target, output).await?;
+            return Ok(Exit::Done);
+        }
+        let mut schedule = tokio::time::interval(Duration::from_secs(self.every));
+        schedule.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let watch = async {
+            loop {
+                schedule.tick().await;
+                if std::io::stdout().is_terminal() && !output.is_json() {
+                    output.clear_screen()?;
+                }
+                self.show(target, output).await?;
+            }
+        };
+        tokio::select! {
+            ended = watch => ended,
+            interrupted = tokio::signal::ctrl_c() => Ok(interrupted.map(|()| Exit::Done)?),
+        }
+    }
+
+    async fn show(&self, target: &Target, output: Output) -> anyhow::Result<()> {
+        let products = target.store.products().await?;
+        let inventory = {
+            let progress = output.progress("reading", Some(target.store.approximate_count().await?));
+            let filter = KeyFilter { product_id: self.product, ..KeyFilter::default() };
+            target.store.inventory(filter, SystemClock.now(), |read| progress.add(read as u64)).await?
+        };
+        let lines = lines(&products, &inventory, self.product);
+        let mut table = Table::new([
+            "PRODUCT",
+            "NAME",
+            "AVAILABLE",
+            "",
+            "ASSIGNED",
+            "RESERVED",
+            "BLOCKED",
+            "LAST DAY",
+            "LAST HOUR",
+            "LASTS",
+        ]);
+        let most = lines.iter().map(|line| line.inventory.available).max().unwrap_or(0);
+        for line in &lines {
+            table.row(line.row(most));
+        }
+        output.table(&table, lines.iter().map(Line::value).collect())
+    }
+}
+
+/// What is known of one product's stock.
+struct Line {
+    id: ProductId,
+    name: Option<String>,
+    is_active: bool,
+    inventory: Inventory,
+}
+
+/// Those of the products, and of keys whose product is not there.
+fn lines(
+    products: &[Product],
+    inventory: &BTreeMap<ProductId, Inventory>,
+    only: Option<ProductId>,
+) -> Vec<Line> {
+    let mut lines: BTreeMap<ProductId, Line> = inventory
+        .iter()
+        .map(|(id, inventory)| (*id, Line { id: *id, name: None, is_active: false, inventory: *inventory }))
+        .collect();
+    for product in products.iter().filter(|product| only.is_none_or(|only| only == product.id)) {
+        let empty = Line { id: product.id, name: None, is_active: false, inventory: Inventory::default() };
+        let line = lines.entry(product.id).or_insert(empty);
+        line.name = Some(product.name.as_str().to_owned());
+        line.is_active = product.is_active();
+    }
+    lines.into_values().collect()
+}
+
+impl Line {
+    fn row(&self, most: u64) -> [String; 10] {
+        let Inventory { available, assigned, reserved, blocked, sold_last_hour, sold_last_day } =
+            self.inventory;
+        let style = match self.inventory.hours_left() {
+            _ if available == 0 => BAD,
+            Some(hours) if hours < LOW_HOURS => WARNING,
+            _ => GOOD,
+        };
+        let name = match &self.name {
+            Some(name) if self.is_active => name.clone(),
+            Some(name) => format!("{name} {FAINT}(inactive){FAINT:#}"),
+            None => format!("{FAINT}(no such product){FAINT:#}"),
+        };
+        [
+            self.id.to_string(),
+            name,
+            format!("{style}{available}{style:#}"),
+            format!("{style}{}{style:#}", bar(available, most)),
+            assigned.to_string(),
+            reserved.to_string(),
+            blocked.to_string(),
+            sold_last_day.to_string(),
+            sold_last_hour.to_string(),
+            self.lasts(),
+        ]
+    }
+
+    fn lasts(&self) -> String {
+        match self.inventory.hours_left() {
+            _ if self.inventory.available == 0 => "sold out".to_owned(),
+            None => "-".to_owned(),
+            Some(hours @ 0..LOW_HOURS) => format!("{hours} hours"),
+            Some(hours @ LOW_HOURS..8_760) => format!("{} days", hours / 24),
+            Some(_) => "over a year".to_owned(),
+        }
+    }
+
+    fn value(&self) -> Value {
+        let Inventory { available, assigned, reserved, blocked, sold_last_hour, sold_last_day } =
+            self.inventory;
+        json!({
+            "product_id": self.id,
+            "name": self.name,
+            "status": if self.is_active { "active" } else { "inactive" },
+            "available": available,
+            "assigned": assigned,
+            "reserved": reserved,
+            "blocked": blocked,
+            "sold_last_hour": sold_last_hour,
+            "sold_last_day": sold_last_day,
+            "hours_left": self.inventory.hours_left(),
+        })
+    }
+}
+
+/// A bar as long as `count` is to `most`; as soon as there is one, one can see it.
+fn bar(count: u64, most: u64) -> String {
+    let eighths = (count * BAR * 8).checked_div(most).unwrap_or(0).max(u64::from(count > 0));
+    let last = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
+    let full = (0..eighths / 8).map(|_| '█');
+    let part = usize::try_from(eighths % 8).ok().filter(|part| *part > 0).and_then(|part| last.get(part));
+    full.chain(part.copied()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_is_as_long_as_its_share() {
+        assert_eq!(bar(0, 0), "");
+        assert_eq!(bar(0, 9), "");
+        assert_eq!(bar(1, 1_000_000), "▏");
+        assert_eq!(bar(1, 2), "█".repeat(10));
+        assert_eq!(bar(7, 7), "█".repeat(20));
+        assert_eq!(bar(33, 64), format!("{}▎", "█".repeat(10)));
+    }
+
+    #[test]
+    fn how_long_a_stock_lasts() {
+        let line = |available, sold_last_day| Line {
+            id: ProductId::MIN,
+            name: None,
+            is_active: true,
+            inventory: Inventory { available, sold_last_day, ..Inventory::default() },
+        };
+        assert_eq!(line(0, 5).lasts(), "sold out");
+        assert_eq!(line(5, 0).lasts(), "-");
+        assert_eq!(line(10, 24).lasts(), "10 hours");
+        assert_eq!(line(240, 24).lasts(), "10 days");
+        assert_eq!(line(1_000_000, 1).lasts(), "over a year");
+    }
+}

@@ -1,0 +1,180 @@
+//! A signed response, as somebody got it.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use keypool_domain::{Envelope, LicenseKey, PrivateKeyUsed, ProductId, Timestamp};
+use keypool_signing::{InvalidEnvelope, SignedEnvelope};
+use serde::Deserialize;
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::public_keys::NamedKey;
+
+/// Why something is not to be believed, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault(pub(crate) String);
+
+/// An envelope that can be read. It is not believed yet.
+#[derive(Debug)]
+pub(crate) struct Received {
+    envelope: SignedEnvelope,
+    pub(crate) used: PrivateKeyUsed,
+    is_signed: bool,
+    pub(crate) said: Said,
+}
+
+/// What was signed, or is said to have been.
+#[derive(Debug)]
+pub(crate) struct Said(Value);
+
+#[derive(Deserialize)]
+struct Members<'a> {
+    #[serde(borrow, rename = "response")]
+    _response: &'a RawValue,
+    response_base64: String,
+    private_key_used: String,
+    signature: String,
+}
+
+impl Received {
+    /// Reads the body of a response.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Fault> {
+        let fault = |text: &str| Fault(text.to_owned());
+        let text = std::str::from_utf8(bytes).map_err(|_| fault("not JSON: it is not UTF-8 text"))?;
+        // Some editors put a byte order mark before a text.
+        let text = text.trim_start_matches('\u{feff}');
+        if text.trim().is_empty() {
+            return Err(fault("not JSON: there is nothing in it"));
+        }
+        let members: Members = serde_json::from_str(text).map_err(|error| unreadable(text, &error))?;
+        let used = match members.private_key_used.as_str() {
+            "global" => PrivateKeyUsed::Global,
+            "product" => PrivateKeyUsed::Product,
+            _ => return Err(fault("not an envelope: private_key_used is neither global nor product")),
+        };
+        let is_signed = members.signature != Envelope::WITHOUT_KEY;
+        if is_signed && STANDARD.decode(&members.signature).is_err() {
+            return Err(fault("the base64 of signature is broken"));
+        }
+        let signed = STANDARD.decode(&members.response_base64);
+        let signed = signed.map_err(|_| fault("the base64 of response_base64 is broken"))?;
+        let said = serde_json::from_slice::<Value>(&signed);
+        let said = said.map_err(|_| fault("what response_base64 holds is not JSON"))?;
+        let envelope = SignedEnvelope::from_json(text).map_err(|error| Fault(error.to_string()))?;
+        Ok(Self { envelope, used, is_signed, said: Said(said) })
+    }
+
+    /// The key that signed it, and whether it can be believed. `keys` are those that may have signed it.
+    pub(crate) fn check<'k>(&self, keys: &'k [NamedKey]) -> Result<&'k NamedKey, Fault> {
+        if !self.is_signed {
+            let text = "the response is not signed: where it came from, no signing key is set";
+            return Err(Fault(format!("{text} ({})", Envelope::WITHOUT_KEY)));
+        }
+        for named in keys {
+            match self.envelope.verify(&named.key) {
+                Ok(_) => return Ok(named),
+                Err(InvalidEnvelope::WrongSignature) => {}
+                Err(error) => return Err(Fault(error.to_string())),
+            }
+        }
+        let names: Vec<&str> = keys.iter().map(|key| key.name.as_str()).collect();
+        Err(Fault(format!(
+            "the signature is not one by {}: another key signed it, or it was changed since",
+            names.join(" or ")
+        )))
+    }
+
+    /// Whether there is a signature at all.
+    pub(crate) fn is_signed(&self) -> bool {
+        self.is_signed
+    }
+}
+
+/// Why a text is no envelope. Nothing of the text is repeated: it may hold license keys.
+fn unreadable(text: &str, error: &serde_json::Error) -> Fault {
+    let at = format!("line {}, column {}", error.line(), error.column());
+    Fault(match error.classify() {
+        Category::Eof => format!("not JSON: it breaks off at {at}"),
+        Category::Syntax | Category::Io => format!("not JSON: look at {at}"),
+        Category::Data => {
+            let problem = serde_json::from_str::<Value>(text).unwrap_or_default();
+            let reason = error.to_string();
+            let reason = reason.split(" at line").next().unwrap_or_default();
+            if let Some(detail) = problem.get("detail").and_then(Value::as_str) {
+                format!("not an envelope, but a problem, which is not signed: {}", printable(detail))
+            } else if reason.starts_with("missing field") || reason.starts_with("duplicate field") {
+                format!("not an envelope: {reason}")
+            } else {
+                "not an envelope: expected response, response_base64, private_key_used and signature"
+                    .to_owned()
+            }
+        }
+    })
+}
+
+impl Said {
+    /// The code, if it has one.
+    pub(crate) fn code(&self) -> Option<u64> {
+        self.0.get("code")?.as_u64()
+    }
+
+    /// The message, fit for a terminal.
+    pub(crate) fn message(&self) -> String {
+        printable(self.0.get("message").and_then(Value::as_str).unwrap_or_default())
+    }
+
+    /// When it was said.
+    pub(crate) fn at(&self) -> Option<Timestamp> {
+        let seconds = self.0.get("timestamp")?.as_i64()?;
+        Timestamp::from_unix_microseconds(seconds.checked_mul(1_000_000)?)
+    }
+
+    /// The license keys in it.
+    pub(crate) fn license_keys(&self) -> Vec<&str> {
+        let list = |name: &str| self.0.get(name).and_then(Value::as_array).into_iter().flatten();
+        let rows = list("license_keys").filter_map(|row| row.get("license_key")?.as_str());
+        rows.chain(list("licenseKeys").filter_map(Value::as_str)).collect()
+    }
+
+    /// The product its rows are about.
+    pub(crate) fn product(&self) -> Option<ProductId> {
+        let row = self.0.get("license_keys")?.as_array()?.first()?;
+        row.get("product_id")?.to_string().parse().ok()
+    }
+
+    /// One of the license keys in it.
+    pub(crate) fn a_license_key(&self) -> Option<LicenseKey> {
+        self.license_keys().first()?.parse().ok()
+    }
+
+    /// How many were created, duplicate or available, as far as it says so.
+    pub(crate) fn counts(&self) -> Vec<(&'static str, u64)> {
+        let count = |name: &'static str| Some((name, self.0.get(name)?.as_u64()?));
+        ["created", "duplicate", "available_quantity"].into_iter().filter_map(count).collect()
+    }
+
+    /// All of it.
+    pub(crate) fn value(&self) -> &Value {
+        &self.0
+    }
+
+    /// What of it is no secret.
+    pub(crate) fn summary(&self) -> Value {
+        let mut value = json!({
+            "code": self.code(),
+            "message": self.0.get("message"),
+            "timestamp": self.0.get("timestamp"),
+            "license_keys": self.license_keys().len(),
+        });
+        for (name, count) in self.counts() {
+            value[name] = count.into();
+        }
+        value
+    }
+}
+
+/// A text from elsewhere, without what a terminal would take for commands.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}

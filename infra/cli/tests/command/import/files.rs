@@ -1,0 +1,96 @@
+use super::Shop;
+use crate::harness::{fails, ok, text};
+
+#[test]
+fn a_file_that_cannot_be_used_says_why_and_nothing_is_done() {
+    let shop = Shop::open();
+    shop.write("empty.csv", "");
+    shop.write("blank.txt", "\u{feff}");
+    shop.write("columns.csv", "id;code name;price\n1;A;2\n");
+    shop.write("no_product.csv", "key,price\nA,2\n");
+    shop.write("utf16.txt", b"\xFF\xFEA\x00\n\x00");
+    shop.write("header.csv", "\"key,x\n");
+    for (arguments, expected) in [
+        (&["empty.csv", "--product", "1"][..], "empty.csv is empty"),
+        (&["blank.txt", "--product", "1"], "blank.txt is empty"),
+        (
+            &["columns.csv", "--product", "1"],
+            "there is no column with license keys; the columns are: id, code name, price. Name it with --column license_key=NAME",
+        ),
+        (
+            &["columns.csv", "--product", "1", "--column", "license_key=Code"],
+            "there is no column Code; the columns are: id, code name, price",
+        ),
+        (
+            &["no_product.csv"],
+            "there is no column product_id; the columns are: key, price. Say with --product",
+        ),
+        (&["utf16.txt", "--product", "1"], "utf16.txt is UTF-16: save it as UTF-8"),
+        (&["header.csv", "--product", "1"], "the header cannot be read: line 1"),
+        (&["nowhere.csv", "--product", "1"], "nowhere.csv cannot be read: No such file"),
+        (&["columns.csv", "--product", "77"], "there is no product 77"),
+    ] {
+        let said = text(&shop.import(arguments, 1).stderr);
+        assert!(said.contains(&format!("error: {expected}")), "{arguments:?}: {said}");
+    }
+    let files = std::fs::read_dir(shop.path()).unwrap();
+    let receipts =
+        files.filter(|file| file.as_ref().unwrap().file_name().to_str().unwrap().contains("receipt"));
+    assert_eq!(receipts.count(), 0);
+    let said = fails(shop.path(), &["keys", "import", "columns.csv", "--column", "licence=x"], 2);
+    assert!(said.contains("licence is no field; the fields are license_key, product_id"), "{said}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_line_costs_that_line_alone() {
+    let shop = Shop::open();
+    let mut csv =
+        b"key,validity,note\nB1,30,x\nB\xE9,30,Latin-1\n,30,empty\nB2,never,x\n\"B3,30,not closed\n".to_vec();
+    csv.extend_from_slice(b"\"B4\",30,x\nB5,30,x,too,many\n\"B6\"x,30,x\n");
+    csv.extend_from_slice(&b"B7,30,".repeat(2_000_000));
+    csv.extend_from_slice(b"\nB8,30,x\n\"B9,30,never closed\nB10,30,x");
+    let told = shop.imported("bad.csv", csv, &[], 3);
+    let told: Vec<&str> = told.iter().map(String::as_str).collect();
+    let quotes =
+        "refused: a quoted value in this line does not end as it should: a quote is missing, or one too many";
+    assert_eq!(
+        told,
+        [
+            "2 B1 created",
+            "3 refused: is not UTF-8 (byte 0xE9): save the file as UTF-8, or convert it, say by iconv -f LATIN1 -t UTF-8",
+            "4 refused: license_key must not be empty",
+            "5 B2 refused: validity must be an integer",
+            &format!("6 {quotes}"),
+            "7 B4 created",
+            "8 refused: has 5 values, but there are 3 columns: a value may need quotes",
+            &format!("9 {quotes}"),
+            "10 refused: is longer than 64 KB",
+            "11 B8 created",
+            &format!("12 {quotes}"),
+            "13 B10 created",
+        ]
+    );
+    let long = "x".repeat(256);
+    let text = [b"T1\n", long.as_bytes(), b"\nT\xFF\nT\t2\n", &vec![b'y'; 10_000_000], b"\nT3"].concat();
+    let told = shop.imported("bad.txt", text, &[], 3);
+    assert_eq!(told[0], "1 T1 created");
+    assert_eq!(told[1], format!("2 {long} refused: license_key must not be longer than 255 characters"));
+    assert!(told[2].starts_with("3 refused: is not UTF-8 (byte 0xFF)"), "{}", told[2]);
+    assert_eq!(told[3], "4 T\t2 refused: license_key must not contain control characters");
+    assert_eq!(told[4..], ["5 refused: is longer than 64 KB", "6 T3 created"]);
+    assert_eq!(shop.keys().await.len(), 6);
+}
+
+#[test]
+fn a_person_is_told_in_words() {
+    let shop = Shop::open();
+    shop.write("keys.txt", "A\nA\n");
+    let said = ok(shop.path(), &["keys", "import", "keys.txt", "--product", "1"]);
+    assert_eq!(said, "2 lines: 1 created, 1 duplicate, 0 refused\nreceipt: keys.txt.receipt.jsonl\n");
+    let help = ok(shop.path(), &["keys", "import", "--help"]);
+    for word in
+        ["Examples:", "write unit", "Exit codes:", "--dry-run", "created + duplicate + refused = lines"]
+    {
+        assert!(help.contains(word), "{word}: {help}");
+    }
+}

@@ -1,0 +1,174 @@
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::process::{Child, Stdio};
+
+use keypool_domain::{OperatingSystemRandomness, Randomness as _};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{Shop, counted, summary};
+use crate::harness::{keypool, text};
+
+const KEYS: usize = 20_000;
+const IMPORT: [&str; 3] = ["big.txt", "--product", "1"];
+
+/// A file of so many keys, of which some stand twice, near and far.
+fn big(shop: &Shop) -> usize {
+    let line = |n: usize| match n % 100 {
+        7 => format!("BIG-{}", n - 1),
+        50 => format!("BIG-{}", n / 2),
+        _ => format!("BIG-{n}"),
+    };
+    let lines: Vec<String> = (0..KEYS).map(line).collect();
+    shop.write("big.txt", lines.join("\n"));
+    lines.iter().collect::<std::collections::BTreeSet<_>>().len()
+}
+
+fn begin(shop: &Shop) -> Child {
+    let mut command = keypool(shop.path());
+    command
+        .args(["keys", "import", "--json"])
+        .args(IMPORT)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Waits until the receipt tells of so many lines, or the import has ended.
+fn wait_for_lines(shop: &Shop, child: &mut Child, lines: usize) {
+    let path = shop.path().join("big.txt.receipt.jsonl");
+    while child.try_wait().unwrap().is_none() {
+        let told = fs::read_to_string(&path).unwrap_or_default().lines().count();
+        if told > lines {
+            return;
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// Table and receipt agree, to the key.
+async fn check(shop: &Shop, distinct: usize) {
+    let told = shop.receipt("big.txt.receipt.jsonl");
+    let keys = shop.keys().await;
+    assert_eq!(keys.len(), distinct);
+    let [lines, created, duplicate, refused] = counted(&told).map(|count| usize::try_from(count).unwrap());
+    assert_eq!((lines, created, refused), (KEYS, distinct, 0));
+    assert_eq!(created + duplicate, lines);
+    for (line, told) in (1..).zip(&told) {
+        assert_eq!(told["line"], line);
+        let key = &keys[told["key"].as_str().unwrap()];
+        let of_line = format!(":{line}");
+        assert_eq!(told["outcome"] == "created", key["creation_id"].ends_with(&of_line), "{told} {key:?}");
+        assert!(key["stock"] == "PRODUCT#1" && key["version"] == "1");
+    }
+}
+
+#[tokio::test]
+async fn an_import_that_is_killed_again_and_again_ends_as_if_nothing_had_happened() {
+    let shop = Shop::open();
+    let distinct = big(&shop);
+    let seed = std::env::var("KEYPOOL_SEED").ok().and_then(|seed| seed.parse().ok());
+    let mut random = seed.unwrap_or_else(|| OperatingSystemRandomness.below(1_000_000));
+    println!("KEYPOOL_SEED={random}");
+    for _ in 0..4 {
+        let mut child = begin(&shop);
+        random = (random * 6_364_136_223 + 1_442_695_041) % 1_000_003;
+        wait_for_lines(&shop, &mut child, random % KEYS);
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+    // As a loss of power leaves it.
+    let mut receipt =
+        OpenOptions::new().append(true).open(shop.path().join("big.txt.receipt.jsonl")).unwrap();
+    if !fs::read_to_string(shop.path().join("big.txt.receipt.jsonl")).unwrap().contains("complete") {
+        receipt.write_all(b"{\"key\":\"BI").unwrap();
+    }
+    let output = shop.import(&IMPORT, 0);
+    assert_eq!(summary(&output)[..2], [KEYS, distinct].map(|count| u64::try_from(count).unwrap()));
+    check(&shop, distinct).await;
+    let right = fs::read_to_string(shop.path().join("big.txt")).unwrap();
+    shop.write("big.txt", right.clone() + "\nNEW");
+    let said = text(&shop.import(&IMPORT, 1).stderr);
+    assert!(said.contains("this is another file than the receipt is of"), "{said}");
+    shop.write("big.txt", right);
+    let again = shop.import(&IMPORT, 0);
+    assert!(text(&again.stderr).contains("is complete: this import was done before"));
+    assert_eq!(summary(&again), summary(&output));
+}
+
+#[tokio::test]
+async fn ctrl_c_leaves_an_import_that_goes_on_when_it_is_given_again() {
+    let shop = Shop::open();
+    let distinct = big(&shop);
+    let mut child = begin(&shop);
+    wait_for_lines(&shop, &mut child, 2_000);
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("give the same command again to go on"));
+    let [lines, ..] = summary(&output);
+    assert!((2_000..20_000).contains(&lines), "{lines}");
+
+    // Another file, or other options, do not go on with it.
+    let right = fs::read_to_string(shop.path().join("big.txt")).unwrap();
+    let said = text(&shop.import(&["big.txt", "--product", "2"], 1).stderr);
+    assert!(said.contains("was begun with other options"), "{said}");
+    for (content, expected) in [
+        (right.replacen("BIG-500\n", "OTHER\n", 1), "line 501 is not what the receipt tells of it"),
+        (
+            right.replacen("BIG-500\n", "\nBIG-500\n", 1),
+            "the receipt goes on with line 501, the file with line 502",
+        ),
+        ("BIG-0\nBIG-1".to_owned(), "it ends before line 3, of which the receipt tells"),
+    ] {
+        shop.write("big.txt", content);
+        let said = text(&shop.import(&IMPORT, 1).stderr);
+        assert!(said.contains(expected), "{said}");
+    }
+    shop.write("big.txt", right);
+    shop.import(&IMPORT, 0);
+    check(&shop, distinct).await;
+}
+
+#[tokio::test]
+async fn standard_input_that_keeps_it_waiting_does_not_keep_ctrl_c_waiting() {
+    let shop = Shop::open();
+    let keys: Vec<String> = (0..1_000).map(|n| format!("PIPE-{n}\n")).collect();
+    let arguments = ["keys", "import", "-", "--product", "1", "--receipt", "big.txt.receipt.jsonl", "--json"];
+    let begin = || {
+        let mut command = keypool(shop.path());
+        command
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let mut child = begin();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(keys[..600].concat().as_bytes()).unwrap();
+    wait_for_lines(&shop, &mut child, 400);
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+    drop(stdin);
+
+    let mut child = begin();
+    child.stdin.take().unwrap().write_all(keys.concat().as_bytes()).unwrap();
+    assert_eq!(summary(&child.wait_with_output().unwrap()), [1_000, 1_000, 0, 0]);
+    assert_eq!(shop.keys().await.len(), 1_000);
+}
+
+#[test]
+fn a_file_that_is_no_receipt_is_left_alone() {
+    let shop = Shop::open();
+    shop.write("keys.txt", "A\n");
+    let arguments = ["keys.txt", "--product", "1", "--receipt", "keys.txt"];
+    let said = text(&shop.import(&arguments, 1).stderr);
+    assert!(said.contains("keys.txt is no receipt of an import"), "{said}");
+    assert_eq!(fs::read_to_string(shop.path().join("keys.txt")).unwrap(), "A\n");
+    shop.import(&["keys.txt", "--product", "1", "--receipt", "r", "--dry-run"], 0);
+    let said = text(&shop.import(&["keys.txt", "--product", "1", "--receipt", "r"], 1).stderr);
+    assert!(said.contains("was begun with other options"), "{said}");
+}

@@ -1,0 +1,239 @@
+//! `keypool keys` and `keypool stock`.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Local, fails, keypool, ok, run, text};
+
+/// Puts keys into the stock of a product, through the API.
+async fn stock(local: &Local, product: &str, keys: &[&str]) {
+    let keys = serde_json::to_string(keys).unwrap();
+    let parameters = [
+        ("license_keys", keys.as_str()),
+        ("product_id", product),
+        ("activation_limit", "2"),
+        ("validity", "365"),
+        ("status", "available"),
+    ];
+    assert_eq!(local.post("create-license-keys", &parameters).await["code"], 900);
+}
+
+async fn sell(local: &Local, key: &str, name: &str) -> Value {
+    let parameters = [("license_key", key), ("owner_name", name), ("email", "buyer@example.com")];
+    local.post("assign-license-key", &parameters).await["code"].clone()
+}
+
+fn values(folder: &Path, arguments: &[&str]) -> Vec<Value> {
+    ok(folder, arguments).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Runs a command that does a part of what it was asked to.
+fn partly(folder: &Path, arguments: &[&str]) -> (String, String) {
+    let output = run(folder, arguments);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    (text(&output.stdout), text(&output.stderr))
+}
+
+#[tokio::test]
+async fn a_key_is_blocked_unblocked_released_and_assigned() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let local = Local::start(path, &["--port", "0"]);
+    stock(&local, "3", &["A-1", "A-2", "Ä 3"]).await;
+
+    assert_eq!(ok(path, &["keys", "block", "A-1", "--reason", "charged back"]), "A-1  available → blocked\n");
+    assert_eq!(sell(&local, "A-1", "Ada").await, 801);
+    let (said, note) = partly(path, &["keys", "block", "A-1", "A-2"]);
+    assert_eq!(said, "A-1  not changed: it is blocked\nA-2  available → blocked\n");
+    assert_eq!(note, "1 of 2 changed, 1 not\n");
+    assert_eq!(ok(path, &["keys", "unblock", "A-1", "A-2", "A-1"]).lines().count(), 2, "each once");
+
+    assert_eq!(sell(&local, "A-1", "Ada").await, 800);
+    let (said, _) = partly(path, &["keys", "release", "A-1"]);
+    assert_eq!(said, "A-1  not changed: it is an owner's; --take-from-owner takes it back\n");
+    ok(path, &["keys", "block", "A-1"]);
+    ok(path, &["keys", "unblock", "A-1"]);
+    let shown = ok(path, &["keys", "show", "A-1"]);
+    assert!(
+        shown.contains("status            assigned\n  owner             Ada <buyer@example.com>"),
+        "{shown}"
+    );
+    let taken = ok(path, &["keys", "release", "A-1", "--take-from-owner", "--reason", "refund"]);
+    assert_eq!(taken, "A-1  assigned → available\n");
+    let shown = &values(path, &["keys", "show", "A-1", "--json"])[0];
+    assert_eq!((&shown["owner_name"], &shown["assigned_at"]), (&Value::Null, &Value::Null));
+    assert_eq!(sell(&local, "A-1", "Grace").await, 800, "it is in stock again");
+
+    let given = ["keys", "assign", "Ä 3", "--owner-name", "Ängström", "--json"];
+    let given = &values(path, &given)[0];
+    assert_eq!((&given["changed"], &given["before"]["status"]), (&json!(true), &json!("available")));
+    assert_eq!(given["after"]["owner_name"], "Ängström");
+    assert_eq!(sell(&local, "Ä 3", "Ada").await, 801);
+    local.stop();
+}
+
+#[tokio::test]
+async fn keys_that_are_not_there_and_files_that_are_not_fit_are_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let local = Local::start(path, &["--port", "0"]);
+    stock(&local, "1", &["A-1", "A-2"]).await;
+    let (said, _) = partly(path, &["keys", "block", "NOPE"]);
+    assert_eq!(said, "NOPE  not changed: there is no such license key\n");
+    let (said, note) = partly(path, &["keys", "show", "A-1", "NOPE"]);
+    assert!(said.starts_with("A-1\n") && note == "NOPE: there is no such license key\n", "{said}{note}");
+
+    std::fs::write(path.join("keys.txt"), "\u{feff}A-1\r\n\r\n  A-2  \r\nA-1").unwrap();
+    assert_eq!(ok(path, &["keys", "block", "--file", "keys.txt"]).lines().count(), 2);
+    let mut command = keypool(path);
+    let mut child = command
+        .args(["keys", "unblock", "--file", "-"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"A-2\n").unwrap();
+    assert_eq!(text(&child.wait_with_output().unwrap().stdout), "A-2  blocked → available\n");
+
+    std::fs::write(path.join("latin.txt"), b"A-1\nM\xfcller\n").unwrap();
+    let said = fails(path, &["keys", "block", "--file", "latin.txt"], 1);
+    assert!(said.starts_with("error: latin.txt is not UTF-8"), "{said}");
+    std::fs::write(path.join("long.txt"), format!("A-1\n{}\n", "x".repeat(256))).unwrap();
+    let said = fails(path, &["keys", "block", "--file", "long.txt"], 1);
+    assert_eq!(said, "error: long.txt, line 2: must not be longer than 255 characters\n");
+    std::fs::write(path.join("empty.txt"), "\n").unwrap();
+    assert_eq!(fails(path, &["keys", "block", "--file", "empty.txt"], 1), "error: no license key is named\n");
+    let said = fails(path, &["keys", "block", "--file", "none.txt"], 1);
+    assert!(said.starts_with("error: none.txt cannot be read: No such file"), "{said}");
+    for arguments in [&["keys", "block"][..], &["keys", "block", "A", "--file", "x"], &["keys", "block", ""]]
+    {
+        fails(path, arguments, 2);
+    }
+    local.stop();
+}
+
+#[tokio::test]
+async fn keys_are_listed_page_by_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let local = Local::start(path, &["--port", "0"]);
+    let names: Vec<String> = (0..25).map(|nth| format!("L'{nth:02}~x")).collect();
+    stock(&local, "1", &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    stock(&local, "2", &["OTHER"]).await;
+    sell(&local, "L'03~x", "Ada Lovelace").await;
+
+    for wanted in [&["--product", "1", "--status", "available"][..], &["--product", "1"], &[]] {
+        let (mut found, mut after) = (BTreeSet::new(), None::<String>);
+        loop {
+            let mut arguments = [&["keys", "list", "--json", "--limit", "7"], wanted].concat();
+            arguments.extend(after.iter().flat_map(|after| ["--after", after]));
+            let page = values(path, &arguments).remove(0);
+            for key in page["keys"].as_array().unwrap() {
+                assert!(found.insert(key["license_key"].as_str().unwrap().to_owned()), "twice");
+            }
+            match page["next"].as_str() {
+                Some(next) => after = Some(next.to_owned()),
+                None => break,
+            }
+        }
+        let expected = match wanted.len() {
+            4 => 24,
+            2 => 25,
+            _ => 26,
+        };
+        assert_eq!(found.len(), expected, "{wanted:?}");
+    }
+    let listed = ok(path, &["keys", "list", "--owner", "Lovelace"]);
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+    assert!(listed.lines().nth(1).unwrap().contains("Ada Lovelace, buyer@example.com"), "{listed}");
+    let output = run(path, &["keys", "list", "--product", "3"]);
+    assert_eq!(text(&output.stderr), "there are none\n");
+    let said = fails(path, &["keys", "list", "--after", "x"], 2);
+    assert!(said.contains("is not what a page ended with"), "{said}");
+    fails(path, &["keys", "list", "--status", "gone"], 2);
+    fails(path, &["keys", "list", "--limit", "0"], 2);
+    local.stop();
+}
+
+#[tokio::test]
+async fn an_export_is_whole_and_its_owners_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let local = Local::start(path, &["--port", "0"]);
+    let names: Vec<String> = (0..300).map(|nth| format!("E-{nth},\"x\"")).collect();
+    stock(&local, "1", &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    sell(&local, &names[7], "Comma, \"Quote\"").await;
+
+    assert_eq!(
+        ok(path, &["keys", "export", "--output", "keys.csv"]),
+        "300 license keys written to keys.csv\n"
+    );
+    let mode = std::fs::metadata(path.join("keys.csv")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0);
+    let mut reader = csv::Reader::from_path(path.join("keys.csv")).unwrap();
+    let records: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    let found: BTreeSet<&str> = records.iter().map(|record| &record[0]).collect();
+    assert_eq!(found, names.iter().map(String::as_str).collect());
+    let sold = records.iter().find(|record| record[0] == names[7]).unwrap();
+    assert_eq!((&sold[2], &sold[5]), ("assigned", "Comma, \"Quote\""));
+
+    let said = fails(path, &["keys", "export", "--output", "keys.csv"], 1);
+    assert_eq!(said, "error: keys.csv is there already\n");
+    let said = fails(path, &["keys", "export", "--output", "no/folder.csv"], 1);
+    assert!(said.starts_with("error: no/folder.csv cannot be written"), "{said}");
+    let sold = values(path, &["keys", "export", "--status", "assigned", "--format", "jsonl"]);
+    assert_eq!((sold.len(), sold[0]["license_key"].as_str()), (1, Some(names[7].as_str())));
+
+    // Nobody reads on: that is no failure.
+    let shell = format!("'{}' keys export | head -1", env!("CARGO_BIN_EXE_keypool"));
+    let output = std::process::Command::new("sh").current_dir(path).args(["-c", &shell]).output().unwrap();
+    assert!(text(&output.stdout).starts_with("license_key,product_id,status"));
+    assert_eq!(text(&output.stderr), "");
+    local.stop();
+}
+
+#[tokio::test]
+async fn the_stock_is_counted_by_product() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let local = Local::start(path, &["--port", "0"]);
+    stock(&local, "1", &["S-1", "S-2", "S-3", "S-4"]).await;
+    sell(&local, "S-1", "Ada").await;
+    ok(path, &["keys", "block", "S-2"]);
+
+    let shown = ok(path, &["stock"]);
+    assert!(!shown.contains('\x1b'), "no colours in a pipe: {shown:?}");
+    let line = shown.lines().nth(1).unwrap();
+    let cells: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(
+        cells,
+        ["1", "Demo", "2", "████████████████████", "1", "0", "1", "1", "1", "2", "days"],
+        "{shown}"
+    );
+    assert!(shown.lines().nth(2).unwrap().ends_with("sold out"), "{shown}");
+    let one = values(path, &["stock", "--product", "1", "--json"]).remove(0);
+    let expected = json!([{
+        "product_id": 1, "name": "Demo", "status": "active", "available": 2, "assigned": 1, "reserved": 0,
+        "blocked": 1, "sold_last_hour": 1, "sold_last_day": 1, "hours_left": 48,
+    }]);
+    assert_eq!(one, expected);
+    fails(path, &["stock", "--every", "5"], 2);
+
+    // It is shown again and again, until it is stopped.
+    let mut watching = keypool(path)
+        .args(["stock", "--watch", "--every", "1", "--json"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(watching.stdout.take().unwrap()));
+    for _ in 0..2 {
+        assert!(lines.next().unwrap().unwrap().contains("\"available\":2"));
+    }
+    rustix::process::kill_process(rustix::process::Pid::from_child(&watching), rustix::process::Signal::INT)
+        .unwrap();
+    assert_eq!(watching.wait().unwrap().code(), Some(0));
+    local.stop();
+}

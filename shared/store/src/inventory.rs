@@ -1,0 +1,252 @@
+//! All license keys, for an operator to list and to count. Only the stock has an index, so that a sale writes no more than
+//! it must; everything else reads the whole table, in parallel segments: half a read unit for 4 KB, which is some 4
+//! units for a hundred keys, a few cents for ten million.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::{AttributeValue, TableDescription};
+use futures_util::stream::{self, Stream, TryStreamExt as _};
+use keypool_domain::{Draw, LicenseKey, ProductId, Status, StockedKey, Timestamp};
+
+use crate::record::{DRAW, INDEX_AVAILABLE, Item, Key, Kind, SK, STOCK, read_license_key, stock_of, text};
+use crate::{Store, StoreError};
+
+/// Which keys are asked for. Nothing given: all.
+#[derive(Debug, Clone, Default)]
+pub struct KeyFilter {
+    /// Those of this product.
+    pub product_id: Option<ProductId>,
+    /// Those of this status.
+    pub status: Option<Status>,
+    /// Those whose owner's name or email contains this text, as it is written.
+    pub owner: Option<String>,
+}
+
+/// Where a list of keys goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Behind this key.
+    pub license_key: LicenseKey,
+    /// Which stands here in the stock, if it is the stock that is listed.
+    pub draw: Option<Draw>,
+}
+
+/// Some keys, and how many were read to find them.
+#[derive(Debug, Clone, Default)]
+pub struct KeyPage {
+    /// Those that were asked for.
+    pub keys: Vec<StockedKey>,
+    /// How many items of the table were read.
+    pub read: usize,
+    /// Where it goes on; `None` at the end.
+    pub next: Option<Place>,
+}
+
+/// How many keys of a product there are, and how they sell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Inventory {
+    /// In stock.
+    pub available: u64,
+    /// Given to owners.
+    pub assigned: u64,
+    /// Set aside, or held by orders at this moment.
+    pub reserved: u64,
+    /// Out of use.
+    pub blocked: u64,
+    /// Given away within the last hour.
+    pub sold_last_hour: u64,
+    /// Given away within the last 24 hours.
+    pub sold_last_day: u64,
+}
+
+/// How many parts of the table are read side by side.
+const SEGMENTS: i32 = 8;
+const HOUR_SECONDS: i64 = 3_600;
+
+impl KeyFilter {
+    /// Whether the index of the stock answers it alone.
+    fn is_of_stock(&self) -> Option<ProductId> {
+        self.product_id.filter(|_| self.status == Some(Status::Available) && self.owner.is_none())
+    }
+
+    fn expression(&self) -> (String, Item, Vec<(String, String)>) {
+        let mut clauses = vec!["#sk = :key".to_owned()];
+        let mut values = Item::from([(":key".to_owned(), text(Kind::LicenseKey))]);
+        let mut names = vec![("#sk".to_owned(), SK.to_owned())];
+        let mut equal = |name: &str, value: Option<AttributeValue>| {
+            if let Some(value) = value {
+                clauses.push(format!("#{name} = :{name}"));
+                values.insert(format!(":{name}"), value);
+                names.push((format!("#{name}"), name.to_owned()));
+            }
+        };
+        equal("product_id", self.product_id.map(crate::record::number));
+        equal("status", self.status.map(text));
+        if let Some(owner) = &self.owner {
+            clauses.push("(contains(#owner_name, :owner) OR contains(#owner_email, :owner))".to_owned());
+            values.insert(":owner".to_owned(), text(owner));
+            names.extend(["owner_name", "owner_email"].map(|name| (format!("#{name}"), name.to_owned())));
+        }
+        (clauses.join(" AND "), values, names)
+    }
+}
+
+impl Place {
+    fn into_start(self, product_id: Option<ProductId>) -> Item {
+        let mut start = Key::license_key(&self.license_key).into_item();
+        if let (Some(draw), Some(product_id)) = (self.draw, product_id) {
+            start.insert(STOCK.to_owned(), text(stock_of(product_id)));
+            start.insert(DRAW.to_owned(), text(draw));
+        }
+        start
+    }
+}
+
+impl Store {
+    /// One page of keys behind `from`: up to `limit` of them. Those in stock of one product are read from the index, and cost
+    /// half a read unit for 4 KB of them; all others are looked for in the whole table.
+    pub async fn list_keys(
+        &self,
+        filter: &KeyFilter,
+        from: Option<Place>,
+        limit: usize,
+    ) -> Result<KeyPage, StoreError> {
+        let stock = filter.is_of_stock();
+        let mut page = KeyPage::default();
+        let mut start = from.map(|place| place.into_start(stock));
+        loop {
+            let (items, read, last) = match stock {
+                Some(product_id) => self.stock_page(product_id, start, limit - page.keys.len()).await?,
+                None => self.scan_page(filter, None, start).await?,
+            };
+            page.read += read;
+            let room = limit - page.keys.len();
+            for item in items.iter().take(room) {
+                page.keys.push(read_license_key(item)?);
+            }
+            if items.len() > room || page.keys.len() == limit && last.is_some() {
+                page.next = page.keys.last().map(|key| Place {
+                    license_key: key.license_key.clone(),
+                    draw: key.draw.filter(|_| stock.is_some()),
+                });
+                return Ok(page);
+            }
+            start = last;
+            if start.is_none() {
+                return Ok(page);
+            }
+        }
+    }
+
+    /// All keys that are asked for, as they are found, in no order. `SEGMENTS` parts of the table are read side by side.
+    pub fn keys(&self, filter: KeyFilter) -> impl Stream<Item = Result<KeyPage, StoreError>> + '_ {
+        let segments = (0..SEGMENTS).map(move |segment| {
+            let state = (filter.clone(), Some(None::<Item>));
+            Box::pin(stream::try_unfold(state, move |(filter, start)| async move {
+                let Some(start) = start else { return Ok(None) };
+                let (items, read, last) = self.scan_page(&filter, Some(segment), start).await?;
+                let keys = items.iter().map(read_license_key).collect::<Result<_, _>>()?;
+                let page = KeyPage { keys, read, next: None };
+                Ok(Some((page, (filter, last.map(Some)))))
+            }))
+        });
+        stream::select_all(segments)
+    }
+
+    /// How many keys of each product there are at `now`. `on_read` hears how many items were read. Reads the whole table.
+    pub async fn inventory(
+        &self,
+        filter: KeyFilter,
+        now: Timestamp,
+        on_read: impl Fn(usize),
+    ) -> Result<BTreeMap<ProductId, Inventory>, StoreError> {
+        let mut products = BTreeMap::<ProductId, Inventory>::new();
+        let mut pages = self.keys(filter);
+        while let Some(page) = pages.try_next().await? {
+            on_read(page.read);
+            for key in &page.keys {
+                products.entry(key.product_id).or_default().count(key, now);
+            }
+        }
+        Ok(products)
+    }
+
+    /// About how many items the table has, as DynamoDB knew it within the last hours. Costs nothing.
+    pub async fn approximate_count(&self) -> Result<u64, StoreError> {
+        let described = self.client.describe_table().table_name(&self.table).send().await;
+        let described = described.map_err(|error| StoreError::from_sdk("DescribeTable", &error))?;
+        let count = described.table().and_then(TableDescription::item_count);
+        Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
+    }
+
+    async fn stock_page(
+        &self,
+        product_id: ProductId,
+        start: Option<Item>,
+        limit: usize,
+    ) -> Result<(Vec<Item>, usize, Option<Item>), StoreError> {
+        self.with_retries(|| async {
+            let query = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .index_name(INDEX_AVAILABLE)
+                .key_condition_expression("#stock = :stock")
+                .expression_attribute_names("#stock", STOCK)
+                .expression_attribute_values(":stock", text(stock_of(product_id)))
+                .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+                .set_exclusive_start_key(start.clone());
+            let page = query.send().await.map_err(|error| StoreError::from_sdk("Query", &error))?;
+            let read = usize::try_from(page.scanned_count).unwrap_or(0);
+            Ok((page.items.unwrap_or_default(), read, page.last_evaluated_key))
+        })
+        .await
+    }
+
+    async fn scan_page(
+        &self,
+        filter: &KeyFilter,
+        segment: Option<i32>,
+        start: Option<Item>,
+    ) -> Result<(Vec<Item>, usize, Option<Item>), StoreError> {
+        let (expression, values, names) = filter.expression();
+        self.with_retries(|| async {
+            let scan = self
+                .client
+                .scan()
+                .table_name(&self.table)
+                .filter_expression(expression.clone())
+                .set_expression_attribute_names(Some(names.iter().cloned().collect()))
+                .set_expression_attribute_values(Some(values.clone()))
+                .set_segment(segment)
+                .set_total_segments(segment.map(|_| SEGMENTS))
+                .set_exclusive_start_key(start.clone());
+            let page = scan.send().await.map_err(|error| StoreError::from_sdk("Scan", &error))?;
+            let read = usize::try_from(page.scanned_count).unwrap_or(0);
+            Ok((page.items.unwrap_or_default(), read, page.last_evaluated_key))
+        })
+        .await
+    }
+}
+
+impl Inventory {
+    fn count(&mut self, key: &StockedKey, now: Timestamp) {
+        match key.status {
+            Status::Available => self.available += 1,
+            Status::Assigned => self.assigned += 1,
+            Status::Reserved => self.reserved += 1,
+            Status::Blocked => self.blocked += 1,
+        }
+        let age = key.assigned_at.map(|at| now.unix_seconds() - at.unix_seconds());
+        if let Some(age) = age.filter(|_| key.status == Status::Assigned) {
+            self.sold_last_hour += u64::from(age < HOUR_SECONDS);
+            self.sold_last_day += u64::from(age < 24 * HOUR_SECONDS);
+        }
+    }
+
+    /// How many hours the stock lasts if it sells as in the last 24 hours; `None` if nothing was sold.
+    #[must_use]
+    pub fn hours_left(&self) -> Option<u64> {
+        (self.available * 24).checked_div(self.sold_last_day)
+    }
+}

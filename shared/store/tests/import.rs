@@ -1,0 +1,195 @@
+//! Importing against the embedded DynamoDB: throttles, lost answers, keys that exist.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use aws_sdk_dynamodb::config::interceptors::{
+    BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextRef,
+};
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::BoxError;
+use keypool_domain::{
+    Assignment, AssignmentId, Clock as _, CreationId, ImportId, NewKey, OperatingSystemRandomness, Owner,
+    ProductId, Status, StockedKey, SystemClock,
+};
+use keypool_http::Patience;
+use keypool_local::{Services, TABLE};
+use keypool_store::{AssignOutcome, ImportOutcome, Pace, Store};
+use serde_json::{Value, json};
+
+/// Tells of so many batches that every second statement met a throttle, though it was done. Of the others it tells the
+/// truth: the first time they were done, later they had been.
+#[derive(Debug)]
+struct Throttles {
+    left: Arc<AtomicUsize>,
+    /// How many statements the last call brought.
+    statements: AtomicUsize,
+}
+
+impl Intercept for Throttles {
+    fn name(&self) -> &'static str {
+        "throttles"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let request = context.request().body().bytes().unwrap_or_default();
+        let request: Value = serde_json::from_slice(request).unwrap_or_default();
+        self.statements.store(request["Statements"].as_array().map_or(0, Vec::len), Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let statements = self.statements.load(Ordering::SeqCst);
+        if statements == 0 {
+            return Ok(());
+        }
+        let left = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if left.is_ok() {
+            let error = |code: &str| json!({ "Error": { "Code": code, "Message": "no" } });
+            let answers = (0..statements).map(|at| match at % 2 {
+                0 => error("ThrottlingError"),
+                _ if statements == Store::IMPORT_KEYS_MAX => json!({ "TableName": TABLE }),
+                _ => error("DuplicateItem"),
+            });
+            let body = json!({ "Responses": answers.collect::<Vec<_>>() }).to_string();
+            let response = context.response_mut();
+            response.headers_mut().remove("x-amz-crc32");
+            *response.body_mut() = body.into();
+        }
+        Ok(())
+    }
+}
+
+struct Table {
+    store: Store,
+    throttles: Arc<AtomicUsize>,
+    _services: Services,
+}
+
+impl Table {
+    async fn new() -> Self {
+        let services = Services::start(None).await.unwrap();
+        let settings = Services::settings(services.dynamodb_url(), services.kms_url());
+        let throttles = Arc::new(AtomicUsize::new(0));
+        let config = settings.clients(Patience::Operator).dynamodb.config().to_builder();
+        let config = config
+            .interceptor(Throttles { left: Arc::clone(&throttles), statements: AtomicUsize::new(0) })
+            .build();
+        let client = aws_sdk_dynamodb::Client::from_conf(config);
+        let store = Store::new(client, TABLE, Arc::new(OperatingSystemRandomness));
+        store.create_table().await.unwrap();
+        Self { store, throttles, _services: services }
+    }
+
+    async fn import(&self, keys: &[StockedKey]) -> Vec<ImportOutcome> {
+        self.store.import(keys, &Pace::new()).await.unwrap()
+    }
+}
+
+fn keys(import: ImportId, names: &[&str]) -> Vec<StockedKey> {
+    let key = |line: u64, name: &str| NewKey {
+        license_key: name.parse().unwrap(),
+        product_id: ProductId::MIN,
+        activation_limit: "1".parse().unwrap(),
+        validity: "365".parse().unwrap(),
+        status: Status::Available,
+        owner: Owner::default(),
+        assigned_at: None,
+        assignment_id: None,
+        creation_id: Some(CreationId::of_line(import, line)),
+    };
+    let stocked = |(line, name): (u64, &&str)| {
+        let id = (1_000 + line).try_into().unwrap();
+        key(line, name).into_stocked(id, SystemClock.now(), &OperatingSystemRandomness)
+    };
+    (1..).zip(names).map(stocked).collect()
+}
+
+fn import_id() -> ImportId {
+    ImportId::random(&OperatingSystemRandomness)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_throttled_is_sent_again_and_what_was_done_recognised() {
+    let table = Table::new().await;
+    let names: Vec<String> = (0..25).map(|n| format!("KEY-{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let keys = keys(import_id(), &names);
+    table.throttles.store(3, Ordering::SeqCst);
+    assert_eq!(table.import(&keys).await, [ImportOutcome::Created; 25]);
+    assert_eq!(table.throttles.load(Ordering::SeqCst), 0, "all of them were met");
+    for key in &keys {
+        assert_eq!(table.store.license_key(&key.license_key).await.unwrap().as_ref(), Some(key));
+    }
+    let counts = table.store.import(&keys, &Pace::new()).await.unwrap();
+    assert_eq!(counts, [ImportOutcome::Created; 25], "the same lines of the same import");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_exists_says_whose_it_is_and_stays_as_it_was() {
+    let table = Table::new().await;
+    let first = keys(import_id(), &["A", "B"]);
+    table.import(&first).await;
+    let assignment = Assignment {
+        id: AssignmentId::random(&OperatingSystemRandomness),
+        owner: Owner::default(),
+        at: SystemClock.now(),
+    };
+    assert_eq!(table.store.assign(&first[..1], &assignment, None).await, Ok(AssignOutcome::Assigned));
+    let sold = table.store.license_key(&first[0].license_key).await.unwrap();
+
+    let other = keys(import_id(), &["A", "B", "C"]);
+    let (sold_one, in_stock) = (Status::Assigned, Status::Available);
+    assert_eq!(
+        table.import(&other).await,
+        [ImportOutcome::Duplicate(sold_one), ImportOutcome::Duplicate(in_stock), ImportOutcome::Created]
+    );
+    assert_eq!(table.store.license_key(&first[0].license_key).await.unwrap(), sold);
+    assert_eq!(
+        table.import(&first).await,
+        [ImportOutcome::Created; 2],
+        "sold since, but created by that line"
+    );
+
+    let rehearsed: Vec<_> = [&first[..], &keys(import_id(), &["D"])].concat();
+    let rehearsed: Vec<_> = rehearsed.iter().map(|key| key.license_key.clone()).collect();
+    let found = table.store.rehearse_import(&rehearsed, &Pace::new()).await.unwrap();
+    assert_eq!(found, [Some(sold_one), Some(in_stock), None]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_line_of_the_same_import_is_named() {
+    let table = Table::new().await;
+    let import = import_id();
+    table.import(&keys(import, &["A"])).await;
+    let second = keys(import, &["X", "A"]);
+    assert_eq!(table.import(&second).await, [ImportOutcome::Created, ImportOutcome::DuplicateOfLine(1)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_imports_of_the_same_keys_at_once_each_key_is_created_by_one() {
+    let table = Table::new().await;
+    let names: Vec<String> = (0..25).map(|n| format!("RACE-{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let imports: Vec<_> = (0..4).map(|_| keys(import_id(), &names)).collect();
+    let pace = Pace::new();
+    let running = imports.iter().map(|keys| table.store.import(keys, &pace));
+    let outcomes: Vec<_> =
+        futures_util::future::join_all(running).await.into_iter().map(Result::unwrap).collect();
+    for at in 0..25 {
+        let created = outcomes.iter().filter(|outcomes| outcomes[at] == ImportOutcome::Created).count();
+        assert_eq!(created, 1, "{}", names[at]);
+    }
+}

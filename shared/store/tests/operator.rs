@@ -1,0 +1,246 @@
+//! What an operator does to keys, against the embedded DynamoDB: conditions, races, repetitions, the audit trail.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures_util::TryStreamExt as _;
+use keypool_domain::{
+    Assignment, AssignmentId, AuditEntry, AuditId, Clock as _, NewKey, OperatingSystemRandomness, Owner,
+    Principal, ProductId, Status, StockedKey, SystemClock, Timestamp, Unfit,
+};
+use keypool_http::Patience;
+use keypool_local::{Services, TABLE};
+use keypool_store::{AssignOutcome, Inventory, KeyChange, KeyFilter, NewOrder, Place, ReserveOutcome, Store};
+use serde_json::json;
+
+async fn table() -> (Store, Services) {
+    let services = Services::start(None).await.unwrap();
+    let settings = Services::settings(services.dynamodb_url(), services.kms_url());
+    let clients = settings.clients(Patience::Operator);
+    let store = Store::new(clients.dynamodb, TABLE, Arc::new(OperatingSystemRandomness));
+    store.create_table().await.unwrap();
+    (store, services)
+}
+
+fn now() -> Timestamp {
+    SystemClock.now()
+}
+
+async fn stock(store: &Store, product: u32, status: Status, count: usize) -> Vec<StockedKey> {
+    let ids = store.take_row_ids(count).await.unwrap();
+    let keys: Vec<StockedKey> = ids
+        .into_iter()
+        .map(|id| {
+            let new = NewKey {
+                license_key: format!("{product}-{status}-{id}").parse().unwrap(),
+                product_id: product.to_string().parse().unwrap(),
+                activation_limit: "0".parse().unwrap(),
+                validity: "0".parse().unwrap(),
+                status,
+                owner: Owner::default(),
+                assigned_at: None,
+                assignment_id: None,
+                creation_id: None,
+            };
+            new.into_stocked(id, now(), &OperatingSystemRandomness)
+        })
+        .collect();
+    store.insert(keys.clone()).await.unwrap();
+    keys
+}
+
+fn entry(subject: &str, at: Timestamp) -> AuditEntry {
+    AuditEntry {
+        id: AuditId::random(&OperatingSystemRandomness),
+        at,
+        principal: Principal::new("local:ada"),
+        action: "keys.block".to_owned(),
+        subject: subject.to_owned(),
+        before: Some(json!({"status": "available"})),
+        after: Some(json!({"status": "blocked"})),
+    }
+}
+
+fn assignment() -> Assignment {
+    Assignment { id: AssignmentId::random(&OperatingSystemRandomness), owner: Owner::default(), at: now() }
+}
+
+async fn trail(store: &Store) -> Vec<AuditEntry> {
+    let long_ago = Timestamp::from_unix_microseconds(0).unwrap();
+    store.audit_trail(long_ago, now(), 1_000).await.unwrap()
+}
+
+/// Either the sale or the block comes first: a key is never both sold as it was seen and blocked as it was seen.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sale_and_a_block_of_the_same_key_do_not_both_happen() {
+    let (store, _services) = table().await;
+    let keys = stock(&store, 1, Status::Available, 40).await;
+    let (mut sold, mut blocked) = (0, 0);
+    for key in &keys {
+        let sale = assignment();
+        let next = key.blocked(now()).unwrap();
+        let note = entry(key.license_key.as_str(), now());
+        let (sale, block) = tokio::join!(
+            store.assign(std::slice::from_ref(key), &sale, None),
+            store.change_key(key, &next, &note)
+        );
+        let is = store.key_as_it_is(&key.license_key).await.unwrap().unwrap();
+        match (sale.unwrap(), block.unwrap()) {
+            (AssignOutcome::Assigned, KeyChange::ChangedMeanwhile) => {
+                assert_eq!((is.status, is.version), (Status::Assigned, 2));
+                sold += 1;
+            }
+            (AssignOutcome::Missed { .. }, KeyChange::Done) => {
+                assert_eq!((is.status, is.version, is.draw), (Status::Blocked, 2, None));
+                blocked += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(sold + blocked, keys.len());
+    assert_eq!(trail(&store).await.len(), blocked, "what was not done is not noted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_whose_response_was_lost_is_recognised() {
+    let (store, _services) = table().await;
+    let key = stock(&store, 1, Status::Available, 1).await.remove(0);
+    let (next, note) = (key.blocked(now()).unwrap(), entry("a", now()));
+    for _ in 0..2 {
+        assert_eq!(store.change_key(&key, &next, &note).await, Ok(KeyChange::Done));
+    }
+    let another = entry("a", now());
+    assert_eq!(store.change_key(&key, &next, &another).await, Ok(KeyChange::ChangedMeanwhile));
+    assert_eq!(trail(&store).await, [note]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_released_key_is_in_stock_and_can_be_sold_again() {
+    let (store, _services) = table().await;
+    let key = stock(&store, 1, Status::Available, 1).await.remove(0);
+    let sold = store.assign(std::slice::from_ref(&key), &assignment(), None).await;
+    assert_eq!(sold, Ok(AssignOutcome::Assigned));
+    let seen = store.key_as_it_is(&key.license_key).await.unwrap().unwrap();
+    let next = seen.released(now(), &OperatingSystemRandomness).unwrap();
+    assert_eq!(store.change_key(&seen, &next, &entry("a", now())).await, Ok(KeyChange::Done));
+    let late = store.assign(std::slice::from_ref(&key), &assignment(), None).await.unwrap();
+    assert!(matches!(late, AssignOutcome::Missed { .. }), "as it was seen before it was sold");
+    let drawn = store.draw_candidates(ProductId::MIN, 1, &HashSet::new()).await.unwrap();
+    let keypool_store::Drawn::Enough { candidates, .. } = drawn else { panic!("{drawn:?}") };
+    assert_eq!(store.assign(&candidates, &assignment(), None).await, Ok(AssignOutcome::Assigned));
+}
+
+/// A large order that is under way knows its keys by their versions; nothing may move them until it has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_order_holds_is_left_alone_until_it_has_ended() {
+    let (store, _services) = table().await;
+    let keys = stock(&store, 1, Status::Available, 3).await;
+    let (product_id, since) = (ProductId::MIN, now());
+    let lease = std::time::Duration::ZERO;
+    let new = NewOrder { product_id, assignment: assignment(), since, lease, claim: None };
+    let mut order = store.open_order(new).await.unwrap();
+    let reserved = store.reserve(&mut order, keys.clone()).await.unwrap();
+    assert_eq!(reserved, ReserveOutcome::Reserved { missed: vec![] });
+    let held = store.key_as_it_is(&keys[0].license_key).await.unwrap().unwrap();
+    assert_eq!(held.blocked(now()), Err(Unfit::BeingSold));
+    // Who saw it before it was reserved is too late.
+    let next = keys[0].blocked(now()).unwrap();
+    let late = store.change_key(&keys[0], &next, &entry("a", now())).await;
+    assert_eq!(late, Ok(KeyChange::ChangedMeanwhile));
+
+    store.sweep_orders(now()).await.unwrap();
+    let back = store.key_as_it_is(&keys[0].license_key).await.unwrap().unwrap();
+    let next = back.blocked(now()).unwrap();
+    assert_eq!(store.change_key(&back, &next, &entry("a", now())).await, Ok(KeyChange::Done));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trail_goes_back_over_months_youngest_first() {
+    let (store, _services) = table().await;
+    let day = |day: i64| Timestamp::from_unix_microseconds((20_000 + day) * 86_400_000_000).unwrap();
+    let entries: Vec<AuditEntry> = (0..70).map(|nth| entry(&format!("{nth}"), day(nth))).collect();
+    for entry in &entries {
+        store.note(entry).await.unwrap();
+        store.note(entry).await.unwrap();
+    }
+    let subjects = async |since, limit| -> Vec<String> {
+        let trail = store.audit_trail(day(since), day(70), limit).await.unwrap();
+        trail.into_iter().map(|entry| entry.subject).collect()
+    };
+    let all: Vec<String> = (0..70).rev().map(|nth| nth.to_string()).collect();
+    assert_eq!(subjects(0, 1_000).await, all);
+    assert_eq!(subjects(0, 45).await, all[..45]);
+    assert_eq!(subjects(20, 1_000).await, all[..50]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_keys_hold_each_key_once() {
+    let (store, _services) = table().await;
+    for product in [1, 2] {
+        for (status, count) in [(Status::Available, 23), (Status::Blocked, 11)] {
+            stock(&store, product, status, count).await;
+        }
+    }
+    let filter = |product: Option<u32>, status| KeyFilter {
+        product_id: product.map(|product| product.to_string().parse().unwrap()),
+        status,
+        owner: None,
+    };
+    for (filter, expected) in [
+        (filter(None, None), 68),
+        (filter(Some(1), None), 34),
+        (filter(None, Some(Status::Blocked)), 22),
+        (filter(Some(2), Some(Status::Available)), 23),
+        (filter(Some(3), Some(Status::Available)), 0),
+    ] {
+        for limit in [1, 5, 23, 34, 1_000] {
+            let (mut found, mut from) = (Vec::new(), None::<Place>);
+            loop {
+                let page = store.list_keys(&filter, from, limit).await.unwrap();
+                assert!(page.keys.len() <= limit);
+                found.extend(page.keys.into_iter().map(|key| key.license_key));
+                from = page.next;
+                if from.is_none() {
+                    break;
+                }
+            }
+            let distinct: HashSet<_> = found.iter().cloned().collect();
+            assert_eq!((found.len(), distinct.len()), (expected, expected), "{filter:?} {limit}");
+        }
+        let pages: Vec<_> = store.keys(filter).try_collect().await.unwrap();
+        let distinct: HashSet<_> =
+            pages.iter().flat_map(|page| &page.keys).map(|key| &key.license_key).collect();
+        assert_eq!(distinct.len(), expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_inventory_counts_each_key_once_and_sales_by_their_age() {
+    let (store, _services) = table().await;
+    let keys = stock(&store, 1, Status::Available, 30).await;
+    stock(&store, 1, Status::Reserved, 2).await;
+    stock(&store, 2, Status::Blocked, 3).await;
+    let then = |minutes: i64| {
+        Timestamp::from_unix_microseconds(now().unix_microseconds() - minutes * 60_000_000).unwrap()
+    };
+    for (key, minutes) in keys.iter().zip([1, 30, 90, 23 * 60, 25 * 60]) {
+        let sale = Assignment { at: then(minutes), ..assignment() };
+        assert_eq!(store.assign(std::slice::from_ref(key), &sale, None).await, Ok(AssignOutcome::Assigned));
+    }
+    let inventory = store.inventory(KeyFilter::default(), now(), |_| {}).await.unwrap();
+    let of = |product: u32| inventory[&product.to_string().parse::<ProductId>().unwrap()];
+    let first = Inventory {
+        available: 25,
+        assigned: 5,
+        reserved: 2,
+        blocked: 0,
+        sold_last_hour: 2,
+        sold_last_day: 4,
+    };
+    assert_eq!(of(1), first);
+    assert_eq!(of(1).hours_left(), Some(150));
+    assert_eq!(of(2), Inventory { blocked: 3, ..Inventory::default() });
+    assert_eq!(of(2).hours_left(), None);
+}
