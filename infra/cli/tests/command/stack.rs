@@ -1,4 +1,4 @@
-//! A stack on AWS, as far as that can be had here: CloudFormation and STS answer as they would, and DynamoDB and KMS are the
+//! A stack on AWS, as far as that can be had here: `CloudFormation` and STS answer as they would, and DynamoDB and KMS are the
 //! embedded ones.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -21,7 +21,7 @@ const IDENTITY: &str = "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws
     <GetCallerIdentityResult><Arn>arn:aws:sts::123456789012:assumed-role/operator/ada</Arn>\
     </GetCallerIdentityResult></GetCallerIdentityResponse>";
 
-/// Answers one call to CloudFormation or STS.
+/// Answers one call to `CloudFormation` or STS.
 fn answer(mut stream: TcpStream) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let (mut line, mut length) = (String::new(), 0);
@@ -40,7 +40,7 @@ fn answer(mut stream: TcpStream) {
     write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{xml}", xml.len()).unwrap();
 }
 
-/// Where CloudFormation and STS are. The thread ends with the test.
+/// Where `CloudFormation` and STS are. The thread ends with the test.
 fn aws() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
