@@ -41,9 +41,7 @@ fn text(value: Option<&Value>) -> String {
         Some(Value::String(text)) if text.is_empty() => NOTHING.to_owned(),
         Some(Value::String(text)) => text.clone(),
         Some(Value::Array(values)) if values.is_empty() => NOTHING.to_owned(),
-        Some(Value::Array(values)) => {
-            values.iter().map(|value| text_of_element(value)).collect::<Vec<_>>().join(" ")
-        }
+        Some(Value::Array(values)) => values.iter().map(text_of_element).collect::<Vec<_>>().join(" "),
         Some(other) => other.to_string(),
     }
 }

@@ -92,12 +92,11 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
         return None;
     }
     // Up to 127 the byte is the length; else it says how many bytes the length has.
-    let (length, rest) = match first {
-        0..=0x7f => (usize::from(first), rest),
-        _ => {
-            let (length, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            (length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), rest)
-        }
+    let (length, rest) = if first < 0x80 {
+        (usize::from(first), rest)
+    } else {
+        let (length, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+        (length.iter().fold(0, |length, byte| (length << 8) | usize::from(*byte)), rest)
     };
     rest.split_at_checked(length)
 }

@@ -41,10 +41,7 @@ async fn every_change_is_in_the_trail_with_who_and_what() {
         "{listed}"
     );
     let update = listed.lines().find(|row| row.contains("product.update")).unwrap();
-    assert!(
-        update.contains("local:ada") && update.ends_with("product 42    name: Office → Büro"),
-        "{update}"
-    );
+    assert!(update.contains("local:ada") && update.ends_with("  name: Office → Büro"), "{update}");
     assert!(!listed.contains(secret.trim()), "{listed}");
 
     let entries = ok(path, &["audit", "--subject", "product 42", "--action", "product.", "--json"]);

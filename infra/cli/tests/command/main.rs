@@ -13,6 +13,7 @@ mod keys;
 mod local;
 mod provision;
 mod signing_keys;
+mod stack;
 mod target;
 mod terminal;
 mod verify;

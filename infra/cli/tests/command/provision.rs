@@ -217,6 +217,12 @@ async fn a_rotated_api_key_has_the_same_rights_and_the_old_one_ends_when_it_was_
         assert_eq!(told["code"], code, "{told}");
     }
 
+    // One that leaked was switched off first; its successor is in use all the same.
+    ok(path, &["api-key", "disable", "checkout"]);
+    let leaked = json(&text(&run(path, &["api-key", "rotate", "checkout", "--json"]).stdout));
+    assert_eq!((&leaked["status"], &leaked["replaces"]["status"]), (&"active".into(), &"inactive".into()));
+    let new = leaked;
+
     let again = run(path, &["api-key", "rotate", "checkout", "--expires", "2099-12-31", "--json"]);
     let newer = json(&text(&again.stdout));
     assert_eq!(newer["valid_until"], "2100-01-01T00:00:00.000000Z");

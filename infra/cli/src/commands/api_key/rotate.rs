@@ -1,7 +1,8 @@
 use anyhow::{Context as _, bail};
 use clap::Args;
 use keypool_domain::{
-    ApiKey as Secret, ApiKeyRecord, Clock as _, Name, OperatingSystemRandomness, SystemClock, Timestamp,
+    Activity, ApiKey as Secret, ApiKeyRecord, Clock as _, Name, OperatingSystemRandomness, SystemClock,
+    Timestamp,
 };
 use keypool_store::UpdateOutcome;
 
@@ -61,7 +62,7 @@ impl Rotate {
         Ok(Exit::Done)
     }
 
-    /// The new key: the same rights.
+    /// The new key: the same rights. It is in use even if the old one was switched off, say because it leaked.
     fn successor(
         &self,
         before: &ApiKeyRecord,
@@ -75,7 +76,7 @@ impl Rotate {
                 to_the_second(end)
             );
         }
-        Ok(ApiKeyRecord { hash: secret.hash(), valid_until, ..before.clone() })
+        Ok(ApiKeyRecord { hash: secret.hash(), activity: Activity::Active, valid_until, ..before.clone() })
     }
 
     /// What becomes of the old key: it leaves its name to the new one, and is good for a while, but no longer than it was.

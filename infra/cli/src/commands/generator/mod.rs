@@ -122,7 +122,9 @@ async fn list(store: &Store, output: Output) -> anyhow::Result<Exit> {
         "ACTIVATION LIMIT",
         "VALIDITY (DAYS)",
     ]);
-    generators.iter().for_each(|generator| table.row(row(generator)));
+    for generator in &generators {
+        table.row(row(generator));
+    }
     output.table(&table, generators.iter().map(view::generator).collect())?;
     Ok(Exit::Done)
 }

@@ -98,7 +98,9 @@ async fn list(store: &Store, output: Output) -> anyhow::Result<Exit> {
     };
     let products = store.products().await?;
     let mut table = Table::new(["ID", "NAME", "STATUS", "GENERATOR", "SIGNING KEY"]);
-    products.iter().for_each(|product| table.row(row(product)));
+    for product in &products {
+        table.row(row(product));
+    }
     output.table(&table, products.iter().map(view::product).collect())?;
     Ok(Exit::Done)
 }
