@@ -211,13 +211,14 @@ fn pretty(json: &str) -> String {
             '"' => in_string = true,
             ':' => text.push(' '),
             ',' => line(&mut text, depth),
-            '{' | '[' => match characters.next_if(|next| matches!(next, '}' | ']')) {
-                Some(end) => text.push(end),
-                None => {
+            '{' | '[' => {
+                if let Some(end) = characters.next_if(|next| matches!(next, '}' | ']')) {
+                    text.push(end);
+                } else {
                     depth += 1;
                     line(&mut text, depth);
                 }
-            },
+            }
             _ => {}
         }
     }

@@ -1,6 +1,6 @@
 //! How records look in JSON: for `--json`, and before and after in the audit trail.
 
-use keypool_domain::{ApiKeyRecord, Generator, Method, Product, StockedKey};
+use keypool_domain::{ApiKeyRecord, Generator, Method, OwnerField, Product, StockedKey};
 use serde_json::{Value, json};
 
 /// A product.
@@ -54,8 +54,8 @@ pub(crate) fn license_key(key: &StockedKey) -> Value {
         "status": key.status.as_str(),
         "activation_limit": key.activation_limit,
         "validity": key.validity,
-        "owner_name": key.owner.name.as_ref().map(|name| name.as_str()),
-        "owner_email": key.owner.email.as_ref().map(|email| email.as_str()),
+        "owner_name": key.owner.name.as_ref().map(OwnerField::as_str),
+        "owner_email": key.owner.email.as_ref().map(OwnerField::as_str),
         "assigned_at": key.assigned_at.map(|at| at.to_string()),
         "created_at": key.created_at.to_string(),
         "updated_at": key.updated_at.to_string(),

@@ -29,6 +29,7 @@ pub(crate) struct Output {
     json: bool,
 }
 
+#[expect(clippy::unused_self, reason = "who prints must have been given the output")]
 impl Output {
     /// For people, or for programs.
     pub(crate) fn new(json: bool) -> Self {

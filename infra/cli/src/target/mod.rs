@@ -87,7 +87,7 @@ pub(crate) enum Place {
     /// The embedded stack that runs on this data folder.
     Local(PathBuf),
     /// AWS.
-    Aws(Aws),
+    Aws(Box<Aws>),
 }
 
 impl TargetOptions {
@@ -126,7 +126,7 @@ impl TargetOptions {
             base_url,
             dynamodb_url: dynamodb_url.unwrap_or_else(|| aws.dynamodb_url()),
             key_tag,
-            place: Place::Aws(aws),
+            place: Place::Aws(Box::new(aws)),
             principal: OnceCell::new(),
         }
     }

@@ -12,7 +12,7 @@ pub(super) struct Outputs {
     pub(super) key_tag: Option<String>,
 }
 
-/// Asks CloudFormation for the outputs of a stack, which `infra/template.yaml` names.
+/// Asks `CloudFormation` for the outputs of a stack, which `infra/template.yaml` names.
 pub(super) async fn outputs(aws: &Aws, stack: &str) -> anyhow::Result<Outputs> {
     let client = aws_sdk_cloudformation::Client::new(aws.config());
     let described = match client.describe_stacks().stack_name(stack).send().await {

@@ -121,8 +121,8 @@ async fn a_long_work_shows_how_far_it_is_and_leaves_nothing_behind() {
 async fn an_import_shows_how_far_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let local = Local::start(folder.path(), &["--port", "0"]);
-    let keys: String = (0..5_000).map(|nth| format!("I-{nth}\n")).collect();
-    std::fs::write(folder.path().join("keys.txt"), keys).unwrap();
+    let keys: Vec<_> = (0..5_000).map(|nth| format!("I-{nth}")).collect();
+    std::fs::write(folder.path().join("keys.txt"), keys.join("\n")).unwrap();
     let arguments = ["keys", "import", "keys.txt", "--product", "1"];
     let seen = at_terminal(folder.path(), &arguments, false, None);
     assert_eq!(seen.code, 0, "{}", seen.at_last());

@@ -175,11 +175,9 @@ fn problem(answer: &Answer, fault: &Fault) -> anyhow::Error {
     // API Gateway's own answers, to what reaches no function, have a message.
     let said =
         if answer.is_of_type("application/problem+json") { member("detail") } else { member("message") };
-    match said {
-        Some(said) => anyhow!("the API answers {status}: {said}{id}"),
-        None => {
-            let Fault(reason) = fault;
-            anyhow!("the API answers {status}, and what it says is {reason}{id}: is it the API's base URL?")
-        }
+    if let Some(said) = said {
+        return anyhow!("the API answers {status}: {said}{id}");
     }
+    let Fault(reason) = fault;
+    anyhow!("the API answers {status}, and what it says is {reason}{id}: is it the API's base URL?")
 }

@@ -51,19 +51,13 @@ async fn check_product(
     if !product.is_active() {
         return report.ok(&check, "switched off: it is answered as if it did not exist");
     }
-    let generator = match product.generator_id {
-        None => None,
-        Some(generator_id) => match generators.get(&generator_id) {
-            Some(generator) => Some(generator),
-            None => {
-                let said = format!(
-                    "its generator {generator_id} is not there: it answers 806 when the stock is short"
-                );
-                let way_out = format!("keypool generator create --product {id} --id {generator_id}");
-                return report.fault(&check, said, way_out);
-            }
-        },
-    };
+    let generator = product.generator_id.and_then(|generator_id| generators.get(&generator_id));
+    if let (Some(generator_id), None) = (product.generator_id, generator) {
+        let said =
+            format!("its generator {generator_id} is not there: it answers 806 when the stock is short");
+        let way_out = format!("keypool generator create --product {id} --id {generator_id}");
+        return report.fault(&check, said, way_out);
+    }
     let makes_keys = generator.is_some_and(|generator| generator.activity == Activity::Active);
     if let Some(generator) = generator.filter(|_| !makes_keys) {
         let said = format!("its generator {} is switched off: no keys are made", generator.id);

@@ -44,7 +44,6 @@ struct Patient<'a> {
 }
 
 impl Doctor {
-    #[expect(clippy::unused_self, reason = "as all subcommands are run")]
     pub(crate) async fn run(&self, options: &TargetOptions, output: Output) -> anyhow::Result<Exit> {
         let target = options.open().await?;
         let patient = Patient { target: &target, options };

@@ -2,7 +2,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use clap::Args;
-use keypool_domain::{OwnerField, StockedKey};
+use keypool_domain::{OwnerField, StockedKey, Timestamp};
 use keypool_store::Place;
 use serde_json::json;
 
@@ -89,7 +89,7 @@ fn row(key: &StockedKey) -> [String; 6] {
         key.product_id.to_string(),
         key.status.to_string(),
         if owner.is_empty() { "-".to_owned() } else { owner },
-        key.assigned_at.map_or_else(|| "-".to_owned(), |at| at.to_whole_seconds_text()),
+        key.assigned_at.map_or_else(|| "-".to_owned(), Timestamp::to_whole_seconds_text),
         key.created_at.to_whole_seconds_text(),
     ]
 }

@@ -22,13 +22,11 @@ impl Show {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         let mut exit = Exit::Done;
         for license_key in self.named.read()? {
-            match target.store.key_as_it_is(&license_key).await? {
-                Some(key) => output.result(&text(&key), &view::license_key(&key))?,
-                None => {
-                    exit = Exit::Partly;
-                    output
-                        .note(&format!("{BAD}{}{BAD:#}: there is no such license key", license_key.as_str()));
-                }
+            if let Some(key) = target.store.key_as_it_is(&license_key).await? {
+                output.result(&text(&key), &view::license_key(&key))?;
+            } else {
+                exit = Exit::Partly;
+                output.note(&format!("{BAD}{}{BAD:#}: there is no such license key", license_key.as_str()));
             }
         }
         Ok(exit)
