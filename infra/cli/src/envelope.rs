@@ -182,47 +182,13 @@ impl Said {
     }
 }
 
-/// Breaks JSON into lines. (A JSON value would put the members into another order.)
+/// Sets JSON out in lines. (A JSON value would put the members into another order.)
 fn pretty(json: &str) -> String {
-    let mut text = String::with_capacity(json.len() * 2);
-    let (mut depth, mut in_string, mut is_escaped) = (0, false, false);
-    let mut characters = json.chars().filter(|c| !matches!(c, '\n' | '\r' | '\t')).peekable();
-    let line = |text: &mut String, depth: usize| {
-        text.push('\n');
-        text.push_str(&"  ".repeat(depth));
-    };
-    while let Some(c) = characters.next() {
-        if in_string {
-            in_string = is_escaped || c != '"';
-            is_escaped = !is_escaped && c == '\\';
-            text.push(if c.is_control() { '\u{fffd}' } else { c });
-            continue;
-        }
-        match c {
-            ' ' => continue,
-            '}' | ']' => {
-                depth -= 1;
-                line(&mut text, depth);
-            }
-            _ => {}
-        }
-        text.push(c);
-        match c {
-            '"' => in_string = true,
-            ':' => text.push(' '),
-            ',' => line(&mut text, depth),
-            '{' | '[' => {
-                if let Some(end) = characters.next_if(|next| matches!(next, '}' | ']')) {
-                    text.push(end);
-                } else {
-                    depth += 1;
-                    line(&mut text, depth);
-                }
-            }
-            _ => {}
-        }
-    }
-    text
+    let mut reader = serde_json::Deserializer::from_str(json);
+    let text = serde_json::to_string_pretty(&serde_transcode::Transcoder::new(&mut reader));
+    // It was read before, so this cannot fail.
+    let text = text.unwrap_or_default();
+    text.lines().map(printable).collect::<Vec<_>>().join("\n")
 }
 
 /// A text from elsewhere, without what a terminal would take for commands.
@@ -245,6 +211,7 @@ mod tests {
         assert!(text.starts_with("{\n  \"b\": [\n    1,\n    {\n      \"x\": \"a,"), "{text}");
         assert!(text.ends_with("\"a\": {},\n  \"c\": []\n}"), "{text}");
         assert_eq!(pretty("{ \"a\" : [ 1 ] }"), pretty("{\"a\":[1]}"));
+        assert_eq!(pretty("\"\\u001b\\u009b\\u2028\""), "\"\\u001b\u{fffd}\u{2028}\"");
     }
 
     #[test]

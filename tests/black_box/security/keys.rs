@@ -1,6 +1,10 @@
 //! API keys, and what a copy of the table holds.
 
-use keypool_domain::{ApiKey, Randomness};
+use keypool_domain::{
+    Activity, ApiKey, ApiKeyRecord, AuditEntry, AuditId, Clock as _, OperatingSystemRandomness, Principal,
+    Randomness,
+};
+use keypool_store::UpdateOutcome;
 use keypool_tests::{API_KEY, Shop};
 use serde_json::{Value, json};
 
@@ -51,28 +55,27 @@ fn an_api_key_is_revealed_by_the_command_only() {
     assert_eq!(revealing, [format!("{commands}/api_key/mod.rs"), format!("{commands}/call/request.rs")]);
 }
 
-/// By the expression that the page names.
+/// As `keypool api-key disable` does it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leaked_api_key_is_shut_out_sixty_seconds_after_it_was_switched_off() {
-    const EXPRESSION: &str = "SET #s = :off";
-    let page = file("docs/SECURITY.md");
-    for part in [EXPRESSION, r##"{"#s":"status"}"##, r#"{":off":{"S":"inactive"}}"#, "APIKEY#"] {
-        assert!(page.contains(part), "{part}");
-    }
     let shop = Shop::open().await;
     let leaked = "a-leaked-api-key";
-    shop.add_api_key(record(leaked)).await;
+    let before = record(leaked);
+    shop.add_api_key(before.clone()).await;
     let faulty = async || shop.post_form("generate", &[("api_key", leaked)]).await.code();
     assert_eq!(faulty().await, 816, "it opens the endpoint");
-    let hash = leaked.parse::<ApiKey>().unwrap().hash();
-    let update = json!({
-        "TableName": "keypool",
-        "Key": {"pk": {"S": format!("APIKEY#{hash}")}, "sk": {"S": "APIKEY"}},
-        "UpdateExpression": EXPRESSION,
-        "ExpressionAttributeNames": {"#s": "status"},
-        "ExpressionAttributeValues": {":off": {"S": "inactive"}},
-    });
-    shop.dynamodb_call("UpdateItem", &update).await;
+    let after = ApiKeyRecord { activity: Activity::Inactive, ..before.clone() };
+    let entry = AuditEntry {
+        id: AuditId::random(&OperatingSystemRandomness),
+        at: shop.clock.now(),
+        principal: Principal::new("local:ada"),
+        action: "api-key.disable".to_owned(),
+        subject: "a leaked API key".to_owned(),
+        before: None,
+        after: None,
+    };
+    let updated = shop.store.update_api_key(&before, &after, &entry).await.unwrap();
+    assert_eq!(updated, UpdateOutcome::Updated);
     shop.clock.advance_seconds(59);
     assert_eq!(faulty().await, 816, "a warm function still believes what it has read");
     shop.clock.advance_seconds(1);

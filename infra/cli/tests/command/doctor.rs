@@ -127,10 +127,7 @@ async fn a_clock_that_is_off_is_a_fault() {
         assert!(level == "warning" && said.starts_with("not checked: "), "{check}: {said}");
     }
     let table = checks.iter().find(|found| found["check"] == "table").unwrap();
-    assert!(
-        table["way_out"].as_str().unwrap().contains("they need the permission dynamodb:DescribeTable"),
-        "{table}"
-    );
+    assert!(table["way_out"].as_str().unwrap().contains("they need dynamodb:DescribeTable"), "{table}");
     local.stop();
 }
 

@@ -41,7 +41,7 @@ async fn a_key_gets_the_tag_of_the_stack_and_one_without_it_is_refused() {
     assert!(who[0].starts_with("local:") && who[1..].iter().all(|who| who == OPERATOR), "{trail}");
     let shown = on_stack(&["audit", "--action", "rotate"]);
     assert!(
-        text(&shown.stdout).contains("  user/operator  signing-key.rotate  product 1"),
+        text(&shown.stdout).contains("  operator  signing-key.rotate  product 1"),
         "{}",
         text(&shown.stdout)
     );

@@ -22,13 +22,20 @@ pub(crate) enum ApiKey {
     /// Make an API key and show it, this once
     #[command(after_help = "Example, a key for a checkout that can only sell:\n  \
         keypool api-key create --name checkout --capability random-assign-license-keys \\\n    \
-        --network 203.0.113.0/24 --expires 2027-12-31")]
+        --network 203.0.113.0/24 --expires 2027-12-31\n\n\
+        The key is the only line on standard output. Costs 6 write units.")]
     Create(create::Create),
     /// List all API keys; the keys themselves are not stored and cannot be shown
-    #[command(after_help = "Reads half a read unit for each API key.")]
+    #[command(after_help = "Examples:\n  \
+        keypool api-key list\n  \
+        keypool api-key list --json | jq -r '.[] | select(.networks == []) | .name'    # open to anywhere\n\n\
+        Costs half a read unit for each API key.")]
     List,
     /// Show what an API key opens
-    #[command(after_help = "Examples:\n  keypool api-key show checkout\n  keypool api-key show 4ac1e9")]
+    #[command(after_help = "Examples:\n  \
+        keypool api-key show checkout\n  \
+        keypool api-key show 4ac1e9\n\n\
+        Costs a read of the list and 2 read units.")]
     Show(Which),
     /// Change what an API key opens, from where, and how long; what is given takes the place of what was there
     #[command(after_help = "Examples:\n  \
@@ -38,12 +45,17 @@ pub(crate) enum ApiKey {
         Costs a read of the list, 2 read units and 4 write units.")]
     Update(update::Update),
     /// Let an API key open the API again
+    #[command(after_help = "Example:\n  \
+        keypool api-key enable checkout\n\n\
+        Functions that are warm may refuse it for up to 60 seconds longer.\n\
+        Costs a read of the list, 2 read units and 4 write units.")]
     Enable(Which),
     /// Shut an API key out: it is answered with code 101
     #[command(after_help = "Example, for a key that leaked:\n  \
         keypool api-key disable checkout\n\n\
         It is refused at once by functions that have not seen it in the last 60 seconds, and by all of them after \
-        60 seconds.")]
+        60 seconds.\n\
+        Costs a read of the list, 2 read units and 4 write units.")]
     Disable(Which),
     /// Make a new API key with the same rights, show it this once, and let the old one expire
     #[command(after_help = "Examples:\n  \

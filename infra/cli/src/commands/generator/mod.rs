@@ -18,13 +18,17 @@ pub(crate) enum Generator {
     /// Set up a generator; it becomes its product's, if that has none
     #[command(after_help = "Examples:\n  \
         keypool generator create --product 42 --validity 365\n  \
-        keypool generator create --product 42 --method chunk-system --chunks 4 --chunk-length 5 --prefix OFF-")]
+        keypool generator create --product 42 --method chunk-system --chunk-length 5 --prefix OFF-\n\n\
+        Costs 1 read unit, 6 write units, 2 more if it becomes its product's, and 1 if the id is to be found.")]
     Create(create::Create),
     /// List all generators
-    #[command(after_help = "Reads half a read unit for each generator.")]
+    #[command(after_help = "Examples:\n  \
+        keypool generator list\n  \
+        keypool generator list --json | jq '.[] | select(.product_id == 42)'\n\n\
+        Costs half a read unit for each generator.")]
     List,
     /// Show a generator
-    #[command(after_help = "Example:\n  keypool generator show 7")]
+    #[command(after_help = "Example:\n  keypool generator show 7\n\nCosts 1 read unit.")]
     Show(Which),
     /// Change what the keys are like that a generator makes from now on; those that are made stay as they are
     #[command(after_help = "Examples:\n  \
@@ -35,9 +39,16 @@ pub(crate) enum Generator {
         Costs 1 read unit and 4 write units.")]
     Update(update::Update),
     /// Let a generator make keys again
+    #[command(after_help = "Example:\n  \
+        keypool generator enable 7\n\n\
+        Functions that are warm may do without it for up to 60 seconds longer.\n\
+        Costs 1 read unit and 4 write units.")]
     Enable(Which),
     /// Stop a generator: it is answered as if it did not exist, and its product sells what is in stock only
-    #[command(after_help = "Functions that are warm may still use it for up to 60 seconds.")]
+    #[command(after_help = "Example:\n  \
+        keypool generator disable 7\n\n\
+        Functions that are warm may still use it for up to 60 seconds.\n\
+        Costs 1 read unit and 4 write units.")]
     Disable(Which),
 }
 

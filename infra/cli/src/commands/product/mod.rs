@@ -16,13 +16,19 @@ use crate::view;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Product {
     /// Set up a product
-    #[command(after_help = "Example:\n  keypool product create --name \"Office 2026\" --id 42")]
+    #[command(after_help = "Examples:\n  \
+        keypool product create --name \"Office 2026\" --id 42\n  \
+        keypool product create --name \"Office 2026\" --json | jq .id\n\n\
+        Costs 6 write units, and 1 if the id is to be found.")]
     Create(create::Create),
     /// List all products
-    #[command(after_help = "Reads half a read unit for each product.")]
+    #[command(after_help = "Examples:\n  \
+        keypool product list\n  \
+        keypool product list --json | jq -r '.[] | select(.status == \"active\") | .id'\n\n\
+        Costs half a read unit for each product.")]
     List,
     /// Show a product
-    #[command(after_help = "Example:\n  keypool product show 42")]
+    #[command(after_help = "Example:\n  keypool product show 42\n\nCosts 1 read unit.")]
     Show(Which),
     /// Change a product's name, its generator or its signing key
     #[command(after_help = "Examples:\n  \
@@ -33,9 +39,16 @@ pub(crate) enum Product {
         Costs 1 read unit and 4 write units, 6 more if generator or signing key change.")]
     Update(update::Update),
     /// Put a product back on sale
+    #[command(after_help = "Example:\n  \
+        keypool product enable 42\n\n\
+        Functions that are warm may refuse it for up to 60 seconds longer.\n\
+        Costs 1 read unit and 4 write units.")]
     Enable(Which),
     /// Take a product off sale: it is answered as if it did not exist; its stock stays
-    #[command(after_help = "Functions that are warm may still sell it for up to 60 seconds.")]
+    #[command(after_help = "Example:\n  \
+        keypool product disable 42\n\n\
+        Functions that are warm may still sell it for up to 60 seconds.\n\
+        Costs 1 read unit and 4 write units.")]
     Disable(Which),
 }
 

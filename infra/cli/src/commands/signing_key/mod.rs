@@ -34,9 +34,11 @@ pub(crate) enum SigningKey {
         Functions that are warm sign with that one for up to 60 seconds longer.")]
     Use(use_key::Use),
     /// List the keys that sign, and those that did
-    #[command(
-        after_help = "Asks KMS once for each key in use, and reads products and retired keys at half a read unit each."
-    )]
+    #[command(after_help = "Examples:\n  \
+        keypool signing-key list\n  \
+        keypool --stack shop signing-key list --json | jq -r '.[] | [.kid, .signing_key] | @tsv'\n\n\
+        Exit code 4 if KMS does not give the public half of a key that is in use.\n\
+        Costs a call of KMS for each key in use, and half a read unit for each product and each key that signed before.")]
     List,
     /// Print public keys, to check responses by: PEM, or a set of JSON Web Keys
     #[command(after_help = "Examples:\n  \

@@ -39,17 +39,17 @@ Examples:
   keypool keys import keys.txt --product 42 --keys-per-second 500    # a product that is being sold
   zcat keys.gz | keypool keys import - --product 42 --receipt keys.receipt.jsonl
 
-What each line came to stands in the receipt, FILE.receipt.jsonl, which holds the keys and is for your eyes only:
-created, duplicate (of an earlier line, or of a key in stock, sold, blocked or reserved), or refused, and why.
+What each line came to stands in the receipt, FILE.receipt.jsonl, which holds the keys and is for your eyes only: \
+created, duplicate (of an earlier line, or of a key in stock, sold, blocked or reserved), or refused, and why. \
 created + duplicate + refused = lines. A key that exists is never changed.
 
-Interrupted, by Ctrl-C or by a loss of power? Give the same command again: it goes on where the receipt ends, and
+Interrupted, by Ctrl-C or by a loss of power? Give the same command again: it goes on where the receipt ends, and \
 recognises the keys that it stored before.
 
 An option fills in what a line does not say; --product counts for every line.
 
-Cost: 1 write unit a key, and 1 of the index for each that is available; 1 read unit for a duplicate. --dry-run: half a
-read unit a key, and nothing is written. On AWS it needs dynamodb:PartiQLInsert, BatchGetItem, UpdateItem, PutItem, Query.
+Costs 1 write unit a key, and 1 of the index for each that is available; 1 read unit for a duplicate. --dry-run costs half \
+a read unit a key, and writes nothing. On AWS it needs dynamodb:PartiQLInsert, BatchGetItem, UpdateItem, PutItem, Query.
 
 Exit codes: 0 all is created or duplicate, 3 lines were refused, 130 interrupted, 1 not done.";
 
