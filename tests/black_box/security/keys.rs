@@ -8,7 +8,7 @@ use keypool_store::UpdateOutcome;
 use keypool_tests::{API_KEY, Shop};
 use serde_json::{Value, json};
 
-use super::{file, record};
+use super::record;
 
 /// Every byte is this one.
 struct Constant(u8);
