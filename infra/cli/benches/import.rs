@@ -9,7 +9,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -30,9 +30,22 @@ struct Arguments {
     /// How many keys to import
     #[arg(long, default_value_t = 100_000)]
     keys: usize,
+    /// The stack keeps its data in memory, so that no write waits for the disk
+    #[arg(long)]
+    memory: bool,
     /// What cargo adds
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+/// A stack that ends with the measurement, however that ends.
+struct Stack(Child);
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// What a run of the command took.
@@ -44,9 +57,10 @@ struct Run {
 fn main() {
     let arguments = Arguments::parse();
     let folder = tempfile::tempdir().unwrap();
-    let mut stack =
-        keypool(folder.path()).args(["local", "--port", "0"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut said = BufReader::new(stack.stdout.take().unwrap()).lines();
+    let mut local = keypool(folder.path());
+    local.args(["local", "--port", "0"]).args(arguments.memory.then_some("--memory"));
+    let mut stack = Stack(local.stdout(Stdio::piped()).spawn().unwrap());
+    let mut said = BufReader::new(stack.0.stdout.take().unwrap()).lines();
     assert!(said.any(|line| line.unwrap().starts_with("ready ")));
 
     let mut file = BufWriter::new(File::create(folder.path().join("keys.csv")).unwrap());
@@ -62,8 +76,6 @@ fn main() {
     let receipt = fs::read_to_string(folder.path().join("keys.csv.receipt.jsonl")).unwrap();
     let last = receipt.lines().last().unwrap();
     assert!(last.contains(&format!("\"created\":{}", arguments.keys)), "{last}");
-    stack.kill().unwrap();
-    stack.wait().unwrap();
 
     #[expect(clippy::cast_precision_loss, reason = "for people")]
     let keys = arguments.keys as f64;

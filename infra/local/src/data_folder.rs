@@ -29,7 +29,7 @@ pub struct Endpoints {
 #[derive(Debug, thiserror::Error)]
 pub enum DataFolderError {
     /// Another stack uses it.
-    #[error("another keypool is running on the data folder {}", .0.display())]
+    #[error("another keypool is running on the data folder {}: stop it, or name another folder with --data-dir", .0.display())]
     InUse(PathBuf),
     /// It cannot be made, read or written.
     #[error("the data folder {} cannot be used", path.display())]

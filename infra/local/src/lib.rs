@@ -20,4 +20,4 @@ mod stack;
 pub use data_folder::{DataFolder, DataFolderError, Endpoints};
 pub use gateway::Gateway;
 pub use services::{ServiceError, Services, TABLE};
-pub use stack::{Data, Stack, StackError};
+pub use stack::{Stack, StackError, Storage};

@@ -1,5 +1,5 @@
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ use crate::{DataFolder, DataFolderError, Endpoints, Gateway, ServiceError, Servi
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
 
 /// Where the stack keeps its data.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Data {
-    /// In a folder.
-    Folder(PathBuf),
-    /// Nowhere: all is gone when the stack stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storage {
+    /// In its data folder.
+    Disk,
+    /// Nowhere: all is gone when the stack stops. What the data folder holds is neither read nor changed.
     Memory,
 }
 
@@ -52,7 +52,7 @@ pub struct Stack {
     gateway: Gateway,
     sweeping: JoinHandle<()>,
     services: Services,
-    folder: Option<DataFolder>,
+    folder: DataFolder,
 }
 
 impl Stack {
@@ -60,13 +60,11 @@ impl Stack {
     /// was quicker. To be logged from errors on only.
     pub const WARNS_OF_BUSINESS: &'static [&'static str] = &["dynoxide"];
 
-    /// Starts everything, sets up the demo if it isn't there, and serves on `port` of 127.0.0.1; 0 picks one.
-    pub async fn start(port: u16, data: &Data) -> Result<Self, StackError> {
-        let folder = match data {
-            Data::Folder(path) => Some(DataFolder::take(path)?),
-            Data::Memory => None,
-        };
-        let services = Services::start(folder.as_ref()).await?;
+    /// Starts everything, sets up the demo if it isn't there, and serves on `port` of 127.0.0.1; 0 picks one. The data
+    /// folder says where it listens, whatever the storage.
+    pub async fn start(port: u16, folder: &Path, storage: Storage) -> Result<Self, StackError> {
+        let folder = DataFolder::take(folder)?;
+        let services = Services::start((storage == Storage::Disk).then_some(&folder)).await?;
         let settings = Services::settings(services.dynamodb_url(), services.kms_url());
         // Setting up takes its time on a slow disk; a checkout's time-outs are not for it.
         let clients = settings.clients(Patience::Operator);
@@ -89,13 +87,11 @@ impl Stack {
                 }
             }
         });
-        if let Some(folder) = &folder {
-            folder.announce(&Endpoints {
-                base_url: gateway.base_url(),
-                dynamodb: services.dynamodb_url(),
-                kms: services.kms_url(),
-            })?;
-        }
+        folder.announce(&Endpoints {
+            base_url: gateway.base_url(),
+            dynamodb: services.dynamodb_url(),
+            kms: services.kms_url(),
+        })?;
         Ok(Self { gateway, sweeping, services, folder })
     }
 
@@ -109,9 +105,7 @@ impl Stack {
     pub async fn stop(self) {
         self.gateway.stop().await;
         self.sweeping.abort();
-        if let Some(folder) = &self.folder {
-            folder.withdraw();
-        }
+        self.folder.withdraw();
         self.services.stop().await;
     }
 }

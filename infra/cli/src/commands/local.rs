@@ -3,7 +3,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use clap::Args;
 use keypool_http::{init_logs, log_level};
-use keypool_local::{Data, Stack, demo};
+use keypool_local::{Stack, Storage, demo};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -23,8 +23,8 @@ pub(crate) struct Local {
     /// The port of 127.0.0.1 to serve on; 0 picks a free one
     #[arg(long, default_value_t = 9000)]
     port: u16,
-    /// Keep nothing: all is gone when it stops
-    #[arg(long, conflicts_with = "data_dir")]
+    /// Keep nothing: all is gone when it stops. (The data folder then only says where it runs)
+    #[arg(long)]
     memory: bool,
 }
 
@@ -34,14 +34,14 @@ impl Local {
             .context("logging does not start")?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        let data = if self.memory { Data::Memory } else { Data::Folder(data_dir.to_owned()) };
+        let storage = if self.memory { Storage::Memory } else { Storage::Disk };
         let stack = tokio::select! {
-            started = Stack::start(self.port, &data) => started?,
+            started = Stack::start(self.port, data_dir, storage) => started?,
             _ = interrupt.recv() => return Ok(Exit::Done),
             _ = terminate.recv() => return Ok(Exit::Done),
         };
         let base_url = stack.base_url();
-        let text = format!("{}\nready {base_url}", welcome(&base_url, &data));
+        let text = format!("{}\nready {base_url}", welcome(&base_url, data_dir, storage));
         output.result(&text, &json!({"ready": base_url, "api_key": demo::API_KEY}))?;
         tokio::select! {
             _ = interrupt.recv() => {}
@@ -53,10 +53,10 @@ impl Local {
     }
 }
 
-fn welcome(base_url: &str, data: &Data) -> String {
-    let kept = match data {
-        Data::Folder(path) => format!("kept in {}", path.display()),
-        Data::Memory => "kept in memory, gone when this stops".to_owned(),
+fn welcome(base_url: &str, data_dir: &Path, storage: Storage) -> String {
+    let kept = match storage {
+        Storage::Disk => format!("kept in {}", data_dir.display()),
+        Storage::Memory => "kept in memory, gone when this stops".to_owned(),
     };
     let api_key = demo::API_KEY;
     format!(

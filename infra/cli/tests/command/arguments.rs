@@ -9,7 +9,6 @@ fn wrong_arguments_are_explained() {
     let folder = tempfile::tempdir().unwrap();
     for (arguments, expected) in [
         (&["local", "--port", "65536"][..], "65536 is not in 0..=65535"),
-        (&["local", "--memory", "--data-dir", "x"], "cannot be used with"),
         (&["sell"], "unrecognized subcommand"),
         (&["product", "create"], "--name"),
         (&["product", "create", "--name", ""], "must have 1 to 255 characters"),

@@ -1,5 +1,6 @@
 //! `keypool local`.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
@@ -7,7 +8,7 @@ use std::process::{Command, Stdio};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::harness::{API_KEY, Local, fails, keypool};
+use crate::harness::{API_KEY, Local, fails, keypool, ok};
 
 #[tokio::test]
 async fn local_says_where_it_is_and_what_is_in_it() {
@@ -107,10 +108,21 @@ async fn after_a_kill_nothing_is_lost() {
 #[tokio::test]
 async fn in_memory_nothing_is_kept() {
     let folder = tempfile::tempdir().unwrap();
+    let local = Local::start(folder.path(), &["--port", "0"]);
+    local.stop();
+    let files = || {
+        let files = std::fs::read_dir(folder.path().join(".keypool")).unwrap();
+        files.map(|file| file.unwrap().file_name()).collect::<BTreeSet<_>>()
+    };
+    let kept = files();
     let local = Local::start(folder.path(), &["--port", "0", "--memory"]);
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-    let said = fails(folder.path(), &["product", "list"], 1);
-    assert!(said.contains("no stack runs on the data folder .keypool"), "{said}");
+    local.post("generate", &[("generator_id", "1"), ("quantity", "1")]).await;
+    ok(folder.path(), &["product", "create", "--name", "Office", "--id", "42"]);
+    local.stop();
+    assert_eq!(files(), kept);
+    let local = Local::start(folder.path(), &["--port", "0"]);
+    let said = fails(folder.path(), &["product", "show", "42"], 1);
+    assert_eq!(said, "error: there is no product 42\n");
     local.stop();
 }
 
@@ -119,7 +131,7 @@ async fn a_port_or_a_folder_in_use_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let local = Local::start(folder.path(), &["--port", "0"]);
     let port = local.base_url.rsplit(':').next().unwrap();
-    let said = fails(folder.path(), &["local", "--port", port, "--memory"], 1);
+    let said = fails(folder.path(), &["local", "--port", port, "--data-dir", "other"], 1);
     assert!(said.contains(&format!("error: port {port} of 127.0.0.1 cannot be had")), "{said}");
     let said = fails(folder.path(), &["local", "--port", "0"], 1);
     assert!(said.contains("error: another keypool is running on the data folder .keypool"), "{said}");
