@@ -7,11 +7,14 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement that fails has nothing to say")]
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
+use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use keypool_domain::{
@@ -22,17 +25,20 @@ use keypool_http::Patience;
 use keypool_local::{DataFolder, Services, TABLE};
 use keypool_store::Store;
 
-/// How many keys the loop puts: it is slow, and its rate does not change.
-const ONE_BY_ONE: usize = 5_000;
+/// How many keys the loop puts, into the empty table and again into the full one, which takes its time.
+const ONE_BY_ONE: u32 = 5_000;
 
 #[derive(Debug, Parser)]
 struct Arguments {
     /// How many keys to import
     #[arg(long, default_value_t = 100_000)]
-    keys: usize,
+    keys: u32,
     /// The stack keeps its data in memory, so that no write waits for the disk
     #[arg(long)]
     memory: bool,
+    /// How many milliseconds DynamoDB is away, there and back; on AWS it is some 5 from the same region
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    latency_ms: u32,
     /// What cargo adds
     #[arg(long, hide = true)]
     bench: bool,
@@ -62,6 +68,9 @@ fn main() {
     let mut stack = Stack(local.stdout(Stdio::piped()).spawn().unwrap());
     let mut said = BufReader::new(stack.0.stdout.take().unwrap()).lines();
     assert!(said.any(|line| line.unwrap().starts_with("ready ")));
+    if arguments.latency_ms > 0 {
+        move_away(folder.path(), Duration::from_millis(arguments.latency_ms.into()) / 2);
+    }
 
     let mut file = BufWriter::new(File::create(folder.path().join("keys.csv")).unwrap());
     writeln!(file, "license_key;validity;status").unwrap();
@@ -70,21 +79,72 @@ fn main() {
     }
     file.into_inner().unwrap();
 
-    let one_by_one = one_by_one(folder.path());
+    let into_empty = one_by_one(folder.path());
     let rehearsal = measure(folder.path(), &["--dry-run"]);
     let import = measure(folder.path(), &[]);
     let receipt = fs::read_to_string(folder.path().join("keys.csv.receipt.jsonl")).unwrap();
     let last = receipt.lines().last().unwrap();
     assert!(last.contains(&format!("\"created\":{}", arguments.keys)), "{last}");
+    let into_full = one_by_one(folder.path());
 
-    #[expect(clippy::cast_precision_loss, reason = "for people")]
-    let keys = arguments.keys as f64;
+    let keys = f64::from(arguments.keys);
     println!("| {} keys | seconds | keys a second | of one by one | peak memory |", arguments.keys);
     println!("|---|---|---|---|---|");
-    println!("| one by one ({ONE_BY_ONE}) | | {one_by_one:.0} | 1.0 | |");
+    let of_each = f64::from(ONE_BY_ONE);
+    println!(
+        "| one by one, {ONE_BY_ONE} into the empty table | {:.1} | {into_empty:.0} | | |",
+        of_each / into_empty
+    );
+    println!(
+        "| one by one, {ONE_BY_ONE} into the full table | {:.1} | {into_full:.0} | | |",
+        of_each / into_full
+    );
+    // As long as the loop would take for all of them, if it slows down evenly.
+    let one_by_one = 2.0 / (1.0 / into_empty + 1.0 / into_full);
+    println!("| one by one, {} | {:.1} | {one_by_one:.0} | 1.0 | |", arguments.keys, keys / one_by_one);
     for (name, run) in [("import", import), ("--dry-run", rehearsal)] {
         let (rate, mib) = (keys / run.seconds, run.peak_kib / 1_024);
         println!("| {name} | {:.1} | {rate:.0} | {:.1} | {mib} MB |", run.seconds, rate / one_by_one);
+    }
+}
+
+/// Puts a network between DynamoDB and whoever finds the stack by its data folder.
+fn move_away(folder: &Path, one_way: Duration) {
+    let path = folder.join(".keypool/endpoints.json");
+    let mut endpoints = DataFolder::endpoints_at(&folder.join(".keypool")).unwrap();
+    let dynamodb = endpoints.dynamodb.strip_prefix("http://").unwrap().to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    endpoints.dynamodb = format!("http://{}", listener.local_addr().unwrap());
+    fs::write(path, serde_json::to_string(&endpoints).unwrap()).unwrap();
+    thread::spawn(move || {
+        for near in listener.incoming() {
+            let (near, far) = (near.unwrap(), TcpStream::connect(&dynamodb).unwrap());
+            let (back_from, back_to) = (far.try_clone().unwrap(), near.try_clone().unwrap());
+            thread::spawn(move || carry(near, far, one_way));
+            thread::spawn(move || carry(back_from, back_to, one_way));
+        }
+    });
+}
+
+/// Carries what comes from one side to the other, each piece a while after it came.
+fn carry(mut from: TcpStream, mut to: TcpStream, one_way: Duration) {
+    to.set_nodelay(true).unwrap();
+    let (pieces, due) = mpsc::channel::<(Instant, Vec<u8>)>();
+    thread::spawn(move || {
+        for (at, piece) in due {
+            thread::sleep((at + one_way).saturating_duration_since(Instant::now()));
+            if to.write_all(&piece).is_err() {
+                break;
+            }
+        }
+        // The other side is told that no more comes.
+        let _ = to.shutdown(Shutdown::Write);
+    });
+    let mut buffer = vec![0; 65_536];
+    while let Ok(read @ 1..) = from.read(&mut buffer) {
+        if pieces.send((Instant::now(), buffer[..read].to_vec())).is_err() {
+            break;
+        }
     }
 }
 
@@ -111,7 +171,7 @@ fn measure(folder: &Path, options: &[&str]) -> Run {
             assert!(ended.success());
             return Run { seconds: begun.elapsed().as_secs_f64(), peak_kib };
         }
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -122,11 +182,11 @@ async fn one_by_one(folder: &Path) -> f64 {
     let clients = Services::settings(endpoints.dynamodb, endpoints.kms).clients(Patience::Operator);
     let store = Store::new(clients.dynamodb, TABLE, Arc::new(OperatingSystemRandomness));
     let import = ImportId::random(&OperatingSystemRandomness);
-    let ids = store.take_row_ids(ONE_BY_ONE).await.unwrap();
+    let ids = store.take_row_ids(ONE_BY_ONE as usize).await.unwrap();
     let begun = Instant::now();
     for (line, id) in (1..).zip(ids) {
         let key = NewKey {
-            license_key: format!("ONE-BY-ONE-{line:08}").parse().unwrap(),
+            license_key: format!("ONE-BY-ONE-{import}-{line:08}").parse().unwrap(),
             product_id: ProductId::MIN,
             activation_limit: "1".parse().unwrap(),
             validity: "365".parse().unwrap(),
@@ -139,7 +199,5 @@ async fn one_by_one(folder: &Path) -> f64 {
         let key = key.into_stocked(id, SystemClock.now(), &OperatingSystemRandomness);
         assert_eq!(store.insert(vec![key]).await.unwrap().created, 1);
     }
-    #[expect(clippy::cast_precision_loss, reason = "for people")]
-    let keys = ONE_BY_ONE as f64;
-    keys / begun.elapsed().as_secs_f64()
+    f64::from(ONE_BY_ONE) / begun.elapsed().as_secs_f64()
 }
