@@ -1,7 +1,7 @@
 //! The public keys that a response is checked against.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, iter};
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
@@ -9,6 +9,8 @@ use keypool_domain::{PrivateKeyUsed, ProductId};
 use keypool_signing::{JwkSet, PublicKey};
 use keypool_store::Lookup;
 
+use crate::envelope::Received;
+use crate::moment::to_the_second;
 use crate::target::Target;
 
 /// A public key, and what people call it.
@@ -48,8 +50,23 @@ impl KeyOptions {
     }
 }
 
-/// The key that the target signs with: its global key, or that of a product.
+/// The keys of the target that may have signed what was received: the one that signs now, then those that did before.
 pub(crate) async fn of_target(
+    target: &Target,
+    received: &Received,
+    product: Option<ProductId>,
+) -> anyhow::Result<Vec<NamedKey>> {
+    let former = former_of_target(target, received.used, product).await?;
+    match present_of_target(target, received.used, product).await {
+        Ok(present) => Ok(iter::once(present).chain(former).collect()),
+        // What a former key signed can be checked whatever became of the present one.
+        Err(_) if received.check(&former).is_ok() => Ok(former),
+        Err(error) => Err(error),
+    }
+}
+
+/// The key that the target signs with: its global key, or that of a product.
+pub(crate) async fn present_of_target(
     target: &Target,
     used: PrivateKeyUsed,
     product: Option<ProductId>,
@@ -77,6 +94,31 @@ pub(crate) async fn of_target(
     };
     let key = target.signer.public_key(&id).await.with_context(|| format!("{whose} ({id})"))?;
     Ok(NamedKey { name: format!("{whose} ({id})"), key })
+}
+
+/// The keys that the target signed with before, the youngest first.
+async fn former_of_target(
+    target: &Target,
+    used: PrivateKeyUsed,
+    product: Option<ProductId>,
+) -> anyhow::Result<Vec<NamedKey>> {
+    let product = product.filter(|_| used == PrivateKeyUsed::Product);
+    if used == PrivateKeyUsed::Product && product.is_none() {
+        return Ok(vec![]);
+    }
+    let whose =
+        product.map_or_else(|| "global signing key".to_owned(), |id| format!("signing key of product {id}"));
+    let kept = target.store.retired_keys().await?;
+    let named = kept.into_iter().rev().filter(|kept| kept.product_id == product).map(|kept| {
+        let name = format!(
+            "a former {whose} ({}), which signed until {}",
+            kept.signing_key_id,
+            to_the_second(kept.retired_at)
+        );
+        let key = PublicKey::from_der(kept.public_key_der).with_context(|| format!("{name} is spoilt"))?;
+        Ok(NamedKey { name, key })
+    });
+    named.collect()
 }
 
 /// No public key, nor a set of them, is larger.

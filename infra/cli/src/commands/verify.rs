@@ -16,8 +16,8 @@ use crate::target::TargetOptions;
 /// Check the signature of a response, and say what was signed.
 ///
 /// Reads a response as a shop's plugin got it: the whole JSON, with `response`, `response_base64`,
-/// `private_key_used` and `signature`. Without --pem and --jwks it is checked against the target's own key: the
-/// global one, or that of the product it is about.
+/// `private_key_used` and `signature`. Without --pem and --jwks it is checked against the target's own keys: the
+/// global one, or that of the product it is about, and those that signed before them.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -31,8 +31,8 @@ Exit codes:
   4  it does not hold, or is no envelope
 
 License keys are not shown, unless --show is given. Against --pem or --jwks nothing is asked of AWS; else it costs \
-one call of KMS, and to find a product's key half a read unit, or one and a half where the response does not name \
-the product.")]
+one call of KMS, half a read unit for each key that signed before, and to find a product's key half a read unit, or one \
+and a half where the response does not name the product.")]
 pub(crate) struct Verify {
     /// The file; `-` or nothing is standard input
     #[arg(default_value = "-", hide_default_value = true)]
@@ -64,21 +64,25 @@ impl Verify {
         let keys = match given {
             Some(keys) => keys,
             None if !received.is_signed() => vec![],
-            None => vec![self.key_of_target(options, &received).await?],
+            None => self.keys_of_target(options, &received).await?,
         };
         let checked = received.check(&keys);
         self.print(output, Some(&received), &checked)?;
         Ok(if checked.is_ok() { Exit::Done } else { Exit::DoesNotHold })
     }
 
-    async fn key_of_target(&self, options: &TargetOptions, received: &Received) -> anyhow::Result<NamedKey> {
+    async fn keys_of_target(
+        &self,
+        options: &TargetOptions,
+        received: &Received,
+    ) -> anyhow::Result<Vec<NamedKey>> {
         let target = options.open().await?;
         let mut product = self.product.or_else(|| received.said.product());
         // Keys that were generated do not say whose they are, but the table knows them.
         if let (None, Some(key)) = (product, received.said.a_license_key()) {
             product = target.store.license_key(&key).await?.map(|key| key.product_id);
         }
-        of_target(&target, received.used, product).await
+        of_target(&target, received, product).await
     }
 
     fn read(&self, output: Output) -> anyhow::Result<Vec<u8>> {

@@ -68,12 +68,20 @@ async fn what_was_signed_before_a_rotation_verifies_with_the_key_that_is_kept() 
         );
     }
 
+    let verify = |envelope: &Value| {
+        std::fs::write(path.join("answer.json"), envelope.to_string()).unwrap();
+        ok(path, &["verify", "answer.json", "--product", "2"])
+    };
+    let said = verify(&before);
+    assert!(said.starts_with("holds         signed by a former signing key of product 2 (arn:"), "{said}");
+
     // An environment that knew nothing of the old key signs with the new one.
     local.stop();
     let local = Local::start(path, &["--port", "0"]);
     let after = envelope(&local, "2").await;
     assert!(openssl_verifies(path, &new_pem, &after) && !openssl_verifies(path, &old_pem, &after));
     assert_eq!(signers(path, &public_key(&["--jwks"]), &before), 1);
+    assert!(verify(&after).starts_with("holds         signed by the signing key of product 2 ("));
 
     // KMS may forget the old key; it is kept in the table, and found by its thumbprint and by its name.
     let listed = json(&ok(path, &["signing-key", "list", "--json"]));
@@ -88,6 +96,9 @@ async fn what_was_signed_before_a_rotation_verifies_with_the_key_that_is_kept() 
         assert_eq!(public_key(&["--key", retired[name].as_str().unwrap()]), old_pem);
     }
     assert_eq!(signers(path, &public_key(&["--jwks"]), &before), 1);
+    // Nor does it take the product's present key, or that it has one.
+    ok(path, &["product", "update", "2", "--no-signing-key"]);
+    assert!(verify(&before).contains("signed by a former signing key of product 2 (arn:"));
     local.stop();
 }
 

@@ -84,11 +84,9 @@ impl Call {
         }
         let checked = match keys {
             Some(keys) => received.check(&keys).map(|named| named.name.clone()),
-            None => match self.key(target.as_ref(), &received).await {
-                Ok(named) => {
-                    let keys = received.is_signed().then_some(named);
-                    received.check(keys.as_slice()).map(|named| named.name.clone())
-                }
+            None if !received.is_signed() => received.check(&[]).map(|named| named.name.clone()),
+            None => match self.keys_of(target.as_ref(), &received).await {
+                Ok(keys) => received.check(&keys).map(|named| named.name.clone()),
                 Err(error) => {
                     output.note(&format!("{WARNING}the signature was not checked:{WARNING:#} {error:#}"));
                     return Ok(judged(&received, output));
@@ -105,8 +103,8 @@ impl Call {
         Ok(judged(&received, output))
     }
 
-    /// The key that has to have signed the answer.
-    async fn key(&self, target: Option<&Target>, received: &Received) -> anyhow::Result<NamedKey> {
+    /// The keys one of which has to have signed the answer.
+    async fn keys_of(&self, target: Option<&Target>, received: &Received) -> anyhow::Result<Vec<NamedKey>> {
         let Some(target) = target else {
             bail!("there is no target to ask for its key; give --stack, --table, --pem or --jwks")
         };
@@ -114,7 +112,7 @@ impl Call {
             PrivateKeyUsed::Global => None,
             PrivateKeyUsed::Product => self.product(target).await?,
         };
-        of_target(target, received.used, product).await
+        of_target(target, received, product).await
     }
 
     /// The product that the request is about.

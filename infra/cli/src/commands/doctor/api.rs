@@ -5,7 +5,7 @@ use super::Patient;
 use super::report::Report;
 use crate::envelope::{Fault, Received};
 use crate::http::{Answer, send};
-use crate::public_keys::of_target;
+use crate::public_keys::present_of_target;
 
 const CHECK: &str = "API";
 
@@ -53,7 +53,7 @@ async fn check_answer(
             format!("{base_url} answers without signatures: shops that check them refuse every answer");
         return report.fault(CHECK, said, "set KEYPOOL_SIGNING_KEY of the functions: deploy the stack again");
     }
-    let key = match of_target(patient.target, PrivateKeyUsed::Global, None).await {
+    let key = match present_of_target(patient.target, PrivateKeyUsed::Global, None).await {
         Ok(key) => key,
         Err(error) => {
             let said = format!("{base_url} answers, but its signature was not checked: {error:#}");
