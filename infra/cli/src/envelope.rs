@@ -9,6 +9,7 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::output::printable;
 use crate::public_keys::NamedKey;
 
 /// Why something is not to be believed, in words.
@@ -189,11 +190,6 @@ fn pretty(json: &str) -> String {
     // It was read before, so this cannot fail.
     let text = text.unwrap_or_default();
     text.lines().map(printable).collect::<Vec<_>>().join("\n")
-}
-
-/// A text from elsewhere, without what a terminal would take for commands.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]

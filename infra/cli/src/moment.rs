@@ -39,6 +39,11 @@ impl FromStr for Span {
 }
 
 impl Span {
+    /// How many seconds it has.
+    pub(crate) fn seconds(self) -> u64 {
+        self.0.as_secs()
+    }
+
     fn microseconds(self) -> i64 {
         i64::try_from(self.0.as_micros()).unwrap_or(i64::MAX)
     }

@@ -2,6 +2,8 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +46,10 @@ pub enum DataFolderError {
 const LOCK: &str = "lock";
 const ENDPOINTS: &str = "endpoints.json";
 
+/// How often and how long a lock is waited for that may be held for a moment only.
+const TRIES_MAX: usize = 20;
+const WAIT: Duration = Duration::from_millis(10);
+
 impl DataFolder {
     /// Makes the folder if need be and takes it.
     pub fn take(path: &Path) -> Result<Self, DataFolderError> {
@@ -51,7 +57,16 @@ impl DataFolder {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
         let lock = File::options().write(true).create(true).truncate(false).open(path.join(LOCK));
         let lock = lock.map_err(failed)?;
-        match lock.try_lock() {
+        let mut taken = lock.try_lock();
+        for _ in 0..TRIES_MAX {
+            // A command that asks whether a stack runs here holds the lock for a moment.
+            if !matches!(taken, Err(TryLockError::WouldBlock)) {
+                break;
+            }
+            thread::sleep(WAIT);
+            taken = lock.try_lock();
+        }
+        match taken {
             Ok(()) => {
                 let folder = Self { path: path.to_owned(), _lock: lock };
                 // A stack that was killed could not do it.

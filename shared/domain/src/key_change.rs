@@ -14,6 +14,15 @@ pub enum Unfit {
 }
 
 impl StockedKey {
+    /// Whether it was given to somebody, here or where it came from. Such a key is not sold unless it is taken from them.
+    #[must_use]
+    pub fn has_owner(&self) -> bool {
+        self.status == Status::Assigned
+            || self.assigned_at.is_some()
+            || self.owner.name.is_some()
+            || self.owner.email.is_some()
+    }
+
     /// Out of use. Whose it is stays known.
     pub fn blocked(&self, now: Timestamp) -> Result<Self, Unfit> {
         match self.status {
@@ -24,10 +33,14 @@ impl StockedKey {
 
     /// In use again: its owner's if it has one, else in stock.
     pub fn unblocked(&self, now: Timestamp, randomness: &(impl Randomness + ?Sized)) -> Result<Self, Unfit> {
-        match (self.status, self.assigned_at) {
-            (Status::Blocked, Some(_)) => Ok(Self { status: Status::Assigned, ..self.changed(now)? }),
-            (Status::Blocked, None) => self.in_stock(now, randomness),
-            (other, _) => Err(Unfit::Is(other)),
+        match self.status {
+            Status::Blocked if self.has_owner() => Ok(Self {
+                status: Status::Assigned,
+                assigned_at: self.assigned_at.or(Some(now)),
+                ..self.changed(now)?
+            }),
+            Status::Blocked => self.in_stock(now, randomness),
+            other => Err(Unfit::Is(other)),
         }
     }
 
@@ -120,6 +133,15 @@ mod tests {
         let back = released.blocked(at(6)).unwrap();
         assert_eq!(back.draw, None);
         assert_eq!(back.unblocked(at(7), &Random).unwrap().status, Status::Available);
+    }
+
+    #[test]
+    fn a_key_that_was_blocked_when_it_came_is_its_owners_still() {
+        let owner = assignment().owner;
+        let blocked = StockedKey { owner: owner.clone(), ..key(Status::Blocked) };
+        let unblocked = blocked.unblocked(at(2), &Random).unwrap();
+        assert_eq!((unblocked.status, unblocked.draw), (Status::Assigned, None));
+        assert_eq!((unblocked.owner, unblocked.assigned_at), (owner, Some(at(2))));
     }
 
     #[test]

@@ -35,13 +35,18 @@ impl Store {
         entry: &AuditEntry,
     ) -> Result<Transacted, StoreError> {
         writes.push(self.audit_write(entry)?);
-        Ok(match self.with_retries(|| self.transact(writes.clone())).await? {
-            // The entry is there: an earlier attempt of these very changes, whose response was lost, has made them all.
-            Transacted::Refused(obstacles) if obstacles.last().is_some_and(Obstacle::is_there) => {
-                Transacted::Committed
+        self.with_retries(|| async {
+            let transacted = self.transact(writes.clone()).await?;
+            let Transacted::Refused(obstacles) = &transacted else { return Ok(transacted) };
+            match obstacles.last() {
+                // The entry is there: an earlier attempt of these very changes, whose response was lost, has made them all.
+                Some(Obstacle::Condition(_)) => Ok(Transacted::Committed),
+                // Nobody else writes the entry: it is such an attempt that is under way.
+                Some(Obstacle::Conflict) => Err(StoreError::Contention { operation: "TransactWriteItems" }),
+                _ => Ok(transacted),
             }
-            settled => settled,
         })
+        .await
     }
 
     /// The noting of a change, as a part of the transaction that makes it.
@@ -49,7 +54,7 @@ impl Store {
         put(&self.table, audit_item(entry), Some("attribute_not_exists(#pk)"))
     }
 
-    /// Notes what was done in many writes of their own, before or after them. 1 write unit for a KB.
+    /// Notes what was done in many writes of their own, before or after them. 2 write units for a KB.
     pub async fn note(&self, entry: &AuditEntry) -> Result<(), StoreError> {
         self.with_retries(|| async {
             match self.transact(vec![self.audit_write(entry)?]).await? {
@@ -80,8 +85,11 @@ impl Store {
     ) -> Result<Vec<AuditEntry>, StoreError> {
         let mut entries = Vec::new();
         let (first, mut month) = (month_of(since), month_of(now));
+        // The first page may be enough; what is looked for longer is read in large ones.
+        let mut page_max = limit.clamp(1, PAGE_MAX);
         while month >= first && entries.len() < limit {
-            self.read_month(&month, since, limit, &wanted, &mut entries).await?;
+            self.read_month(&month, since, [limit, page_max], &wanted, &mut entries).await?;
+            page_max = PAGE_MAX;
             let Some(previous) = month_before(&month) else { break };
             month = previous;
         }
@@ -92,7 +100,7 @@ impl Store {
         &self,
         month: &str,
         since: Timestamp,
-        limit: usize,
+        [limit, mut page_max]: [usize; 2],
         wanted: impl Fn(&AuditEntry) -> bool,
         entries: &mut Vec<AuditEntry>,
     ) -> Result<(), StoreError> {
@@ -109,10 +117,7 @@ impl Store {
                         .expression_attribute_values(":pk", text(audit_pk(month)))
                         .expression_attribute_values(":since", text(since.to_microseconds_text()))
                         .scan_index_forward(false)
-                        .limit(
-                            i32::try_from(limit.saturating_sub(entries.len()).clamp(1, PAGE_MAX))
-                                .unwrap_or(i32::MAX),
-                        )
+                        .limit(i32::try_from(page_max).unwrap_or(i32::MAX))
                         .set_exclusive_start_key(from.clone())
                         .send()
                         .await
@@ -125,7 +130,7 @@ impl Store {
                     entries.push(entry);
                 }
             }
-            from = page.last_evaluated_key;
+            (from, page_max) = (page.last_evaluated_key, PAGE_MAX);
             if from.is_none() || entries.len() >= limit {
                 return Ok(());
             }

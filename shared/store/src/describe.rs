@@ -69,6 +69,15 @@ impl Store {
         }
     }
 
+    /// What tells the table from every other, one of the same name that is made anew included. Costs nothing.
+    pub async fn table_id(&self) -> Result<String, StoreError> {
+        const OPERATION: &str = "DescribeTable";
+        let described = self.client.describe_table().table_name(&self.table).send().await;
+        let described = described.map_err(|error| StoreError::from_sdk(OPERATION, &error))?;
+        let id = described.table.and_then(|table| table.table_id);
+        id.ok_or(StoreError::Rejected { operation: OPERATION, code: "the table has no id".to_owned() })
+    }
+
     /// What expires in the table. Costs nothing.
     pub async fn describe_expiry(&self) -> Result<Expiry, StoreError> {
         let described = self.client.describe_time_to_live().table_name(&self.table).send().await;

@@ -237,8 +237,10 @@ impl Inventory {
             Status::Reserved => self.reserved += 1,
             Status::Blocked => self.blocked += 1,
         }
+        // One without an assignment was stored as an owner's: that tells nothing of how it sells here.
+        let is_sold = key.status == Status::Assigned && key.assignment_id.is_some();
         let age = key.assigned_at.map(|at| now.unix_seconds() - at.unix_seconds());
-        if let Some(age) = age.filter(|_| key.status == Status::Assigned) {
+        if let Some(age) = age.filter(|_| is_sold) {
             self.sold_last_hour += u64::from(age < HOUR_SECONDS);
             self.sold_last_day += u64::from(age < 24 * HOUR_SECONDS);
         }

@@ -29,21 +29,11 @@ impl Store {
         next: &StockedKey,
         entry: &AuditEntry,
     ) -> Result<KeyChange, StoreError> {
-        let transacted = self
-            .with_retries(|| async {
-                let values = Item::from([(":seen".to_owned(), number(seen.version))]);
-                let item = license_key_item(next);
-                let write = put_if(&self.table, item, Some("#version = :seen"), Some(values))?;
-                self.transact(vec![write, self.audit_write(entry)?]).await
-            })
-            .await?;
-        Ok(match transacted {
+        let values = Item::from([(":seen".to_owned(), number(seen.version))]);
+        let write = put_if(&self.table, license_key_item(next), Some("#version = :seen"), Some(values))?;
+        Ok(match self.transact_audited(vec![write], entry).await? {
             Transacted::Committed => KeyChange::Done,
-            Transacted::Refused(obstacles) => match obstacles.as_slice() {
-                // The entry is there: an earlier attempt of this very change has made it, the response was lost.
-                [_, of_entry] if of_entry.is_there() => KeyChange::Done,
-                _ => KeyChange::ChangedMeanwhile,
-            },
+            Transacted::Refused(_) => KeyChange::ChangedMeanwhile,
         })
     }
 }

@@ -27,8 +27,8 @@ impl Store {
         ])
     }
 
-    /// All signing keys that are used no more: the global ones, then those of products by id, each the oldest first. Half a
-    /// read unit for 8 KB of entries and half a unit a key.
+    /// All signing keys that are used no more: the global ones, then those of products by id, each the oldest first. A read
+    /// unit for 4 KB of entries and one a key.
     pub async fn retired_keys(&self) -> Result<Vec<RetiredKey>, StoreError> {
         let items = self.listed(Kind::SigningKey, read_catalogue_entry).await?;
         let mut keys = items.iter().map(read_retired_key).collect::<Result<Vec<_>, _>>()?;

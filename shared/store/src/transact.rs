@@ -22,6 +22,8 @@ pub(crate) enum Transacted {
 pub(crate) enum Obstacle {
     /// Nothing: another write's condition did not hold.
     None,
+    /// Another transaction, which may be an earlier attempt of this one.
+    Conflict,
     /// Its condition did not hold; the reason carries the item if it was asked for.
     Condition(CancellationReason),
 }
@@ -35,7 +37,7 @@ impl Obstacle {
     /// The item whose condition did not hold, as it is, if there is one.
     pub(crate) fn item(&self) -> Option<&Item> {
         match self {
-            Self::None => None,
+            Self::None | Self::Conflict => None,
             Self::Condition(reason) => reason.item(),
         }
     }
@@ -111,6 +113,7 @@ impl Store {
         if first(&["ConditionalCheckFailed"]).is_some() {
             let obstacle = |reason: &CancellationReason| match reason.code() {
                 Some("ConditionalCheckFailed") => Obstacle::Condition(reason.clone()),
+                Some("TransactionConflict") => Obstacle::Conflict,
                 _ => Obstacle::None,
             };
             Ok(Transacted::Refused(reasons.iter().map(obstacle).collect()))

@@ -7,9 +7,9 @@ use clap::Args;
 use keypool_domain::ProductId;
 use serde_json::{Value, json};
 
-use crate::envelope::{Fault, Received, Said, printable};
+use crate::envelope::{Fault, Received, Said};
 use crate::exit::Exit;
-use crate::output::{BAD, GOOD, Output};
+use crate::output::{BAD, GOOD, Output, printable};
 use crate::public_keys::{KeyOptions, NamedKey, of_target};
 use crate::target::TargetOptions;
 
@@ -31,7 +31,7 @@ Exit codes:
   4  it does not hold, or is no envelope
 
 License keys are not shown, unless --show is given. Against --pem or --jwks nothing is asked of AWS; else it costs \
-one call of KMS, half a read unit for each key that signed before, and to find a product's key half a read unit, or one \
+one call of KMS, a read unit for each key that signed before, and to find a product's key half a read unit, or one \
 and a half where the response does not name the product.")]
 pub(crate) struct Verify {
     /// The file; `-` or nothing is standard input

@@ -1,5 +1,6 @@
 //! What a person reads, and what a program reads.
 
+mod printable;
 mod progress;
 mod table;
 
@@ -8,6 +9,8 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 
+pub(crate) use self::printable::printable;
+use self::printable::{printable_cell, printable_lines};
 pub(crate) use self::progress::Progress;
 pub(crate) use self::table::Table;
 
@@ -23,7 +26,8 @@ pub(crate) const FAINT: Style = Style::new().dimmed();
 pub(crate) const STRONG: Style = Style::new().bold();
 
 /// Where all output goes: results to standard output, remarks and progress to standard error. Colours are for terminals
-/// only; `NO_COLOR` and `CLICOLOR_FORCE` are heeded.
+/// only; `NO_COLOR` and `CLICOLOR_FORCE` are heeded. Of what comes from elsewhere, nothing is printed that would command a
+/// terminal.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
     json: bool,
@@ -44,7 +48,7 @@ impl Output {
     /// Prints a line to standard output.
     pub(crate) fn line(self, text: &str) -> anyhow::Result<()> {
         let mut stdout = anstream::stdout().lock();
-        unless_gone(writeln!(stdout, "{text}").and_then(|()| stdout.flush()))
+        unless_gone(writeln!(stdout, "{}", printable_lines(text)).and_then(|()| stdout.flush()))
     }
 
     /// Begins a terminal's screen anew.
@@ -70,17 +74,24 @@ impl Output {
         unless_gone(writeln!(stdout, "{value}").and_then(|()| stdout.flush()))
     }
 
+    /// Prints what came from elsewhere as it came, to the byte, for programs.
+    pub(crate) fn raw(self, bytes: &[u8]) -> anyhow::Result<()> {
+        let mut stdout = io::stdout().lock();
+        let written = stdout.write_all(bytes).and_then(|()| stdout.write_all(b"\n"));
+        unless_gone(written.and_then(|()| stdout.flush()))
+    }
+
     /// Prints a remark to standard error, so that whoever reads standard output gets the result alone.
     pub(crate) fn note(self, text: &str) {
         // A remark that nobody reads is no reason to fail.
-        let _ = writeln!(anstream::stderr().lock(), "{text}");
+        let _ = writeln!(anstream::stderr().lock(), "{}", printable_lines(text));
     }
 
     /// Prints an error and its causes in one line, and the way out, to standard error.
     pub(crate) fn error(self, error: &anyhow::Error, advice: Option<String>) {
         let mut stderr = anstream::stderr().lock();
         // Nobody is left to tell when standard error is gone.
-        let _ = writeln!(stderr, "{BAD}error:{BAD:#} {error:#}");
+        let _ = writeln!(stderr, "{BAD}error:{BAD:#} {}", printable_cell(&format!("{error:#}")));
         if let Some(advice) = advice {
             let _ = writeln!(stderr, "{STRONG}help:{STRONG:#} {advice}");
         }

@@ -2,7 +2,7 @@ use std::fmt;
 
 use unicode_width::UnicodeWidthStr as _;
 
-use super::STRONG;
+use super::{STRONG, printable_cell};
 
 /// Rows under a heading, in columns that line up.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ impl Table {
 
     /// Adds a row; its cells may be styled.
     pub(crate) fn row<const COLUMNS: usize>(&mut self, cells: [String; COLUMNS]) {
-        self.rows.push(Vec::from(cells));
+        self.rows.push(cells.into_iter().map(|cell| printable_cell(&cell)).collect());
     }
 }
 
@@ -55,6 +55,13 @@ impl fmt::Display for Table {
 mod tests {
     use super::super::BAD;
     use super::*;
+
+    #[test]
+    fn a_cell_stays_in_its_row() {
+        let mut table = Table::new(["A"]);
+        table.row(["Ada\nroot  assigned".to_owned()]);
+        assert!(table.to_string().ends_with("\nAda\u{fffd}root  assigned"));
+    }
 
     #[test]
     fn columns_line_up_whatever_is_in_them() {

@@ -28,11 +28,12 @@ pub(crate) const DATA_DIR: &str = ".keypool";
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Target")]
 pub(crate) struct TargetOptions {
-    /// The stack on AWS, as it was deployed; it knows its table, API and signing key
-    #[arg(long, global = true, env = "KEYPOOL_STACK", value_name = "NAME", conflicts_with = "table")]
+    // Their variables are read by `named`: what is said counts, whichever variable is set.
+    /// The stack on AWS, as it was deployed; it knows its table, API and signing key [env: `KEYPOOL_STACK`]
+    #[arg(long, global = true, value_name = "NAME", conflicts_with = "table")]
     stack: Option<String>,
-    /// The table on AWS; without it and --stack, the stack that runs on the data folder
-    #[arg(long, global = true, env = "KEYPOOL_TABLE", value_name = "NAME")]
+    /// The table on AWS; without it and --stack, the stack that runs on the data folder [env: `KEYPOOL_TABLE`]
+    #[arg(long, global = true, value_name = "NAME")]
     table: Option<String>,
     /// The region; without it, that of the AWS profile or environment
     #[arg(long, global = true, env = "AWS_REGION", value_name = "NAME")]
@@ -50,10 +51,10 @@ pub(crate) struct TargetOptions {
 
 impl fmt::Display for TargetOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.stack, &self.table) {
-            (Some(stack), _) => write!(f, "stack {stack}")?,
-            (None, Some(table)) => write!(f, "table {table}")?,
-            (None, None) => return write!(f, "data folder {}", self.data_dir.display()),
+        match self.named() {
+            Named::Stack(stack) => write!(f, "stack {stack}")?,
+            Named::Table(table) => write!(f, "table {table}")?,
+            Named::Nothing => return write!(f, "data folder {}", self.data_dir.display()),
         }
         match &self.region {
             Some(region) => write!(f, " in {region}"),
@@ -90,21 +91,42 @@ pub(crate) enum Place {
     Aws(Box<Aws>),
 }
 
+/// What a target is named by.
+enum Named {
+    Stack(String),
+    Table(String),
+    Nothing,
+}
+
 impl TargetOptions {
+    /// By what the options say, else by what the environment says; there the stack goes before the table.
+    fn named(&self) -> Named {
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        match (&self.stack, &self.table) {
+            (Some(stack), _) => Named::Stack(stack.clone()),
+            (None, Some(table)) => Named::Table(table.clone()),
+            (None, None) => match (variable("KEYPOOL_STACK"), variable("KEYPOOL_TABLE")) {
+                (Some(stack), _) => Named::Stack(stack),
+                (None, Some(table)) => Named::Table(table),
+                (None, None) => Named::Nothing,
+            },
+        }
+    }
+
     /// The table and KMS, ready for use.
     pub(crate) async fn open(&self) -> anyhow::Result<Target> {
-        match (&self.stack, &self.table) {
-            (Some(stack), _) => {
+        match self.named() {
+            Named::Stack(stack) => {
                 let aws = Aws::load(self.region.as_deref()).await?;
-                let outputs = stack::outputs(&aws, stack).await?;
+                let outputs = stack::outputs(&aws, &stack).await?;
                 let global = self.global_signing_key.clone().or(outputs.signing_key);
                 Ok(self.on_aws(aws, outputs.table, global, outputs.base_url, outputs.key_tag))
             }
-            (None, Some(table)) => {
+            Named::Table(table) => {
                 let aws = Aws::load(self.region.as_deref()).await?;
-                Ok(self.on_aws(aws, table.clone(), self.global_signing_key.clone(), None, None))
+                Ok(self.on_aws(aws, table, self.global_signing_key.clone(), None, None))
             }
-            (None, None) => self.embedded(),
+            Named::Nothing => self.embedded(),
         }
     }
 

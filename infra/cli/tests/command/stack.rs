@@ -12,10 +12,12 @@ async fn a_key_gets_the_tag_of_the_stack_and_one_without_it_is_refused() {
     let on_stack = |arguments: &[&str]| {
         account.keypool(path).args(["--stack", "shop"]).args(arguments).output().unwrap()
     };
-    let made = on_stack(&["signing-key", "create", "--product", "1", "--json"]);
+    let made = on_stack(&["signing-key", "create", "--product", "1", "--wait", "1s", "--json"]);
     assert!(made.status.success(), "{}", text(&made.stderr));
+    let note = text(&made.stderr);
+    assert!(note.contains("It signs in 1 seconds, when the functions may surely use it"), "{note}");
     let key = json(&text(&made.stdout))["signing_key"].as_str().unwrap().to_owned();
-    let rotated = on_stack(&["signing-key", "rotate", "--product", "1"]);
+    let rotated = on_stack(&["signing-key", "rotate", "--product", "1", "--wait", "0"]);
     assert!(rotated.status.success(), "{}", text(&rotated.stderr));
     // The former key is the stack's still.
     let back = on_stack(&["signing-key", "use", &key, "--product", "1"]);

@@ -11,6 +11,7 @@ use keypool_domain::{Activity, ApiKey as Secret, ApiKeyRecord, Clock as _, Syste
 use keypool_store::Store;
 use serde_json::Value;
 
+pub(super) use self::rotate::name_before;
 use self::update::apply;
 use crate::exit::Exit;
 use crate::output::{Output, Table};
@@ -29,7 +30,7 @@ pub(crate) enum ApiKey {
     #[command(after_help = "Examples:\n  \
         keypool api-key list\n  \
         keypool api-key list --json | jq -r '.[] | select(.networks == []) | .name'    # open to anywhere\n\n\
-        Costs half a read unit for each API key.")]
+        Costs a read unit for each API key.")]
     List,
     /// Show what an API key opens
     #[command(after_help = "Examples:\n  \
@@ -70,7 +71,7 @@ pub(crate) enum ApiKey {
 
 #[derive(Debug, Args)]
 pub(crate) struct Which {
-    /// Its name, or the beginning of its SHA-256 (`keypool api-key list` shows both)
+    /// Its name, or six digits or more of its SHA-256 from its beginning (`keypool api-key list` shows both)
     #[arg(value_name = "NAME|SHA-256")]
     api_key: String,
 }
@@ -97,7 +98,8 @@ impl Which {
         let named: Vec<&ApiKeyRecord> = all.iter().filter(|key| key.name.as_str() == wanted).collect();
         let hash = wanted.to_ascii_lowercase();
         let found = match named.as_slice() {
-            [] if hash.is_empty() => Vec::new(),
+            // Fewer could be the beginning of one that is not meant.
+            [] if hash.len() < HASH_DIGITS_MIN => Vec::new(),
             [] => all.iter().filter(|key| key.hash.to_string().starts_with(&hash)).collect(),
             _ => named,
         };
@@ -118,6 +120,9 @@ impl Which {
         }
     }
 }
+
+/// How much of a hash has to be given at least.
+const HASH_DIGITS_MIN: usize = 6;
 
 /// As much of the hash as tells one key from every other that a shop has.
 fn short_hash(api_key: &ApiKeyRecord) -> String {

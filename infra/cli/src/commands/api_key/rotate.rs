@@ -37,7 +37,7 @@ impl Rotate {
         let successor = self.successor(&before, &secret, now)?;
         let after = self.expiring(&before, now)?;
         let mut changed = view::api_key(&after);
-        changed["successor"] = successor.hash.to_string().into();
+        changed["successor"] = view::api_key(&successor);
         let entry = target
             .entry(
                 "api-key.rotate",
@@ -87,11 +87,19 @@ impl Rotate {
     }
 }
 
+/// What stands between a key's name and the date at which it left that name to another.
+const ROTATED: &str = " (rotated ";
+
+/// The name that an API key of this name left to another.
+pub(in crate::commands) fn name_before(name: &Name) -> Option<&str> {
+    name.as_str().strip_suffix(')')?.rsplit_once(ROTATED).map(|(before, _)| before)
+}
+
 /// What a key is called that left its name to another.
 fn former(name: &Name, now: Timestamp) -> anyhow::Result<Name> {
     /// The most characters of a name, without the addition.
     const CHARACTERS_MAX: usize = 255 - " (rotated 2026-11-21)".len();
     let date: String = now.to_microseconds_text().chars().take("2026-11-21".len()).collect();
     let kept: String = name.as_str().chars().take(CHARACTERS_MAX).collect();
-    Ok(format!("{kept} (rotated {date})").parse()?)
+    Ok(format!("{kept}{ROTATED}{date})").parse()?)
 }

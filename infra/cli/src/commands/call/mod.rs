@@ -10,10 +10,10 @@ use keypool_store::Lookup;
 use serde_json::Value;
 
 use self::parameter::Parameter;
-use crate::envelope::{Fault, Received, printable};
+use crate::envelope::{Fault, Received};
 use crate::exit::Exit;
 use crate::http::{Answer, BaseUrl};
-use crate::output::{BAD, GOOD, Output, WARNING};
+use crate::output::{BAD, GOOD, Output, WARNING, printable};
 use crate::public_keys::{KeyOptions, NamedKey, of_target};
 use crate::target::{Target, TargetOptions};
 
@@ -33,7 +33,7 @@ the demo's. It is never taken from an argument: arguments stay in the shell's hi
 
 Exit codes:
   0  done: 800, 803, 815 or 900, and the signature holds
-  1  no answer, or a problem: its detail and request id are shown
+  1  no answer, or a problem: its detail and request id are shown; or an answer whose signature could not be checked
   4  another code (what it means is said), or the signature does not hold
 
 It does what it says: keys that it gives away are sold. It costs what a request of a shop costs, one call of KMS for \
@@ -78,7 +78,7 @@ impl Call {
         };
         if output.is_json() {
             // As it came: what was signed must stay what it was, to the byte.
-            output.line(String::from_utf8_lossy(&answer.body).trim_end())?;
+            output.raw(answer.body.trim_ascii_end())?;
         } else {
             output.line(&received.pretty())?;
         }
@@ -88,8 +88,10 @@ impl Call {
             None => match self.keys_of(target.as_ref(), &received).await {
                 Ok(keys) => received.check(&keys).map(|named| named.name.clone()),
                 Err(error) => {
-                    output.note(&format!("{WARNING}the signature was not checked:{WARNING:#} {error:#}"));
-                    return Ok(judged(&received, output));
+                    judged(&received, output);
+                    return Err(
+                        error.context("this is what the API answered, but its signature was not checked")
+                    );
                 }
             },
         };

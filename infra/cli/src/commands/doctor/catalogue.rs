@@ -7,6 +7,7 @@ use keypool_domain::{
 use super::Patient;
 use super::report::Report;
 use super::signing;
+use crate::commands::api_key::name_before;
 
 /// Who is to renew an API key needs some days.
 const EXPIRES_SOON_US: i64 = 14 * 24 * 60 * 60 * 1_000_000;
@@ -82,7 +83,13 @@ async fn check_product(
 fn check_api_keys(report: &mut Report, api_keys: &[ApiKeyRecord]) -> anyhow::Result<()> {
     const CHECK: &str = "API keys";
     let now = SystemClock.now();
-    let warnings = api_keys.iter().filter_map(|api_key| warning_of(api_key, now)).collect::<Vec<_>>();
+    // One that was rotated has a successor: it is to end.
+    let is_replaced = |api_key: &ApiKeyRecord| {
+        let name = name_before(&api_key.name);
+        name.is_some_and(|name| api_keys.iter().any(|other| other.name.as_str() == name))
+    };
+    let kept = api_keys.iter().filter(|api_key| !is_replaced(api_key));
+    let warnings = kept.filter_map(|api_key| warning_of(api_key, now)).collect::<Vec<_>>();
     if api_keys.is_empty() {
         let way_out = "keypool api-key create --name shop --capability random-assign-license-keys";
         return report.warning(CHECK, "there are none: the API answers nobody", way_out);

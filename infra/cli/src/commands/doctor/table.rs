@@ -45,7 +45,7 @@ pub(super) async fn check(patient: Patient<'_>, report: &mut Report) -> anyhow::
     } else {
         let said =
             "capacity is set aside: it costs while nothing is sold, and more sales than that are refused";
-        report.warning("billing", said, "aws dynamodb update-table --billing-mode PAY_PER_REQUEST")?;
+        report.warning("billing", said, aws(patient, "update-table", "--billing-mode PAY_PER_REQUEST"))?;
     }
     check_expiry(patient, report).await?;
     if let Place::Aws(_) = patient.target.place {
@@ -89,7 +89,14 @@ async fn check_expiry(patient: Patient<'_>, report: &mut Report) -> anyhow::Resu
         Ok(Expiry::OtherAttribute(attribute)) => report.fault(
             CHECK,
             format!("goes by {attribute}, not by expires_at: DynamoDB may delete what is in use"),
-            way_out,
+            format!(
+                "{}, and when that is done (up to an hour): {way_out}",
+                aws(
+                    patient,
+                    "update-time-to-live",
+                    &format!("--time-to-live-specification AttributeName={attribute},Enabled=false")
+                )
+            ),
         ),
         Err(error) => report.failed(patient, CHECK, &error.into()),
     }

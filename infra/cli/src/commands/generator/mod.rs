@@ -25,7 +25,7 @@ pub(crate) enum Generator {
     #[command(after_help = "Examples:\n  \
         keypool generator list\n  \
         keypool generator list --json | jq '.[] | select(.product_id == 42)'\n\n\
-        Costs half a read unit for each generator.")]
+        Costs a read unit for each generator.")]
     List,
     /// Show a generator
     #[command(after_help = "Example:\n  keypool generator show 7\n\nCosts 1 read unit.")]

@@ -1,7 +1,9 @@
+use std::cell::Cell;
+
 use clap::Args;
 use futures_util::StreamExt as _;
 use keypool_domain::{
-    Assignment, AssignmentId, Clock as _, LicenseKey, OperatingSystemRandomness, Owner, OwnerField, Status,
+    Assignment, AssignmentId, Clock as _, LicenseKey, OperatingSystemRandomness, Owner, OwnerField,
     StockedKey, SystemClock, Unfit,
 };
 use keypool_store::KeyChange;
@@ -114,7 +116,7 @@ impl Unblock {
 impl Release {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         let next = |key: &StockedKey| {
-            if key.status == Status::Assigned && !self.take_from_owner {
+            if key.has_owner() && !self.take_from_owner {
                 return Err("it is an owner's; --take-from-owner takes it back".to_owned());
             }
             let released = key.released(SystemClock.now(), &OperatingSystemRandomness);
@@ -148,20 +150,31 @@ async fn change(
     let keys = named.read()?;
     // Asked for now, once, and not by all of them side by side.
     target.principal().await?;
-    let next = &next;
+    let (next, gave_up) = (&next, &Cell::new(false));
     let count = keys.len();
     let mut outcomes = futures_util::stream::iter(keys)
         .map(|license_key| async move {
-            let outcome = change_one(target, action, &license_key, reason, next).await;
+            let outcome = if gave_up.get() {
+                Ok(Err("not tried, after the error before it".to_owned()))
+            } else {
+                change_one(target, action, &license_key, reason, next).await
+            };
+            // What is under way is waited for, and told of.
+            gave_up.set(gave_up.get() || outcome.is_err());
             (license_key, outcome)
         })
         .buffered(PARALLEL_MAX);
     let progress = output.progress("keys", Some(count as u64));
-    let mut refused = 0;
+    let (mut refused, mut failure) = (0, None);
     while let Some((license_key, outcome)) = outcomes.next().await {
         progress.add(1);
         let name = license_key.as_str();
-        match outcome? {
+        let outcome = outcome.unwrap_or_else(|error| {
+            let why = format!("whether it was changed is not known: {error:#}");
+            failure = failure.take().or(Some(error));
+            Err(why)
+        });
+        match outcome {
             Ok((before, after)) => {
                 let text = format!("{GOOD}{name}{GOOD:#}  {} → {}", before.status, after.status);
                 let value = json!({
@@ -184,7 +197,10 @@ async fn change(
         return Ok(Exit::Done);
     }
     output.note(&format!("{} of {count} changed, {refused} not", count - refused));
-    Ok(Exit::Partly)
+    match failure {
+        Some(error) if refused == count => Err(error),
+        _ => Ok(Exit::Partly),
+    }
 }
 
 /// Changes one key on the condition that it is as it was seen.

@@ -70,7 +70,15 @@ impl Export {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let failed = || format!("{} cannot be written", path.display());
         let mut file = NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).with_context(failed)?;
-        let count = self.write(target, output, &mut file).await?;
+        let written = tokio::select! {
+            written = self.write(target, output, &mut file) => Some(written?),
+            // Without a handler Ctrl-C would leave a half of it behind.
+            Ok(()) = tokio::signal::ctrl_c() => None,
+        };
+        let Some(count) = written else {
+            output.note(&format!("interrupted: {} was not written", path.display()));
+            return Ok(Exit::Interrupted);
+        };
         file.as_file().sync_all().with_context(failed)?;
         file.persist_noclobber(path).with_context(failed)?;
         let value = json!({"exported": count, "file": path.display().to_string()});

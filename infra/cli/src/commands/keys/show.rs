@@ -3,7 +3,7 @@ use keypool_domain::{OwnerField, StockedKey};
 
 use super::select::Named;
 use crate::exit::Exit;
-use crate::output::{BAD, Output, STRONG};
+use crate::output::{BAD, Output, STRONG, printable};
 use crate::target::Target;
 use crate::view;
 
@@ -35,7 +35,7 @@ impl Show {
 
 fn text(key: &StockedKey) -> String {
     let field =
-        |field: &Option<OwnerField>| field.as_ref().map_or("-".to_owned(), |field| field.as_str().to_owned());
+        |field: &Option<OwnerField>| field.as_ref().map_or("-".to_owned(), |field| printable(field.as_str()));
     let unlimited = |number: String| if number == "0" { "unlimited".to_owned() } else { number };
     format!(
         "{STRONG}{}{STRONG:#}\n  product           {}\n  status            {}\n  owner             {} <{}>\n  \

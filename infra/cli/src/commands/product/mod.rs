@@ -25,7 +25,7 @@ pub(crate) enum Product {
     #[command(after_help = "Examples:\n  \
         keypool product list\n  \
         keypool product list --json | jq -r '.[] | select(.status == \"active\") | .id'\n\n\
-        Costs half a read unit for each product.")]
+        Costs a read unit for each product.")]
     List,
     /// Show a product
     #[command(after_help = "Example:\n  keypool product show 42\n\nCosts 1 read unit.")]

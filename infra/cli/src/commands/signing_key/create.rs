@@ -4,6 +4,7 @@ use keypool_domain::{Product, ProductId};
 use serde_json::json;
 
 use super::make;
+use super::settle::Settling;
 use crate::commands::product;
 use crate::exit::Exit;
 use crate::output::Output;
@@ -14,6 +15,8 @@ pub(crate) struct Create {
     /// The product it signs for from now on; without it, `keypool signing-key use` says so later
     #[arg(long, value_name = "NUMBER")]
     product: Option<ProductId>,
+    #[command(flatten)]
+    settling: Settling,
 }
 
 impl Create {
@@ -35,6 +38,7 @@ impl Create {
             bail!("product {id} has the signing key {key} already: `keypool signing-key rotate` replaces it");
         }
         let key = make(target, Some(id)).await?;
+        self.settling.wait(target, &key, id, output).await;
         let after = Product { signing_key_id: Some(key.clone()), ..before.clone() };
         let applied = product::apply("signing-key.create", [&before, &after], None, target, output).await;
         applied.with_context(|| format!("the key {key} was made, but is used nowhere"))

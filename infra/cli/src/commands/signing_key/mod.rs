@@ -3,6 +3,7 @@ mod list;
 mod public_key;
 mod retire;
 mod rotate;
+mod settle;
 mod use_key;
 
 use std::time::Duration;
@@ -22,7 +23,8 @@ pub(crate) enum SigningKey {
     #[command(after_help = "Examples:\n  \
         keypool signing-key create --product 42\n  \
         keypool signing-key create                # makes one that is used nowhere yet\n\n\
-        With --stack the key gets the tag by which the stack's functions may use it. Needs the permissions \
+        With --stack the key gets the tag by which the stack's functions may use it, and signs five minutes later, when AWS \
+        surely heeds the tag: until then the product would get no answers. Needs the permissions \
         kms:CreateKey, kms:TagResource, kms:GetPublicKey and kms:Sign. A key of AWS KMS costs 1 USD a month.\n\
         What the product signs with it verifies with no key that was handed out before: hand out the new one, \
         `keypool signing-key public-key --product 42`.")]
@@ -38,7 +40,7 @@ pub(crate) enum SigningKey {
         keypool signing-key list\n  \
         keypool --stack shop signing-key list --json | jq -r '.[] | [.kid, .signing_key] | @tsv'\n\n\
         Exit code 4 if KMS does not give the public half of a key that is in use.\n\
-        Costs a call of KMS for each key in use, and half a read unit for each product and each key that signed before.")]
+        Costs a call of KMS for each key in use, and a read unit for each product and each key that signed before.")]
     List,
     /// Print public keys, to check responses by: PEM, or a set of JSON Web Keys
     #[command(after_help = "Examples:\n  \
@@ -51,8 +53,8 @@ pub(crate) enum SigningKey {
     /// Make a new KMS key for a product, and keep the public half of the old one
     #[command(after_help = "Example:\n  \
         keypool signing-key rotate --product 42\n\n\
-        Functions that are warm sign with the old key for up to 60 seconds longer. Whoever checks responses needs the \
-        new key from then on: hand out `keypool signing-key public-key --product 42 --jwks`, which has both.\n\
+        With --stack the new key signs five minutes later, when the functions may surely use it. Functions that are warm \
+        sign with the old key for up to 60 seconds longer. Whoever checks responses needs the new key from then on: hand out `keypool signing-key public-key --product 42 --jwks`, which has both.\n\
         The global key belongs to the deployment: docs/rotating-keys.md says how it is replaced.")]
     Rotate(rotate::Rotate),
     /// Keep the public half of a global key that signs no more

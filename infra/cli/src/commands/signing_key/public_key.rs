@@ -34,6 +34,10 @@ impl PublicKey {
         };
         if self.jwks {
             output.line(&JwkSet::new(keys).to_json())?;
+            if target.global_signing_key.is_none() && self.key.is_none() {
+                output.note("The global key is not known here, and not in the set: --stack or --global-signing-key says it.");
+                return Ok(Exit::Partly);
+            }
             return Ok(Exit::Done);
         }
         for key in &keys {

@@ -2,6 +2,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use keypool_domain::{Product, ProductId};
 
+use super::settle::Settling;
 use super::{make, retired};
 use crate::commands::product;
 use crate::exit::Exit;
@@ -13,6 +14,8 @@ pub(crate) struct Rotate {
     /// The product whose key is replaced
     #[arg(long, value_name = "NUMBER")]
     product: Option<ProductId>,
+    #[command(flatten)]
+    settling: Settling,
 }
 
 impl Rotate {
@@ -34,6 +37,7 @@ impl Rotate {
         let without = Product { signing_key_id: None, ..before.clone() };
         let retired = retired(target, &before, &without).await?;
         let key = make(target, Some(id)).await?;
+        self.settling.wait(target, &key, id, output).await;
         let after = Product { signing_key_id: Some(key.clone()), ..before.clone() };
         let applied =
             product::apply("signing-key.rotate", [&before, &after], retired.as_ref(), target, output).await;

@@ -1,5 +1,6 @@
 use clap::Args;
 use keypool_domain::{Product, ProductId, SigningKeyId};
+use keypool_signing::SigningError;
 
 use super::{fit, retired};
 use crate::commands::product;
@@ -26,7 +27,7 @@ impl Use {
         fit(target, &self.key).await?;
         let after = Product { signing_key_id: Some(self.key.clone()), ..before.clone() };
         let retired = match retired(target, &before, &after).await {
-            Err(error) if self.lose_old_key => {
+            Err(error) if self.lose_old_key && is_lost(&error) => {
                 output.note(&format!("{error:#}"));
                 None
             }
@@ -34,4 +35,13 @@ impl Use {
         };
         product::apply("signing-key.use", [&before, &after], retired.as_ref(), target, output).await
     }
+}
+
+/// Whether KMS has the key no more, or not for long. Any other failure may pass.
+fn is_lost(error: &anyhow::Error) -> bool {
+    const CODES: [&str; 2] = ["NotFoundException", "KMSInvalidStateException"];
+    error.chain().any(|cause| {
+        let error = cause.downcast_ref::<SigningError>();
+        matches!(error, Some(SigningError::Misconfigured { code, .. }) if CODES.contains(&code.as_str()))
+    })
 }

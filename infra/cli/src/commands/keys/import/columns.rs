@@ -125,13 +125,17 @@ impl Naming {
         Places { places: Field::ALL.map(place_of), columns: columns.to_vec() }
     }
 
+    /// The first of those that were named which is not there.
+    pub(super) fn missing(&self, places: &Places<'_>) -> Option<&str> {
+        let missing = self.named.iter().find(|named| places.of(named.field).is_none());
+        missing.map(|named| named.column.as_str())
+    }
+
     /// That what is needed is there.
     pub(super) fn check(&self, places: &Places<'_>) -> anyhow::Result<()> {
         let found = places.columns.join(", ");
-        for named in &self.named {
-            if places.of(named.field).is_none() {
-                bail!("there is no column {}; the columns are: {found}", named.column);
-            }
+        if let Some(named) = self.missing(places) {
+            bail!("there is no column {named}; the columns are: {found}");
         }
         if places.of(Field::LicenseKey).is_none() {
             bail!(

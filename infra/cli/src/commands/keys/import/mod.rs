@@ -28,8 +28,8 @@ use self::row::Rules;
 use self::source::{Format, Source};
 use self::told::Counts;
 use crate::exit::Exit;
-use crate::output::{BAD, GOOD, Output, WARNING};
-use crate::target::{Place, Target};
+use crate::output::{BAD, GOOD, Output, WARNING, printable};
+use crate::target::Target;
 
 const HELP: &str = "\
 Examples:
@@ -49,7 +49,7 @@ recognises the keys that it stored before.
 An option fills in what a line does not say; --product counts for every line.
 
 Costs 1 write unit a key, and 1 of the index for each that is available; 1 read unit for a duplicate. --dry-run costs half \
-a read unit a key, and writes nothing. On AWS it needs dynamodb:PartiQLInsert, BatchGetItem, UpdateItem, PutItem, Query.
+a read unit a key, and writes nothing. On AWS it needs dynamodb:PartiQLInsert, BatchGetItem, UpdateItem, PutItem, Query, DescribeTable.
 
 Exit codes: 0 all is created or duplicate, 3 lines were refused, 130 interrupted, 1 not done.";
 
@@ -96,9 +96,9 @@ impl Import {
         let naming = Naming { named: self.columns.clone(), needs_product: self.product.is_none() };
         let source = Source::open(&self.file, self.format, naming)?;
         if let Some(columns) = &source.columns {
-            output.note(&format!("columns: {columns}"));
+            output.note(&format!("columns: {}", printable(columns)));
         }
-        let options = self.options(target, source.format);
+        let options = self.options(target, source.format).await?;
         let fresh = ImportId::random(&OperatingSystemRandomness);
         let (mut receipt, import, earlier) = match Receipt::open(&path, &options, fresh)? {
             Opened::Begun(receipt, import) => (receipt, import, None),
@@ -126,16 +126,18 @@ impl Import {
         let refused = std::mem::take(&mut pipeline.refused);
         drop(pipeline);
         drop(progress);
-        let ended = ended.with_context(|| format!("{} was not imported to its end", self.file.display()))?;
         for line in refused {
-            output.note(&format!("{BAD}refused{BAD:#} {line}"));
+            output.note(&format!("{BAD}refused{BAD:#} {}", printable(&line)));
         }
         let counts = receipt.counts();
-        let state = match ended {
-            Ended::Complete => "complete",
-            Ended::Interrupted => "interrupted",
+        let state = match &ended {
+            Ok(Ended::Complete) => "complete",
+            Ok(Ended::Interrupted) => "interrupted",
+            Err(_) => "failed",
         };
-        self.note(target, import, state, Some(counts)).await?;
+        let noted = self.note(target, import, state, Some(counts)).await;
+        let ended = ended.with_context(|| format!("{} was not imported to its end", self.file.display()))?;
+        noted?;
         let exit = self.summarise(&path, counts, state, output)?;
         if ended == Ended::Interrupted {
             output.note("interrupted: give the same command again to go on");
@@ -156,7 +158,7 @@ impl Import {
         Ok(name.into())
     }
 
-    /// Half a read unit a product.
+    /// A read unit a product.
     async fn rules(&self, target: &Target) -> anyhow::Result<Rules> {
         let products = target.store.products().await?.into_iter().map(|product| product.id).collect();
         let rules = Rules {
@@ -173,14 +175,10 @@ impl Import {
     }
 
     /// What an import must be taken up with again: the same lines would else mean something else.
-    fn options(&self, target: &Target, format: Format) -> Value {
-        let place = match &target.place {
-            Place::Local(folder) => format!("local: {}", folder.display()),
-            Place::Aws(aws) => aws.region().to_owned(),
-        };
-        json!({
-            "place": place,
-            "table": target.table,
+    async fn options(&self, target: &Target, format: Format) -> anyhow::Result<Value> {
+        Ok(json!({
+            // Another table of the same name, made anew or of another account, is another one.
+            "table": target.store.table_id().await?,
             "format": format.name(),
             "product": self.product,
             "activation_limit": self.activation_limit,
@@ -188,7 +186,7 @@ impl Import {
             "status": self.status.as_str(),
             "columns": self.columns.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "dry_run": self.dry_run,
-        })
+        }))
     }
 
     /// Notes in the audit trail what a rehearsal has no part in.

@@ -30,13 +30,22 @@ impl Rules {
         let license_key: Option<LicenseKey> = read(cells, Field::LicenseKey)?;
         let status = cells.get(Field::Status).map(status_of).transpose()?.unwrap_or(self.status);
         let assigned_at = cells.get(Field::AssignedAt).map(time_of).transpose()?.flatten();
+        let owner = Owner { name: read(cells, Field::OwnerName)?, email: read(cells, Field::OwnerEmail)? };
+        // Guessing wrong would sell somebody's key again.
+        if status == Status::Available && (assigned_at.is_some() || owner != Owner::default()) {
+            return Err(
+                "has an owner or a time of sale, but is to be available: its status must say what it is, \
+                        or --status"
+                    .to_owned(),
+            );
+        }
         Ok(NewKey {
             license_key: license_key.ok_or("license_key must not be empty")?,
             product_id: self.product_of(cells)?,
             activation_limit: read(cells, Field::ActivationLimit)?.unwrap_or(self.activation_limit),
             validity: read(cells, Field::Validity)?.unwrap_or(self.validity),
             status,
-            owner: Owner { name: read(cells, Field::OwnerName)?, email: read(cells, Field::OwnerEmail)? },
+            owner,
             // As the API has it: a key that is sold without a time takes this one.
             assigned_at: assigned_at.or((status == Status::Assigned).then_some(now)),
             assignment_id: None,
@@ -156,6 +165,11 @@ mod tests {
             ((Field::AssignedAt, "yesterday"), "assigned_at must be a date and time as YYYY-MM-DD HH:MM:SS"),
         ] {
             assert_eq!(key(&[cell]).unwrap_err(), expected);
+        }
+        for cell in [(Field::OwnerEmail, "ada@example.com"), (Field::AssignedAt, "2024-01-08")] {
+            let said = key(&[cell]).unwrap_err();
+            assert!(said.starts_with("has an owner or a time of sale, but is to be available"), "{said}");
+            assert!(key(&[cell, (Field::Status, "blocked")]).is_ok());
         }
         assert!(key(&[(Field::Status, "5")]).unwrap_err().starts_with("status must be one of available"));
     }

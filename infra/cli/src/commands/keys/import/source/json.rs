@@ -6,6 +6,9 @@ use super::super::columns::{Cells, Field, Naming};
 pub(super) fn cells(text: &str, naming: &Naming) -> Result<Cells, String> {
     match serde_json::from_str(text) {
         Ok(Value::Object(members)) => of_object(&members, naming),
+        Ok(Value::String(_)) if !naming.named.is_empty() => {
+            Err("is a text: it has no members, of which --column names some".to_owned())
+        }
         Ok(Value::String(key)) => {
             let mut cells = Cells::default();
             cells.set(Field::LicenseKey, &key);
@@ -19,6 +22,9 @@ pub(super) fn cells(text: &str, naming: &Naming) -> Result<Cells, String> {
 fn of_object(members: &Map<String, Value>, naming: &Naming) -> Result<Cells, String> {
     let names: Vec<&str> = members.keys().map(String::as_str).collect();
     let places = naming.places(&names);
+    if let Some(named) = naming.missing(&places) {
+        return Err(format!("there is no member {named}; the members are: {}", names.join(", ")));
+    }
     let mut cells = Cells::default();
     for field in Field::ALL {
         let value = places.of(field).and_then(|place| members.get(*names.get(place)?));
@@ -62,6 +68,14 @@ mod tests {
             ("{", "is not JSON"),
         ] {
             assert_eq!(read(text).unwrap_err(), expected, "{text}");
+        }
+        let naming = Naming { named: vec!["status=State".parse().unwrap()], needs_product: false };
+        assert_eq!(cells(r#"{"key":"A","State":"sold"}"#, &naming).unwrap().get(Field::Status), Some("sold"));
+        for (text, expected) in [
+            (r#"{"key":"A","state":"sold"}"#, "there is no member State; the members are: key, state"),
+            ("\"A\"", "is a text: it has no members, of which --column names some"),
+        ] {
+            assert_eq!(cells(text, &naming).unwrap_err(), expected, "{text}");
         }
     }
 }

@@ -5,7 +5,7 @@ mod json;
 mod lines;
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::io::{self, BufReader, Read as _};
 use std::path::Path;
 use std::thread;
 
@@ -118,6 +118,9 @@ impl Source {
         let input = Lines::new(input);
         let (records, columns) = match format {
             Format::Txt if naming.needs_product => bail!("say with --product whose keys these are"),
+            Format::Txt if !naming.named.is_empty() => {
+                bail!("a text file has no columns: --column is for CSV and JSON lines")
+            }
             Format::Txt => (Records::Txt(input), None),
             Format::Jsonl => (Records::Jsonl(input, naming), None),
             Format::Csv => {
@@ -223,11 +226,20 @@ fn with_header(lines: Lines<Input>, naming: &Naming) -> anyhow::Result<(Records,
     Ok((Records::Csv { records, places, columns }, said))
 }
 
-/// The beginning of the input, and the input from its beginning on.
-fn look_at(input: Box<dyn io::Read + Send>) -> io::Result<(Vec<u8>, Input)> {
-    let mut input = BufReader::with_capacity(LOOKED_AT, input);
-    let start = input.fill_buf()?.to_vec();
-    Ok((start, input))
+/// The beginning of the input, with its first line if that is not too long, and the input from its beginning on. A pipe may
+/// deliver it piece by piece.
+fn look_at(mut input: Box<dyn io::Read + Send>) -> io::Result<(Vec<u8>, Input)> {
+    let (mut start, mut piece) = (Vec::new(), vec![0; LOOKED_AT]);
+    while start.len() < LOOKED_AT && !start.trim_ascii_start().contains(&b'\n') {
+        match input.read(&mut piece) {
+            Ok(0) => break,
+            Ok(read) => start.extend(piece.iter().take(read)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let whole: Box<dyn io::Read + Send> = Box::new(io::Cursor::new(start.clone()).chain(input));
+    Ok((start, BufReader::with_capacity(LOOKED_AT, whole)))
 }
 
 fn count_lines(path: &Path) -> io::Result<u64> {
