@@ -15,6 +15,7 @@ mod large_orders;
 mod logs;
 mod lost;
 mod openapi;
+mod operator;
 mod outage;
 mod race;
 mod randomness;

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use keypool_domain::Timestamp;
+use keypool_domain::{Clock as _, SystemClock, Timestamp};
 
 /// A length of time, to the second: `90s`, `30m`, `24h`, `7d`, `2w`, or `0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,12 +90,16 @@ impl Since {
     }
 }
 
-/// The first moment after a day.
+/// The first moment after a day, which must not be over.
 pub(crate) fn end_of_day(text: &str) -> Result<Timestamp, &'static str> {
     const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
-    Timestamp::from_date(text)
-        .and_then(|day| Timestamp::from_unix_microseconds(day.unix_microseconds() + DAY_US))
-        .ok_or("must be a date as YYYY-MM-DD")
+    let end = Timestamp::from_date(text)
+        .and_then(|day| Timestamp::from_unix_microseconds(day.unix_microseconds() + DAY_US));
+    match end {
+        None => Err("must be a date as YYYY-MM-DD"),
+        Some(end) if end <= SystemClock.now() => Err("must not be a day that is over"),
+        Some(end) => Ok(end),
+    }
 }
 
 /// A moment to the second, as a person reads it.

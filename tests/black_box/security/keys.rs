@@ -1,14 +1,12 @@
 //! API keys, and what a copy of the table holds.
 
-use keypool_domain::{
-    Activity, ApiKey, ApiKeyRecord, AuditEntry, AuditId, Clock as _, OperatingSystemRandomness, Principal,
-    Randomness,
-};
+use keypool_domain::{Activity, ApiKey, ApiKeyRecord, Randomness};
 use keypool_store::UpdateOutcome;
 use keypool_tests::{API_KEY, Shop};
 use serde_json::{Value, json};
 
 use super::record;
+use crate::operator::entry;
 
 /// Every byte is this one.
 struct Constant(u8);
@@ -65,15 +63,7 @@ async fn a_leaked_api_key_is_shut_out_sixty_seconds_after_it_was_switched_off() 
     let faulty = async || shop.post_form("generate", &[("api_key", leaked)]).await.code();
     assert_eq!(faulty().await, 816, "it opens the endpoint");
     let after = ApiKeyRecord { activity: Activity::Inactive, ..before.clone() };
-    let entry = AuditEntry {
-        id: AuditId::random(&OperatingSystemRandomness),
-        at: shop.clock.now(),
-        principal: Principal::new("local:ada"),
-        action: "api-key.disable".to_owned(),
-        subject: "a leaked API key".to_owned(),
-        before: None,
-        after: None,
-    };
+    let entry = entry(&shop);
     let updated = shop.store.update_api_key(&before, &after, &entry).await.unwrap();
     assert_eq!(updated, UpdateOutcome::Updated);
     shop.clock.advance_seconds(59);

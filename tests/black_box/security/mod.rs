@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use keypool_domain::{Activity, ApiKey, ApiKeyRecord, Endpoint};
 
 /// An API key that opens everything.
-fn record(key: &str) -> ApiKeyRecord {
+pub(crate) fn record(key: &str) -> ApiKeyRecord {
     ApiKeyRecord {
         hash: key.parse::<ApiKey>().unwrap().hash(),
         name: "a test's".parse().unwrap(),

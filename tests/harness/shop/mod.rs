@@ -4,9 +4,9 @@ mod setup;
 
 use std::sync::Arc;
 
-use keypool_domain::{Clock as _, Status, StockedKey};
+use keypool_domain::{Clock as _, OperatingSystemRandomness, Status, StockedKey};
 use keypool_http::{Desk, Patience};
-use keypool_local::{Gateway, Services, demo};
+use keypool_local::{Gateway, Services, TABLE, demo};
 use keypool_signing::{PublicKey, SignedEnvelope, Signer};
 use keypool_store::Store;
 use reqwest::multipart::Form;
@@ -50,6 +50,14 @@ impl Shop {
     /// A shop with the demo.
     pub async fn open() -> Self {
         Self::builder().open().await
+    }
+
+    /// The table as the command reaches it: through the proxy, with an operator's patience.
+    #[must_use]
+    pub fn operators_store(&self) -> Store {
+        let settings = Services::settings(self.dynamodb.url(), self.kms.url());
+        let clients = settings.clients(Patience::Operator);
+        Store::new(clients.dynamodb, TABLE, Arc::new(OperatingSystemRandomness)).patient()
     }
 
     /// A shop to be set up otherwise.

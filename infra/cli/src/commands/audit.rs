@@ -64,6 +64,8 @@ impl Audit {
 }
 
 fn print(entries: &[AuditEntry], output: Output) -> anyhow::Result<()> {
+    // A row of a terminal has no room for all of it.
+    let what_changed = if output.is_terminal() { difference::in_short } else { difference::between };
     let mut table = Table::new(["TIME", "WHO", "ACTION", "SUBJECT", "WHAT CHANGED"]);
     for entry in entries {
         table.row([
@@ -71,7 +73,7 @@ fn print(entries: &[AuditEntry], output: Output) -> anyhow::Result<()> {
             who(entry.principal.as_str()).to_owned(),
             entry.action.clone(),
             entry.subject.clone(),
-            difference::in_short(entry.before.as_ref(), entry.after.as_ref()),
+            what_changed(entry.before.as_ref(), entry.after.as_ref()),
         ]);
     }
     output.line(&table.to_string())

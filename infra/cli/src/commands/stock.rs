@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
-use std::io::IsTerminal as _;
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::Args;
 use keypool_domain::{Clock as _, Product, ProductId, SystemClock};
 use keypool_store::{Inventory, KeyFilter};
@@ -49,10 +49,14 @@ impl Stock {
         let watch = async {
             loop {
                 schedule.tick().await;
-                if std::io::stdout().is_terminal() && !output.is_json() {
+                if output.is_terminal() {
                     output.clear_screen()?;
                 }
                 self.show(target, output).await?;
+                // Each look costs a reading of the table.
+                if !output.is_read() {
+                    return Ok(Exit::Done);
+                }
             }
         };
         tokio::select! {
@@ -69,6 +73,9 @@ impl Stock {
             target.store.inventory(filter, SystemClock.now(), |read| progress.add(read as u64)).await?
         };
         let lines = lines(&products, &inventory, self.product);
+        if let (Some(id), []) = (self.product, lines.as_slice()) {
+            bail!("there is no product {id}, nor a key of it");
+        }
         let mut table = Table::new([
             "PRODUCT",
             "NAME",

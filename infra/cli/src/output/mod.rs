@@ -4,9 +4,11 @@ mod printable;
 mod progress;
 mod table;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
+use anyhow::Context as _;
 use serde_json::Value;
 
 pub(crate) use self::printable::printable;
@@ -43,6 +45,16 @@ impl Output {
     /// Whether a program reads it.
     pub(crate) fn is_json(self) -> bool {
         self.json
+    }
+
+    /// Whether somebody reads standard output still, as far as that is known.
+    pub(crate) fn is_read(self) -> bool {
+        !IS_GONE.load(Ordering::Relaxed)
+    }
+
+    /// Whether a person reads standard output.
+    pub(crate) fn is_terminal(self) -> bool {
+        !self.json && io::stdout().is_terminal()
     }
 
     /// Prints a line to standard output.
@@ -103,10 +115,15 @@ impl Output {
     }
 }
 
+/// Whether the reader of standard output has gone away.
+static IS_GONE: AtomicBool = AtomicBool::new(false);
+
 /// `keypool product list | head -1`: the reader has what it wanted.
 fn unless_gone(written: io::Result<()>) -> anyhow::Result<()> {
-    written.or_else(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Ok(()),
-        _ => Err(error.into()),
-    })
+    let Err(error) = written else { return Ok(()) };
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        IS_GONE.store(true, Ordering::Relaxed);
+        return Ok(());
+    }
+    Err(error).context("standard output cannot be written; what was to be done was done as far as this")
 }

@@ -21,6 +21,8 @@ fn wrong_arguments_are_explained() {
             "must be an address or a network",
         ),
         (&["api-key", "create", "--name", "x", "--expires", "tomorrow"], "YYYY-MM-DD"),
+        (&["api-key", "create", "--name", "x", "--expires", "2020-01-01"], "must not be a day that is over"),
+        (&["keys", "assign", "A"], "--owner-name"),
     ] {
         let said = fails(folder.path(), arguments, 2);
         assert!(said.contains(expected), "{arguments:?}: {said}");

@@ -116,6 +116,15 @@ async fn an_api_key_comes_from_a_file_or_the_environment_and_never_from_an_argum
     let from_file = ["--api-key-file", "api.key"];
     let output = account.keypool(path).args(generate).args(from_file).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    // Without a target nobody knows the key: that is not what 0 means.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut command = account.keypool(elsewhere.path());
+    command.args(["call", "generate", "generator_id=1", "quantity=1", "--url", &local.base_url]);
+    let output = command.env("KEYPOOL_API_KEY", API_KEY).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("\"code\": 815"));
+    let note = text(&output.stderr);
+    assert!(note.contains("this is what the API answered, but its signature was not checked"), "{note}");
     // A body may bring its own.
     let body = format!("{{\"api_key\": \"{API_KEY}\", \"generator_id\": 1, \"quantity\": 1}}");
     std::fs::write(path.join("request.json"), body).unwrap();

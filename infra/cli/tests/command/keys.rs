@@ -235,5 +235,147 @@ async fn the_stock_is_counted_by_product() {
     rustix::process::kill_process(rustix::process::Pid::from_child(&watching), rustix::process::Signal::INT)
         .unwrap();
     assert_eq!(watching.wait().unwrap().code(), Some(0));
+    // Nor does it go on reading the table for nobody.
+    let shell = format!("'{}' stock --watch --every 1 | head -1", env!("CARGO_BIN_EXE_keypool"));
+    let output = std::process::Command::new("sh").current_dir(path).args(["-c", &shell]).output().unwrap();
+    assert!(text(&output.stdout).starts_with("PRODUCT"));
+    assert_eq!(
+        fails(path, &["stock", "--product", "77"], 1),
+        "error: there is no product 77, nor a key of it\n"
+    );
+    local.stop();
+}
+
+/// Keys that somebody had when they came: `status` and an owner, and no time.
+fn import(folder: &Path, name: &str, lines: &str) {
+    std::fs::write(folder.join(name), lines).unwrap();
+    ok(folder, &["keys", "import", name]);
+}
+
+#[tokio::test]
+async fn a_key_that_had_an_owner_when_it_came_is_not_put_into_stock_by_a_slip() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let local = Local::start(path, &["--port", "0", "--memory"]);
+    let lines = "license_key,product_id,status,customer_email\nB-1,3,inactive,ada@example.com\n\
+        R-1,3,reserved,ada@example.com\nR-2,3,reserved,\n";
+    import(path, "old.csv", lines);
+    assert_eq!(ok(path, &["keys", "unblock", "B-1"]), "B-1  blocked → assigned\n");
+    let key = values(path, &["keys", "show", "B-1", "--json"]).remove(0);
+    assert_eq!((&key["status"], &key["owner_email"]), (&json!("assigned"), &json!("ada@example.com")));
+    let (said, _) = partly(path, &["keys", "release", "R-1", "R-2"]);
+    assert_eq!(
+        said,
+        "R-1  not changed: it is an owner's; --take-from-owner takes it back\nR-2  reserved → available\n"
+    );
+    assert_eq!(local.post("assign-license-key", &[("license_key", "B-1")]).await["code"], 801);
+    ok(path, &["keys", "release", "R-1", "--take-from-owner"]);
+    local.stop();
+}
+
+#[tokio::test]
+async fn what_was_exported_can_be_imported() {
+    let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let local = Local::start(old.path(), &["--port", "0", "--memory"]);
+    stock(&local, "1", &["X-1", "X-2", "X \"3\", ü"]).await;
+    stock(&local, "3", &["X-4", "X-5"]).await;
+    sell(&local, "X-2", "Grüße, \"Ada\"\nLovelace").await;
+    sell(&local, "X-5", "Not set").await;
+    ok(old.path(), &["keys", "block", "X-5"]);
+    ok(old.path(), &["keys", "block", "X-1"]);
+    let all = |folder: &Path| {
+        let exported = values(folder, &["keys", "export", "--format", "jsonl"]);
+        let mut keys: Vec<Value> = exported.into_iter().collect();
+        keys.sort_by_key(|key| key["license_key"].to_string());
+        for key in &mut keys {
+            for of_the_table in ["id", "version", "created_at", "updated_at"] {
+                key.as_object_mut().unwrap().remove(of_the_table).unwrap();
+            }
+        }
+        keys
+    };
+    let expected = all(old.path());
+    assert_eq!(expected.len(), 5);
+    for format in ["csv", "jsonl"] {
+        let name = format!("keys.{format}");
+        ok(old.path(), &["keys", "export", "--format", format, "--output", &name]);
+        let other = Local::start(new.path(), &["--port", "0", "--memory"]);
+        std::fs::copy(old.path().join(&name), new.path().join(&name)).unwrap();
+        ok(new.path(), &["keys", "import", &name]);
+        assert_eq!(all(new.path()), expected, "{format}");
+        other.stop();
+    }
+    local.stop();
+}
+
+#[tokio::test]
+async fn what_a_buyer_calls_himself_does_not_command_a_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let local = Local::start(path, &["--port", "0", "--memory"]);
+    stock(&local, "1", &["T-1"]).await;
+    sell(&local, "T-1", "\u{1b}[2J\u{1b}]0;owned\u{7}\nT-2  1  available").await;
+    for arguments in [&["keys", "list"][..], &["keys", "show", "T-1"], &["audit"]] {
+        let mut command = keypool(path);
+        let output = command.args(arguments).env("CLICOLOR_FORCE", "1").output().unwrap();
+        let said = text(&output.stdout);
+        assert!(
+            !said.contains("\u{1b}[2J") && !said.contains("\u{1b}]") && !said.contains('\u{7}'),
+            "{said:?}"
+        );
+        assert!(!said.contains("\nT-2"), "{said}");
+    }
+    // For programs it is as it is.
+    let key = values(path, &["keys", "show", "T-1", "--json"]).remove(0);
+    assert!(key["owner_name"].as_str().unwrap().starts_with('\u{1b}'));
+    local.stop();
+}
+
+#[tokio::test]
+async fn keys_that_were_sold_elsewhere_say_nothing_of_how_it_sells() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let local = Local::start(path, &["--port", "0", "--memory"]);
+    import(path, "old.csv", "license_key,product_id,status\nS-1,1,sold\nS-2,1,sold\nS-3,1,active\n");
+    let one = values(path, &["stock", "--product", "1", "--json"]).remove(0).take();
+    let line = &one[0];
+    assert_eq!((&line["assigned"], &line["sold_last_day"]), (&json!(2), &json!(0)), "{line}");
+    assert_eq!(line["hours_left"], Value::Null);
+    local.stop();
+}
+
+#[tokio::test]
+async fn what_is_interrupted_is_told_of_to_the_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let local = Local::start(path, &["--port", "0"]);
+    let names: Vec<String> = (0..900).map(|nth| format!("I-{nth}")).collect();
+    stock(&local, "1", &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    std::fs::write(path.join("keys.txt"), names.join("\n")).unwrap();
+    let mut blocking = keypool(path)
+        .args(["keys", "block", "--file", "keys.txt", "--json"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(blocking.stdout.take().unwrap()));
+    let first = lines.next().unwrap().unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&blocking), rustix::process::Signal::INT)
+        .unwrap();
+    let told: Vec<String> = std::iter::once(first).chain(lines.map(Result::unwrap)).collect();
+    let ended = blocking.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(130), "{}", text(&ended.stderr));
+    assert_eq!(told.len(), names.len());
+    let changed: BTreeSet<String> = told
+        .iter()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|told| told["changed"] == true)
+        .map(|told| told["license_key"].as_str().unwrap().to_owned())
+        .collect();
+    let blocked = values(path, &["keys", "export", "--status", "blocked", "--json"]);
+    let blocked: BTreeSet<String> =
+        blocked.iter().map(|key| key["license_key"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(changed, blocked);
+    assert!(!changed.is_empty() && changed.len() < names.len(), "{}", changed.len());
     local.stop();
 }

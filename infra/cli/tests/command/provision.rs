@@ -1,6 +1,6 @@
 //! Products, generators and API keys.
 
-use crate::harness::{Local, fails, json, ok, run, text};
+use crate::harness::{Local, fails, json, keypool, ok, run, text};
 
 #[tokio::test]
 async fn a_shop_is_set_up_without_the_demo() {
@@ -180,12 +180,16 @@ async fn an_api_key_is_found_by_name_or_hash_changed_and_shut_out() {
     assert!(ok(path, &["api-key", "show", "checkout"]).contains("status        inactive"));
     assert_eq!(json(&ok(path, &["api-key", "enable", "checkout", "--json"]))["status"], "active");
 
-    ok(path, &[&create[..], &["--name", "checkout"]].concat());
-    let said = fails(path, &["api-key", "disable", "checkout"], 1);
+    // Two that were rotated on one day have one name.
+    let rotate = ["api-key", "rotate", "checkout", "--json"];
+    let [first, _] = [(), ()].map(|()| json(&ok(path, &rotate)));
+    let name = first["replaces"]["name"].as_str().unwrap();
+    let said = fails(path, &["api-key", "disable", name], 1);
     assert!(
-        said.starts_with("error: 2 API keys are meant by checkout: say which one by its SHA-256"),
+        said.starts_with(&format!("error: 2 API keys are meant by {name}: say which one by its SHA-256")),
         "{said}"
     );
+    fails(path, &["api-key", "disable", &hash[..5]], 1);
     assert!(said.contains(&hash[..12]), "{said}");
     let said = fails(path, &["api-key", "show", "nobody"], 1);
     assert!(said.starts_with("error: there is no API key nobody"), "{said}");
@@ -237,5 +241,30 @@ async fn a_rotated_api_key_has_the_same_rights_and_the_old_one_ends_when_it_was_
     assert!(said.contains("say with --expires or --no-expiry how long it is good"), "{said}");
     let said = fails(path, &["api-key", "rotate", "checkout", "--old-good-for", "tomorrow"], 2);
     assert!(said.contains("must be a length of time"), "{said}");
+    local.stop();
+}
+
+#[tokio::test]
+async fn an_api_key_that_cannot_be_shown_is_not_kept_secret_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let local = Local::start(path, &["--port", "0", "--memory"]);
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = keypool(path);
+    let output = command.args(["api-key", "create", "--name", "shop"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("the API key was made, but could not be shown: `keypool api-key rotate`"),
+        "{said}"
+    );
+    // A name means one key.
+    for arguments in
+        [&["api-key", "create", "--name", "shop"][..], &["api-key", "update", "demo", "--name", "shop"]]
+    {
+        let said = fails(path, arguments, 1);
+        assert!(said.starts_with("error: there is an API key shop already: choose another name"), "{said}");
+    }
+    ok(path, &["api-key", "rotate", "shop"]);
     local.stop();
 }

@@ -69,6 +69,18 @@ async fn a_stack_knows_its_table_its_api_and_its_signing_key() {
     assert_eq!(value["principal"], OPERATOR);
     let (code, products, _) = run_in(&account, folder.path(), &["product", "list", "--stack", "shop"]);
     assert_eq!((code, products.lines().count()), (Some(0), 4));
+    // What is said counts, whatever the environment says; there the stack goes before the table.
+    for (arguments, variable, table) in [
+        (&["target", "--table", "keypool"][..], "KEYPOOL_STACK", "unknown: give --stack"),
+        (&["target", "--stack", "shop"], "KEYPOOL_TABLE", &*local.base_url),
+        (&["target"], "KEYPOOL_STACK", &local.base_url),
+    ] {
+        let mut command = account.keypool(folder.path());
+        let output =
+            command.args(arguments).env("KEYPOOL_TABLE", "nope").env(variable, "shop").output().unwrap();
+        let said = text(&output.stdout);
+        assert!(said.contains(&format!("base URL     {table}\n")), "{arguments:?}: {said}");
+    }
     // By its table, the rest is not known.
     let (code, said, _) = run_in(&account, folder.path(), &["target", "--table", "keypool"]);
     assert_eq!(code, Some(0));

@@ -8,7 +8,7 @@ use keypool_domain::{
 };
 use keypool_store::CreateOutcome;
 
-use super::{network, reveal};
+use super::{check_name, network, reveal};
 use crate::exit::Exit;
 use crate::moment::end_of_day;
 use crate::output::Output;
@@ -33,6 +33,7 @@ pub(crate) struct Create {
 
 impl Create {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+        check_name(&target.store, &self.name).await?;
         let secret = Secret::random(&OperatingSystemRandomness);
         let record = ApiKeyRecord {
             hash: secret.hash(),

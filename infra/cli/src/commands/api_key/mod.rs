@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
-use keypool_domain::{Activity, ApiKey as Secret, ApiKeyRecord, Clock as _, SystemClock, Timestamp};
+use keypool_domain::{Activity, ApiKey as Secret, ApiKeyRecord, Clock as _, Name, SystemClock, Timestamp};
 use keypool_store::Store;
 use serde_json::Value;
 
@@ -129,6 +129,17 @@ fn short_hash(api_key: &ApiKeyRecord) -> String {
     api_key.hash.to_string().chars().take(12).collect()
 }
 
+/// That a name is free: by the name people and commands mean a key.
+async fn check_name(store: &Store, name: &Name) -> anyhow::Result<()> {
+    if store.api_keys().await?.iter().any(|other| other.name == *name) {
+        bail!(
+            "there is an API key {} already: choose another name, or replace it with `keypool api-key rotate`",
+            name.as_str()
+        );
+    }
+    Ok(())
+}
+
 /// A network, or an address as the network of that one address.
 fn network(text: &str) -> Result<IpNet, &'static str> {
     text.parse::<IpNet>()
@@ -139,7 +150,10 @@ fn network(text: &str) -> Result<IpNet, &'static str> {
 /// Prints a new key, and what it opens for programs.
 fn reveal(secret: &Secret, mut value: Value, output: Output) -> anyhow::Result<()> {
     value["api_key"] = secret.reveal().into();
-    output.result(secret.reveal(), &value)?;
+    let shown = output.result(secret.reveal(), &value);
+    shown.context(
+        "the API key was made, but could not be shown: `keypool api-key rotate` makes another in its place",
+    )?;
     output.note("This API key is shown this once: only its hash is stored.");
     Ok(())
 }

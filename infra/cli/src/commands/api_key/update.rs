@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use keypool_domain::{ApiKeyRecord, Endpoint, Name, Timestamp};
 use keypool_store::UpdateOutcome;
 
-use super::{Which, network};
+use super::{Which, check_name, network};
 use crate::commands::change;
 use crate::exit::Exit;
 use crate::moment::end_of_day;
@@ -41,6 +41,9 @@ pub(crate) struct Update {
 impl Update {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         let before = self.which.find(&target.store).await?;
+        if let Some(name) = self.name.as_ref().filter(|name| **name != before.name) {
+            check_name(&target.store, name).await?;
+        }
         let after = self.changed(before.clone());
         apply("api-key.update", [&before, &after], target, output).await
     }

@@ -77,7 +77,7 @@ pub(crate) struct Assign {
     #[command(flatten)]
     named: Named,
     /// Who gets them
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", required_unless_present = "owner_email")]
     owner_name: Option<OwnerField>,
     /// The email address of who gets them
     #[arg(long, value_name = "EMAIL")]
@@ -155,18 +155,31 @@ async fn change(
     let mut outcomes = futures_util::stream::iter(keys)
         .map(|license_key| async move {
             let outcome = if gave_up.get() {
-                Ok(Err("not tried, after the error before it".to_owned()))
+                Ok(Err("not tried".to_owned()))
             } else {
                 change_one(target, action, &license_key, reason, next).await
             };
-            // What is under way is waited for, and told of.
             gave_up.set(gave_up.get() || outcome.is_err());
             (license_key, outcome)
         })
         .buffered(PARALLEL_MAX);
     let progress = output.progress("keys", Some(count as u64));
     let (mut refused, mut failure) = (0, None);
-    while let Some((license_key, outcome)) = outcomes.next().await {
+    let (mut interrupted, interrupt) = (false, tokio::signal::ctrl_c());
+    tokio::pin!(interrupt);
+    loop {
+        let (license_key, outcome) = tokio::select! {
+            Ok(()) = &mut interrupt, if !interrupted => {
+                // What is under way is waited for, and told of.
+                interrupted = true;
+                gave_up.set(true);
+                continue;
+            }
+            next = outcomes.next() => match next {
+                Some(next) => next,
+                None => break,
+            },
+        };
         progress.add(1);
         let name = license_key.as_str();
         let outcome = outcome.unwrap_or_else(|error| {
@@ -198,6 +211,7 @@ async fn change(
     }
     output.note(&format!("{} of {count} changed, {refused} not", count - refused));
     match failure {
+        _ if interrupted => Ok(Exit::Interrupted),
         Some(error) if refused == count => Err(error),
         _ => Ok(Exit::Partly),
     }

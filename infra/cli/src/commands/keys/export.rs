@@ -22,16 +22,18 @@ use crate::view;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     keypool keys export --output keys.csv\n  \
-    keypool keys export --product 42 --status assigned --format jsonl | gzip > sold.jsonl.gz")]
+    keypool keys export --product 42 --status assigned --format jsonl | gzip > sold.jsonl.gz\n\n\
+    Names of owners come from buyers: have a spreadsheet import all columns as text, or it may take one that begins with = \
+    for a formula.")]
 pub(crate) struct Export {
     #[command(flatten)]
     wanted: Wanted,
     /// The file; without it, standard output
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// How it is written
-    #[arg(long, value_enum, default_value = "csv")]
-    format: Format,
+    /// How it is written [default: csv; to standard output with --json, jsonl]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -88,8 +90,13 @@ impl Export {
 
     /// Writes all that is wanted, and says how many.
     async fn write(&self, target: &Target, output: Output, to: impl Write) -> anyhow::Result<u64> {
-        let progress = output.progress("reading", Some(target.store.approximate_count().await?));
-        let mut writer = Writer::new(to, self.format)?;
+        // On a terminal what is written shows how far it is.
+        let shows_progress = self.output.is_some() || !output.is_terminal();
+        let total = Some(target.store.approximate_count().await?);
+        let progress = shows_progress.then(|| output.progress("reading", total));
+        let is_for_programs = output.is_json() && self.output.is_none();
+        let format = self.format.unwrap_or(if is_for_programs { Format::Jsonl } else { Format::Csv });
+        let mut writer = Writer::new(to, format)?;
         let mut pages = pin!(target.store.keys(self.wanted.filter()));
         let mut count = 0;
         while let Some(page) = pages.try_next().await? {
@@ -97,7 +104,9 @@ impl Export {
                 writer.write(key)?;
                 count += 1;
             }
-            progress.add(page.read as u64);
+            if let Some(progress) = &progress {
+                progress.add(page.read as u64);
+            }
         }
         writer.finish()?;
         Ok(count)

@@ -1,5 +1,6 @@
 use clap::Args;
-use keypool_domain::{OwnerField, StockedKey};
+use keypool_domain::StockedKey;
+use serde_json::json;
 
 use super::select::Named;
 use crate::exit::Exit;
@@ -26,7 +27,12 @@ impl Show {
                 output.result(&text(&key), &view::license_key(&key))?;
             } else {
                 exit = Exit::Partly;
-                output.note(&format!("{BAD}{}{BAD:#}: there is no such license key", license_key.as_str()));
+                let (name, why) = (license_key.as_str(), "there is no such license key");
+                if output.is_json() {
+                    output.value(&json!({"license_key": name, "status": null, "reason": why}))?;
+                } else {
+                    output.note(&format!("{BAD}{name}{BAD:#}: {why}"));
+                }
             }
         }
         Ok(exit)
@@ -34,18 +40,18 @@ impl Show {
 }
 
 fn text(key: &StockedKey) -> String {
-    let field =
-        |field: &Option<OwnerField>| field.as_ref().map_or("-".to_owned(), |field| printable(field.as_str()));
+    let email = key.owner.email.as_ref().map(|email| format!("<{}>", printable(email.as_str())));
+    let owner = [key.owner.name.as_ref().map(|name| printable(name.as_str())), email];
+    let owner = owner.into_iter().flatten().collect::<Vec<_>>().join(" ");
     let unlimited = |number: String| if number == "0" { "unlimited".to_owned() } else { number };
     format!(
-        "{STRONG}{}{STRONG:#}\n  product           {}\n  status            {}\n  owner             {} <{}>\n  \
+        "{STRONG}{}{STRONG:#}\n  product           {}\n  status            {}\n  owner             {}\n  \
          assigned          {}\n  activation limit  {}\n  validity          {}\n  created           {}\n  \
          changed           {}\n  id, version       {}, {}",
         key.license_key.as_str(),
         key.product_id,
         key.status,
-        field(&key.owner.name),
-        field(&key.owner.email),
+        if owner.is_empty() { "-" } else { &owner },
         key.assigned_at.map_or_else(|| "-".to_owned(), |at| at.to_string()),
         unlimited(key.activation_limit.to_string()),
         match unlimited(key.validity.to_string()).as_str() {

@@ -9,6 +9,7 @@ fn a_file_that_cannot_be_used_says_why_and_nothing_is_done() {
     shop.write("columns.csv", "id;code name;price\n1;A;2\n");
     shop.write("no_product.csv", "key,price\nA,2\n");
     shop.write("utf16.txt", b"\xFF\xFEA\x00\n\x00");
+    shop.write("keys.txt", "A\n");
     shop.write("header.csv", "\"key,x\n");
     for (arguments, expected) in [
         (&["empty.csv", "--product", "1"][..], "empty.csv is empty"),
@@ -28,7 +29,13 @@ fn a_file_that_cannot_be_used_says_why_and_nothing_is_done() {
         (&["utf16.txt", "--product", "1"], "utf16.txt is UTF-16: save it as UTF-8"),
         (&["header.csv", "--product", "1"], "the header cannot be read: line 1"),
         (&["nowhere.csv", "--product", "1"], "nowhere.csv cannot be read: No such file"),
+        (&[".", "--product", "1"], ". is a folder"),
+        (&["keys.txt", "--product", "1", "--receipt", "/dev/full"], "the receipt /dev/full is no file"),
         (&["columns.csv", "--product", "77"], "there is no product 77"),
+        (
+            &["keys.txt", "--product", "1", "--column", "status=State"],
+            "a text file has no columns: --column is for CSV and JSON lines",
+        ),
     ] {
         let said = text(&shop.import(arguments, 1).stderr);
         assert!(said.contains(&format!("error: {expected}")), "{arguments:?}: {said}");

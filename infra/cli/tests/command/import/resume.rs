@@ -6,7 +6,7 @@ use keypool_domain::{OperatingSystemRandomness, Randomness as _};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Shop, counted, summary};
-use crate::harness::{keypool, text};
+use crate::harness::{Local, fails, keypool, ok, text};
 
 const KEYS: usize = 20_000;
 const IMPORT: [&str; 3] = ["big.txt", "--product", "1"];
@@ -171,4 +171,24 @@ fn a_file_that_is_no_receipt_is_left_alone() {
     shop.import(&["keys.txt", "--product", "1", "--receipt", "r", "--dry-run"], 0);
     let said = text(&shop.import(&["keys.txt", "--product", "1", "--receipt", "r"], 1).stderr);
     assert!(said.contains("was begun with other options"), "{said}");
+}
+
+#[test]
+fn a_receipt_is_of_one_table_whatever_that_is_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    fs::write(path.join("keys.txt"), "A\nB\n").unwrap();
+    let import = ["keys", "import", "keys.txt", "--product", "1"];
+    let local = Local::start(path, &["--port", "0", "--memory"]);
+    ok(path, &import);
+    let elsewhere = path.join(".keypool").display().to_string();
+    let said = ok(path, &[&import[..], &["--data-dir", &elsewhere]].concat());
+    assert!(said.starts_with("2 lines: 2 created"), "{said}");
+    local.stop();
+    // A stack in memory begins with another table.
+    let local = Local::start(path, &["--port", "0", "--memory"]);
+    let said = fails(path, &import, 1);
+    assert!(said.contains("keys.txt.receipt.jsonl was begun with other options"), "{said}");
+    ok(path, &[&import[..], &["--receipt", "second"]].concat());
+    local.stop();
 }

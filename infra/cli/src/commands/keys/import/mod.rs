@@ -15,6 +15,7 @@ mod told;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use anstyle::Style;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use keypool_domain::{ActivationLimit, ImportId, OperatingSystemRandomness, ProductId, Status, Validity};
@@ -218,11 +219,14 @@ impl Import {
         value["receipt"] = json!(receipt.display().to_string());
         let Counts { created, duplicate, refused } = counts;
         let words = if self.dry_run { "would be created" } else { "created" };
+        let if_any = |count: u64, style: Style| if count > 0 { style } else { Style::new() };
+        let (good, warning, bad) = (if_any(created, GOOD), if_any(duplicate, WARNING), if_any(refused, BAD));
         let text = format!(
-            "{lines} lines: {GOOD}{created} {words}{GOOD:#}, {WARNING}{duplicate} duplicate{WARNING:#}, \
-             {BAD}{refused} refused{BAD:#}\nreceipt: {}",
+            "{} {}: {good}{created} {words}{good:#}, {warning}{duplicate} duplicate{warning:#}, \
+             {bad}{refused} refused{bad:#}\nreceipt: {}",
+            counts.lines(),
+            if counts.lines() == 1 { "line" } else { "lines" },
             receipt.display(),
-            lines = counts.lines(),
         );
         output.result(&text, &value)?;
         Ok(if refused > 0 { Exit::Partly } else { Exit::Done })

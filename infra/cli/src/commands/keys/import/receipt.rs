@@ -154,6 +154,9 @@ fn taken(path: &Path) -> anyhow::Result<File> {
     let mut options = OpenOptions::new();
     let opened = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
     let file = opened.with_context(|| format!("the receipt {} cannot be written", path.display()))?;
+    if !file.metadata()?.is_file() {
+        bail!("the receipt {} is no file", path.display());
+    }
     if file.try_lock().is_err() {
         bail!("another import is writing the receipt {}", path.display());
     }

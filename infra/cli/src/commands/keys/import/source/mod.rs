@@ -102,6 +102,9 @@ impl Source {
             (Box::new(io::stdin()), None)
         } else {
             let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
+            if file.metadata()?.is_dir() {
+                bail!("{} is a folder", path.display());
+            }
             let lines = file.metadata()?.is_file().then(|| count_lines(path)).transpose();
             let lines = lines.with_context(|| format!("{} cannot be read", path.display()))?;
             (Box::new(file), lines)
