@@ -1,9 +1,9 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
-use keypool_domain::{Clock as _, Product, ProductId, SystemClock};
+use keypool_domain::{Activity, Clock as _, GeneratorId, Product, ProductId, SystemClock};
 use keypool_store::{Inventory, KeyFilter};
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ use crate::target::Target;
 /// Show what is in stock of each product, and how it sells.
 ///
 /// It reads the whole table: some 4 read units for a hundred keys, a few cents for ten million. "Lasts" is how long the
-/// stock lasts if it sells as in the last 24 hours.
+/// stock lasts if it sells as in the last 24 hours; "made when sold" is a product with a generator and nothing in stock.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     keypool stock\n  \
@@ -66,7 +66,15 @@ impl Stock {
     }
 
     async fn show(&self, target: &Target, output: Output) -> anyhow::Result<()> {
-        let products = target.store.products().await?;
+        let (mut products, generators) = (target.store.products().await?, target.store.generators().await?);
+        let at_work: BTreeSet<GeneratorId> = generators
+            .iter()
+            .filter(|found| found.activity == Activity::Active)
+            .map(|found| found.id)
+            .collect();
+        for product in &mut products {
+            product.generator_id = product.generator_id.filter(|id| at_work.contains(id));
+        }
         let inventory = {
             let progress = output.progress("reading", Some(target.store.approximate_count().await?));
             let filter = KeyFilter { product_id: self.product, ..KeyFilter::default() };
@@ -101,6 +109,8 @@ struct Line {
     id: ProductId,
     name: Option<String>,
     is_active: bool,
+    /// The generator that makes its keys when there are none in stock, if it is switched on.
+    generator_id: Option<GeneratorId>,
     inventory: Inventory,
 }
 
@@ -112,22 +122,27 @@ fn lines(
 ) -> Vec<Line> {
     let mut lines: BTreeMap<ProductId, Line> = inventory
         .iter()
-        .map(|(id, inventory)| (*id, Line { id: *id, name: None, is_active: false, inventory: *inventory }))
+        .map(|(id, inventory)| (*id, Line { inventory: *inventory, ..Line::without_keys(*id) }))
         .collect();
     for product in products.iter().filter(|product| only.is_none_or(|only| only == product.id)) {
-        let empty = Line { id: product.id, name: None, is_active: false, inventory: Inventory::default() };
-        let line = lines.entry(product.id).or_insert(empty);
+        let line = lines.entry(product.id).or_insert_with(|| Line::without_keys(product.id));
         line.name = Some(product.name.as_str().to_owned());
         line.is_active = product.is_active();
+        line.generator_id = product.generator_id;
     }
     lines.into_values().collect()
 }
 
 impl Line {
+    fn without_keys(id: ProductId) -> Self {
+        Self { id, name: None, is_active: false, generator_id: None, inventory: Inventory::default() }
+    }
+
     fn row(&self, most: u64) -> [String; 10] {
         let Inventory { available, assigned, reserved, blocked, sold_last_hour, sold_last_day } =
             self.inventory;
         let style = match self.inventory.hours_left() {
+            _ if available == 0 && self.generator_id.is_some() => FAINT,
             _ if available == 0 => BAD,
             Some(hours) if hours < LOW_HOURS => WARNING,
             _ => GOOD,
@@ -153,6 +168,7 @@ impl Line {
 
     fn lasts(&self) -> String {
         match self.inventory.hours_left() {
+            _ if self.inventory.available == 0 && self.generator_id.is_some() => "made when sold".to_owned(),
             _ if self.inventory.available == 0 => "sold out".to_owned(),
             None => "-".to_owned(),
             Some(hours @ 0..LOW_HOURS) => format!("{hours} hours"),
@@ -174,6 +190,7 @@ impl Line {
             "blocked": blocked,
             "sold_last_hour": sold_last_hour,
             "sold_last_day": sold_last_day,
+            "generator_id": self.generator_id,
             "hours_left": self.inventory.hours_left(),
         })
     }
@@ -205,11 +222,11 @@ mod tests {
     #[test]
     fn how_long_a_stock_lasts() {
         let line = |available, sold_last_day| Line {
-            id: ProductId::MIN,
-            name: None,
-            is_active: true,
             inventory: Inventory { available, sold_last_day, ..Inventory::default() },
+            ..Line::without_keys(ProductId::MIN)
         };
+        let with_generator = Line { generator_id: Some(GeneratorId::MIN), ..line(0, 5) };
+        assert_eq!(with_generator.lasts(), "made when sold");
         assert_eq!(line(0, 5).lasts(), "sold out");
         assert_eq!(line(5, 0).lasts(), "-");
         assert_eq!(line(10, 24).lasts(), "10 hours");

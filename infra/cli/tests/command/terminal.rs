@@ -91,7 +91,7 @@ async fn the_stock_is_a_table_with_bars_and_colours() {
     let column = |line: &str, at: usize| line.chars().nth(at);
     assert_eq!((column(lines[1], bar), column(lines[1], end)), (Some('0'), Some('-')), "{}", seen.at_last());
     assert!(seen.raw.contains("\x1b[32m40"), "green: {:?}", seen.raw);
-    assert!(lines[2].ends_with("sold out"), "{}", seen.at_last());
+    assert!(lines[2].ends_with("made when sold"), "{}", seen.at_last());
 
     let plain = at_terminal(folder.path(), &["stock"], true, None);
     assert!(!plain.raw.contains("\x1b[32m"), "NO_COLOR: {:?}", plain.raw);
