@@ -60,7 +60,10 @@ pub struct Inventory {
 }
 
 /// How many parts of the table are read side by side.
-const SEGMENTS: i32 = 8;
+pub(crate) const SEGMENTS: i32 = 8;
+/// How many items are asked for at a time: a page has 1 MB at most, which is some 2,300 keys. (The embedded DynamoDB reads all
+/// that follows for each page, unless it is told how much is wanted.)
+const PAGE_ITEMS_MAX: i32 = 2_000;
 const HOUR_SECONDS: i64 = 3_600;
 
 impl KeyFilter {
@@ -138,13 +141,15 @@ impl Store {
         }
     }
 
-    /// All keys that are asked for, as they are found, in no order. `SEGMENTS` parts of the table are read side by side.
+    /// All keys that are asked for, as they are found, in no order. Parts of the table are read side by side, unless it is
+    /// [`Store::unsegmented`].
     pub fn keys(&self, filter: KeyFilter) -> impl Stream<Item = Result<KeyPage, StoreError>> + '_ {
-        let segments = (0..SEGMENTS).map(move |segment| {
+        let segments = (0..self.segments).map(move |segment| {
             let state = (filter.clone(), Some(None::<Item>));
             Box::pin(stream::try_unfold(state, move |(filter, start)| async move {
                 let Some(start) = start else { return Ok(None) };
-                let (items, read, last) = self.scan_page(&filter, Some(segment), start).await?;
+                let (items, read, last) =
+                    self.scan_page(&filter, (self.segments > 1).then_some(segment), start).await?;
                 let keys = items.iter().map(read_license_key).collect::<Result<_, _>>()?;
                 let page = KeyPage { keys, read, next: None };
                 Ok(Some((page, (filter, last.map(Some)))))
@@ -219,7 +224,8 @@ impl Store {
                 .set_expression_attribute_names(Some(names.iter().cloned().collect()))
                 .set_expression_attribute_values(Some(values.clone()))
                 .set_segment(segment)
-                .set_total_segments(segment.map(|_| SEGMENTS))
+                .set_total_segments(segment.map(|_| self.segments))
+                .limit(PAGE_ITEMS_MAX)
                 .set_exclusive_start_key(start.clone());
             let page = scan.send().await.map_err(|error| StoreError::from_sdk("Scan", &error))?;
             let read = usize::try_from(page.scanned_count).unwrap_or(0);

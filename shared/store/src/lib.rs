@@ -83,6 +83,8 @@ pub struct Store {
     table: String,
     randomness: Arc<dyn Randomness>,
     patience: settle::Patience,
+    /// How many parts of the table are read side by side where all of it is read.
+    segments: i32,
     transaction_keys_max: usize,
 }
 
@@ -99,6 +101,7 @@ impl Store {
             table: table.into(),
             randomness,
             patience: settle::Patience::CHECKOUT,
+            segments: inventory::SEGMENTS,
             transaction_keys_max: TRANSACTION_KEYS_MAX,
         }
     }
@@ -119,6 +122,13 @@ impl Store {
     #[must_use]
     pub fn patient(self) -> Self {
         Self { patience: settle::Patience::LONG, ..self }
+    }
+
+    /// The same table, read in one piece where all of it is read: the embedded DynamoDB sorts the whole table for each page
+    /// of a part.
+    #[must_use]
+    pub fn unsegmented(self) -> Self {
+        Self { segments: 1, ..self }
     }
 
     /// Where the store takes its randomness from.

@@ -165,7 +165,7 @@ impl TargetOptions {
         let clients = Services::settings(endpoints.dynamodb, endpoints.kms).clients(Patience::Operator);
         let global = demo::global_signing_key()?;
         Ok(Target {
-            store: store(&clients, TABLE),
+            store: store(&clients, TABLE).unsegmented(),
             signer: Signer::new(clients.kms, Some(global.clone())),
             table: TABLE.to_owned(),
             global_signing_key: Some(global),
