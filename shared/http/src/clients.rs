@@ -53,9 +53,10 @@ impl Patience {
     }
 }
 
-/// Idle connections are closed before the other side would close them: a request sent into a closed connection
-/// costs an attempt.
-const POOL_IDLE: Duration = Duration::from_secs(10);
+/// How long an idle connection is kept. AWS's own SDKs keep theirs for 60 seconds and more, so the other side keeps them
+/// as long. A shorter time costs a shop with a sale every half a minute two TLS handshakes a sale; a connection that the
+/// other side has closed costs one quick repetition of a call.
+pub(crate) const POOL_IDLE: Duration = Duration::from_secs(55);
 
 /// Where AWS is, and who we are there.
 #[derive(Debug, Clone)]

@@ -26,6 +26,9 @@ impl Storable for Began {
 /// is left out.
 const TOO_MANY: &str = "PutItem";
 
+/// No function asks for a public key: a call of this name only opens a connection.
+const OPENS_CONNECTION: &str = "GetPublicKey";
+
 impl Intercept for MeasureLatency {
     fn name(&self) -> &'static str {
         "MeasureLatency"
@@ -48,7 +51,7 @@ impl Intercept for MeasureLatency {
     ) -> Result<(), BoxError> {
         let operation = config.load::<Metadata>().map(Metadata::name);
         if let (Some(Began(began)), Some(operation)) = (config.load::<Began>(), operation)
-            && operation != TOO_MANY
+            && ![TOO_MANY, OPENS_CONNECTION].contains(&operation)
         {
             measure::aws_call(operation, began.elapsed());
         }

@@ -60,6 +60,12 @@ impl Shop {
         Store::new(clients.dynamodb, TABLE, Arc::new(OperatingSystemRandomness)).patient()
     }
 
+    /// A signer as a function has it, with connections of its own.
+    #[must_use]
+    pub fn signer_of_its_own(&self) -> Signer {
+        self.backing.services("gateway").1
+    }
+
     /// A shop to be set up otherwise.
     #[must_use]
     pub fn builder() -> ShopBuilder {
