@@ -140,6 +140,17 @@ impl Shop {
         sweep_orders::handle(Arc::new(desk)).await.unwrap();
     }
 
+    /// Opens the connections to DynamoDB, as each environment of a function does while it starts.
+    ///
+    /// # Panics
+    /// If one fails.
+    pub async fn warm_up(&self) {
+        for endpoint in Endpoint::ALL {
+            let (store, _) = self.backing.services(endpoint.name());
+            store.warm_up().await.unwrap();
+        }
+    }
+
     /// Does what is done every minute, undisturbed, so many seconds ahead of the shop's clock.
     pub async fn sweep(&self, sweep: Sweep, ahead_seconds: i64) {
         let clock = ManualClock::off_by(ahead_seconds);
