@@ -110,10 +110,11 @@ impl Privileges {
                 let role = format!("{resource}Role");
                 let function = &template["Resources"][&resource]["Properties"];
                 assert_eq!(function["Role"], json!({"Fn::GetAtt": [role, "Arn"]}));
-                let policies = template["Resources"][&role]["Properties"]["Policies"].as_array().unwrap().clone();
-                let statements = policies.into_iter().flat_map(|policy| {
-                    policy["PolicyDocument"]["Statement"].as_array().unwrap().clone()
-                });
+                let policies =
+                    template["Resources"][&role]["Properties"]["Policies"].as_array().unwrap().clone();
+                let statements = policies
+                    .into_iter()
+                    .flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().unwrap().clone());
                 statements.flat_map(move |statement| grants(name, &statement)).collect::<Vec<_>>()
             });
             Self(grants.collect())

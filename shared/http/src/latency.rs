@@ -22,10 +22,6 @@ impl Storable for Began {
     type Storer = StoreReplace<Self>;
 }
 
-/// Keys are stored by the hundred in one request, and a document holds 100 values of a metric at most: this operation
-/// is left out.
-const TOO_MANY: &str = "PutItem";
-
 impl Intercept for MeasureLatency {
     fn name(&self) -> &'static str {
         "MeasureLatency"
@@ -47,9 +43,7 @@ impl Intercept for MeasureLatency {
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let operation = config.load::<Metadata>().map(Metadata::name);
-        if let (Some(Began(began)), Some(operation)) = (config.load::<Began>(), operation)
-            && operation != TOO_MANY
-        {
+        if let (Some(Began(began)), Some(operation)) = (config.load::<Began>(), operation) {
             measure::aws_call(operation, began.elapsed());
         }
         Ok(())

@@ -4,7 +4,7 @@ mod setup;
 
 use std::sync::Arc;
 
-use keypool_domain::{Clock as _, OperatingSystemRandomness, Status, StockedKey};
+use keypool_domain::{Clock as _, Endpoint, OperatingSystemRandomness, Status, StockedKey};
 use keypool_http::{Desk, Patience};
 use keypool_local::{Gateway, Services, TABLE, demo};
 use keypool_signing::{PublicKey, SignedEnvelope, Signer};
