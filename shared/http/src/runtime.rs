@@ -60,8 +60,8 @@ where
     .await
 }
 
-/// Runs a function in Lambda that a schedule calls: nobody waits for it, so its clients are patient. A failure is
-/// logged and makes the event a failed one, which Lambda counts; its error type is [`Failure::error_type`].
+/// Runs a function in Lambda that a schedule calls: nobody waits for it, so its clients are patient. A failure
+/// makes the event a failed one, which the runtime logs and Lambda counts; its error type is [`Failure::error_type`].
 pub async fn run_on_schedule<H, F>(handle: H) -> Result<(), Error>
 where
     H: Fn(Arc<Desk>) -> F,
@@ -79,9 +79,6 @@ where
             Box::pin(handle(Arc::clone(&desk)));
         async move {
             let done = done.await;
-            if let Err(failure) = &done {
-                tracing::error!(error_type = failure.error_type(), %failure, "failed");
-            }
             if let Err(error) = measure::flush(collector) {
                 tracing::warn!(%error, "metrics could not be written");
             }

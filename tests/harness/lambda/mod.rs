@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 
 pub use self::check::{check_binary, check_log, check_scheduled_binary};
 pub use self::event::{answered, form_event, sample_event};
-use crate::Shop;
+use crate::{Shop, function_resource, functions};
 
 /// Longer than any answer takes, on the slowest of machines.
 const INVOCATION_WITHIN: Duration = Duration::from_mins(1);
@@ -74,6 +74,15 @@ impl LambdaFunction {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        // By the path the proxies know which function calls, and hold that against its role.
+        let function = functions().find(|name| {
+            let folder = binary.parent().and_then(FilePath::file_name);
+            [binary.file_name(), folder]
+                .into_iter()
+                .flatten()
+                .any(|called| called == *name || called == function_resource(name).as_str())
+        });
+        let at = |url: String| format!("{url}/{}", function.unwrap_or_default());
         let started = Instant::now();
         let mut child = Command::new(binary)
             .env_clear()
@@ -86,8 +95,8 @@ impl LambdaFunction {
                 ("AWS_ACCESS_KEY_ID", "local"),
                 ("AWS_SECRET_ACCESS_KEY", "local"),
                 ("AWS_SESSION_TOKEN", "local"),
-                ("AWS_ENDPOINT_URL_DYNAMODB", &shop.dynamodb.url()),
-                ("AWS_ENDPOINT_URL_KMS", &shop.kms.url()),
+                ("AWS_ENDPOINT_URL_DYNAMODB", &at(shop.dynamodb.url())),
+                ("AWS_ENDPOINT_URL_KMS", &at(shop.kms.url())),
                 ("KEYPOOL_METRICS_NAMESPACE", "a-tests"),
                 ("KEYPOOL_TABLE", keypool_local::TABLE),
                 ("KEYPOOL_SIGNING_KEY", keypool_local::demo::GLOBAL_SIGNING_KEY),

@@ -4,7 +4,7 @@ mod setup;
 
 use std::sync::Arc;
 
-use keypool_domain::{Clock as _, OperatingSystemRandomness, Status, StockedKey};
+use keypool_domain::{Clock as _, Endpoint, OperatingSystemRandomness, Status, StockedKey};
 use keypool_http::{Desk, Patience};
 use keypool_local::{Gateway, Services, TABLE, demo};
 use keypool_signing::{PublicKey, SignedEnvelope, Signer};
@@ -144,6 +144,17 @@ impl Shop {
         let (store, signer) = self.backing.services(crate::SWEEP_ORDERS);
         let desk = Desk::new(store, signer, Arc::clone(&self.clock) as _);
         sweep_orders::handle(Arc::new(desk)).await.unwrap();
+    }
+
+    /// Opens the connections to DynamoDB, as each environment of a function does while it starts.
+    ///
+    /// # Panics
+    /// If one fails.
+    pub async fn warm_up(&self) {
+        for endpoint in Endpoint::ALL {
+            let (store, _) = self.backing.services(endpoint.name());
+            store.warm_up().await.unwrap();
+        }
     }
 
     /// Does what is done every minute, undisturbed, so many seconds ahead of the shop's clock.
