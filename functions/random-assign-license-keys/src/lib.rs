@@ -39,7 +39,8 @@ async fn authorise(
         Some(asked) => {
             // An error is left to the draw that comes after.
             let look = store.draw_at_first_look(asked.product_id, quantity(asked));
-            let look = async { Ok(look.await.unwrap_or_default()) };
+            // On the heap: cold environments are rare.
+            let look = Box::pin(async { Ok(look.await.unwrap_or_default()) });
             tokio::try_join!(authorise, look)
         }
         None => Ok((authorise.await?, None)),

@@ -204,16 +204,24 @@ impl Call {
     /// members of its own once a second.
     pub async fn seal(&self, reply: &Reply, product_key: Option<&SigningKeyId>) -> Result<Answer, Failure> {
         let now = self.now();
-        let sign = async {
-            let envelope = self.desk.sign(SignablePayload::new(reply, now), product_key).await?;
-            let remembered = reply.is_remembered();
-            Ok(Answer { envelope, code: reply.code(), http_status: reply.http_status(), remembered })
-        };
+        let signed = self.signed(reply, product_key, now);
         if product_key.is_none() && reply.is_bare_refusal() {
-            self.desk.refusals().answer(reply.code(), now, sign).await
+            // On the heap: a sale shall not carry its size.
+            Box::pin(self.desk.refusals().answer(reply.code(), now, signed)).await
         } else {
-            sign.await
+            signed.await
         }
+    }
+
+    async fn signed(
+        &self,
+        reply: &Reply,
+        product_key: Option<&SigningKeyId>,
+        now: Timestamp,
+    ) -> Result<Answer, Failure> {
+        let envelope = Box::pin(self.desk.sign(SignablePayload::new(reply, now), product_key)).await?;
+        let remembered = reply.is_remembered();
+        Ok(Answer { envelope, code: reply.code(), http_status: reply.http_status(), remembered })
     }
 
     /// Answers with the outcome of `act`, in time, and writes the request's one log line.

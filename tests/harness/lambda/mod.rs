@@ -6,7 +6,7 @@ mod event;
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path as FilePath;
+use std::path::{Path as FilePath, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,12 +52,35 @@ struct RuntimeApi {
     first_poll: watch::Sender<Option<Instant>>,
 }
 
+/// Builds a package by itself, as it is deployed, and says where its binary is.
+///
+/// # Panics
+/// If it does not build.
+#[must_use]
+pub fn release_binary(name: &str) -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let root = FilePath::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let status =
+        Command::new(cargo).args(["build", "--release", "--locked", "-p", name]).current_dir(root).status();
+    assert!(status.unwrap().success(), "{name} does not build");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    target.join("release").join(name)
+}
+
 impl LambdaFunction {
     /// Starts an environment for `shop`.
     ///
     /// # Panics
     /// If the binary does not start.
     pub async fn start(binary: &FilePath, shop: &Shop) -> Self {
+        Self::start_with(binary, shop, &[]).await
+    }
+
+    /// Starts an environment for `shop`, with further variables, or others in place of its own.
+    ///
+    /// # Panics
+    /// If the binary does not start.
+    pub async fn start_with(binary: &FilePath, shop: &Shop, variables: &[(&str, &str)]) -> Self {
         let (events, queue) = mpsc::unbounded_channel();
         let (polled, first_poll) = watch::channel(None);
         let api = RuntimeApi {
@@ -101,6 +124,7 @@ impl LambdaFunction {
                 ("KEYPOOL_TABLE", keypool_local::TABLE),
                 ("KEYPOOL_SIGNING_KEY", keypool_local::demo::GLOBAL_SIGNING_KEY),
             ])
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -115,6 +139,12 @@ impl LambdaFunction {
             }
         });
         Self { child, events, server, started, first_poll, log, reader: Some(reader) }
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// How long it took from the start of the process until it first asked for an event.

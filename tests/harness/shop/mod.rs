@@ -60,6 +60,12 @@ impl Shop {
         Store::new(clients.dynamodb, TABLE, Arc::new(OperatingSystemRandomness)).patient()
     }
 
+    /// Where the embedded services are, past the proxies: DynamoDB and KMS.
+    #[must_use]
+    pub fn services(&self) -> [String; 2] {
+        [self.services.dynamodb_url(), self.services.kms_url()]
+    }
+
     /// A signer as a function has it, with connections of its own.
     #[must_use]
     pub fn signer_of_its_own(&self) -> Signer {
