@@ -181,8 +181,11 @@ async fn invoke(
 ) -> (u64, Took) {
     let (cpu, handshakes, began) = (function.cpu(), aws.handshakes(), Instant::now());
     let outcome = function.invoke(form_event(endpoint, parameters)).await;
-    let took =
-        Took { wall: began.elapsed(), cpu: function.cpu() - cpu, handshakes: aws.handshakes() - handshakes };
+    let took = Took {
+        wall: began.elapsed(),
+        cpu: function.cpu().saturating_sub(cpu),
+        handshakes: aws.handshakes() - handshakes,
+    };
     (answered(&outcome).1, took)
 }
 
@@ -194,8 +197,8 @@ async fn of_one_key(aws: &Aws, binary: &Path, memory_mb: u64) {
     let order = [("api_key", API_KEY), ("product_id", "1"), ("quantity", "1")];
     let (mut open, mut closed) = (Vec::new(), Vec::new());
     for n in 0..2 * SALES + 2 {
-        let closes = n % 2 == 1;
-        if closes {
+        let is_frozen = n % 2 == 1;
+        if is_frozen {
             function.freeze();
             aws.dynamodb.close_connections();
             aws.kms.close_connections();
@@ -205,7 +208,7 @@ async fn of_one_key(aws: &Aws, binary: &Path, memory_mb: u64) {
         assert_eq!(code, 803);
         // The first two fill the caches.
         if n > 1 {
-            if closes { closed.push(took) } else { open.push(took) }
+            if is_frozen { closed.push(took) } else { open.push(took) }
         }
     }
     drop(function);

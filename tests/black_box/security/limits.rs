@@ -136,22 +136,22 @@ async fn a_refusal_costs_one_signature_a_second() {
     let random = |api_key, product| [("api_key", api_key), ("product_id", product), ("quantity", "1")];
     let generate = [("api_key", API_KEY), ("generator_id", "99"), ("quantity", "1")];
     let assign = [("api_key", API_KEY), ("license_key", "no-such-key")];
-    let requests: [(u64, &str, &[(&str, &str)]); 7] = [
-        (100, "random-assign-license-keys", &random("unknown-key", "1")),
-        (101, "random-assign-license-keys", &random("inactive-key", "1")),
-        (102, "random-assign-license-keys", &random("useless-key", "1")),
-        (103, "random-assign-license-keys", &random("elsewhere-key", "1")),
-        (801, "assign-license-key", &assign),
-        (805, "random-assign-license-keys", &random(API_KEY, "99")),
-        (806, "generate", &generate),
+    let requests = [
+        (100, "random-assign-license-keys", random("unknown-key", "1").to_vec()),
+        (101, "random-assign-license-keys", random("inactive-key", "1").to_vec()),
+        (102, "random-assign-license-keys", random("useless-key", "1").to_vec()),
+        (103, "random-assign-license-keys", random("elsewhere-key", "1").to_vec()),
+        (801, "assign-license-key", assign.to_vec()),
+        (805, "random-assign-license-keys", random(API_KEY, "99").to_vec()),
+        (806, "generate", generate.to_vec()),
     ];
     let _ = shop.kms.take_calls();
     for second in 0..2 {
-        for (code, endpoint, form) in requests {
+        for (code, endpoint, form) in &requests {
             let flood = (0..20).map(|_| shop.post_form(endpoint, form));
             let responses = futures_util::future::join_all(flood).await;
             let first = &responses[0];
-            assert_eq!(first.code(), code, "{}", first.text);
+            assert_eq!(first.code(), *code, "{}", first.text);
             assert!(responses.iter().all(|response| response.text == first.text), "{code} in {second}");
             assert!(shop.verifies(first, 1).await);
             let mut signatures = shop.kms.take_operations();
