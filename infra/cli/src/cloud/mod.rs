@@ -6,6 +6,6 @@ mod resources;
 mod watch;
 
 pub(crate) use self::logs::{LogGroup, Logs};
-pub(crate) use self::quotas::{CONCURRENT_EXECUTIONS, Quota, RSA_REQUESTS, quota};
+pub(crate) use self::quotas::{CONCURRENT_EXECUTIONS, RSA_REQUESTS, quota};
 pub(crate) use self::resources::Resources;
-pub(crate) use self::watch::{Alarm, Readings, ringing, sum_and_peak};
+pub(crate) use self::watch::{Readings, ringing, sum_and_peak};

@@ -16,7 +16,7 @@ pub(crate) const RSA_REQUESTS: Quota = Quota { service: "kms", code: "L-2AC98190
 
 impl Quota {
     /// A command that asks AWS for more.
-    pub(crate) fn request(self, value: u32) -> String {
+    pub(crate) fn request(self, value: &str) -> String {
         let Self { service, code } = self;
         format!(
             "aws service-quotas request-service-quota-increase --service-code {service} --quota-code {code} \
