@@ -1,6 +1,7 @@
 use keypool_domain::Reply;
 use keypool_signing::SigningError;
 use keypool_store::StoreError;
+use lambda_http::lambda_runtime::Diagnostic;
 
 use crate::Problem;
 
@@ -72,6 +73,35 @@ impl Failure {
 }
 
 impl Failure {
+    /// The name of the failure, as Lambda reports that of a failed event: `Category.Reason`.
+    #[must_use]
+    pub const fn error_type(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "Request.Refused",
+            Self::Unreadable(_) => "Request.Unreadable",
+            Self::InFlight => "Request.InFlight",
+            Self::Mismatch => "Request.Mismatch",
+            Self::Contention => "Sale.Contention",
+            Self::OutOfTime => "Sale.OutOfTime",
+            Self::LeftUndone { .. } => "Sweep.LeftUndone",
+            Self::Bug(_) => "Keypool.Bug",
+            Self::Store(error) => match error {
+                StoreError::Contention { .. } => "DynamoDb.Contention",
+                StoreError::Throttled { .. } => "DynamoDb.Throttled",
+                StoreError::Unavailable { .. } => "DynamoDb.Unavailable",
+                StoreError::Misconfigured { .. } => "DynamoDb.Misconfigured",
+                StoreError::Rejected { .. } => "DynamoDb.Rejected",
+                StoreError::Corrupt { .. } => "DynamoDb.Corrupt",
+            },
+            Self::Signing(error) => match error {
+                SigningError::Throttled { .. } => "Kms.Throttled",
+                SigningError::Unavailable { .. } => "Kms.Unavailable",
+                SigningError::Misconfigured { .. } => "Kms.Misconfigured",
+                SigningError::Rejected { .. } => "Kms.Rejected",
+            },
+        }
+    }
+
     /// The service that took no more, if that is what it was.
     pub(crate) fn throttled_service(&self) -> Option<&'static str> {
         match self {
@@ -85,5 +115,12 @@ impl Failure {
 impl From<Reply> for Failure {
     fn from(reply: Reply) -> Self {
         Self::Refused(reply)
+    }
+}
+
+impl From<Failure> for Diagnostic {
+    /// The failure as Lambda shows it for a failed event.
+    fn from(failure: Failure) -> Self {
+        Self { error_type: failure.error_type().to_owned(), error_message: failure.to_string() }
     }
 }

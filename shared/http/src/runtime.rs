@@ -60,8 +60,8 @@ where
     .await
 }
 
-/// Runs a function in Lambda that is called by a schedule: it has nobody who waits, so its clients are patient. An error
-/// makes the event a failed one, which Lambda counts, and sends again.
+/// Runs a function in Lambda that a schedule calls: nobody waits for it, so its clients are patient. A failure is
+/// logged and makes the event a failed one, which Lambda counts; its error type is [`Failure::error_type`].
 pub async fn run_on_schedule<H, F>(handle: H) -> Result<(), Error>
 where
     H: Fn(Arc<Desk>) -> F,
@@ -79,10 +79,13 @@ where
             Box::pin(handle(Arc::clone(&desk)));
         async move {
             let done = done.await;
+            if let Err(failure) = &done {
+                tracing::error!(error_type = failure.error_type(), %failure, "failed");
+            }
             if let Err(error) = measure::flush(collector) {
                 tracing::warn!(%error, "metrics could not be written");
             }
-            done.map_err(Error::from)
+            done
         }
     }))
     .await

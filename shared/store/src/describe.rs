@@ -132,7 +132,7 @@ impl Store {
     /// How many open orders were given up before `moment`. 1 read unit for 4 KB of them; there are seldom any.
     pub async fn orders_given_up_before(&self, moment: Timestamp) -> Result<usize, StoreError> {
         let mut given_up = 0;
-        for item in &self.read_collection(OPEN_ORDERS, "").await? {
+        for item in &self.read_collection(OPEN_ORDERS).await? {
             given_up += usize::from(read_open_order(item)?.is_given_up(moment));
         }
         Ok(given_up)

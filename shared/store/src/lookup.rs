@@ -77,27 +77,46 @@ impl Store {
         Ok(output.item)
     }
 
-    /// Reads all items of one hash key whose range key begins with `prefix`, with all that was written to them before,
-    /// in the order of their range keys. 1 read unit for 4 KB.
-    pub(crate) async fn read_collection(&self, pk: &str, prefix: &str) -> Result<Vec<Item>, StoreError> {
+    /// Reads all items of one hash key, in the order of their range keys, with all that was written to them before.
+    /// 1 read unit for 4 KB.
+    pub(crate) async fn read_collection(&self, pk: &str) -> Result<Vec<Item>, StoreError> {
+        self.read_pages("#pk = :pk", &[("#pk", PK)], &[(":pk", pk)]).await
+    }
+
+    /// Reads the items of a collection whose range key begins with `prefix`. (DynamoDB refuses an empty one: the whole
+    /// collection is [`Store::read_collection`].)
+    pub(crate) async fn read_part_of_collection(
+        &self,
+        pk: &str,
+        prefix: &str,
+    ) -> Result<Vec<Item>, StoreError> {
+        let condition = "#pk = :pk AND begins_with(#sk, :prefix)";
+        self.read_pages(condition, &[("#pk", PK), ("#sk", SK)], &[(":pk", pk), (":prefix", prefix)]).await
+    }
+
+    async fn read_pages(
+        &self,
+        condition: &str,
+        names: &[(&str, &str)],
+        values: &[(&str, &str)],
+    ) -> Result<Vec<Item>, StoreError> {
+        let names = names.iter().map(|(name, attribute)| ((*name).to_owned(), (*attribute).to_owned()));
+        let values = values.iter().map(|(name, value)| ((*name).to_owned(), text(value)));
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression(condition)
+            .set_expression_attribute_names(Some(names.collect()))
+            .set_expression_attribute_values(Some(values.collect()));
         let mut items = Vec::new();
         let mut from: Option<Item> = None;
         loop {
             let page = self
                 .with_retries(|| async {
-                    self.client
-                        .query()
-                        .table_name(&self.table)
-                        .consistent_read(true)
-                        .key_condition_expression("#pk = :pk AND begins_with(#sk, :prefix)")
-                        .expression_attribute_names("#pk", PK)
-                        .expression_attribute_names("#sk", SK)
-                        .expression_attribute_values(":pk", text(pk))
-                        .expression_attribute_values(":prefix", text(prefix))
-                        .set_exclusive_start_key(from.clone())
-                        .send()
-                        .await
-                        .map_err(|error| StoreError::from_sdk("Query", &error))
+                    let sent = query.clone().set_exclusive_start_key(from.clone()).send().await;
+                    sent.map_err(|error| StoreError::from_sdk("Query", &error))
                 })
                 .await?;
             items.extend(page.items.unwrap_or_default());

@@ -103,8 +103,10 @@ pub async fn check_scheduled_binary(built: &str) {
         }
     }
     shop.dynamodb.hang_up();
-    assert!(function.invoke(json!({})).await.is_err(), "a sweep that could not be made is an error");
+    let failed = function.invoke(json!({})).await.unwrap_err();
+    assert_eq!(failed["errorType"], "DynamoDb.Unavailable", "{failed}");
     let (_, log) = function.terminate();
+    assert!(log.contains("DynamoDb.Unavailable"), "{log}");
     check_log(&log, &["AwsCallLatency", "OrdersUndone"]);
 }
 

@@ -1,5 +1,5 @@
 use axum::http::HeaderMap;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// One call of an AWS operation, as it passed a [`Proxy`](crate::Proxy).
 #[derive(Debug, Clone, PartialEq)]
@@ -41,9 +41,21 @@ pub(crate) struct Request {
     pub(crate) operation: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Value,
+    /// The body as it is passed on: with its members in the order they came, which matters to a `ClientRequestToken`.
+    pub(crate) text: String,
 }
 
 impl Request {
+    /// A call with the body `text`.
+    pub(crate) fn new(operation: String, headers: HeaderMap, text: String) -> Self {
+        Self { operation, headers, body: serde_json::from_str(&text).unwrap(), text }
+    }
+
+    /// The same call with another body.
+    pub(crate) fn with_body(&self, body: Value) -> Self {
+        Self { text: body.to_string(), body, ..self.clone() }
+    }
+
     /// Has DynamoDB say what units it took, where it can.
     pub(crate) fn ask_for_units(&mut self) {
         let target = self.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
@@ -61,7 +73,8 @@ impl Request {
                 | "TransactWriteItems"
         );
         if takes_units && target.is_some_and(|target| target.starts_with("DynamoDB")) {
-            self.body["ReturnConsumedCapacity"] = json!("INDEXES");
+            // Nobody else asks for them, so the member is not there yet.
+            self.text.insert_str(1, r#""ReturnConsumedCapacity":"INDEXES","#);
         }
     }
 

@@ -19,8 +19,8 @@ pub(super) async fn forward(State(shared): State<Shared>, request: extract::Requ
     let caller = Caller::of_path(parts.uri.path());
     // A client that went away before it had sent everything has called nothing.
     let Ok(body) = to_bytes(body, usize::MAX).await else { return answer::cut_off() };
-    let body = serde_json::from_slice(&body).unwrap();
-    let request = Request { operation, headers: parts.headers, body };
+    let text = String::from_utf8(body.into()).unwrap();
+    let request = Request::new(operation, parts.headers, text);
     if caller.environment.is_some_and(|environment| shared.deaths.has(environment)) {
         return answer::cut_off();
     }
@@ -38,7 +38,7 @@ pub(super) async fn forward(State(shared): State<Shared>, request: extract::Requ
 async fn disturbed(
     shared: &Shared,
     caller: &Caller,
-    mut request: Request,
+    request: Request,
     fault: Fault,
     place: Option<usize>,
 ) -> Response<Body> {
@@ -65,8 +65,9 @@ async fn disturbed(
         Fault::Cancel { reason, at } => return answer::cancelled(&request.body, reason, at),
         Fault::LeaveUnread => return answer::unread(&request.body),
         Fault::LeaveHalfUnread => {
-            let unread = answer::take_half(&mut request.body);
-            let (status, read) = passed_on(shared, request, place).await;
+            let mut half = request.body.clone();
+            let unread = answer::take_half(&mut half);
+            let (status, read) = passed_on(shared, request.with_body(half), place).await;
             let mut read: Value = serde_json::from_slice(&read).unwrap_or_default();
             read["UnprocessedKeys"] = unread;
             return answer::answer(status, Body::from(read.to_string()));
@@ -112,10 +113,10 @@ async fn passed_on(shared: &Shared, mut request: Request, place: Option<usize>) 
 
 /// Sends a call to the service.
 pub(super) async fn send(shared: &Shared, request: Request) -> (StatusCode, Bytes) {
-    let Request { mut headers, body, .. } = request;
+    let Request { mut headers, text, .. } = request;
     headers.remove("host");
     headers.remove("content-length");
-    let sent = shared.client.post(&shared.upstream).headers(headers).body(body.to_string()).send().await;
+    let sent = shared.client.post(&shared.upstream).headers(headers).body(text).send().await;
     let Ok(response) = sent else { return (StatusCode::BAD_GATEWAY, Bytes::new()) };
     let status = response.status();
     (status, response.bytes().await.unwrap_or_default())

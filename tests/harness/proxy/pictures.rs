@@ -151,7 +151,7 @@ async fn take(shared: &Shared, like: &Request, stock: &str) -> Option<Picture> {
         if !from.is_null() {
             body["ExclusiveStartKey"] = from;
         }
-        let (status, answer) = send(shared, Request { body, ..like.clone() }).await;
+        let (status, answer) = send(shared, like.with_body(body)).await;
         let mut answer: Value = serde_json::from_slice(&answer).ok().filter(|_| status.is_success())?;
         if let Value::Array(items) = answer["Items"].take() {
             picture.extend(items.into_iter().filter_map(|item| Some((place(&item)?, item))));

@@ -33,9 +33,7 @@ pub(crate) async fn quota(aws: &Aws, quota: Quota) -> anyhow::Result<Option<f64>
     match applied {
         Ok(applied) => return Ok(applied.quota().and_then(|quota| quota.value())),
         Err(error)
-            if error
-                .as_service_error()
-                .is_some_and(GetServiceQuotaError::is_no_such_resource_exception) => {}
+            if error.as_service_error().is_some_and(GetServiceQuotaError::is_no_such_resource_exception) => {}
         Err(error) => return Err(in_words("servicequotas:GetServiceQuota", &error)),
     }
     let default = client.get_aws_default_service_quota().service_code(service).quota_code(code).send().await;

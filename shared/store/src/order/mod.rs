@@ -86,7 +86,7 @@ pub enum CommitOutcome {
 impl Store {
     /// The orders that have keys of a product reserved, or may have. 1 read unit for 4 KB; there are seldom any.
     pub async fn open_orders(&self, product_id: ProductId) -> Result<Vec<OpenOrder>, StoreError> {
-        let items = self.read_collection(OPEN_ORDERS, &format!("{product_id}#")).await?;
+        let items = self.read_part_of_collection(OPEN_ORDERS, &format!("{product_id}#")).await?;
         items.iter().map(read_open_order).collect()
     }
 }

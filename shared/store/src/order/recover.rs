@@ -44,7 +44,7 @@ impl Store {
     /// Brings all orders to their end that were given up by `now`. Safe beside live traffic, beside orders that are
     /// still alive after all, and beside itself: every write has its condition.
     pub async fn sweep_orders(&self, now: Timestamp) -> Result<Swept, StoreError> {
-        let items = self.read_collection(OPEN_ORDERS, "").await?;
+        let items = self.read_collection(OPEN_ORDERS).await?;
         let mut swept = Swept::default();
         for item in &items {
             let entry = read_open_order(item)?;
@@ -100,7 +100,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let id = &order.assignment.id;
         // With all that was written to it before, and after the decision: nothing is listed any more.
-        let parts = self.read_collection(&Key::order(id).into_pk(), ORDER_PARTS).await?;
+        let parts = self.read_part_of_collection(&Key::order(id).into_pk(), ORDER_PARTS).await?;
         let keys = parts.iter().map(read_part).collect::<Result<Vec<_>, _>>()?.concat();
         let decided = if end == OrderState::Sold {
             self.mark(order, keys).await?;

@@ -59,7 +59,9 @@ async fn check_sweep(aws: &Aws, resources: &Resources, report: &mut Report) -> a
     match read.await {
         Ok((_, 0.0, _)) => report.warning(
             CHECK,
-            format!("did not run in the last {minutes} minutes: nobody ends the orders that were left half done"),
+            format!(
+                "did not run in the last {minutes} minutes: nobody ends the orders that were left half done"
+            ),
             "a stack that was just deployed needs some minutes; else look at the schedule of sweep-orders",
         ),
         Ok((_, runs, 0.0)) => report.ok(CHECK, format!("ran {runs} times in the last {minutes} minutes")),
@@ -116,12 +118,8 @@ async fn check_concurrency(aws: &Aws, report: &mut Report) -> anyhow::Result<()>
 
 async fn check_signatures(aws: &Aws, report: &mut Report) -> anyhow::Result<()> {
     const CHECK: &str = "KMS quota";
-    const OF_RSA: [(&str, &str); 4] = [
-        ("Service", "KMS"),
-        ("Type", "API"),
-        ("Resource", "CryptographicOperationsRsa"),
-        ("Class", "None"),
-    ];
+    const OF_RSA: [(&str, &str); 4] =
+        [("Service", "KMS"), ("Type", "API"), ("Resource", "CryptographicOperationsRsa"), ("Class", "None")];
     let used = sum_and_peak(aws, "AWS/Usage", "CallCount", &OF_RSA, SIGNATURES_SPAN);
     match tokio::try_join!(quota(aws, RSA_REQUESTS), used) {
         Ok((Some(quota), Readings { peak, .. })) => {
@@ -133,7 +131,8 @@ async fn check_signatures(aws: &Aws, report: &mut Report) -> anyhow::Result<()> 
             if most < quota * SHARE_MAX {
                 return report.ok(CHECK, said);
             }
-            let way_out = format!("beyond it shops get 503; ask AWS for more: {}", RSA_REQUESTS.request("NUMBER"));
+            let way_out =
+                format!("beyond it shops get 503; ask AWS for more: {}", RSA_REQUESTS.request("NUMBER"));
             report.warning(CHECK, said, way_out)
         }
         Ok((None, _)) => report.warning(CHECK, "not checked: Service Quotas names no value", GRANT),

@@ -128,7 +128,10 @@ impl Check {
     async fn check_restore_point(&self, target: &Target) -> anyhow::Result<()> {
         let Some(state) = target.store.restore_state().await? else { return Ok(()) };
         if state.is_in_progress {
-            bail!("DynamoDB is still restoring {}: wait for it (`aws dynamodb wait table-exists`)", target.table);
+            bail!(
+                "DynamoDB is still restoring {}: wait for it (`aws dynamodb wait table-exists`)",
+                target.table
+            );
         }
         if state.restored_to < self.restored_to {
             let was = state.restored_to.to_whole_seconds_text();

@@ -81,11 +81,8 @@ impl Sales {
     /// Reads files with log lines; `-` is standard input.
     pub(super) fn read_files(&mut self, files: &[PathBuf], output: Output) -> anyhow::Result<()> {
         for file in files {
-            let name = if file == Path::new("-") {
-                "standard input".to_owned()
-            } else {
-                file.display().to_string()
-            };
+            let name =
+                if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() };
             let progress = output.progress("log lines", None);
             let first = if file == Path::new("-") {
                 self.read(&name, std::io::stdin().lock(), || progress.add(1))
@@ -95,10 +92,9 @@ impl Sales {
             }?;
             match first {
                 Some(first) if first <= self.restored_to => {}
-                Some(first) => self.gaps.push(format!(
-                    "{name} begins at {}, after the restore point",
-                    to_the_second(first)
-                )),
+                Some(first) => self
+                    .gaps
+                    .push(format!("{name} begins at {}, after the restore point", to_the_second(first))),
                 None => self.gaps.push(format!("{name} has no line with a time")),
             }
         }

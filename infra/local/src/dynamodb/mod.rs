@@ -1,16 +1,22 @@
+mod front;
+mod rules;
+
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use axum::Router;
 use dynoxide::Database;
 
+use self::front::Front;
 use crate::server::{Server, bind};
 use crate::services::ServiceError;
 
-/// DynamoDB, embedded: dynoxide on SQLite, in a file or in memory.
+/// DynamoDB, embedded: dynoxide on SQLite, in a file or in memory, behind a front that refuses what AWS refuses.
 #[derive(Debug)]
 pub(crate) struct DynamoDb {
-    server: Server,
+    front: Server,
+    emulator: Server,
 }
 
 impl DynamoDb {
@@ -29,21 +35,22 @@ impl DynamoDb {
             tracing::debug!(%error, "the database does not open");
             ServiceError::Database(file.unwrap_or(Path::new("memory")).to_owned())
         })?;
-        let listener = bind(0).await?;
-        let server = Server::start(listener, |listener, stopped| async move {
+        let emulator = Server::start(bind(0).await?, |listener, stopped| async move {
             let served = dynoxide::server::serve_with_shutdown(listener, database, stopped.wait());
             if let Err(error) = served.await {
                 tracing::error!(%error, "the embedded DynamoDB ended");
             }
         })?;
-        Ok(Self { server })
+        let front = Router::new().fallback(front::handle).with_state(Front::before(emulator.url()));
+        Ok(Self { front: Server::start_router(bind(0).await?, front)?, emulator })
     }
 
     pub(crate) fn url(&self) -> String {
-        self.server.url()
+        self.front.url()
     }
 
     pub(crate) async fn stop(self) {
-        self.server.stop().await;
+        self.front.stop().await;
+        self.emulator.stop().await;
     }
 }
