@@ -31,12 +31,14 @@ pub(crate) async fn quota(aws: &Aws, quota: Quota) -> anyhow::Result<Option<f64>
     let Quota { service, code } = quota;
     let applied = client.get_service_quota().service_code(service).quota_code(code).send().await;
     match applied {
-        Ok(applied) => return Ok(applied.quota().and_then(|quota| quota.value())),
+        Ok(applied) => {
+            return Ok(applied.quota().and_then(aws_sdk_servicequotas::types::ServiceQuota::value));
+        }
         Err(error)
             if error.as_service_error().is_some_and(GetServiceQuotaError::is_no_such_resource_exception) => {}
         Err(error) => return Err(in_words("servicequotas:GetServiceQuota", &error)),
     }
     let default = client.get_aws_default_service_quota().service_code(service).quota_code(code).send().await;
     let default = default.map_err(|error| in_words("servicequotas:GetAWSDefaultServiceQuota", &error))?;
-    Ok(default.quota().and_then(|quota| quota.value()))
+    Ok(default.quota().and_then(aws_sdk_servicequotas::types::ServiceQuota::value))
 }

@@ -1,8 +1,9 @@
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_cloudwatch::primitives::DateTime;
+use aws_sdk_cloudwatch::types::builders::DimensionBuilder;
 use aws_sdk_cloudwatch::types::{
-    AlarmType, Dimension, Metric, MetricDataQuery, MetricStat, ScanBy, StateValue,
+    AlarmType, Dimension, Metric, MetricDataQuery, MetricDataResult, MetricStat, ScanBy, StateValue,
 };
 
 use crate::target::{Aws, in_words};
@@ -62,7 +63,7 @@ pub(crate) async fn sum_and_peak(
     let metric = Metric::builder()
         .namespace(namespace)
         .metric_name(name)
-        .set_dimensions(Some(dimensions.map(|dimension| dimension.build()).collect()));
+        .set_dimensions(Some(dimensions.map(DimensionBuilder::build).collect()));
     let by_minute = MetricStat::builder().metric(metric.build()).period(MINUTE_SECONDS).stat("Sum");
     let query = MetricDataQuery::builder().id("asked").metric_stat(by_minute.build()).build();
     let now = SystemTime::now();
@@ -76,7 +77,7 @@ pub(crate) async fn sum_and_peak(
     let mut readings = Readings::default();
     while let Some(page) = pages.next().await {
         let page = page.map_err(|error| in_words("cloudwatch:GetMetricData", &error))?;
-        for value in page.metric_data_results().iter().flat_map(|result| result.values()) {
+        for value in page.metric_data_results().iter().flat_map(MetricDataResult::values) {
             readings.sum += value;
             readings.peak = readings.peak.max(*value);
         }

@@ -34,7 +34,7 @@ enum Outcome {
 
 /// What became of all of them.
 #[derive(Debug, Default)]
-pub(super) struct Blocked {
+pub(super) struct Counts {
     pub(super) blocked: u64,
     pub(super) assigned: u64,
     pub(super) already_blocked: u64,
@@ -52,7 +52,7 @@ pub(super) async fn block(
     output: Output,
     restored_to: Timestamp,
     keys: Vec<UnsoldKey>,
-) -> Blocked {
+) -> Counts {
     let progress = output.progress("keys", Some(keys.len() as u64));
     let gave_up = &std::cell::Cell::new(false);
     let mut outcomes = futures_util::stream::iter(keys)
@@ -66,7 +66,7 @@ pub(super) async fn block(
             Some((key, outcome))
         })
         .buffer_unordered(PARALLEL_MAX);
-    let mut result = Blocked::default();
+    let mut result = Counts::default();
     let interrupt = tokio::signal::ctrl_c();
     tokio::pin!(interrupt);
     loop {
@@ -94,7 +94,7 @@ pub(super) async fn block(
     result
 }
 
-impl Blocked {
+impl Counts {
     fn count(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Blocked => self.blocked += 1,

@@ -8,7 +8,7 @@ use keypool_domain::{Clock as _, Status, SystemClock, Timestamp};
 use keypool_store::{Counter, KeyFilter, Swept};
 use serde_json::{Value, json};
 
-use super::block::{Blocked, UnsoldKey, block};
+use super::block::{Counts, UnsoldKey, block};
 use super::sales::Sales;
 use crate::exit::Exit;
 use crate::moment::{Span, past, to_the_second};
@@ -118,7 +118,7 @@ impl Check {
             if let (Some(error), 0) = (done.failure, done.blocked) {
                 return Err(error.context("no key was blocked"));
             }
-            counts.add(&Blocked { failure: None, ..done });
+            counts.add(&Counts { failure: None, ..done });
         }
         let report = Report { sales: &sales, swept, counts, ids, is_dry_run: self.dry_run };
         report.print(output)
@@ -195,9 +195,9 @@ async fn scan(target: &Target, sales: &Sales, output: Output) -> anyhow::Result<
 
 impl Scan {
     /// Those that are not for sale.
-    fn counts(&self) -> Blocked {
+    fn counts(&self) -> Counts {
         let Self { assigned, blocked: already_blocked, missing: gone, .. } = *self;
-        Blocked { assigned, already_blocked, gone, ..Blocked::default() }
+        Counts { assigned, already_blocked, gone, ..Counts::default() }
     }
 }
 
@@ -214,7 +214,7 @@ fn interrupted(output: Output) -> Exit {
     Exit::Interrupted
 }
 
-impl Blocked {
+impl Counts {
     fn add(&mut self, more: &Self) {
         self.blocked += more.blocked;
         self.assigned += more.assigned;
@@ -230,7 +230,7 @@ impl Blocked {
 struct Report<'a> {
     sales: &'a Sales,
     swept: Swept,
-    counts: Blocked,
+    counts: Counts,
     ids: Ids,
     is_dry_run: bool,
 }
