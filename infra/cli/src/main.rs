@@ -1,11 +1,13 @@
 //! The `keypool` command: the embedded stack, and all that an operator does.
 //!
-//! Each subcommand is one file in `commands`; `target` finds out which table it works on, and who works on it; `output`
-//! is the only place that prints, for people or, with `--json`, for programs; `view` says how records look in JSON;
-//! `http` asks the API; `envelope` reads what it answers, `public_keys` are those it is checked against; `difference` says
-//! what changed; `moment` reads times; `advice` tells the way out of an error; `exit` has the exit codes.
+//! Each subcommand is one file in `commands`; `target` finds out which table it works on, and who works on it; `cloud`
+//! asks AWS what else it knows of a stack; `output` is the only place that prints, for people or, with `--json`, for
+//! programs; `view` says how records look in JSON; `http` asks the API; `envelope` reads what it answers, `public_keys`
+//! are those it is checked against; `difference` says what changed; `moment` reads times; `advice` tells the way out of
+//! an error; `exit` has the exit codes.
 
 mod advice;
+mod cloud;
 mod commands;
 mod difference;
 mod envelope;

@@ -102,6 +102,15 @@ pub(crate) fn end_of_day(text: &str) -> Result<Timestamp, &'static str> {
     }
 }
 
+/// A moment that is over, as RFC 3339 writes it.
+pub(crate) fn past(text: &str) -> Result<Timestamp, &'static str> {
+    match Timestamp::from_rfc3339(text) {
+        None => Err("must be a time as 2026-11-24T16:00:00Z"),
+        Some(moment) if moment > SystemClock.now() => Err("must not be in the future"),
+        Some(moment) => Ok(moment),
+    }
+}
+
 /// A moment to the second, as a person reads it.
 pub(crate) fn to_the_second(moment: Timestamp) -> String {
     let text = moment.to_microseconds_text();

@@ -16,7 +16,7 @@ pub enum Counter {
 }
 
 impl Counter {
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::LicenseKey => "license-key",
             Self::Product => "product",

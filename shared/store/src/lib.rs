@@ -14,6 +14,7 @@
 //! | `keys` | [`Store::change_key`]: what an operator does to a key |
 //! | `inventory` | [`Store::keys`], [`Store::inventory`]: all keys, for an operator to list and count |
 //! | `counter` | [`Store::take_row_ids`] and the ids of products and generators |
+//! | `restore` | [`Store::raise_counter`]: ids that are given once only, after a restore |
 //! | `audit` | [`Store::note`], [`Store::audit_trail`]: who changed what by the command |
 //! | `catalogue` | what an operator sets up: products, generators, API keys |
 //! | `update` | [`Store::update_product`] …: changes of them, if they are as they were seen |
@@ -45,6 +46,7 @@ mod lookup;
 mod order;
 mod pace;
 mod record;
+mod restore;
 mod settle;
 mod signing_key;
 mod table;
@@ -71,6 +73,7 @@ pub use lookup::{Found, Lookup};
 pub use order::{CommitOutcome, NewOrder, Order, ReserveOutcome, Swept};
 pub use pace::Pace;
 pub use record::{Item, OpenOrder, OrderState, license_key_item};
+pub use restore::RestoreState;
 pub use update::{ProductOutcome, UpdateOutcome};
 
 /// A transaction has 100 actions at most; one is for the record of the request.

@@ -10,6 +10,7 @@ mod generator;
 mod keys;
 mod local;
 mod product;
+mod restore;
 mod signing_key;
 mod stock;
 mod target;
@@ -41,6 +42,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Keys(keys::Keys),
     Stock(stock::Stock),
+    /// Make a restored table fit to sell from
+    #[command(subcommand)]
+    Restore(restore::Restore),
     Audit(audit::Audit),
     Verify(verify::Verify),
     Call(Box<call::Call>),
@@ -62,6 +66,7 @@ impl Command {
             Self::ApiKey(api_key) => api_key.run(&options.open().await?, output).await,
             Self::Keys(keys) => keys.run(&options.open().await?, output).await,
             Self::Stock(stock) => stock.run(&options.open().await?, output).await,
+            Self::Restore(restore) => restore.run(options, output).await,
             Self::Verify(verify) => verify.run(options, output).await,
             Self::Call(call) => call.run(options, output).await,
             Self::Doctor(doctor) => doctor.run(options, output).await,

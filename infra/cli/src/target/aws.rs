@@ -68,13 +68,13 @@ impl Aws {
     }
 
     /// The settings that were read, for other services.
-    pub(super) fn config(&self) -> &SdkConfig {
+    pub(crate) fn config(&self) -> &SdkConfig {
         &self.config
     }
 }
 
 /// An error of a service that has no crate of its own here, in one sentence.
-pub(super) fn in_words<E, R>(operation: &str, error: &SdkError<E, R>) -> anyhow::Error
+pub(crate) fn in_words<E, R>(operation: &str, error: &SdkError<E, R>) -> anyhow::Error
 where
     E: ProvideErrorMetadata,
 {

@@ -19,7 +19,7 @@ use keypool_store::Store;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use self::aws::Aws;
+pub(crate) use self::aws::{Aws, in_words};
 
 /// Where the embedded stack keeps its data, unless told otherwise.
 pub(crate) const DATA_DIR: &str = ".keypool";
@@ -70,6 +70,8 @@ pub(crate) struct Target {
     pub(crate) signer: Signer,
     /// The name of the table.
     pub(crate) table: String,
+    /// The stack on AWS, where it was named.
+    pub(crate) stack: Option<String>,
     /// The global signing key, as far as it is known.
     pub(crate) global_signing_key: Option<SigningKeyId>,
     /// The API's base URL, as far as it is known.
@@ -120,7 +122,8 @@ impl TargetOptions {
                 let aws = Aws::load(self.region.as_deref()).await?;
                 let outputs = stack::outputs(&aws, &stack).await?;
                 let global = self.global_signing_key.clone().or(outputs.signing_key);
-                Ok(self.on_aws(aws, outputs.table, global, outputs.base_url, outputs.key_tag))
+                let target = self.on_aws(aws, outputs.table, global, outputs.base_url, outputs.key_tag);
+                Ok(Target { stack: Some(stack), ..target })
             }
             Named::Table(table) => {
                 let aws = Aws::load(self.region.as_deref()).await?;
@@ -144,6 +147,7 @@ impl TargetOptions {
             store: store(&clients, &table),
             signer: Signer::new(clients.kms, global_signing_key.clone()),
             table,
+            stack: None,
             global_signing_key,
             base_url,
             dynamodb_url: dynamodb_url.unwrap_or_else(|| aws.dynamodb_url()),
@@ -168,6 +172,7 @@ impl TargetOptions {
             store: store(&clients, TABLE).unsegmented(),
             signer: Signer::new(clients.kms, Some(global.clone())),
             table: TABLE.to_owned(),
+            stack: None,
             global_signing_key: Some(global),
             base_url: Some(endpoints.base_url),
             dynamodb_url,

@@ -1,4 +1,4 @@
-//! What the command asks of `CloudFormation` and STS, made by hand.
+//! What the command asks of `CloudFormation`, STS, `CloudWatch` and Service Quotas, made by hand.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -6,12 +6,22 @@ use std::path::Path;
 use std::process::Command;
 use std::thread;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Local, keypool};
 
 /// An HTTP server that answers every request by what `answer` makes of its body: status, headers and body.
 pub(crate) fn serve(answer: impl Fn(&str) -> (u16, String, String) + Send + 'static) -> String {
+    serve_operations(move |_, body| {
+        let (status, headers, body) = answer(body);
+        (status, headers, body.into_bytes())
+    })
+}
+
+/// The same for services whose requests name their operation in the head: it is the first word that `answer` gets.
+pub(crate) fn serve_operations(
+    answer: impl Fn(&str, &str) -> (u16, String, Vec<u8>) + Send + 'static,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     // It ends with the test.
@@ -24,28 +34,35 @@ pub(crate) fn serve(answer: impl Fn(&str) -> (u16, String, String) + Send + 'sta
     url
 }
 
-fn exchange(mut stream: TcpStream, answer: &impl Fn(&str) -> (u16, String, String)) -> std::io::Result<()> {
+fn exchange(
+    mut stream: TcpStream,
+    answer: &impl Fn(&str, &str) -> (u16, String, Vec<u8>),
+) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
-    let mut length = 0;
+    let (mut length, mut operation) = (0, String::new());
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line)? == 0 || line == "\r\n" {
             break;
         }
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
-            length = value.trim().parse().unwrap_or(0);
+        // In JSON it is a header's, `Logs_20140328.FilterLogEvents`; in CBOR the end of the path.
+        if let Some((_, path)) = line.split_once("/operation/") {
+            operation = path.split_whitespace().next().unwrap_or_default().to_owned();
+        }
+        if let Some((name, value)) = line.split_once(':') {
+            match name.to_ascii_lowercase().as_str() {
+                "content-length" => length = value.trim().parse().unwrap_or(0),
+                "x-amz-target" => operation = value.rsplit('.').next().unwrap_or_default().trim().to_owned(),
+                _ => {}
+            }
         }
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
-    let (status, headers, body) = answer(&String::from_utf8_lossy(&body));
+    let (status, headers, body) = answer(&operation, &String::from_utf8_lossy(&body));
     let length = body.len();
-    write!(
-        stream,
-        "HTTP/1.1 {status} X\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
-    )
+    write!(stream, "HTTP/1.1 {status} X\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n")?;
+    stream.write_all(&body)
 }
 
 /// Who the operator is, by STS.
@@ -80,11 +97,153 @@ fn stack(outputs: &[(&str, &str)]) -> (u16, String, String) {
     )
 }
 
+/// The resources of a stack that count: name, type, and what AWS calls it.
+const RESOURCES: [(&str, &str, &str); 5] = [
+    ("SweepOrdersFunction", "AWS::Lambda::Function", "shop-sweep"),
+    ("AssignLicenseKeyLog", "AWS::Logs::LogGroup", "shop-assign-log"),
+    ("RandomAssignLicenseKeysLog", "AWS::Logs::LogGroup", "shop-random-log"),
+    ("FailuresAlarm", "AWS::CloudWatch::Alarm", "shop-FailuresAlarm"),
+    ("StockLowAlarm", "AWS::CloudWatch::Alarm", "shop-StockLowAlarm"),
+];
+
+/// A page of them, and another behind it.
+fn resources(body: &str) -> (u16, String, String) {
+    let (page, next) = if body.contains("NextToken") {
+        (&RESOURCES[2..], "")
+    } else {
+        (&RESOURCES[..2], "<NextToken>2</NextToken>")
+    };
+    let members = page.iter().map(|(name, kind, id)| {
+        format!(
+            "<member><LogicalResourceId>{name}</LogicalResourceId><ResourceType>{kind}</ResourceType>\
+             <PhysicalResourceId>{id}</PhysicalResourceId><ResourceStatus>CREATE_COMPLETE</ResourceStatus>\
+             <LastUpdatedTimestamp>2026-01-01T00:00:00Z</LastUpdatedTimestamp></member>"
+        )
+    });
+    let members = members.collect::<String>();
+    xml(
+        200,
+        format!(
+            "<ListStackResourcesResponse><ListStackResourcesResult><StackResourceSummaries>{members}\
+             </StackResourceSummaries>{next}</ListStackResourcesResult></ListStackResourcesResponse>"
+        ),
+    )
+}
+
+/// A value in CBOR, which `CloudWatch` speaks.
+fn cbor(value: &Value) -> Vec<u8> {
+    let head = |kind: u8, length: usize| {
+        let length = u16::try_from(length).unwrap().to_be_bytes();
+        vec![kind << 5 | 25, length[0], length[1]]
+    };
+    match value {
+        Value::String(text) => [head(3, text.len()), text.as_bytes().to_vec()].concat(),
+        Value::Array(values) => [head(4, values.len()), values.iter().flat_map(cbor).collect()].concat(),
+        Value::Object(members) => {
+            let pairs = members.iter().flat_map(|(name, value)| [cbor(&name.as_str().into()), cbor(value)]);
+            [head(5, members.len()), pairs.flatten().collect()].concat()
+        }
+        Value::Number(number) => [vec![0xfb], number.as_f64().unwrap().to_be_bytes().to_vec()].concat(),
+        Value::Bool(_) | Value::Null => panic!("not needed: {value}"),
+    }
+}
+
+/// What `CloudWatch` and Service Quotas say of a stack `shop`.
+#[derive(Debug, Clone)]
+pub(crate) struct Watch {
+    /// How often the sweep ran in each minute, and how often it failed.
+    pub(crate) runs: Vec<f64>,
+    pub(crate) errors: Vec<f64>,
+    /// How many signatures there were in each minute.
+    pub(crate) signatures: Vec<f64>,
+    /// Alarms that ring, and why.
+    pub(crate) alarms: Vec<(&'static str, &'static str)>,
+    /// Quotas; none: nothing was applied to the account, and these are AWS's defaults.
+    pub(crate) concurrency: f64,
+    pub(crate) has_default_quotas: bool,
+    pub(crate) rsa: f64,
+    /// An operation that these credentials may not ask for.
+    pub(crate) forbidden: &'static str,
+}
+
+impl Default for Watch {
+    /// A stack that is well, in an account that is some weeks old.
+    fn default() -> Self {
+        Self {
+            runs: vec![1.0; 14],
+            errors: vec![0.0; 14],
+            signatures: vec![60.0, 120.0],
+            alarms: vec![],
+            concurrency: 1_000.0,
+            has_default_quotas: false,
+            rsa: 1_000.0,
+            forbidden: "",
+        }
+    }
+}
+
+impl Watch {
+    /// Serves it.
+    fn start(self) -> String {
+        serve_operations(move |operation, body| self.answer(operation, body))
+    }
+
+    fn answer(&self, operation: &str, body: &str) -> (u16, String, Vec<u8>) {
+        let is_cbor = ["GetMetricData", "DescribeAlarms"].contains(&operation);
+        let (status, value) = match operation {
+            _ if operation == self.forbidden => (400, json!({"__type": "AccessDeniedException"})),
+            "GetMetricData" => {
+                let (name, values) = match () {
+                    () if body.contains("Invocations") && body.contains("shop-sweep") => ("a", &self.runs),
+                    () if body.contains("Errors") && body.contains("shop-sweep") => ("b", &self.errors),
+                    () if body.contains("CryptographicOperationsRsa") => ("c", &self.signatures),
+                    () => panic!("another metric: {body}"),
+                };
+                (200, json!({"MetricDataResults": [{"Id": name, "Values": values}]}))
+            }
+            "DescribeAlarms" => {
+                let asked = self.alarms.iter().filter(|(name, _)| body.contains(name));
+                let alarms: Vec<Value> = asked
+                    .map(|(name, why)| json!({"AlarmName": name, "StateReason": why, "StateValue": "ALARM"}))
+                    .collect();
+                (200, json!({"MetricAlarms": alarms}))
+            }
+            "GetServiceQuota" if self.has_default_quotas => {
+                (400, json!({"__type": "NoSuchResourceException"}))
+            }
+            "GetServiceQuota" | "GetAWSDefaultServiceQuota" => {
+                let value = match () {
+                    () if body.contains("L-B99A9384") && body.contains("lambda") => self.concurrency,
+                    () if body.contains("L-2AC98190") && body.contains("kms") => self.rsa,
+                    () => panic!("another quota: {body}"),
+                };
+                (200, json!({"Quota": {"Value": value}}))
+            }
+            other => panic!("{other}: {body}"),
+        };
+        if is_cbor {
+            let headers = "content-type: application/cbor\r\nsmithy-protocol: rpc-v2-cbor\r\n";
+            (status, headers.to_owned(), cbor(&value))
+        } else {
+            (
+                status,
+                "content-type: application/x-amz-json-1.1\r\n".to_owned(),
+                value.to_string().into_bytes(),
+            )
+        }
+    }
+}
+
 /// An account with a stack `shop`, whose DynamoDB and KMS are those of a local stack.
+#[derive(Debug, Clone)]
 pub(crate) struct Account {
     pub(crate) query_url: String,
     pub(crate) dynamodb: String,
     pub(crate) kms: String,
+    /// `CloudWatch` and Service Quotas.
+    pub(crate) watch: String,
+    /// `CloudWatch` Logs.
+    pub(crate) logs: String,
 }
 
 impl Account {
@@ -114,6 +273,11 @@ impl Account {
                 );
             }
             match () {
+                () if body.contains("Action=ListStackResources") && is_of("forbidden-resources") => {
+                    error(403, "AccessDenied", "User is not authorized to do that")
+                }
+                () if body.contains("Action=ListStackResources") => resources(body),
+                () if is_of("forbidden-resources") => shop(&base_url),
                 () if is_of("shop") => shop(&base_url),
                 () if is_of("deaf") => shop("http://127.0.0.1:9"),
                 () if is_of("website") => stack(&[("WebsiteUrl", "https://example.com")]),
@@ -123,7 +287,14 @@ impl Account {
                 () => error(400, "ValidationError", "Stack with id nope does not exist"),
             }
         });
-        Self { query_url, dynamodb: address("dynamodb"), kms: address("kms") }
+        let watch = Watch::default().start();
+        let logs = "http://127.0.0.1:9".to_owned();
+        Self { query_url, dynamodb: address("dynamodb"), kms: address("kms"), watch, logs }
+    }
+
+    /// The same account, of which AWS says this.
+    pub(crate) fn watched(&self, watch: Watch) -> Self {
+        Self { watch: watch.start(), ..self.clone() }
     }
 
     /// The command, in this account.
@@ -142,6 +313,9 @@ impl Account {
                 ("AWS_REGION", "eu-central-1"),
                 ("AWS_ENDPOINT_URL_CLOUDFORMATION", &self.query_url),
                 ("AWS_ENDPOINT_URL_STS", &self.query_url),
+                ("AWS_ENDPOINT_URL_CLOUDWATCH", &self.watch),
+                ("AWS_ENDPOINT_URL_SERVICE_QUOTAS", &self.watch),
+                ("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", &self.logs),
                 ("AWS_ENDPOINT_URL_DYNAMODB", &self.dynamodb),
                 ("AWS_ENDPOINT_URL_KMS", &self.kms),
             ]);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::aws::{Account, serve};
+use crate::aws::{Account, Watch, serve};
 use crate::harness::{Local, ok, run, text};
 
 /// What the doctor says of a target in an account: exit code and the checks.
@@ -155,4 +155,120 @@ async fn without_a_target_there_is_nothing_to_look_at() {
     let folder = tempfile::tempdir().unwrap();
     let said = crate::harness::fails(folder.path(), &["doctor"], 1);
     assert!(said.contains("no stack runs on the data folder"), "{said}");
+}
+
+#[tokio::test]
+async fn what_aws_knows_of_a_stack_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let local = Local::start(path, &["--port", "0"]);
+    let account = Account::of(&local, path);
+    let (code, checks) = examine(&account, path, &["--stack", "shop"]);
+    assert_eq!(code, Some(0), "{checks:?}");
+    for (check, expected) in [
+        ("sweep", "ran 14 times in the last 15 minutes"),
+        ("alarms", "none of 2 rings"),
+        ("concurrency", "1000 requests at a time, for all functions of the account"),
+        (
+            "KMS quota",
+            "1000 RSA signatures a second, for all keys of the account; 2.0 in the busiest minute of the last day",
+        ),
+    ] {
+        assert_eq!(found(&checks, check), ("ok", expected));
+    }
+    let well = Watch::default();
+    for (watch, code, check, expected) in [
+        (
+            Watch { errors: vec![1.0; 14], ..well.clone() },
+            4,
+            "sweep",
+            ("fault", "failed 14 of 14 times in the last 15 minutes"),
+        ),
+        (
+            Watch { errors: vec![1.0, 0.0], ..well.clone() },
+            0,
+            "sweep",
+            ("warning", "failed 1 of 14 times in the last 15 minutes"),
+        ),
+        (
+            Watch { runs: vec![], errors: vec![], ..well.clone() },
+            0,
+            "sweep",
+            (
+                "warning",
+                "did not run in the last 15 minutes: nobody ends the orders that were left half done",
+            ),
+        ),
+        (
+            Watch { alarms: vec![("shop-StockLowAlarm", "1 datapoint"), ("other", "x")], ..well.clone() },
+            0,
+            "alarms",
+            ("warning", "shop-StockLowAlarm rings: 1 datapoint"),
+        ),
+        (
+            Watch { concurrency: 10.0, ..well.clone() },
+            0,
+            "concurrency",
+            ("warning", "10 requests at a time, for all functions of the account: what is beyond gets 503"),
+        ),
+        (
+            Watch { concurrency: 99.0, has_default_quotas: true, ..well.clone() },
+            0,
+            "concurrency",
+            ("warning", "99 requests at a time, for all functions of the account: what is beyond gets 503"),
+        ),
+        (
+            Watch { rsa: 500.0, signatures: vec![3.0, 24_000.0, 6.0], ..well.clone() },
+            0,
+            "KMS quota",
+            (
+                "warning",
+                "500 RSA signatures a second, for all keys of the account; 400.0 in the busiest minute of the last day",
+            ),
+        ),
+    ] {
+        let (got, checks) = examine(&account.watched(watch), path, &["--stack", "shop"]);
+        assert_eq!((got, found(&checks, check)), (Some(code), expected));
+        let of_aws = ["sweep", "alarms", "concurrency", "KMS quota"];
+        let others = of_aws.iter().filter(|other| **other != check);
+        assert!(others.into_iter().all(|other| found(&checks, other).0 == "ok"), "{checks:?}");
+        assert!(checks.iter().all(|found| (found["level"] == "ok") == found["way_out"].is_null()));
+    }
+    local.stop();
+}
+
+#[tokio::test]
+async fn a_permission_of_aws_that_is_missing_is_a_warning_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let local = Local::start(path, &["--port", "0"]);
+    let account = Account::of(&local, path);
+    for (stack, forbidden, checks_of, permission) in [
+        ("shop", "GetMetricData", &["sweep", "KMS quota"][..], "cloudwatch:GetMetricData"),
+        ("shop", "DescribeAlarms", &["alarms"], "cloudwatch:DescribeAlarms"),
+        ("shop", "GetServiceQuota", &["concurrency", "KMS quota"], "servicequotas:GetServiceQuota"),
+        ("forbidden-resources", "", &["sweep, alarms"], "cloudformation:ListStackResources"),
+    ] {
+        let account = account.watched(Watch { forbidden, ..Watch::default() });
+        let (code, checks) = examine(&account, path, &["--stack", stack]);
+        assert_eq!(code, Some(0), "{checks:?}");
+        for check in checks_of {
+            let (level, said) = found(&checks, check);
+            assert_eq!(level, "warning");
+            let expected = format!("not checked: these credentials lack the permission {permission}");
+            assert!(said.starts_with(&expected), "{said}");
+        }
+        assert_eq!(found(&checks, "API").0, "ok", "the rest is checked");
+    }
+    // Of a table it is not known which stack it has.
+    let (code, checks) = examine(&account, path, &["--table", "keypool"]);
+    assert_eq!((code, found(&checks, "sweep, alarms").0), (Some(0), "warning"));
+    assert_eq!(found(&checks, "concurrency").0, "ok");
+    // Nobody there is a warning, too.
+    let deaf = Account { watch: "http://127.0.0.1:9".to_owned(), ..account };
+    let (code, checks) = examine(&deaf, path, &["--stack", "shop"]);
+    assert_eq!(code, Some(0), "{checks:?}");
+    let (level, said) = found(&checks, "alarms");
+    assert!(level == "warning" && said.starts_with("not checked: cloudwatch does not answer"), "{said}");
+    local.stop();
 }

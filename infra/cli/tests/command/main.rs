@@ -12,6 +12,7 @@ mod import;
 mod keys;
 mod local;
 mod provision;
+mod restore;
 mod signing_keys;
 mod stack;
 mod target;

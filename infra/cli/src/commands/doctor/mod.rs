@@ -1,6 +1,7 @@
 mod api;
 mod catalogue;
 mod clock;
+mod cloud;
 mod report;
 mod signing;
 mod table;
@@ -14,8 +15,8 @@ use crate::target::{Target, TargetOptions};
 
 /// Check that all is as it must be, and say the way out where it is not.
 ///
-/// Looks at the table, the signing keys, the products, the API keys, open orders, the clock and the API. It changes
-/// nothing.
+/// Looks at the table, the signing keys, the products, the API keys, open orders, the clock and the API; of a stack on
+/// AWS also at the last runs of its sweep, its alarms and the account's quotas. It changes nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -32,7 +33,7 @@ Exit codes:
 
 It costs a read unit for each product, generator and API key, half a one for each product's stock, a read unit for \
 the open orders, two calls of KMS for each signing key (one is a signature, of a text that is no response), and one \
-request to the API, without an API key. A call that these credentials may not make is a warning, and says which \
+request to the API, without an API key; on AWS three metrics of CloudWatch as well. A call that these credentials may not make is a warning, and says which \
 permission is missing: the functions have roles of their own.")]
 pub(crate) struct Doctor {}
 
@@ -55,6 +56,7 @@ impl Doctor {
         }
         signing::check_global(patient, &mut report).await?;
         api::check(patient, &mut report).await?;
+        cloud::check(patient, &mut report).await?;
         report.end()
     }
 }

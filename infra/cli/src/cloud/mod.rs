@@ -1,0 +1,11 @@
+//! What AWS knows of a deployed stack beyond its table and its keys: resources, log lines, metrics, alarms, quotas.
+
+mod logs;
+mod quotas;
+mod resources;
+mod watch;
+
+pub(crate) use self::logs::{LogGroup, Logs};
+pub(crate) use self::quotas::{CONCURRENT_EXECUTIONS, RSA_REQUESTS, quota};
+pub(crate) use self::resources::Resources;
+pub(crate) use self::watch::{Readings, ringing, sum_and_peak};

@@ -1,0 +1,44 @@
+use aws_sdk_servicequotas::operation::get_service_quota::GetServiceQuotaError;
+
+use crate::target::{Aws, in_words};
+
+/// A quota, as Service Quotas calls it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Quota {
+    pub(crate) service: &'static str,
+    pub(crate) code: &'static str,
+}
+
+/// Lambda, "Concurrent executions".
+pub(crate) const CONCURRENT_EXECUTIONS: Quota = Quota { service: "lambda", code: "L-B99A9384" };
+/// KMS, "Cryptographic operations (RSA) request rate", in requests a second.
+pub(crate) const RSA_REQUESTS: Quota = Quota { service: "kms", code: "L-2AC98190" };
+
+impl Quota {
+    /// A command that asks AWS for more.
+    pub(crate) fn request(self, value: &str) -> String {
+        let Self { service, code } = self;
+        format!(
+            "aws service-quotas request-service-quota-increase --service-code {service} --quota-code {code} \
+             --desired-value {value}"
+        )
+    }
+}
+
+/// What the account has of a quota in this region. Where nothing was applied to the account, AWS's default.
+pub(crate) async fn quota(aws: &Aws, quota: Quota) -> anyhow::Result<Option<f64>> {
+    let client = aws_sdk_servicequotas::Client::new(aws.config());
+    let Quota { service, code } = quota;
+    let applied = client.get_service_quota().service_code(service).quota_code(code).send().await;
+    match applied {
+        Ok(applied) => {
+            return Ok(applied.quota().and_then(aws_sdk_servicequotas::types::ServiceQuota::value));
+        }
+        Err(error)
+            if error.as_service_error().is_some_and(GetServiceQuotaError::is_no_such_resource_exception) => {}
+        Err(error) => return Err(in_words("servicequotas:GetServiceQuota", &error)),
+    }
+    let default = client.get_aws_default_service_quota().service_code(service).quota_code(code).send().await;
+    let default = default.map_err(|error| in_words("servicequotas:GetAWSDefaultServiceQuota", &error))?;
+    Ok(default.quota().and_then(aws_sdk_servicequotas::types::ServiceQuota::value))
+}

@@ -1,0 +1,325 @@
+use std::path::PathBuf;
+use std::pin::pin;
+
+use anyhow::bail;
+use clap::Args;
+use futures_util::TryStreamExt as _;
+use keypool_domain::{Clock as _, Status, SystemClock, Timestamp};
+use keypool_store::{Counter, KeyFilter, Swept};
+use serde_json::{Value, json};
+
+use super::block::{Counts, UnsoldKey, block};
+use super::sales::Sales;
+use crate::exit::Exit;
+use crate::moment::{Span, past, to_the_second};
+use crate::output::{BAD, GOOD, Output, WARNING};
+use crate::target::{Place, Target};
+
+/// Take out of stock, in a restored table, what was sold after the restore point.
+///
+/// A point-in-time restore brings sold keys back as unsold. This reads which keys were sold since, from the functions' logs,
+/// and blocks those of them that the restored table still has for sale, before the stack is opened again. It also raises
+/// the counter of row ids, so that no id is given twice. docs/restoring.md is the whole runbook.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  keypool --table shop-restored restore check --restored-to 2026-11-24T16:00:00Z --logs-of shop --dry-run
+  keypool --table shop-restored restore check --restored-to 2026-11-24T16:00:00Z --logs-of shop
+  keypool --stack shop restore check --restored-to 2026-11-24T16:00:00Z
+  keypool restore check --restored-to 2026-11-24T16:00:00Z --log-file assign.log --log-file random.log
+
+The lines of a file are those of the functions assign-license-key and random-assign-license-keys, as they are, or as \
+`aws logs tail` and `aws logs filter-log-events --output json` print them. A line that names sold keys in a way that cannot \
+be read ends the command before anything is changed.
+
+Exit codes:
+  0    done, or nothing to do: none of these keys is for sale any more
+  1    not done; nothing was changed, unless the error says otherwise
+  3    some keys could not be blocked; give the command again
+  4    the logs do not reach back to the restore point: sales may be missing
+  130  interrupted; what was blocked stays blocked, and the command can be given again
+
+It can be given again, and then changes nothing. It costs one reading of the whole table (some 4 read units for a hundred \
+keys), and 1 read unit, 4 write units and 2 of the index for each key that it blocks. Its memory grows with the \
+sales: some 50 MB for a million.")]
+pub(crate) struct Check {
+    /// The moment whose state the table has, as it was given to DynamoDB
+    #[arg(long, value_name = "TIME", value_parser = past)]
+    restored_to: Timestamp,
+    /// Read the logs of this stack; with --stack, that one
+    #[arg(long, value_name = "STACK", conflicts_with = "log_files")]
+    logs_of: Option<String>,
+    /// A file with log lines; - for standard input; can be given several times
+    #[arg(long = "log-file", value_name = "FILE")]
+    log_files: Vec<PathBuf>,
+    /// How long before the restore point sales count as well, since clocks differ
+    #[arg(long, value_name = "DURATION", default_value = "15m")]
+    margin: Span,
+    /// Change nothing, and say what would be changed
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// How far beyond the greatest id that is known the counter is raised: keys that were made after the restore point and not sold
+/// have ids as well.
+const IDS_SKIPPED: u64 = 1_000_000;
+
+/// What the table has of the keys that were sold.
+#[derive(Debug, Default)]
+struct Scan {
+    unsold: Vec<UnsoldKey>,
+    assigned: u64,
+    blocked: u64,
+    held: u64,
+    missing: u64,
+    greatest_id: u64,
+}
+
+/// The last id that the counter gave before, and gives after.
+#[derive(Debug, Clone, Copy)]
+struct Ids {
+    before: u64,
+    after: u64,
+}
+
+impl Check {
+    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+        let mut sales = Sales::since(self.restored_to, self.margin);
+        if !self.log_files.is_empty() {
+            // Reading is not asynchronous: Ctrl-C ends the process, which has changed nothing.
+            sales.read_files(&self.log_files, output)?;
+        }
+        let read = async {
+            self.check_restore_point(target).await?;
+            if self.log_files.is_empty() { self.read_logs(target, output, &mut sales).await } else { Ok(()) }
+        };
+        let Some(()) = unless_interrupted(read).await? else { return Ok(interrupted(output)) };
+        if !self.dry_run {
+            // Asked for now, once, and not by all changes side by side.
+            target.principal().await?;
+        }
+        let prepare = async {
+            // An order that was open at the restore point gives its keys back when it is ended: first this, then the look.
+            let swept = if self.dry_run {
+                Swept::default()
+            } else {
+                target.store.sweep_orders(SystemClock.now()).await?
+            };
+            Ok::<_, anyhow::Error>((swept, scan(target, &sales, output).await?))
+        };
+        let Some((swept, found)) = unless_interrupted(prepare).await? else { return Ok(interrupted(output)) };
+        let ids = self.raise_ids(target, sales.greatest_id().max(found.greatest_id)).await?;
+        let mut counts = found.counts();
+        if self.dry_run {
+            counts.blocked = found.unsold.len() as u64 - found.held;
+            counts.held = found.held;
+        } else {
+            let done = block(target, output, self.restored_to, found.unsold).await;
+            if let (Some(error), 0) = (done.failure, done.blocked) {
+                return Err(error.context("no key was blocked"));
+            }
+            counts.add(&Counts { failure: None, ..done });
+        }
+        let report = Report { sales: &sales, swept, counts, ids, is_dry_run: self.dry_run };
+        report.print(output)
+    }
+
+    /// Compares the restore point with the one that DynamoDB knows. A later one would miss sales.
+    async fn check_restore_point(&self, target: &Target) -> anyhow::Result<()> {
+        let Some(state) = target.store.restore_state().await? else { return Ok(()) };
+        if state.is_in_progress {
+            bail!(
+                "DynamoDB is still restoring {}: wait for it (`aws dynamodb wait table-exists`)",
+                target.table
+            );
+        }
+        if state.restored_to < self.restored_to {
+            let was = state.restored_to.to_whole_seconds_text();
+            bail!("{} was restored to {was}, which is earlier: give --restored-to {was}", target.table);
+        }
+        Ok(())
+    }
+
+    async fn read_logs(&self, target: &Target, output: Output, sales: &mut Sales) -> anyhow::Result<()> {
+        match (&target.place, self.logs_of.as_ref().or(target.stack.as_ref())) {
+            (Place::Aws(aws), Some(stack)) => sales.read_log_groups(aws, stack, output).await,
+            (Place::Aws(_), None) => {
+                bail!("the sales are in the logs of a stack: name it with --logs-of, or give --log-file")
+            }
+            (Place::Local(_), _) => {
+                bail!("the stack on this machine keeps no logs: give the lines that it wrote with --log-file")
+            }
+        }
+    }
+
+    async fn raise_ids(&self, target: &Target, greatest: u64) -> anyhow::Result<Ids> {
+        let before = target.store.last_id(Counter::LicenseKey).await?;
+        let after = greatest.saturating_add(IDS_SKIPPED);
+        if greatest == 0 || before >= after {
+            return Ok(Ids { before, after: before });
+        }
+        if !self.dry_run {
+            let [seen, raised] = [before, after].map(|last| Some(json!({"last": last})));
+            let entry = target.entry("restore.ids", "license-key", seen, raised).await?;
+            target.store.raise_counter(Counter::LicenseKey, after, &entry).await?;
+        }
+        Ok(Ids { before, after })
+    }
+}
+
+/// Reads the whole table, and finds the keys that were sold.
+async fn scan(target: &Target, sales: &Sales, output: Output) -> anyhow::Result<Scan> {
+    let progress = output.progress("reading", Some(target.store.approximate_count().await?));
+    let mut pages = pin!(target.store.keys(KeyFilter::default()));
+    let (mut scan, mut found) = (Scan::default(), 0);
+    while let Some(page) = pages.try_next().await? {
+        progress.add(page.read as u64);
+        for key in page.keys {
+            let id = key.id.get();
+            scan.greatest_id = scan.greatest_id.max(id);
+            let Some(sold_at) = sales.sold.get(&id) else { continue };
+            found += 1;
+            match key.status {
+                Status::Assigned => scan.assigned += 1,
+                Status::Blocked => scan.blocked += 1,
+                Status::Available | Status::Reserved => {
+                    scan.held += u64::from(key.status == Status::Reserved && key.assignment_id.is_some());
+                    scan.unsold.push(UnsoldKey { license_key: key.license_key, sold_at: *sold_at });
+                }
+            }
+        }
+    }
+    scan.missing = (sales.sold.len() as u64).saturating_sub(found);
+    Ok(scan)
+}
+
+impl Scan {
+    /// Those that are not for sale.
+    fn counts(&self) -> Counts {
+        let Self { assigned, blocked: already_blocked, missing: gone, .. } = *self;
+        Counts { assigned, already_blocked, gone, ..Counts::default() }
+    }
+}
+
+/// The outcome, or `None` after Ctrl-C.
+async fn unless_interrupted<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<Option<T>> {
+    tokio::select! {
+        done = work => done.map(Some),
+        Ok(()) = tokio::signal::ctrl_c() => Ok(None),
+    }
+}
+
+fn interrupted(output: Output) -> Exit {
+    output.note("interrupted: no key was changed");
+    Exit::Interrupted
+}
+
+impl Counts {
+    fn add(&mut self, more: &Self) {
+        self.blocked += more.blocked;
+        self.assigned += more.assigned;
+        self.already_blocked += more.already_blocked;
+        self.held += more.held;
+        self.gone += more.gone;
+        self.failed += more.failed;
+        self.is_interrupted |= more.is_interrupted;
+    }
+}
+
+/// What is said at the end.
+struct Report<'a> {
+    sales: &'a Sales,
+    swept: Swept,
+    counts: Counts,
+    ids: Ids,
+    is_dry_run: bool,
+}
+
+impl Report<'_> {
+    fn print(&self, output: Output) -> anyhow::Result<Exit> {
+        output.result(&self.text(), &self.value())?;
+        for gap in &self.sales.gaps {
+            output.note(&format!("{BAD}sales may be missing:{BAD:#} {gap}"));
+        }
+        let unblocked = self.counts.held + self.counts.failed + self.swept.failed as u64;
+        Ok(if self.counts.is_interrupted {
+            output.note("interrupted; what was blocked stays blocked: give the command again");
+            Exit::Interrupted
+        } else if unblocked > 0 && !self.is_dry_run {
+            output.note("Keys that were sold may yet be sold again: give the command again in a minute.");
+            Exit::Partly
+        } else if !self.sales.gaps.is_empty() {
+            output.note("Find these sales elsewhere before the stack is opened: docs/restoring.md says how.");
+            Exit::DoesNotHold
+        } else {
+            Exit::Done
+        })
+    }
+
+    fn text(&self) -> String {
+        let Self { sales, counts, ids, .. } = self;
+        let would = if self.is_dry_run { "would be " } else { "" };
+        let mut lines = vec![
+            format!(
+                "{} keys sold since {}, in {} of {} log lines",
+                sales.sold.len(),
+                to_the_second(sales.since),
+                sales.sale_lines,
+                sales.lines
+            ),
+            format!("{GOOD}{:>9}{GOOD:#}  {would}blocked: the table has them as unsold", counts.blocked),
+            format!("{:>9}  blocked before", counts.already_blocked),
+            format!("{:>9}  an owner's, as they must be", counts.assigned),
+            format!("{:>9}  not in the table: made after the restore point", counts.gone),
+        ];
+        if counts.held > 0 {
+            lines.push(format!("{WARNING}{:>9}{WARNING:#}  held by orders that are not ended", counts.held));
+        }
+        if counts.failed > 0 {
+            lines.push(format!("{BAD}{:>9}{BAD:#}  not blocked", counts.failed));
+        }
+        if self.swept != Swept::default() {
+            let Swept { finished, undone, failed } = self.swept;
+            lines.push(format!("open orders: {finished} finished, {undone} undone, {failed} not ended"));
+        }
+        lines.push(if ids.before == ids.after {
+            format!("row ids go on after {}, as before", ids.before)
+        } else {
+            let would = if self.is_dry_run { "would " } else { "" };
+            format!("row ids {would}go on after {}, not {}", ids.after, ids.before)
+        });
+        lines.extend(sales.last.map(|last| format!("the last log line is of {}", to_the_second(last))));
+        lines.push(
+            match () {
+                () if self.is_dry_run => "A dry run: nothing was changed.",
+                () if counts.blocked == 0 && ids.before == ids.after => "Nothing was to be changed.",
+                () => "Done.",
+            }
+            .to_owned(),
+        );
+        lines.join("\n")
+    }
+
+    fn value(&self) -> Value {
+        let Self { sales, counts, ids, swept, .. } = self;
+        json!({
+            "restored_to": sales.restored_to.to_string(),
+            "since": sales.since.to_string(),
+            "dry_run": self.is_dry_run,
+            "log_lines": sales.lines,
+            "sale_lines": sales.sale_lines,
+            "earlier_sale_lines": sales.earlier_lines,
+            "last_line_at": sales.last.map(|last| last.to_string()),
+            "gaps": sales.gaps,
+            "sold": sales.sold.len(),
+            "blocked": counts.blocked,
+            "blocked_before": counts.already_blocked,
+            "assigned": counts.assigned,
+            "not_in_table": counts.gone,
+            "held_by_orders": counts.held,
+            "not_blocked": counts.failed,
+            "orders": {"finished": swept.finished, "undone": swept.undone, "failed": swept.failed},
+            "last_id": {"before": ids.before, "after": ids.after},
+        })
+    }
+}

@@ -1,0 +1,55 @@
+//! What a table needs that was brought back as it was before: ids that are given once only.
+
+use aws_sdk_dynamodb::types::TableDescription;
+use keypool_domain::{AuditEntry, Timestamp};
+
+use crate::change::{Change, Changed};
+use crate::record::{Key, number};
+use crate::{Counter, Store, StoreError};
+
+/// The attribute of a counter that holds the last id given out.
+const LAST: &str = "last";
+
+/// What DynamoDB knows of a table that it restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RestoreState {
+    /// The moment whose state the table has.
+    pub restored_to: Timestamp,
+    /// Whether DynamoDB is still at it.
+    pub is_in_progress: bool,
+}
+
+impl Store {
+    /// How the table was restored; `None` if it was not. Costs nothing.
+    pub async fn restore_state(&self) -> Result<Option<RestoreState>, StoreError> {
+        let described = self.client.describe_table().table_name(&self.table).send().await;
+        let described = described.map_err(|error| StoreError::from_sdk("DescribeTable", &error))?;
+        let Some(summary) = described.table().and_then(TableDescription::restore_summary) else {
+            return Ok(None);
+        };
+        let restored_to = Timestamp::from_unix_microseconds(summary.restore_date_time().secs() * 1_000_000);
+        Ok(restored_to
+            .map(|restored_to| RestoreState { restored_to, is_in_progress: summary.restore_in_progress() }))
+    }
+
+    /// The last id that a counter gave out; 0 if it never gave one. 1 read unit.
+    pub async fn last_id(&self, counter: Counter) -> Result<u64, StoreError> {
+        let Some(item) = self.read_one(Key::counter(counter.name())).await? else { return Ok(0) };
+        let last = item.get(LAST).and_then(|last| last.as_n().ok()).and_then(|last| last.parse().ok());
+        last.ok_or(StoreError::Corrupt { record: "counter", attribute: LAST })
+    }
+
+    /// Raises a counter to `last` and records it; returns `false` if the counter is there already, or beyond. The write
+    /// compares, so ids that are taken at the same moment are not given again. 4 write units.
+    pub async fn raise_counter(
+        &self,
+        counter: Counter,
+        last: u64,
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError> {
+        const IS_LOWER: &str = "(attribute_not_exists(#last) OR #last < :to)";
+        let change = Change::of(Key::counter(counter.name()), IS_LOWER, [(":to", number(last))]);
+        let changed = self.change_audited(change.set(LAST, number(last)), entry).await?;
+        Ok(matches!(changed, Changed::Done))
+    }
+}
