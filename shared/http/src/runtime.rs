@@ -97,9 +97,14 @@ fn settings_from_environment() -> Result<AwsSettings, StartError> {
             required("AWS_SECRET_ACCESS_KEY")?,
             optional("AWS_SESSION_TOKEN"),
         )),
-        dynamodb_endpoint: optional("AWS_ENDPOINT_URL_DYNAMODB"),
-        kms_endpoint: optional("AWS_ENDPOINT_URL_KMS"),
+        dynamodb_endpoint: endpoint("AWS_ENDPOINT_URL_DYNAMODB"),
+        kms_endpoint: endpoint("AWS_ENDPOINT_URL_KMS"),
     })
+}
+
+/// The address of a service: its own variable goes before the one of all services, as in the AWS SDKs.
+fn endpoint(of_service: &'static str) -> Option<String> {
+    optional(of_service).or_else(|| optional("AWS_ENDPOINT_URL"))
 }
 
 fn desk_from_environment(settings: &AwsSettings) -> Result<Desk, StartError> {
