@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from pathlib import Path
 
 import boto3
@@ -13,6 +14,8 @@ import differences
 
 TEMPLATE = Path(__file__).parents[2] / "infra" / "template.yaml"
 TABLE_SETTINGS = ["AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode", "DeletionProtectionEnabled"]
+# The functions that sell, as the template calls them.
+SELLERS = ["AssignLicenseKey", "RandomAssignLicenseKeys"]
 CREDENTIALS = {
     "AWS_REGION": "eu-central-1",
     "AWS_ACCESS_KEY_ID": "local",
@@ -54,10 +57,18 @@ class Aws:
         with self._lock:
             self.before(operation)
             self._called[operation] = self._called.get(operation, 0) + 1
-            answer = self._app(environ, lambda line, headers, *_: (status.append(line), start_response(line, headers)))
-            body = b"".join(answer)
-        if status[0] >= "500" or re.search(rb"Validation(Exception|Error)", body) or is_odd_cancellation(body):
-            self._refused.append(f"{operation}: {status[0]}: {body.decode()[:600]}")
+            try:
+                body = b"".join(self._app(environ, lambda line, headers, *_: status.append((line, headers))))
+            except Exception as error:
+                body = f"{type(error).__name__}: {error}".encode()
+                status.append(("500 INTERNAL SERVER ERROR", []))
+        line, headers = status[-1]
+        start_response(line, headers)
+        path = environ["PATH_INFO"]
+        is_unknown = line.startswith("404") and not any(absent.fullmatch(path) for absent in differences.ABSENT.values())
+        is_invalid = re.search(rb"Validation(Exception|Error)", body) or is_odd_cancellation(body)
+        if line >= "500" or is_unknown or is_invalid:
+            self._refused.append(f"{operation}: {line}: {body.decode()[:600]}")
         return [body]
 
     def take_refused(self):
@@ -87,9 +98,18 @@ class Aws:
         tags = [{"TagKey": "keypool", "TagValue": stack}]
         key = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY", Tags=tags)["KeyMetadata"]["Arn"]
         outputs = {"TableName": name, "SigningKeyArn": key, "KeyTag": stack, "ApiUrl": api_url}
+        groups = {f"{function}Log": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": f"{stack}-{function}"}}
+                  for function in SELLERS}
         template = {
-            "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+            "Resources": groups,
             "Outputs": {output: {"Value": value} for output, value in outputs.items()},
         }
         self.client("cloudformation").create_stack(StackName=stack, TemplateBody=yaml.safe_dump(template))
         return name, key
+
+    def log(self, stack, function, lines):
+        """Puts lines of a function into its log group, as Lambda does."""
+        logs, now = self.client("logs"), int(time.time() * 1_000)
+        group = {"logGroupName": f"{stack}-{function}", "logStreamName": "environment"}
+        logs.create_log_stream(**group)
+        logs.put_log_events(**group, logEvents=[{"timestamp": now, "message": line} for line in lines])

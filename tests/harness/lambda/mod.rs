@@ -119,7 +119,8 @@ impl LambdaFunction {
                 ("AWS_SECRET_ACCESS_KEY", "local"),
                 ("AWS_SESSION_TOKEN", "local"),
                 ("AWS_ENDPOINT_URL_DYNAMODB", &at(shop.dynamodb.url())),
-                ("AWS_ENDPOINT_URL_KMS", &at(shop.kms.url())),
+                // For KMS, which has none of its own here.
+                ("AWS_ENDPOINT_URL", &at(shop.kms.url())),
                 ("KEYPOOL_METRICS_NAMESPACE", "a-tests"),
                 ("KEYPOOL_TABLE", keypool_local::TABLE),
                 ("KEYPOOL_SIGNING_KEY", keypool_local::demo::GLOBAL_SIGNING_KEY),

@@ -311,8 +311,8 @@ impl Account {
                 ("AWS_SECRET_ACCESS_KEY", "x"),
                 ("AWS_EC2_METADATA_DISABLED", "true"),
                 ("AWS_REGION", "eu-central-1"),
-                ("AWS_ENDPOINT_URL_CLOUDFORMATION", &self.query_url),
-                ("AWS_ENDPOINT_URL_STS", &self.query_url),
+                // For STS and CloudFormation: the others have their own.
+                ("AWS_ENDPOINT_URL", &self.query_url),
                 ("AWS_ENDPOINT_URL_CLOUDWATCH", &self.watch),
                 ("AWS_ENDPOINT_URL_SERVICE_QUOTAS", &self.watch),
                 ("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", &self.logs),

@@ -150,3 +150,33 @@ async fn what_keeps_a_target_from_being_reached_is_one_sentence_with_the_way_out
     );
     local.stop();
 }
+
+#[tokio::test]
+async fn each_service_has_its_own_address_or_the_one_of_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = Local::start(folder.path(), &["--port", "0"]);
+    let account = Account::of(&local, folder.path());
+    let nowhere = "http://127.0.0.1:9";
+    let of_table = ["--table", "keypool"];
+    // What is set for all services serves those that have nothing of their own, and no others.
+    for (arguments, all, own, code) in [
+        (&["product", "list"][..], &account.dynamodb, ("KMS", nowhere), 0),
+        (&["product", "list"], &nowhere.to_owned(), ("DYNAMODB", &*account.dynamodb), 0),
+        (&["product", "list"], &account.dynamodb, ("DYNAMODB", nowhere), 1),
+        (&["signing-key", "public-key", "--key", "alias/keypool"], &account.kms, ("DYNAMODB", nowhere), 0),
+        (&["signing-key", "public-key", "--key", "alias/keypool"], &account.kms, ("KMS", nowhere), 1),
+        (&["target"], &account.query_url, ("STS", nowhere), 1),
+        // The option is for DynamoDB alone.
+        (&["target", "--endpoint-url", nowhere], &account.query_url, ("KMS", nowhere), 0),
+        (&["product", "list", "--endpoint-url", nowhere], &account.dynamodb, ("KMS", nowhere), 1),
+        (&["product", "list", "--endpoint-url", &account.dynamodb], &nowhere.to_owned(), ("KMS", nowhere), 0),
+    ] {
+        let mut command = account.keypool(folder.path());
+        command.env_remove("AWS_ENDPOINT_URL_DYNAMODB").env_remove("AWS_ENDPOINT_URL_KMS");
+        command.env("AWS_ENDPOINT_URL", all).env(format!("AWS_ENDPOINT_URL_{}", own.0), own.1);
+        let output = command.args(arguments).args(of_table).output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}, {all} and {own:?}: {said}");
+    }
+    local.stop();
+}
