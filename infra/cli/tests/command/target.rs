@@ -158,13 +158,15 @@ async fn each_service_has_its_own_address_or_the_one_of_all() {
     let account = Account::of(&local, folder.path());
     let nowhere = "http://127.0.0.1:9";
     let of_table = ["--table", "keypool"];
+    let public_key = ["signing-key", "public-key", "--key", "alias/keypool"];
     // What is set for all services serves those that have nothing of their own, and no others.
     for (arguments, all, own, code) in [
         (&["product", "list"][..], &account.dynamodb, ("KMS", nowhere), 0),
         (&["product", "list"], &nowhere.to_owned(), ("DYNAMODB", &*account.dynamodb), 0),
         (&["product", "list"], &account.dynamodb, ("DYNAMODB", nowhere), 1),
-        (&["signing-key", "public-key", "--key", "alias/keypool"], &account.kms, ("DYNAMODB", nowhere), 0),
-        (&["signing-key", "public-key", "--key", "alias/keypool"], &account.kms, ("KMS", nowhere), 1),
+        (&public_key, &account.kms, ("DYNAMODB", &account.dynamodb), 0),
+        (&public_key, &account.dynamodb, ("KMS", nowhere), 1),
+        (&public_key, &account.dynamodb, ("KMS", &account.kms), 0),
         (&["target"], &account.query_url, ("STS", nowhere), 1),
         // The option is for DynamoDB alone.
         (&["target", "--endpoint-url", nowhere], &account.query_url, ("KMS", nowhere), 0),
