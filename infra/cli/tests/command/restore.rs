@@ -108,7 +108,7 @@ fn copy_database(from: &Path, to: &Path) {
 struct Restored {
     folder: tempfile::TempDir,
     local: Local,
-    restored_to: String,
+    point: String,
     /// What buyers have: sold before the restore point, and since.
     sold_before: BTreeSet<String>,
     sold_since: BTreeSet<String>,
@@ -127,7 +127,7 @@ impl Restored {
         let sold_before = sell(&local, 3, &mut log).await;
         local.stop();
         copy_database(&path.join(".keypool"), &path.join("backup"));
-        let restored_to = now();
+        let point = now();
 
         let local = Local::start(path, &["--port", "0"]);
         put_into_stock(&local, &["LATE-1".to_owned(), "LATE-2".to_owned()]).await;
@@ -149,7 +149,7 @@ impl Restored {
 
         copy_database(&path.join("backup"), &path.join(".keypool"));
         let local = Local::start(path, &["--port", "0"]);
-        Self { folder, local, restored_to, sold_before, sold_since }
+        Self { folder, local, point, sold_before, sold_since }
     }
 
     fn path(&self) -> &Path {
@@ -158,7 +158,7 @@ impl Restored {
 
     /// Runs the check; gives its exit code and what it says.
     fn check(&self, arguments: &[&str]) -> (Option<i32>, Value) {
-        check(self.path(), &self.restored_to, arguments)
+        check(self.path(), &self.point, arguments)
     }
 
     /// Those that were sold since the restore point and are in the restored table.
@@ -229,7 +229,7 @@ async fn after_the_check_a_restored_table_sells_no_key_twice() {
     assert_eq!(again["blocked_before"], restored.brought_back());
     assert_eq!(again["last_id"]["before"], again["last_id"]["after"]);
     assert_eq!(ok(path, &["keys", "export"]), before);
-    let arguments = ["restore", "check", "--restored-to", &restored.restored_to, "--log-file", "sales.log"];
+    let arguments = ["restore", "check", "--restored-to", &restored.point, "--log-file", "sales.log"];
     let said = ok(path, &arguments);
     assert!(said.ends_with("\nNothing was to be changed.\n"), "{said}");
 
@@ -286,7 +286,7 @@ async fn keys_that_open_orders_hold_are_not_sold_again() {
     let store = store_of(path);
     order_of(&store, &["GIVEN-UP-1", "GIVEN-UP-2"], Duration::ZERO, false).await;
     order_of(&store, &["COMMITTED"], Duration::ZERO, true).await;
-    order_of(&store, &["ALIVE"], Duration::from_secs(600), false).await;
+    order_of(&store, &["ALIVE"], Duration::from_mins(10), false).await;
     let restored_to = now();
     let mut log = Log::default();
     // All but GIVEN-UP-2 and FREE were sold since.
