@@ -53,7 +53,7 @@ fn exchange(
             match name.to_ascii_lowercase().as_str() {
                 "content-length" => length = value.trim().parse().unwrap_or(0),
                 "x-amz-target" => {
-                    value.rsplit('.').next().unwrap_or_default().trim().clone_into(&mut operation)
+                    value.rsplit('.').next().unwrap_or_default().trim().clone_into(&mut operation);
                 }
                 _ => {}
             }
