@@ -7,14 +7,13 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use keypool_domain::Endpoint;
-use keypool_tests::Shop;
-use keypool_tests::lambda::{LambdaFunction, sample_event};
+use keypool_tests::lambda::{LambdaFunction, release_binary, sample_event};
+use keypool_tests::{Certificate, Shop, TlsFront};
 
 /// How often each binary is started. Odd, so that there is a median.
 const STARTS: usize = 15;
@@ -33,8 +32,18 @@ struct Start {
 async fn main() {
     let mut names = vec!["baseline"];
     names.extend(Endpoint::ALL.map(Endpoint::name));
-    let binaries: Vec<PathBuf> = names.iter().map(|name| build(name)).collect();
+    let binaries: Vec<PathBuf> = names.iter().map(|name| release_binary(name)).collect();
     let shop = Shop::open().await;
+    let certificate = Certificate::of_this_machine();
+    let [dynamodb, kms] = shop.services();
+    let dynamodb = TlsFront::before(&dynamodb, &certificate).await;
+    let kms = TlsFront::before(&kms, &certificate).await;
+    let file = certificate.file();
+    let variables = [
+        ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url()),
+        ("AWS_ENDPOINT_URL_KMS", kms.url()),
+        ("SSL_CERT_FILE", file.to_str().unwrap()),
+    ];
     // Enough for every order of the sample: 10 events a start, 7 keys each.
     shop.stock_in_bulk("1".parse().unwrap(), STARTS * 10 * 7).await;
 
@@ -42,7 +51,7 @@ async fn main() {
     for _ in 0..STARTS {
         // One after the other, so that whatever the machine is busy with meets all of them.
         for ((name, binary), starts) in names.iter().zip(&binaries).zip(&mut starts) {
-            starts.push(start(name, binary, &shop).await);
+            starts.push(start(name, binary, &shop, &variables).await);
         }
     }
 
@@ -56,19 +65,8 @@ async fn main() {
     }
 }
 
-/// Builds a package by itself, as it is deployed, and says where its binary is.
-fn build(name: &str) -> PathBuf {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let status =
-        Command::new(cargo).args(["build", "--release", "--locked", "-p", name]).current_dir(root).status();
-    assert!(status.unwrap().success(), "{name} does not build");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    target.join("release").join(name)
-}
-
-async fn start(name: &str, binary: &Path, shop: &Shop) -> Start {
-    let function = LambdaFunction::start(binary, shop).await;
+async fn start(name: &str, binary: &Path, shop: &Shop, variables: &[(&str, &str)]) -> Start {
+    let function = LambdaFunction::start_with(binary, shop, variables).await;
     let first_poll = function.first_poll().await;
     let endpoint = name.parse::<Endpoint>().unwrap_or(Endpoint::Generate);
     let mut answers = Vec::new();

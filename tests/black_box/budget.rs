@@ -1,6 +1,6 @@
 //! What a warm request costs: calls and units, whatever the size of the stock.
 
-use keypool_tests::{AwsCall, Shop, ShopResponse};
+use keypool_tests::{AwsCall, Fault, Shop, ShopResponse};
 
 /// A stock whose end a draw that starts in its first quarter never meets.
 const SMALL: usize = 100;
@@ -23,6 +23,8 @@ async fn warm(stock: usize) -> Shop {
     shop
 }
 
+const READS: [&str; 3] = ["BatchGetItem", "GetItem", "Query"];
+
 struct Cost {
     operations: Vec<String>,
     signatures: usize,
@@ -39,13 +41,12 @@ impl Cost {
 
     /// Units of writes to the table and to the index.
     fn written(&self) -> (f64, f64) {
-        let writes =
-            self.calls.iter().filter(|call| !["Query", "GetItem"].contains(&call.operation.as_str()));
+        let writes = self.calls.iter().filter(|call| !READS.contains(&call.operation.as_str()));
         writes.fold((0.0, 0.0), |sum, call| (sum.0 + call.table_units, sum.1 + call.index_units))
     }
 
     fn read(&self) -> f64 {
-        let reads = self.calls.iter().filter(|call| ["Query", "GetItem"].contains(&call.operation.as_str()));
+        let reads = self.calls.iter().filter(|call| READS.contains(&call.operation.as_str()));
         reads.map(|call| call.table_units + call.index_units).sum()
     }
 }
@@ -149,11 +150,68 @@ async fn creating_and_generating_cost_one_write_a_key() {
     }
 }
 
+/// Three calls in sequence: what the request needs to know and the draw go out together, then the signature, then the
+/// write.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cold_request_fetches_what_it_needs_to_know_in_one_call() {
+async fn a_cold_sale_is_read_beside_query_sign_write() {
     let shop = Shop::open().await;
     shop.draws.start_in_first_quarter();
     shop.stock_in_bulk("1".parse().unwrap(), SMALL).await;
-    let cost = random_assign(&shop, 1).await;
+    shop.dynamodb.disturb("BatchGetItem", [Fault::HoldUntil("Query")]);
+    let mut cost = random_assign(&shop, 1).await;
+    cost.operations[..2].sort();
     assert_eq!(cost.operations, ["BatchGetItem", "Query", "UpdateItem"]);
+    assert_eq!((cost.signatures, cost.written()), (1, (1.0, 1.0)));
+    let cost = random_assign(&shop, 1).await;
+    assert_eq!(cost.operations, ["Query", "UpdateItem"], "now it is warm");
+}
+
+/// Whoever has no API key does not make the stock be read again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_make_the_stock_be_read_once() {
+    let shop = Shop::open().await;
+    shop.draws.start_in_first_quarter();
+    shop.stock_in_bulk("1".parse().unwrap(), SMALL).await;
+    let form = [("api_key", "unknown-key"), ("product_id", "1"), ("quantity", "1")];
+    for n in 0..10 {
+        assert_eq!(shop.post_form("random-assign-license-keys", &form).await.code(), 100);
+        let read = shop.dynamodb.take_operations();
+        let queries = read.iter().filter(|operation| *operation == "Query").count();
+        assert!(queries <= usize::from(n == 0), "{n}: {read:?}");
+    }
+}
+
+/// After a long pause the connection to KMS has been closed. Another is opened while the stock is read, and the signature
+/// finds it open.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_pause_the_connection_to_kms_is_opened_beside_the_draw() {
+    let shop = warm(SMALL).await;
+    random_assign(&shop, 1).await;
+    for pause_seconds in [54, 55, 300] {
+        shop.clock.advance_seconds(pause_seconds);
+        let order = [("product_id", "1"), ("quantity", "1")];
+        let sold = shop.post("random-assign-license-keys", &order).await;
+        assert_eq!(sold.code(), 803, "{}", sold.text);
+        let expected: &[&str] = if pause_seconds < 55 { &["Sign"] } else { &["GET", "Sign"] };
+        // It is opened beside the sale, and may be noted after it.
+        shop.kms.has_come(expected[0]).await;
+        let mut calls = shop.kms.take_operations();
+        calls.sort();
+        assert_eq!(calls, expected, "after {pause_seconds} s");
+        let _ = shop.dynamodb.take_calls();
+    }
+}
+
+/// The connection that was opened is the one that the signature goes over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signature_uses_the_connection_that_was_opened_for_it() {
+    let shop = Shop::open().await;
+    let signer = shop.signer_of_its_own();
+    let before = shop.kms.connections();
+    signer.open_connection().await;
+    for _ in 0..3 {
+        signer.warm_up().await.unwrap();
+    }
+    assert_eq!(shop.kms.connections(), before + 1);
+    assert_eq!(shop.kms.take_operations(), ["GET", "Sign", "Sign", "Sign"]);
 }

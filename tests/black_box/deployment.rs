@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use keypool_domain::Endpoint;
-use keypool_http::measure::{COUNTERS, DISTRIBUTIONS};
+use keypool_domain::{Activity, ChunkSystem, Endpoint, Generator, Method};
+use keypool_http::measure::{COUNTERS, distributions};
 use keypool_tests::{
     Fault, Privilege, Privileges, SWEEP_ORDERS, Shop, function_resource, functions, template,
 };
@@ -79,14 +79,32 @@ async fn the_table_is_the_one_that_the_functions_are_tested_with() {
 fn what_must_not_be_lost_outlives_the_stack() {
     let resources = template()["Resources"].clone();
     for name in ["Table", "SigningKey"] {
-        assert_eq!(resources[name]["DeletionPolicy"], "RetainExceptOnCreate");
+        assert_eq!(resources[name]["DeletionPolicy"], "Retain");
         assert_eq!(resources[name]["UpdateReplacePolicy"], "Retain");
     }
     let table = &resources["Table"]["Properties"];
     assert_eq!(table["DeletionProtectionEnabled"], true);
     assert_eq!(table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], true);
+    // Restoring to any second of 35 days needs the log of what was sold since.
+    assert!(template()["Parameters"]["LogRetentionDays"]["Default"].as_u64() >= Some(36));
     let key = &resources["SigningKey"]["Properties"];
+    assert_eq!(key["MultiRegion"], true);
     assert_eq!((&key["KeySpec"], &key["KeyUsage"]), (&json!("RSA_2048"), &json!("SIGN_VERIFY")));
+}
+
+#[test]
+fn an_existing_table_takes_the_place_of_the_stacks_own_everywhere() {
+    let template = template();
+    let table = json!({"Fn::If": ["MakesTable", {"Ref": "Table"}, {"Ref": "ExistingTable"}]});
+    assert_eq!(template["Parameters"]["ExistingTable"]["Default"], "");
+    assert_eq!(template["Conditions"]["MakesTable"], json!({"Fn::Equals": [{"Ref": "ExistingTable"}, ""]}));
+    assert_eq!(template["Resources"]["Table"]["Condition"], "MakesTable");
+    assert_eq!(template["Globals"]["Function"]["Environment"]["Variables"]["KEYPOOL_TABLE"], table);
+    assert_eq!(template["Outputs"]["TableName"]["Value"], table);
+    // Nothing else names the table, but for the roles, which are read elsewhere with the same condition.
+    let text = template.to_string();
+    assert_eq!(text.matches(r#"{"Ref":"Table"}"#).count(), text.matches(&table.to_string()).count());
+    assert!(!text.contains(r#""Fn::GetAtt":["Table""#) && !text.contains("${Table."));
 }
 
 #[test]
@@ -108,6 +126,7 @@ fn access_logs_hold_no_secret() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_grant_is_unused() {
     let shop = Shop::open().await;
+    shop.warm_up().await;
     shop.stock(1, 10).await;
     let keys = shop.post("generate", &[("generator_id", "1"), ("quantity", "2")]).await.license_keys();
     assert_eq!(shop.post("assign-license-key", &[("license_key", &keys[0])]).await.code(), 800);
@@ -115,6 +134,7 @@ async fn no_grant_is_unused() {
         let order = [("product_id", "1"), ("quantity", quantity), ("generate", generate)];
         assert_eq!(shop.post("random-assign-license-keys", &order).await.code(), 803);
     }
+    let by_name = shop.stock(3, 1).await.remove(0);
     for endpoint in Endpoint::ALL {
         // Claims that are taken back.
         let unknown =
@@ -123,6 +143,12 @@ async fn no_grant_is_unused() {
         let parameters = [&unknown[..], &keys, &[("status", "available")]].concat();
         let refused = shop.post_once(endpoint.name(), "key", &parameters).await;
         assert!(matches!(refused.code(), 801 | 805 | 806), "{}", refused.text);
+        // And claims that are finished.
+        let known = [("product_id", "1"), ("generator_id", "1"), ("license_key", &by_name)];
+        let keys = [("license_keys", r#"["b"]"#), ("quantity", "1")];
+        let parameters = [&known[..], &keys, &parameters[4..]].concat();
+        let done = shop.post_once(endpoint.name(), "other", &parameters).await;
+        assert!(matches!(done.code(), 800 | 803 | 815 | 900), "{}", done.text);
     }
     shop.stock(2, 150).await;
     let order = [("product_id", "2"), ("quantity", "120")];
@@ -130,12 +156,37 @@ async fn no_grant_is_unused() {
         .disturb("TransactWriteItems", [Fault::Pass, Fault::Pass, Fault::error("ValidationException")]);
     assert_eq!(shop.post_once("random-assign-license-keys", "large", &order).await.status, 500);
     assert_eq!(shop.post_once("random-assign-license-keys", "large", &order).await.code(), 803);
-    // One that is given up, for the sweep.
+    // Fresh keys that are unmade.
+    let order = [("product_id", "1"), ("quantity", "120"), ("generate", "1")];
+    shop.kms.disturb("Sign", vec![Fault::error("KMSInternalException"); 100]);
+    assert_eq!(shop.post("random-assign-license-keys", &order).await.status, 503);
+    shop.kms.calm();
+    // An order that is given up, for a buyer who finds too little in stock.
     let given_up = shop.given_up_order(2, 3).await;
+    let order = [("product_id", "2"), ("quantity", "1000")];
+    assert_eq!(shop.post("random-assign-license-keys", &order).await.code(), 802);
+    for key in given_up {
+        assert_eq!(shop.status(&key).await, keypool_domain::Status::Available);
+    }
+    // And for the sweep.
+    let given_up = shop.given_up_order(2, 3).await;
+    let made = shop.given_up_order_of_a_fresh_key(2).await;
     shop.clock.advance_seconds(600);
     shop.sweep_orders().await;
     for key in given_up {
         assert_eq!(shop.status(&key).await, keypool_domain::Status::Available);
+    }
+    let made = shop.store.license_key(&made.parse().unwrap()).await.unwrap();
+    assert!(made.is_none(), "{made:?}");
+    // Responses that fill several items, stored and read back.
+    shop.add_generator(generator_of_keys_that_do_not_compress()).await;
+    for (endpoint, of) in
+        [("generate", ("generator_id", "3")), ("random-assign-license-keys", ("product_id", "3"))]
+    {
+        let request = [of, ("quantity", "1000")];
+        let first = shop.post_once(endpoint, "long", &request).await;
+        assert_eq!(first.license_keys().len(), 1_000, "{:.300}", first.text);
+        assert_eq!(shop.post_once(endpoint, "long", &request).await.text, first.text);
     }
     // Finding out what became of a write needs a privilege of its own.
     shop.dynamodb.disturb("TransactWriteItems", vec![Fault::LoseResponse; 5]);
@@ -148,11 +199,29 @@ async fn no_grant_is_unused() {
     assert!(unused.is_empty(), "the template grants what nobody uses: {unused:?}");
 }
 
+/// Keys of 255 characters of three bytes each, out of 256 that are far apart.
+fn generator_of_keys_that_do_not_compress() -> Generator {
+    let charset: String = (0..256).filter_map(|number| char::from_u32(0x4e00 + 67 * number)).collect();
+    Generator {
+        id: "3".parse().unwrap(),
+        product_id: "3".parse().unwrap(),
+        activity: Activity::Active,
+        method: Method::ChunkSystem(ChunkSystem {
+            charset: charset.parse().unwrap(),
+            number_of_chunks: 1,
+            chunk_length: 255,
+        }),
+        prefix: String::new(),
+        suffix: String::new(),
+        activation_limit: "1".parse().unwrap(),
+        validity: "365".parse().unwrap(),
+    }
+}
+
 /// An alarm on a metric that nobody writes never rings.
 #[test]
 fn alarms_and_dashboard_look_at_metrics_that_there_are() {
-    let ours: BTreeSet<&str> =
-        COUNTERS.into_iter().chain(DISTRIBUTIONS.into_iter().map(|(name, _)| name)).collect();
+    let ours: BTreeSet<&str> = COUNTERS.into_iter().chain(distributions().map(|(name, _)| name)).collect();
     let resources = template()["Resources"].clone();
     let mut alarms = 0;
     for resource in resources.as_object().unwrap().values() {
@@ -164,9 +233,14 @@ fn alarms_and_dashboard_look_at_metrics_that_there_are() {
         assert_eq!(properties["AlarmActions"], json!([{"Ref": "AlarmTopic"}]));
         if properties["Namespace"]["Ref"] == "AWS::StackName" {
             assert!(ours.contains(properties["MetricName"].as_str().unwrap()), "{properties}");
+            // Ours have no dimension, but for that of the stock.
+            assert_eq!(properties["Dimensions"], Value::Null);
         }
     }
-    assert_eq!(alarms, 7);
+    assert_eq!(alarms, 8);
+    let used = &resources["KmsUsageAlarm"]["Properties"];
+    let quota = "100 * calls / SERVICE_QUOTA(calls)";
+    assert_eq!((&used["Metrics"][0]["Expression"], &used["Threshold"]), (&json!(quota), &json!(80)));
     let query = resources["StockLowAlarm"]["Properties"]["Metrics"][0]["Expression"]["Fn::Sub"].clone();
     assert_eq!(query, r#"SELECT MIN(StockRemaining) FROM SCHEMA("${AWS::StackName}", Product)"#);
     let namespace =

@@ -1,7 +1,7 @@
 //! Logs tell of every request, and of nothing that is secret. Each shop checks the log of the whole run so far
 //! when it closes; this shows that there is something to check.
 
-use keypool_tests::{Shop, lines_with};
+use keypool_tests::{Fault, Shop, ShopResponse, lines_with};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_request_has_one_log_line() {
@@ -22,4 +22,60 @@ async fn every_request_has_one_log_line() {
         assert_eq!(line["code"].as_u64().unwrap_or(0), response.code());
         assert!(line["duration_ms"].is_u64());
     }
+}
+
+/// The ids of a sale's rows, as its log line names them.
+fn logged_row_ids(response: &ShopResponse) -> Option<String> {
+    let lines = lines_with(response.request_id.as_ref().unwrap());
+    let line: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
+    line["row_ids"].as_str().map(str::to_owned)
+}
+
+fn row_ids(response: &ShopResponse) -> String {
+    let rows = response.response()["license_keys"].as_array().unwrap().clone();
+    rows.iter().map(|row| row["id"].to_string()).collect::<Vec<_>>().join(",")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_line_of_a_sale_names_its_rows() {
+    let shop = Shop::builder().with_transaction_keys_max(4).open().await;
+    shop.stock(1, 30).await;
+    let order = |quantity, generate| {
+        [("product_id", "1"), ("quantity", quantity), ("owner_name", "A. Owner"), ("generate", generate)]
+    };
+    // One key, several, an order with a record of its own, and keys that are made for it.
+    for (quantity, generate) in [("1", "0"), ("3", "0"), ("9", "0"), ("90", "1")] {
+        let sold = shop.post("random-assign-license-keys", &order(quantity, generate)).await;
+        assert_eq!(sold.code(), 803, "{}", sold.text);
+        assert_eq!(logged_row_ids(&sold), Some(row_ids(&sold)), "{quantity}");
+    }
+    let first = shop.post_once("random-assign-license-keys", "once", &order("2", "0")).await;
+    let again = shop.post_once("random-assign-license-keys", "once", &order("2", "0")).await;
+    assert_eq!(again.text, first.text);
+    assert_eq!(logged_row_ids(&again), Some(row_ids(&first)), "the first answer may never have been logged");
+
+    let named = shop.stock_named(1, "NAMED-", 1).await.remove(0);
+    let assigned = shop.post("assign-license-key", &[("license_key", &named)]).await;
+    assert_eq!(assigned.code(), 800);
+    assert_eq!(logged_row_ids(&assigned), Some(shop.stored(&named).await.id.to_string()));
+
+    let refused = shop.post("assign-license-key", &[("license_key", &named)]).await;
+    let too_many = shop.post("random-assign-license-keys", &order("99", "0")).await;
+    assert_eq!((refused.code(), too_many.code()), (801, 802));
+    assert_eq!((logged_row_ids(&refused), logged_row_ids(&too_many)), (None, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sale_whose_outcome_is_unknown_names_its_rows_and_a_missed_one_does_not() {
+    let shop = Shop::builder().impatient().open().await;
+    shop.stock(1, 1).await;
+    let order = [("product_id", "1"), ("quantity", "1")];
+    // The write is done, but neither its answer nor that to the question what became of it arrives.
+    shop.dynamodb.disturb("UpdateItem", vec![Fault::LoseResponse; 12]);
+    let unknown = shop.post("random-assign-license-keys", &order).await;
+    assert_eq!(unknown.status, 503);
+    shop.dynamodb.calm();
+    assert_eq!(logged_row_ids(&unknown), Some(shop.stored("KEY-1-000000").await.id.to_string()));
+    let none = shop.post("random-assign-license-keys", &order).await;
+    assert_eq!((none.code(), logged_row_ids(&none)), (802, None));
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use keypool_domain::Endpoint;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// One action on one resource that a function needs, or that its role grants.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,47 +15,81 @@ pub struct Privilege {
     pub action: String,
     /// `table`, `index available`, or `key` with the algorithm and message type it signs by.
     pub resource: String,
+    /// The records, by their hash key, as `dynamodb:LeadingKeys` names them: `KEY#*`, `ORDERS`. Empty for a key of KMS.
+    pub records: String,
 }
 
 impl Privilege {
-    fn new(function: &str, action: impl Into<String>, resource: impl Into<String>) -> Self {
-        Self { function: function.to_owned(), action: action.into(), resource: resource.into() }
+    fn new(function: &str, action: impl Into<String>, resource: impl Into<String>, records: &str) -> Self {
+        let (action, resource) = (action.into(), resource.into());
+        Self { function: function.to_owned(), action, resource, records: records.to_owned() }
     }
 
     /// What IAM asks for when a function makes this call.
     pub(crate) fn of_call(function: &str, operation: &str, request: &Value) -> Vec<Self> {
+        let on_table = |action: &str, hash_key: &Value| {
+            Self::new(function, format!("dynamodb:{action}"), "table", &records(hash_key))
+        };
         match operation {
             "Sign" => {
                 let text = |name: &str| request[name].as_str().unwrap_or("?").to_owned();
                 let resource = format!("key {} {}", text("SigningAlgorithm"), text("MessageType"));
-                vec![Self::new(function, "kms:Sign", resource)]
+                vec![Self::new(function, "kms:Sign", resource, "")]
             }
             // Service Authorization Reference: a transaction needs the permissions of what is in it.
             "TransactWriteItems" => {
                 let items = request["TransactItems"].as_array().into_iter().flatten();
-                let actions =
-                    items.flat_map(|item| item.as_object().into_iter().flat_map(|item| item.keys()));
-                actions
-                    .map(|action| match action.as_str() {
-                        "Put" => "dynamodb:PutItem",
-                        "Update" => "dynamodb:UpdateItem",
-                        "Delete" => "dynamodb:DeleteItem",
-                        _ => "dynamodb:ConditionCheckItem",
-                    })
-                    .collect::<BTreeSet<_>>()
-                    .into_iter()
-                    .map(|action| Self::new(function, action, "table"))
-                    .collect()
+                let writes = items.flat_map(|item| item.as_object().into_iter().flatten());
+                let needed = writes.map(|(action, write)| match action.as_str() {
+                    "Put" => on_table("PutItem", &write["Item"]["pk"]),
+                    "Update" => on_table("UpdateItem", &write["Key"]["pk"]),
+                    "Delete" => on_table("DeleteItem", &write["Key"]["pk"]),
+                    _ => on_table("ConditionCheckItem", &write["Key"]["pk"]),
+                });
+                needed.collect::<BTreeSet<_>>().into_iter().collect()
             }
-            _ => {
-                let resource = match request["IndexName"].as_str() {
-                    Some(index) => format!("index {index}"),
-                    None => "table".to_owned(),
-                };
-                vec![Self::new(function, format!("dynamodb:{operation}"), resource)]
+            "BatchGetItem" => {
+                let tables = request["RequestItems"].as_object().into_iter().flatten();
+                let keys = tables.flat_map(|(_, asked)| asked["Keys"].as_array().into_iter().flatten());
+                let needed = keys.map(|key| on_table(operation, &key["pk"]));
+                needed.collect::<BTreeSet<_>>().into_iter().collect()
             }
+            "Query" => {
+                let hash_key = equal_to_hash_key(request);
+                match request["IndexName"].as_str() {
+                    Some(index) => {
+                        let resource = format!("index {index}");
+                        vec![Self::new(function, "dynamodb:Query", resource, &records(hash_key))]
+                    }
+                    None => vec![on_table(operation, hash_key)],
+                }
+            }
+            "PutItem" => vec![on_table(operation, &request["Item"]["pk"])],
+            _ => vec![on_table(operation, &request["Key"]["pk"])],
         }
     }
+}
+
+/// The records among which a hash key is. Of counters there is a handful, each with a key of its own.
+fn records(hash_key: &Value) -> String {
+    let hash_key = hash_key["S"].as_str().unwrap_or("?");
+    match hash_key.split_once('#') {
+        Some((kind, _)) if kind != "COUNTER" => format!("{kind}#*"),
+        _ => hash_key.to_owned(),
+    }
+}
+
+/// The value that a query asks the hash key, of the table or of the index, to be equal to.
+fn equal_to_hash_key(query: &Value) -> &Value {
+    let condition = query["KeyConditionExpression"].as_str().unwrap_or_default();
+    let compared = condition.split(" AND ").filter_map(|comparison| comparison.split_once(" = "));
+    compared
+        .filter(|(name, _)| {
+            ["pk", "stock"].contains(&query["ExpressionAttributeNames"][name.trim()].as_str().unwrap_or(name))
+        })
+        .map(|(_, value)| &query["ExpressionAttributeValues"][value.trim()])
+        .next()
+        .unwrap_or(&Value::Null)
 }
 
 /// What the roles in the template grant.
@@ -72,10 +106,15 @@ impl Privileges {
         GRANTED.get_or_init(|| {
             let template = template();
             let grants = functions().flat_map(|name| {
-                let function = &template["Resources"][function_resource(name)];
-                let policies = function["Properties"]["Policies"].as_array().unwrap().clone();
-                let statements =
-                    policies.into_iter().flat_map(|policy| policy["Statement"].as_array().unwrap().clone());
+                let resource = function_resource(name);
+                let role = format!("{resource}Role");
+                let function = &template["Resources"][&resource]["Properties"];
+                assert_eq!(function["Role"], json!({"Fn::GetAtt": [role, "Arn"]}));
+                let policies =
+                    template["Resources"][&role]["Properties"]["Policies"].as_array().unwrap().clone();
+                let statements = policies
+                    .into_iter()
+                    .flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().unwrap().clone());
                 statements.flat_map(move |statement| grants(name, &statement)).collect::<Vec<_>>()
             });
             Self(grants.collect())
@@ -125,18 +164,50 @@ pub fn function_resource(function: &str) -> String {
 
 fn grants(function: &str, statement: &Value) -> Vec<Privilege> {
     assert_eq!(statement["Effect"], "Allow");
-    let resource = match statement["Resource"].to_string().as_str() {
-        r#"{"Fn::GetAtt":["Table","Arn"]}"# => "table".to_owned(),
-        r#"{"Fn::Sub":"${Table.Arn}/index/available"}"# => "index available".to_owned(),
-        r#"{"Fn::Sub":"arn:${AWS::Partition}:kms:${AWS::Region}:${AWS::AccountId}:key/*"}"# => {
+    let log = function_resource(function).replace("Function", "Log");
+    let of_table = |suffix: &str| {
+        let arn = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/${Table}";
+        let table = json!({"Fn::If": ["MakesTable", {"Ref": "Table"}, {"Ref": "ExistingTable"}]});
+        json!({"Fn::Sub": [format!("{arn}{suffix}"), {"Table": table}]})
+    };
+    let actions = statement["Action"].as_array().unwrap().iter().map(|action| action.as_str().unwrap());
+    let (resource, records) = match &statement["Resource"] {
+        // Lambda writes the log by the function's role.
+        resource if *resource == json!({"Fn::GetAtt": [log, "Arn"]}) => {
+            assert_eq!(actions.collect::<Vec<_>>(), ["logs:CreateLogStream", "logs:PutLogEvents"]);
+            return Vec::new();
+        }
+        resource if *resource == of_table("") => ("table".to_owned(), leading_keys(statement)),
+        resource if *resource == of_table("/index/available") => {
+            ("index available".to_owned(), leading_keys(statement))
+        }
+        Value::Object(resource)
+            if resource["Fn::Sub"] == "arn:${AWS::Partition}:kms:${AWS::Region}:${AWS::AccountId}:key/*" =>
+        {
             // Any key of the account, but only those with the stack's tag, and only for what is signed here.
             let condition = statement["Condition"]["StringEquals"].as_object().unwrap();
             assert_eq!(condition["aws:ResourceTag/keypool"]["Ref"], "AWS::StackName");
-            let text = |name: &str| condition[name].as_str().unwrap().to_owned();
-            format!("key {} {}", text("kms:SigningAlgorithm"), text("kms:MessageType"))
+            let text = |name: &str| condition[name].as_str().unwrap();
+            let resource = format!("key {} {}", text("kms:SigningAlgorithm"), text("kms:MessageType"));
+            (resource, vec![String::new()])
         }
         other => panic!("{function}: what is {other}?"),
     };
-    let actions = statement["Action"].as_array().unwrap().iter();
-    actions.map(|action| Privilege::new(function, action.as_str().unwrap(), resource.as_str())).collect()
+    let grant = |action| records.iter().map(move |records| (action, records.clone()));
+    actions
+        .flat_map(grant)
+        .map(|(action, records)| Privilege::new(function, action, resource.as_str(), &records))
+        .collect()
+}
+
+/// The records that a statement is limited to. `ForAllValues` alone would be true of a request without keys, too.
+fn leading_keys(statement: &Value) -> Vec<String> {
+    let condition = &statement["Condition"];
+    let records = condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"].clone();
+    let expected = json!({
+        "ForAllValues:StringLike": {"dynamodb:LeadingKeys": records},
+        "Null": {"dynamodb:LeadingKeys": "false"},
+    });
+    assert_eq!(*condition, expected, "{statement}");
+    serde_json::from_value(records).unwrap()
 }

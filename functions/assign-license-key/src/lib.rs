@@ -43,6 +43,7 @@ async fn assign(call: &Call) -> Result<Answer, Failure> {
         };
         let answer = call.seal(&Reply::LicenseKeyAssigned, signing_key.as_ref()).await?;
         call.check_time_to_give_away()?;
+        call.note_sale([&key]);
         match store.assign(&[key], &assignment, answer.recording(claim.as_ref())).await? {
             AssignOutcome::Assigned => {
                 measure::keys_assigned(1);
@@ -53,6 +54,7 @@ async fn assign(call: &Call) -> Result<Answer, Failure> {
                 return Err(Reply::InvalidLicenseKey.into());
             }
             AssignOutcome::Missed { .. } => {
+                call.note_sale([]);
                 measure::contention_retry();
                 tokio::time::sleep(backoff.next_wait(call.desk().randomness())).await;
             }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use keypool_domain::requests::RandomAssignLicenseKeys;
 use keypool_domain::{Endpoint, Product, Reply};
 use keypool_http::{Answer, Call, Desk, Failure, NextAction, measure};
-use keypool_store::Lookup;
+use keypool_store::{Drawn, Found, Lookup};
 use lambda_http::{Body, Request, Response};
 
 use crate::sale::{Outcome, Sale};
@@ -24,10 +24,32 @@ pub async fn handle(desk: Arc<Desk>, event: Request) -> Response<Body> {
     call.answer(random_assign(&call)).await
 }
 
+/// Authorises the request. Where the product has yet to be read, its stock is looked at beside that, so that a cold
+/// environment waits for one read and not for two.
+async fn authorise(
+    call: &Call,
+    asked: Option<&RandomAssignLicenseKeys>,
+) -> Result<(Found, Option<Drawn>), Failure> {
+    let (desk, store) = (call.desk(), call.desk().store());
+    let product = asked.map(|asked| asked.product_id);
+    let authorise = call.authorise(Lookup { product, ..Lookup::default() });
+    let cold = asked.filter(|asked| !desk.remembers_product(asked.product_id));
+    let quantity = |asked: &RandomAssignLicenseKeys| usize::from(asked.quantity.get());
+    match cold.filter(|asked| quantity(asked) <= store.transaction_keys_max()) {
+        Some(asked) => {
+            // An error is left to the draw that comes after.
+            let look = store.draw_at_first_look(asked.product_id, quantity(asked));
+            // On the heap: cold environments are rare.
+            let look = Box::pin(async { Ok(look.await.unwrap_or_default()) });
+            tokio::try_join!(authorise, look)
+        }
+        None => Ok((authorise.await?, None)),
+    }
+}
+
 async fn random_assign(call: &Call) -> Result<Answer, Failure> {
     let asked = RandomAssignLicenseKeys::try_from(call.parameters()?);
-    let product = asked.as_ref().ok().map(|asked| asked.product_id);
-    let found = call.authorise(Lookup { product, ..Lookup::default() }).await?;
+    let (found, drawn_ahead) = authorise(call, asked.as_ref().ok()).await?;
     let asked = asked.map_err(Reply::IncorrectAssignment)?;
     let claim = match call.next_action(asked.fingerprint()).await? {
         NextAction::Repeat(answer) => return Ok(answer),
@@ -40,7 +62,7 @@ async fn random_assign(call: &Call) -> Result<Answer, Failure> {
     let outcome = if sale.is_large() {
         Box::pin(large::from_stock(&sale)).await?
     } else {
-        stock::assign(&sale).await?
+        stock::assign(&sale, drawn_ahead).await?
     };
     match outcome {
         Outcome::Assigned(answer) => Ok(answer),

@@ -11,8 +11,9 @@ use crate::sale::{Outcome, Sale};
 pub(crate) const ATTEMPTS_MAX: usize = 32;
 
 /// Draws keys, signs the response that hands them over, and only then takes them out of the stock. Keys that
-/// another buyer took in between are replaced: first by others of the same draw, then by a new draw.
-pub(crate) async fn assign(sale: &Sale<'_>) -> Result<Outcome, Failure> {
+/// another buyer took in between are replaced: first by others of the same draw, then by a new draw. The first draw may
+/// have been made ahead.
+pub(crate) async fn assign(sale: &Sale<'_>, mut drawn_ahead: Option<Drawn>) -> Result<Outcome, Failure> {
     let (call, store, quantity) = (sale.call, sale.store(), sale.quantity());
     let mut backoff = Backoff::new();
     let mut taken = HashSet::new();
@@ -20,7 +21,11 @@ pub(crate) async fn assign(sale: &Sale<'_>) -> Result<Outcome, Failure> {
     let mut stock: Option<usize> = None;
     for attempt in 0..ATTEMPTS_MAX {
         if attempt > 1 || candidates.len() < quantity {
-            match store.draw_candidates(sale.product.id, quantity, &taken).await? {
+            let drawn = match drawn_ahead.take() {
+                Some(drawn) => drawn,
+                None => store.draw_candidates(sale.product.id, quantity, &taken).await?,
+            };
+            match drawn {
                 Drawn::Enough { candidates: drawn, whole_stock } => {
                     stock = whole_stock.then_some(drawn.len());
                     candidates = drawn;
@@ -51,6 +56,7 @@ pub(crate) async fn assign(sale: &Sale<'_>) -> Result<Outcome, Failure> {
             }
             AssignOutcome::Superseded => return Err(Failure::InFlight),
             AssignOutcome::Missed { taken: gone, changed } => {
+                call.note_sale([]);
                 candidates
                     .retain(|key| !gone.contains(&key.license_key) && !changed.contains(&key.license_key));
                 stock = stock.map(|stock| stock.saturating_sub(gone.len()));

@@ -9,7 +9,7 @@ use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_binary_serves_every_kind_of_event() {
-    let metrics = ["AwsCallLatency", "KeysAssigned"];
+    let metrics = ["QueryLatency", "SignLatency", "TransactWriteItemsLatency", "KeysAssigned"];
     let built = env!("CARGO_BIN_EXE_random-assign-license-keys");
     check_binary(built, Endpoint::RandomAssignLicenseKeys, &[803], &metrics).await;
 }
@@ -41,6 +41,21 @@ async fn what_goes_wrong_is_measured() {
     let (_, log) = function.terminate();
     check_log(
         &log,
-        &["OutOfStock", "StockRemaining", "KeysGenerated", "ContentionRetries", "Failures", "Throttles"],
+        &["OutOfStock", "StockRemaining", "KeysGenerated", "ContentionRetries", "Failures", "KmsThrottles"],
+        1,
     );
+}
+
+/// It makes more calls of one operation than a metric has values in a line.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_of_500_keys_logs_no_error() {
+    let shop = Shop::open().await;
+    shop.stock(1, 500).await;
+    let binary = Path::new(env!("CARGO_BIN_EXE_random-assign-license-keys"));
+    let mut function = LambdaFunction::start(binary, &shop).await;
+    let order = [("api_key", API_KEY), ("product_id", "1"), ("quantity", "500")];
+    let order = form_event(Endpoint::RandomAssignLicenseKeys, &order);
+    assert_eq!(answered(&function.invoke(order).await), (200, 803));
+    let (_, log) = function.terminate();
+    check_log(&log, &["KeysAssigned", "UpdateItemLatency"], 0);
 }

@@ -12,26 +12,10 @@ use serde_json::{Value, json};
 const DYNAMODB: &str = "DynamoDB_20120810";
 const KMS: &str = "TrentService";
 
-/// A request that AWS refuses.
-struct Refused {
-    /// The rule, and where AWS states it.
-    rule: &'static str,
-    operation: &'static str,
-    request: Value,
-    error: &'static str,
-    /// A part of AWS's message.
-    says: &'static str,
-}
+const INVALID: &str = "ValidationException";
 
-fn refused(
-    rule: &'static str,
-    operation: &'static str,
-    request: Value,
-    error: &'static str,
-    says: &'static str,
-) -> Refused {
-    Refused { rule, operation, request, error, says }
-}
+/// A rule, the operation and the request that break it, and a part of AWS's message.
+type Refused = (&'static str, &'static str, Value, &'static str);
 
 /// The services, with the table of keypool, and a client.
 struct Aws {
@@ -85,15 +69,22 @@ impl Aws {
     }
 
     /// Sends each request, and reports all that were not refused as AWS refuses them.
-    async fn check(&self, api: &str, cases: Vec<Refused>) {
+    async fn check(&self, cases: impl IntoIterator<Item = Refused>) {
         let mut wrong = Vec::new();
-        for Refused { rule, operation, request, error, says } in cases {
-            match self.call(api, operation, &request).await {
-                Err((name, message)) if name == error && message.contains(says) => {}
+        for (rule, operation, request, says) in cases {
+            match self.dynamodb(operation, &request).await {
+                Err((name, message)) if name == INVALID && message.contains(says) => {}
                 answer => wrong.push(format!("{rule}: {answer:?}")),
             }
         }
-        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert!(
+            wrong.is_empty(),
+            "{}",
+            wrong.join(
+                "
+"
+            )
+        );
     }
 }
 
@@ -101,306 +92,229 @@ fn key(pk: &str) -> Value {
     json!({"pk": {"S": pk}, "sk": {"S": "KEY"}})
 }
 
-fn put(pk: &str) -> Value {
-    json!({"Put": {"TableName": TABLE, "Item": key(pk)}})
+/// The key of an item with another attribute.
+fn item(pk: &str, attribute: &str, value: &Value) -> Value {
+    let mut item = key(pk);
+    item[attribute] = value.clone();
+    item
 }
 
-fn update(expression: &str, names: &Value, values: &Value) -> Value {
+fn put_item(item: &Value) -> Value {
+    json!({"TableName": TABLE, "Item": item})
+}
+
+fn put(pk: &str) -> Value {
+    json!({"Put": put_item(&key(pk))})
+}
+
+fn transaction(writes: &[Value]) -> Value {
+    json!({"TransactItems": writes})
+}
+
+fn read(keys: &[Value]) -> Value {
+    json!({"RequestItems": {TABLE: {"Keys": keys}}})
+}
+
+fn update(expression: &str, names: Value, values: Value) -> Value {
     let mut request = json!({"TableName": TABLE, "Key": key("KEY#a"), "UpdateExpression": expression});
-    if !names.is_null() {
-        request["ExpressionAttributeNames"] = names.clone();
-    }
-    if !values.is_null() {
-        request["ExpressionAttributeValues"] = values.clone();
+    for (member, value) in [("ExpressionAttributeNames", names), ("ExpressionAttributeValues", values)] {
+        if !value.is_null() {
+            request[member] = value;
+        }
     }
     request
 }
 
-fn query(condition: &str, values: &Value) -> Value {
-    json!({"TableName": TABLE, "KeyConditionExpression": condition, "ExpressionAttributeValues": values})
+fn query(condition: &str, values: Value) -> Value {
+    let request = json!({"TableName": TABLE, "KeyConditionExpression": condition});
+    with(request, "ExpressionAttributeValues", values)
 }
 
-const INVALID: &str = "ValidationException";
-
-#[tokio::test(flavor = "multi_thread")]
-async fn empty_and_long_key_values_are_refused() {
-    let aws = Aws::start().await;
-    let empty = "empty string value";
-    let (long_pk, long_sk) = ("a".repeat(2_049), "a".repeat(1_025));
-    let item = |extra: Value| {
-        let mut item = key("KEY#a");
-        item.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-        json!({"TableName": TABLE, "Item": item})
-    };
-    // Developer Guide, "Constraints in Amazon DynamoDB", String, Partition key length, Sort key length.
-    aws.check(
-        DYNAMODB,
-        vec![
-            refused(
-                "empty hash key of an item",
-                "PutItem",
-                json!({"TableName": TABLE, "Item": key("")}),
-                INVALID,
-                empty,
-            ),
-            refused(
-                "empty range key of an item",
-                "PutItem",
-                json!({"TableName": TABLE, "Item": {"pk": {"S": "a"}, "sk": {"S": ""}}}),
-                INVALID,
-                empty,
-            ),
-            refused(
-                "empty hash key of an index",
-                "PutItem",
-                item(json!({"stock": {"S": ""}, "draw": {"S": "0"}})),
-                INVALID,
-                empty,
-            ),
-            refused(
-                "empty range key of an index",
-                "PutItem",
-                item(json!({"stock": {"S": "P"}, "draw": {"S": ""}})),
-                INVALID,
-                empty,
-            ),
-            refused(
-                "update to an empty key of an index",
-                "UpdateItem",
-                update("SET stock = :v", &Value::Null, &json!({":v": {"S": ""}})),
-                INVALID,
-                empty,
-            ),
-            refused(
-                "empty key of a read",
-                "GetItem",
-                json!({"TableName": TABLE, "Key": key("")}),
-                INVALID,
-                empty,
-            ),
-            refused(
-                "empty key of an update",
-                "UpdateItem",
-                json!({"TableName": TABLE, "Key": key(""), "UpdateExpression": "REMOVE a"}),
-                INVALID,
-                empty,
-            ),
-            refused(
-                "empty key of a deletion",
-                "DeleteItem",
-                json!({"TableName": TABLE, "Key": key("")}),
-                INVALID,
-                empty,
-            ),
-            refused(
-                "empty key of a batch",
-                "BatchGetItem",
-                json!({"RequestItems": {TABLE: {"Keys": [key("")]}}}),
-                INVALID,
-                empty,
-            ),
-            refused(
-                "empty key of a batch of writes",
-                "BatchWriteItem",
-                json!({"RequestItems": {TABLE: [{"PutRequest": {"Item": key("")}}]}}),
-                INVALID,
-                empty,
-            ),
-            refused(
-                "empty key of a transaction",
-                "TransactWriteItems",
-                json!({"TransactItems": [put("")]}),
-                INVALID,
-                empty,
-            ),
-            refused(
-                "empty hash key of a condition",
-                "Query",
-                query("pk = :pk", &json!({":pk": {"S": ""}})),
-                INVALID,
-                empty,
-            ),
-            refused(
-                "empty prefix of a condition",
-                "Query",
-                query("pk = :pk AND begins_with(sk, :sk)", &json!({":pk": {"S": "a"}, ":sk": {"S": ""}})),
-                INVALID,
-                empty,
-            ),
-            refused(
-                "empty range key of a condition",
-                "Query",
-                query("pk = :pk AND sk > :sk", &json!({":pk": {"S": "a"}, ":sk": {"S": ""}})),
-                INVALID,
-                empty,
-            ),
-            refused(
-                "empty place in an index",
-                "Query",
-                {
-                    let mut asked = query(
-                        "stock = :s AND draw >= :d",
-                        &json!({":s": {"S": "PRODUCT#1"}, ":d": {"S": ""}}),
-                    );
-                    asked["IndexName"] = json!("available");
-                    asked
-                },
-                INVALID,
-                empty,
-            ),
-            refused(
-                "empty place to go on from",
-                "Query",
-                {
-                    let mut asked = query("pk = :pk", &json!({":pk": {"S": "a"}}));
-                    asked["ExclusiveStartKey"] = json!({"pk": {"S": "a"}, "sk": {"S": ""}});
-                    asked
-                },
-                INVALID,
-                empty,
-            ),
-            refused(
-                "long hash key",
-                "PutItem",
-                json!({"TableName": TABLE, "Item": key(&long_pk)}),
-                INVALID,
-                "2048 bytes",
-            ),
-            refused(
-                "long range key",
-                "PutItem",
-                json!({"TableName": TABLE, "Item": {"pk": {"S": "a"}, "sk": {"S": long_sk}}}),
-                INVALID,
-                "1024 bytes",
-            ),
-            refused(
-                "long hash key of a read",
-                "GetItem",
-                json!({"TableName": TABLE, "Key": key(&long_pk)}),
-                INVALID,
-                "2048 bytes",
-            ),
-            refused(
-                "long key of a transaction",
-                "TransactWriteItems",
-                json!({"TransactItems": [put(&long_pk)]}),
-                INVALID,
-                "2048 bytes",
-            ),
-            refused(
-                "long hash key of a condition",
-                "Query",
-                query("pk = :pk", &json!({":pk": {"S": long_pk}})),
-                INVALID,
-                "2048 bytes",
-            ),
-            refused(
-                "long hash key of an index",
-                "PutItem",
-                item(json!({"stock": {"S": long_pk}, "draw": {"S": "0"}})),
-                INVALID,
-                "2048 bytes",
-            ),
-        ],
-    )
-    .await;
+/// The same request with another member.
+fn with(mut request: Value, member: &str, value: Value) -> Value {
+    request[member] = value;
+    request
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn expressions_name_what_they_use_and_use_what_they_name() {
-    let aws = Aws::start().await;
-    let none = &Value::Null;
-    let v = &json!({":v": {"S": "x"}});
-    // Developer Guide, "Expression attribute names (aliases)", "Reserved words in DynamoDB".
-    aws.check(
-        DYNAMODB,
-        vec![
-            refused("unused name", "UpdateItem", update("SET a = :v", &json!({"#b": "b"}), v), INVALID, "unused in expressions: keys: {#b}"),
-            refused("unused value", "UpdateItem",
-                update("SET a = :v", none, &json!({":v": {"S": "x"}, ":w": {"S": "x"}})), INVALID, "unused in expressions: keys: {:w}"),
-            refused("undefined name", "UpdateItem", update("SET #a = :v", none, v), INVALID, "#a"),
-            refused("undefined value", "UpdateItem", update("SET a = :w", none, v), INVALID, ":w"),
-            refused("no names", "UpdateItem", update("SET a = :v", &json!({}), v), INVALID, "ExpressionAttributeNames must not be empty"),
-            refused("no values", "UpdateItem", update("REMOVE a", none, &json!({})), INVALID, "ExpressionAttributeValues must not be empty"),
-            refused("reserved word in an update", "UpdateItem", update("SET status = :v", none, v), INVALID, "reserved keyword: status"),
-            refused("reserved word in a condition", "PutItem",
-                json!({"TableName": TABLE, "Item": key("a"), "ConditionExpression": "attribute_not_exists(owner)"}), INVALID, "reserved keyword: owner"),
-            refused("reserved word in a projection", "GetItem",
-                json!({"TableName": TABLE, "Key": key("a"), "ProjectionExpression": "name"}), INVALID, "reserved keyword: name"),
-            refused("undefined name of a condition", "Query", query("#pk = :pk", &json!({":pk": {"S": "a"}})), INVALID, "#pk"),
-            refused("unused value of a query", "Query",
-                query("pk = :pk", &json!({":pk": {"S": "a"}, ":w": {"S": "a"}})), INVALID, "unused in expressions: keys: {:w}"),
-            refused("unused name in a transaction", "TransactWriteItems",
-                json!({"TransactItems": [{"Update": update("SET a = :v", &json!({"#b": "b"}), v)}]}), INVALID, "unused in expressions: keys: {#b}"),
-            refused("unused value in a check", "TransactWriteItems",
-                json!({"TransactItems": [{"ConditionCheck": {"TableName": TABLE, "Key": key("a"),
-                    "ConditionExpression": "attribute_exists(pk)", "ExpressionAttributeValues": v}}]}), INVALID, "unused in expressions: keys: {:v}"),
-            refused("unused name of a batch", "BatchGetItem",
-                json!({"RequestItems": {TABLE: {"Keys": [key("a")], "ProjectionExpression": "pk", "ExpressionAttributeNames": {"#b": "b"}}}}), INVALID, "unused in expressions: keys: {#b}"),
-            refused("update of a key", "UpdateItem", update("SET sk = :v", none, v), INVALID, "part of the key"),
-            refused("one attribute set twice", "UpdateItem", update("SET a = :v REMOVE a", none, v), INVALID, "overlap"),
-            refused("a filter on a key", "Query", {
-                let mut asked = query("pk = :pk", &json!({":pk": {"S": "a"}}));
-                asked["FilterExpression"] = json!("sk = :pk");
-                asked
-            }, INVALID, "Filter Expression can only contain non-primary key attributes"),
-        ],
-    )
-    .await;
+fn text(value: &str) -> Value {
+    json!({"S": value})
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_too_much_for_one_call_is_refused() {
-    let aws = Aws::start().await;
+/// Developer Guide, "Constraints in Amazon DynamoDB": String.
+fn empty_values_in_items_and_keys() -> Vec<Refused> {
+    let says = "empty string value";
+    let set_stock = update("SET stock = :v", Value::Null, json!({":v": text("")}));
+    let in_index =
+        |attribute: &str, other: &str| put_item(&with(item("KEY#a", attribute, &text("")), other, text("0")));
+    let by_key = json!({"TableName": TABLE, "Key": key("")});
+    let written = json!({"RequestItems": {TABLE: [{"PutRequest": {"Item": key("")}}]}});
+    vec![
+        ("hash key of an item", "PutItem", put_item(&key("")), says),
+        ("range key of an item", "PutItem", put_item(&item("a", "sk", &text(""))), says),
+        ("hash key of an index", "PutItem", in_index("stock", "draw"), says),
+        ("range key of an index", "PutItem", in_index("draw", "stock"), says),
+        ("update of a key of an index", "UpdateItem", set_stock, says),
+        ("key of a read", "GetItem", by_key.clone(), says),
+        ("key of an update", "UpdateItem", with(by_key.clone(), "UpdateExpression", json!("REMOVE a")), says),
+        ("key of a deletion", "DeleteItem", by_key, says),
+        ("key of a batch of reads", "BatchGetItem", read(&[key("")]), says),
+        ("key of a batch of writes", "BatchWriteItem", written, says),
+        ("key of a transaction", "TransactWriteItems", transaction(&[put("")]), says),
+    ]
+}
+
+/// The same page. It says of key values what DynamoDB holds key conditions to as well.
+fn empty_values_in_key_conditions() -> Vec<Refused> {
+    let says = "empty string value";
+    let compared = |condition: &str| query(condition, json!({":pk": text("a"), ":sk": text("")}));
+    let in_index = query("stock = :s AND draw >= :d", json!({":s": text("PRODUCT#1"), ":d": text("")}));
+    let named = with(
+        compared("#pk = :pk AND begins_with(#sk, :sk)"),
+        "ExpressionAttributeNames",
+        json!({"#pk": "pk", "#sk": "sk"}),
+    );
+    let from = json!({"pk": text("a"), "sk": text("")});
+    vec![
+        ("hash key", "Query", query("pk = :pk", json!({":pk": text("")})), says),
+        ("prefix", "Query", compared("pk = :pk AND begins_with(sk, :sk)"), says),
+        ("prefix of a named attribute", "Query", named, says),
+        ("range key", "Query", compared("pk = :pk AND sk > :sk"), says),
+        ("bound", "Query", compared("pk = :pk AND sk BETWEEN :sk AND :pk"), says),
+        ("place in an index", "Query", with(in_index, "IndexName", json!("available")), says),
+        (
+            "place to go on from",
+            "Query",
+            with(query("pk = :pk", json!({":pk": text("a")})), "ExclusiveStartKey", from),
+            says,
+        ),
+    ]
+}
+
+/// Developer Guide, "Constraints in Amazon DynamoDB": Partition key length, Sort key length.
+fn long_values() -> Vec<Refused> {
+    let (hash, range) = (text(&"a".repeat(2_049)), text(&"a".repeat(1_025)));
+    let says = "2048 bytes";
+    let by_key = json!({"TableName": TABLE, "Key": item("", "pk", &hash)});
+    let in_index = with(item("a", "stock", &hash), "draw", text("0"));
+    let compared = query("pk = :pk AND sk = :sk", json!({":pk": text("a"), ":sk": range}));
+    vec![
+        ("hash key", "PutItem", put_item(&item("", "pk", &hash)), says),
+        ("range key", "PutItem", put_item(&item("a", "sk", &range)), "1024 bytes"),
+        ("hash key of a read", "GetItem", by_key, says),
+        ("hash key of a condition", "Query", query("pk = :pk", json!({":pk": hash})), says),
+        ("range key of a condition", "Query", compared, "1024 bytes"),
+        ("hash key of an index", "PutItem", put_item(&in_index), says),
+        (
+            "hash key of an index in a transaction",
+            "TransactWriteItems",
+            transaction(&[json!({"Put": put_item(&in_index)})]),
+            says,
+        ),
+    ]
+}
+
+/// Developer Guide, "Expression attribute names (aliases)", "Using expression attribute values".
+fn names_and_values() -> Vec<Refused> {
+    let (v, b) = (json!({":v": text("x")}), json!({"#b": "b"}));
+    let two = json!({":v": text("x"), ":w": text("x")});
+    let check = json!({"ConditionCheck": {"TableName": TABLE, "Key": key("a"),
+        "ConditionExpression": "attribute_exists(pk)", "ExpressionAttributeValues": v}});
+    let projected = json!({"RequestItems": {TABLE: {"Keys": [key("a")], "ProjectionExpression": "pk",
+        "ExpressionAttributeNames": b}}});
+    let in_transaction = transaction(&[json!({"Update": update("SET a = :v", b.clone(), v.clone())})]);
+    let (unused_b, unused_w) = ("unused in expressions: keys: {#b}", "unused in expressions: keys: {:w}");
+    let no_names = update("SET a = :v", json!({}), v.clone());
+    let no_values = update("REMOVE a", Value::Null, json!({}));
+    vec![
+        ("unused name", "UpdateItem", update("SET a = :v", b, v.clone()), unused_b),
+        ("unused value", "UpdateItem", update("SET a = :v", Value::Null, two), unused_w),
+        ("undefined name", "UpdateItem", update("SET #a = :v", Value::Null, v.clone()), "#a"),
+        ("undefined value", "UpdateItem", update("SET a = :w", Value::Null, v.clone()), ":w"),
+        ("no names", "UpdateItem", no_names, "ExpressionAttributeNames must not be empty"),
+        ("no values", "UpdateItem", no_values, "ExpressionAttributeValues must not be empty"),
+        ("undefined name of a condition", "Query", query("#pk = :v", v), "#pk"),
+        (
+            "unused value of a query",
+            "Query",
+            query("pk = :pk", json!({":pk": text("a"), ":w": text("a")})),
+            unused_w,
+        ),
+        ("unused name in a transaction", "TransactWriteItems", in_transaction, unused_b),
+        ("unused value in a check", "TransactWriteItems", transaction(&[check]), "keys: {:v}"),
+        ("unused name of a batch", "BatchGetItem", projected, unused_b),
+    ]
+}
+
+/// Developer Guide, "Reserved words in DynamoDB"; API Reference, `UpdateItem`, `Query`.
+fn words_and_paths() -> Vec<Refused> {
+    let v = json!({":v": text("x")});
+    let condition = with(put_item(&key("a")), "ConditionExpression", json!("attribute_not_exists(owner)"));
+    let projection = json!({"TableName": TABLE, "Key": key("a"), "ProjectionExpression": "name"});
+    let filter = with(query("pk = :v", v.clone()), "FilterExpression", json!("sk = :v"));
+    let only = "Filter Expression can only contain non-primary key attributes";
+    let too_long = update(&format!("REMOVE {}", "a".repeat(4_097)), Value::Null, Value::Null);
+    let set = |expression| update(expression, Value::Null, v.clone());
+    vec![
+        ("word of an update", "UpdateItem", set("SET status = :v"), "reserved keyword: status"),
+        ("word of a condition", "PutItem", condition, "reserved keyword: owner"),
+        ("word of a projection", "GetItem", projection, "reserved keyword: name"),
+        ("update of a key", "UpdateItem", set("SET sk = :v"), "part of the key"),
+        ("one attribute set twice", "UpdateItem", set("SET a = :v REMOVE a"), "overlap"),
+        ("a filter on a key", "Query", filter, only),
+        ("an expression over 4 KB", "UpdateItem", too_long, "Expression size has exceeded"),
+    ]
+}
+
+/// API Reference, `TransactWriteItems`, `BatchExecuteStatement`, `BatchGetItem`, `BatchWriteItem`, `Query`; Developer
+/// Guide, "Constraints in Amazon DynamoDB".
+fn too_much_for_one_call() -> Vec<Refused> {
+    let numbered = |count: usize| (0..count).map(|n| key(&format!("KEY#{n}"))).collect::<Vec<_>>();
     let puts = |count: usize| (0..count).map(|n| put(&format!("KEY#{n}"))).collect::<Vec<_>>();
-    let big = |pk: &str, bytes: usize| {
-        let mut item = key(pk);
-        item["a"] = json!({"S": "x".repeat(bytes)});
-        item
-    };
-    let large: Vec<Value> = (0..12)
-        .map(|n| json!({"Put": {"TableName": TABLE, "Item": big(&format!("KEY#{n}"), 380_000)}}))
-        .collect();
-    let statement = |n: usize| json!({"Statement": format!("INSERT INTO \"{TABLE}\" VALUE {{'pk':'KEY#{n}','sk':'KEY'}}")});
-    let keys = |count: usize| (0..count).map(|n| key(&format!("KEY#{n}"))).collect::<Vec<_>>();
-    // API Reference, TransactWriteItems, BatchExecuteStatement, BatchGetItem, BatchWriteItem, Query; Developer Guide, "Constraints".
-    aws.check(
-        DYNAMODB,
-        vec![
-            refused("101 actions", "TransactWriteItems", json!({"TransactItems": puts(101)}), INVALID, "less than or equal to 100"),
-            refused("no action", "TransactWriteItems", json!({"TransactItems": []}), INVALID, "greater than or equal to 1"),
-            refused("4 MB in a transaction", "TransactWriteItems", json!({"TransactItems": large}), INVALID, ""),
-            refused("two actions on one item", "TransactWriteItems",
-                json!({"TransactItems": [put("KEY#a"), {"ConditionCheck": {"TableName": TABLE, "Key": key("KEY#a"),
-                    "ConditionExpression": "attribute_exists(pk)"}}]}), INVALID, "multiple operations on one item"),
-            refused("an item over 400 KB", "PutItem", json!({"TableName": TABLE, "Item": big("KEY#a", 409_600)}), INVALID, "Item size has exceeded"),
-            refused("an item over 400 KB in a transaction", "TransactWriteItems",
-                json!({"TransactItems": [{"Put": {"TableName": TABLE, "Item": big("KEY#a", 409_600)}}]}), INVALID, "Item size"),
-            refused("26 statements", "BatchExecuteStatement", json!({"Statements": (0..26).map(statement).collect::<Vec<_>>()}), INVALID, "less than or equal to 25"),
-            refused("26 writes", "BatchWriteItem", json!({"RequestItems": {TABLE: keys(26).into_iter()
-                .map(|key| json!({"PutRequest": {"Item": key}})).collect::<Vec<_>>()}}), INVALID, "25"),
-            refused("one item twice in a batch of writes", "BatchWriteItem", json!({"RequestItems": {TABLE: [
-                {"PutRequest": {"Item": key("a")}}, {"DeleteRequest": {"Key": key("a")}}]}}), INVALID, "contains duplicates"),
-            refused("101 keys", "BatchGetItem", json!({"RequestItems": {TABLE: {"Keys": keys(101)}}}), INVALID, "less than or equal to 100"),
-            refused("one key twice", "BatchGetItem", json!({"RequestItems": {TABLE: {"Keys": [key("a"), key("a")]}}}), INVALID, "contains duplicates"),
-            refused("no keys", "BatchGetItem", json!({"RequestItems": {TABLE: {"Keys": []}}}), INVALID, "greater than or equal to 1"),
-            refused("consistent read of an index", "Query", {
-                let mut asked = query("stock = :s", &json!({":s": {"S": "PRODUCT#1"}}));
-                asked["IndexName"] = json!("available");
-                asked["ConsistentRead"] = json!(true);
-                asked
-            }, INVALID, "Consistent reads are not supported on global secondary indexes"),
-            refused("limit of nothing", "Query", {
-                let mut asked = query("pk = :pk", &json!({":pk": {"S": "a"}}));
-                asked["Limit"] = json!(0);
-                asked
-            }, INVALID, "greater than or equal to 1"),
-            refused("an expression over 4 KB", "UpdateItem",
-                update(&format!("REMOVE {}", "a".repeat(4_097)), &Value::Null, &Value::Null), INVALID, "Expression size has exceeded the maximum allowed size"),
-            refused("an empty set", "PutItem", json!({"TableName": TABLE, "Item": {"pk": {"S": "a"}, "sk": {"S": "b"}, "c": {"SS": []}}}), INVALID, "may not be empty"),
-        ],
-    )
-    .await;
+    let of_size = |pk: &str, bytes: usize| put_item(&item(pk, "a", &text(&"x".repeat(bytes))));
+    let large: Vec<Value> = (0..12).map(|n| json!({"Put": of_size(&format!("KEY#{n}"), 380_000)})).collect();
+    let check = json!({"ConditionCheck": {"TableName": TABLE, "Key": key("a"),
+        "ConditionExpression": "attribute_exists(pk)"}});
+    let insert = json!({"Statement": format!("INSERT INTO \"{TABLE}\" VALUE {{'pk':'a','sk':'KEY'}}")});
+    let written = |writes: Vec<Value>| json!({"RequestItems": {TABLE: writes}});
+    let one_twice =
+        vec![json!({"PutRequest": {"Item": key("a")}}), json!({"DeleteRequest": {"Key": key("a")}})];
+    let many = numbered(26).iter().map(|key| json!({"PutRequest": {"Item": key}})).collect();
+    let of_index = query("stock = :s", json!({":s": text("PRODUCT#1")}));
+    let of_index = with(with(of_index, "IndexName", json!("available")), "ConsistentRead", json!(true));
+    let none = with(query("pk = :v", json!({":v": text("a")})), "Limit", json!(0));
+    let empty_set = put_item(&item("a", "b", &json!({"SS": []})));
+    let (most, least) = ("less than or equal to", "greater than or equal to 1");
+    vec![
+        ("101 actions", "TransactWriteItems", transaction(&puts(101)), most),
+        ("no action", "TransactWriteItems", transaction(&[]), least),
+        ("4 MB in a transaction", "TransactWriteItems", transaction(&large), ""),
+        ("two actions on one item", "TransactWriteItems", transaction(&[put("a"), check]), "on one item"),
+        ("an item over 400 KB", "PutItem", of_size("a", 409_600), "Item size has exceeded"),
+        (
+            "an item over 400 KB in a transaction",
+            "TransactWriteItems",
+            transaction(&[json!({"Put": of_size("a", 409_600)})]),
+            "Item size",
+        ),
+        ("26 statements", "BatchExecuteStatement", json!({"Statements": vec![insert; 26]}), most),
+        ("26 writes", "BatchWriteItem", written(many), "25"),
+        ("one item written twice", "BatchWriteItem", written(one_twice), "contains duplicates"),
+        ("101 keys", "BatchGetItem", read(&numbered(101)), most),
+        ("one key twice", "BatchGetItem", read(&[key("a"), key("a")]), "contains duplicates"),
+        ("no keys", "BatchGetItem", read(&[]), least),
+        ("consistent read of an index", "Query", of_index, "Consistent reads are not supported"),
+        ("limit of nothing", "Query", none, least),
+        ("an empty set", "PutItem", empty_set, "may not be empty"),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dynamodb_refuses_what_aws_refuses() {
+    let aws = Aws::start().await;
+    let values = [empty_values_in_items_and_keys(), empty_values_in_key_conditions(), long_values()];
+    aws.check(values.into_iter().flatten()).await;
+    let requests = [names_and_values(), words_and_paths(), too_much_for_one_call()];
+    aws.check(requests.into_iter().flatten()).await;
 }
 
 /// A statement of a batch fails by itself.
@@ -422,9 +336,9 @@ async fn a_statement_with_an_empty_key_is_refused_in_its_place() {
 async fn an_update_does_not_make_an_item_too_large() {
     let aws = Aws::start().await;
     let value = json!({":v": {"S": "x".repeat(300_000)}});
-    assert!(aws.dynamodb("UpdateItem", &update("SET a = :v", &Value::Null, &value)).await.is_ok());
+    assert!(aws.dynamodb("UpdateItem", &update("SET a = :v", Value::Null, value.clone())).await.is_ok());
     let (error, message) =
-        aws.dynamodb("UpdateItem", &update("SET b = :v", &Value::Null, &value)).await.unwrap_err();
+        aws.dynamodb("UpdateItem", &update("SET b = :v", Value::Null, value)).await.unwrap_err();
     assert_eq!(error, INVALID);
     assert!(message.contains("Item size to update has exceeded the maximum allowed size"), "{message}");
 }
@@ -463,20 +377,17 @@ async fn kms_signs_messages_of_4096_bytes_and_digests_of_their_length() {
     for (message_type, bytes) in [("RAW", 1), ("RAW", 4_096), ("DIGEST", 32)] {
         assert!(aws.call(KMS, "Sign", &sign(message_type, bytes)).await.is_ok(), "{message_type} {bytes}");
     }
-    let refused_bytes = |message_type: &'static str, bytes: usize, says: &'static str| {
-        refused("length of a message", "Sign", sign(message_type, bytes), INVALID, says)
-    };
-    aws.check(
-        KMS,
-        vec![
-            refused_bytes("RAW", 0, "4096"),
-            refused_bytes("RAW", 4_097, "4096"),
-            refused_bytes("DIGEST", 0, "invalid length"),
-            refused_bytes("DIGEST", 31, "invalid length"),
-            refused_bytes("DIGEST", 33, "invalid length"),
-            refused_bytes("DIGEST", 64, "invalid length"),
-            refused_bytes("EXTERNAL", 32, "MessageType"),
-        ],
-    )
-    .await;
+    for (message_type, bytes, says) in [
+        ("RAW", 0, "4096"),
+        ("RAW", 4_097, "4096"),
+        ("DIGEST", 0, "invalid length"),
+        ("DIGEST", 31, "invalid length"),
+        ("DIGEST", 33, "invalid length"),
+        ("DIGEST", 64, "invalid length"),
+        ("EXTERNAL", 32, "MessageType"),
+    ] {
+        let (error, message) = aws.call(KMS, "Sign", &sign(message_type, bytes)).await.unwrap_err();
+        assert_eq!(error, INVALID, "{message_type} {bytes}");
+        assert!(message.contains(says), "{message}");
+    }
 }

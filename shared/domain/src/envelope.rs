@@ -3,7 +3,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{LicenseKey, Reply, Timestamp};
+use crate::{LicenseKey, Reply, RowId, Timestamp};
 
 /// Which key signed a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -130,6 +130,25 @@ impl Envelope {
         let payload: Payload = serde_json::from_str(&self.payload.json).map_err(|_| UnreadableEnvelope)?;
         let keys = payload.license_keys.iter().map(|key| key.parse());
         Ok((payload.code, keys.collect::<Result<_, _>>().map_err(|_| UnreadableEnvelope)?))
+    }
+
+    /// The numeric ids of the keys that the reply gives away (code 803).
+    ///
+    /// # Errors
+    /// If the payload is not a reply's.
+    pub fn row_ids(&self) -> Result<Vec<RowId>, UnreadableEnvelope> {
+        #[derive(Deserialize)]
+        struct Payload {
+            #[serde(default)]
+            license_keys: Vec<Row>,
+        }
+        #[derive(Deserialize)]
+        struct Row {
+            id: u64,
+        }
+        let payload: Payload = serde_json::from_str(&self.payload.json).map_err(|_| UnreadableEnvelope)?;
+        let ids = payload.license_keys.iter().map(|row| row.id.to_string().parse());
+        ids.collect::<Result<_, _>>().map_err(|_| UnreadableEnvelope)
     }
 
     /// The body of the HTTP response. `response` is the very text that `response_base64` encodes.

@@ -107,6 +107,15 @@ impl Reply {
         )
     }
 
+    /// Whether the reply is a refusal without members of its own: within one second it is always the same bytes.
+    #[must_use]
+    pub const fn is_bare_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused(_) | Self::InvalidLicenseKey | Self::ProductNotFound | Self::GeneratorNotFound
+        )
+    }
+
     /// The compact JSON that gets signed: `code`, `message`, the reply's own members, `timestamp`.
     #[must_use]
     pub fn to_json(&self, now: Timestamp) -> String {

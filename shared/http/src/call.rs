@@ -1,12 +1,12 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use keypool_domain::{
     ApiKey, AssignmentId, ClaimId, Endpoint, Envelope, Fingerprint, IdempotencyKey, Parameters, Refusal,
-    Reply, SignablePayload, SigningKeyId, Timestamp, Value,
+    Reply, RowId, SignablePayload, SigningKeyId, StockedKey, Timestamp, Value,
 };
 use keypool_store::{Attempt, Claim, ClaimOutcome, Found, Held, Lookup, Recording};
 use lambda_http::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -16,6 +16,7 @@ use lambda_http::{Body, Request, RequestExt as _, Response};
 use tokio::time::Instant;
 
 use crate::deadline::Deadline;
+use crate::telemetry::SALES;
 use crate::{BODY_BYTES_MAX, Desk, Failure, Problem, body, measure};
 
 /// One request on its way through a function.
@@ -30,6 +31,8 @@ pub struct Call {
     attempt: OnceLock<Attempt>,
     /// Whether it has taken over from another attempt, which may have done a part of it.
     resumed: AtomicBool,
+    /// The keys that the latest write was to give away.
+    sold: Mutex<Vec<RowId>>,
     client: Option<IpAddr>,
     request_id: Option<String>,
     received: Instant,
@@ -66,6 +69,7 @@ const LET_GO_WITHIN: Duration = Duration::from_millis(300);
 impl Call {
     /// Takes an event apart. Whatever is wrong with it shows when it is asked for.
     pub async fn receive(desk: Arc<Desk>, endpoint: Endpoint, event: Request) -> Self {
+        desk.connect_ahead();
         let (client, request_id, received_ms) = match event.request_context_ref() {
             // `X-Forwarded-For` is the caller's word; this is API Gateway's.
             Some(RequestContext::ApiGatewayV2(context)) => {
@@ -95,6 +99,7 @@ impl Call {
             idempotency_key,
             attempt: OnceLock::new(),
             resumed: AtomicBool::new(false),
+            sold: Mutex::default(),
             client: client.and_then(|address| address.parse().ok()),
             request_id,
             received: Instant::now(),
@@ -162,6 +167,10 @@ impl Call {
             }
             ClaimOutcome::Answered(envelope) => {
                 measure::repeated();
+                // The first answer may have been lost before it was logged.
+                let row_ids =
+                    envelope.row_ids().map_err(|_| Failure::Bug("what is remembered is no reply"))?;
+                self.note_row_ids(row_ids);
                 Ok(NextAction::Repeat(Answer::remembered(envelope)?))
             }
             ClaimOutcome::InFlight => Err(Failure::InFlight),
@@ -181,10 +190,36 @@ impl Call {
         still_held(self.desk.store().finish(recording).await?)
     }
 
-    /// Signs a reply, given now, with the product's key, else the global key.
+    /// Notes which keys the next write gives away, for the log: after a restore of the table, the log tells which keys
+    /// were sold since. Keys noted before are forgotten.
+    pub fn note_sale<'a>(&self, keys: impl IntoIterator<Item = &'a StockedKey>) {
+        self.note_row_ids(keys.into_iter().map(|key| key.id).collect());
+    }
+
+    fn note_row_ids(&self, row_ids: Vec<RowId>) {
+        *self.sold.lock().unwrap_or_else(PoisonError::into_inner) = row_ids;
+    }
+
+    /// Signs a reply, given now, with the product's key, else the global key. The global key signs a refusal without
+    /// members of its own once a second.
     pub async fn seal(&self, reply: &Reply, product_key: Option<&SigningKeyId>) -> Result<Answer, Failure> {
-        let payload = SignablePayload::new(reply, self.now());
-        let envelope = self.desk.signer().seal(payload, product_key).await?;
+        let now = self.now();
+        let signed = self.signed(reply, product_key, now);
+        if product_key.is_none() && reply.is_bare_refusal() {
+            // On the heap: a sale shall not carry its size.
+            Box::pin(self.desk.refusals().answer(reply.code(), now, signed)).await
+        } else {
+            signed.await
+        }
+    }
+
+    async fn signed(
+        &self,
+        reply: &Reply,
+        product_key: Option<&SigningKeyId>,
+        now: Timestamp,
+    ) -> Result<Answer, Failure> {
+        let envelope = Box::pin(self.desk.sign(SignablePayload::new(reply, now), product_key)).await?;
         let remembered = reply.is_remembered();
         Ok(Answer { envelope, code: reply.code(), http_status: reply.http_status(), remembered })
     }
@@ -235,7 +270,13 @@ impl Call {
         let request_id = self.request_id.as_deref().unwrap_or_default();
         let duration_ms = u64::try_from(self.received.elapsed().as_millis()).unwrap_or(u64::MAX);
         let status = status.as_u16();
+        let row_ids = self.row_ids();
         match failure {
+            None if matches!(code, Some(800 | 803)) => {
+                tracing::info!(
+                    target: SALES, endpoint, request_id, status, code, duration_ms, row_ids, "answered"
+                );
+            }
             None => tracing::info!(endpoint, request_id, status, code, duration_ms, "answered"),
             Some(failure) if status < 500 => {
                 tracing::info!(endpoint, request_id, status, duration_ms, %failure, "refused");
@@ -245,9 +286,17 @@ impl Call {
                 if let Some(service) = failure.throttled_service() {
                     measure::throttle(service);
                 }
-                tracing::error!(endpoint, request_id, status, duration_ms, %failure, "failed");
+                // The write may have been done all the same, so its keys are named.
+                tracing::error!(endpoint, request_id, status, duration_ms, row_ids, %failure, "failed");
             }
         }
+    }
+
+    /// The keys that the latest write was to give away, by their numeric ids; `None` if there was no such write.
+    fn row_ids(&self) -> Option<String> {
+        let sold = self.sold.lock().unwrap_or_else(PoisonError::into_inner);
+        let ids: Vec<String> = sold.iter().map(ToString::to_string).collect();
+        (!ids.is_empty()).then(|| ids.join(","))
     }
 }
 

@@ -1,13 +1,17 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use keypool_domain::{
-    ApiKeyHash, ApiKeyRecord, Clock, Generator, GeneratorId, Product, ProductId, Randomness,
+    ApiKeyHash, ApiKeyRecord, Clock, Envelope, Generator, GeneratorId, Product, ProductId, Randomness,
+    SignablePayload, SigningKeyId,
 };
-use keypool_signing::Signer;
+use keypool_signing::{Signer, SigningError};
 use keypool_store::{Found, Lookup, Store};
 
 use crate::cache::Cache;
+use crate::clients::POOL_IDLE;
+use crate::refusals::Refusals;
 use crate::{ANSWER_WITHIN, Failure};
 
 /// How long API keys, products and generators are remembered: for that long after a key was switched off,
@@ -30,20 +34,27 @@ pub struct Desk {
     api_keys: Cache<ApiKeyHash, ApiKeyRecord>,
     products: Cache<ProductId, Product>,
     generators: Cache<GeneratorId, Generator>,
+    refusals: Refusals,
+    /// When KMS was last called, in Unix microseconds.
+    kms_called_at: AtomicI64,
 }
 
 impl Desk {
     /// A desk that has read nothing yet.
     #[must_use]
     pub fn new(store: Store, signer: Signer, clock: Arc<dyn Clock>) -> Self {
+        // An environment calls KMS when it starts.
+        let kms_called_at = AtomicI64::new(clock.now().unix_microseconds());
         Self {
             store,
             signer,
             clock,
+            kms_called_at,
             answer_within: ANSWER_WITHIN,
             api_keys: Cache::new(CACHED_FOR),
             products: Cache::new(CACHED_FOR),
             generators: Cache::new(CACHED_FOR),
+            refusals: Refusals::default(),
         }
     }
 
@@ -77,6 +88,11 @@ impl Desk {
         &self.signer
     }
 
+    /// The refusals that were signed this second.
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
     /// The clock.
     #[must_use]
     pub fn clock(&self) -> &dyn Clock {
@@ -98,6 +114,36 @@ impl Desk {
             Ok((dynamodb, kms)) => tracing::debug!(?dynamodb, ?kms, "not warmed up"),
             Err(_) => tracing::debug!("warming up took too long"),
         }
+    }
+
+    /// Opens a connection to KMS if the last one has been closed for its idle time: beside the reads that come before
+    /// the signature. At most once in that time, whoever calls.
+    pub(crate) fn connect_ahead(self: &Arc<Self>) {
+        let now = self.clock.now().unix_microseconds();
+        let idle_us = i64::try_from(POOL_IDLE.as_micros()).unwrap_or(i64::MAX);
+        let called_at = self.kms_called_at.load(Ordering::Relaxed);
+        if now.saturating_sub(called_at) < idle_us || self.signer.key_for(None).is_none() {
+            return;
+        }
+        self.kms_called_at.store(now, Ordering::Relaxed);
+        let desk = Arc::clone(self);
+        tokio::spawn(async move { desk.signer.open_connection().await });
+    }
+
+    /// Signs a payload with the product's key, else the global key.
+    pub(crate) async fn sign(
+        &self,
+        payload: SignablePayload,
+        product_key: Option<&SigningKeyId>,
+    ) -> Result<Envelope, SigningError> {
+        self.kms_called_at.store(self.clock.now().unix_microseconds(), Ordering::Relaxed);
+        self.signer.seal(payload, product_key).await
+    }
+
+    /// Whether a product was read lately.
+    #[must_use]
+    pub fn remembers_product(&self, id: ProductId) -> bool {
+        self.products.value(&id, self.clock.now()).is_some()
     }
 
     /// Finds what is asked for, in the caches or, all that is missing there, in one read.

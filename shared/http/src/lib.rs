@@ -23,6 +23,7 @@ mod failure;
 mod latency;
 pub mod measure;
 mod problem;
+mod refusals;
 mod runtime;
 mod telemetry;
 

@@ -1,5 +1,7 @@
-//! Metrics, by the crate `metrics`. In Lambda they are written to the log in CloudWatch's embedded metric format, one
-//! line after each event; elsewhere nobody listens, and they cost nothing.
+//! Metrics, by the crate `metrics`. In Lambda they are written to the log in CloudWatch's embedded metric format;
+//! elsewhere nobody listens, and they cost nothing.
+//!
+//! An event writes one line for all metrics without a dimension, and one more for each product whose stock was seen.
 //!
 //! | metric | unit | dimension |
 //! |---|---|---|
@@ -11,11 +13,12 @@
 //! | `RepeatedRequests` | count | |
 //! | `OrdersFinished`, `OrdersUndone` | count | |
 //! | `Failures` | count | |
-//! | `Throttles` | count | `Service` |
-//! | `AwsCallLatency` | milliseconds | `Operation` |
+//! | `DynamoDbThrottles`, `KmsThrottles` | count | |
+//! | `QueryLatency`, `SignLatency` and so on: [`LATENCIES`] | milliseconds | |
 //! | `StockRemaining` | count | `Product` |
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use keypool_domain::ProductId;
@@ -32,12 +35,12 @@ const REPEATED_REQUESTS: &str = "RepeatedRequests";
 const ORDERS_FINISHED: &str = "OrdersFinished";
 const ORDERS_UNDONE: &str = "OrdersUndone";
 const FAILURES: &str = "Failures";
-const THROTTLES: &str = "Throttles";
-const AWS_CALL_LATENCY: &str = "AwsCallLatency";
+const DYNAMODB_THROTTLES: &str = "DynamoDbThrottles";
+const KMS_THROTTLES: &str = "KmsThrottles";
 const STOCK_REMAINING: &str = "StockRemaining";
 
 /// The names of all counters.
-pub const COUNTERS: [&str; 11] = [
+pub const COUNTERS: [&str; 12] = [
     KEYS_ASSIGNED,
     KEYS_GENERATED,
     KEYS_CREATED,
@@ -48,12 +51,36 @@ pub const COUNTERS: [&str; 11] = [
     ORDERS_FINISHED,
     ORDERS_UNDONE,
     FAILURES,
-    THROTTLES,
+    DYNAMODB_THROTTLES,
+    KMS_THROTTLES,
+];
+
+/// The operations of AWS that functions call, and the metric of each one's latency. Metrics of one name with a dimension
+/// for the operation would need a line each.
+pub const LATENCIES: [(&str, &str); 8] = [
+    ("BatchGetItem", "BatchGetItemLatency"),
+    ("DeleteItem", "DeleteItemLatency"),
+    ("GetItem", "GetItemLatency"),
+    ("PutItem", "PutItemLatency"),
+    ("Query", "QueryLatency"),
+    ("Sign", "SignLatency"),
+    ("TransactWriteItems", "TransactWriteItemsLatency"),
+    ("UpdateItem", "UpdateItemLatency"),
 ];
 
 /// The names of all distributions, and their units.
-pub const DISTRIBUTIONS: [(&str, Unit); 2] =
-    [(AWS_CALL_LATENCY, Unit::Milliseconds), (STOCK_REMAINING, Unit::Count)];
+pub fn distributions() -> impl Iterator<Item = (&'static str, Unit)> {
+    let latencies = LATENCIES.into_iter().map(|(_, name)| (name, Unit::Milliseconds));
+    latencies.chain([(STOCK_REMAINING, Unit::Count)])
+}
+
+/// Latencies of one operation that an event records. A request for 1,000 keys makes 2,000 calls, while a metric takes
+/// 100 values in a line; the collector logs an error for each one more. Ten are left for calls of another event that
+/// end while this one's metrics are written.
+const LATENCIES_MAX: usize = 90;
+
+/// Latencies recorded since metrics were last written, by operation.
+static RECORDED: [AtomicUsize; LATENCIES.len()] = [const { AtomicUsize::new(0) }; LATENCIES.len()];
 
 /// Keys have been given to an owner.
 pub fn keys_assigned(count: usize) {
@@ -106,12 +133,17 @@ pub(crate) fn failure() {
 
 /// A request failed because a service, `DynamoDB` or `KMS`, took no more.
 pub(crate) fn throttle(service: &'static str) {
-    counter!(THROTTLES, "Service" => service).increment(1);
+    counter!(if service == "KMS" { KMS_THROTTLES } else { DYNAMODB_THROTTLES }).increment(1);
 }
 
-/// A call of AWS has ended, repetitions included.
+/// A call of AWS has ended, repetitions included. To the microsecond: each digit is a byte of the log.
+#[expect(clippy::cast_precision_loss, reason = "a call takes seconds, not centuries")]
 pub(crate) fn aws_call(operation: &str, latency: Duration) {
-    histogram!(AWS_CALL_LATENCY, "Operation" => operation.to_owned()).record(latency.as_secs_f64() * 1_000.0);
+    let mut metrics = LATENCIES.iter().zip(&RECORDED);
+    let Some(((_, name), recorded)) = metrics.find(|((called, _), _)| *called == operation) else { return };
+    if recorded.fetch_add(1, Ordering::Relaxed) < LATENCIES_MAX {
+        histogram!(*name).record(latency.as_micros() as f64 / 1_000.0);
+    }
 }
 
 fn as_u64(count: usize) -> u64 {
@@ -124,7 +156,7 @@ pub(crate) fn init(namespace: String) -> Result<&'static Collector, Error> {
     for name in COUNTERS {
         describe_counter!(name, Unit::Count, "");
     }
-    for (name, unit) in DISTRIBUTIONS {
+    for (name, unit) in distributions() {
         describe_histogram!(name, unit, "");
     }
     Ok(collector)
@@ -135,6 +167,9 @@ pub(crate) fn flush(collector: &Collector) -> io::Result<()> {
     // In one piece: the collector writes a document bit by bit.
     let mut document = Vec::new();
     collector.flush(&mut document)?;
+    for count in &RECORDED {
+        count.store(0, Ordering::Relaxed);
+    }
     let mut stdout = io::stdout().lock();
     stdout.write_all(&document)?;
     stdout.flush()

@@ -60,8 +60,8 @@ where
     .await
 }
 
-/// Runs a function in Lambda that a schedule calls: nobody waits for it, so its clients are patient. A failure is
-/// logged and makes the event a failed one, which Lambda counts; its error type is [`Failure::error_type`].
+/// Runs a function in Lambda that a schedule calls: nobody waits for it, so its clients are patient. A failure
+/// makes the event a failed one, which the runtime logs and Lambda counts; its error type is [`Failure::error_type`].
 pub async fn run_on_schedule<H, F>(handle: H) -> Result<(), Error>
 where
     H: Fn(Arc<Desk>) -> F,
@@ -79,9 +79,6 @@ where
             Box::pin(handle(Arc::clone(&desk)));
         async move {
             let done = done.await;
-            if let Err(failure) = &done {
-                tracing::error!(error_type = failure.error_type(), %failure, "failed");
-            }
             if let Err(error) = measure::flush(collector) {
                 tracing::warn!(%error, "metrics could not be written");
             }
@@ -100,9 +97,14 @@ fn settings_from_environment() -> Result<AwsSettings, StartError> {
             required("AWS_SECRET_ACCESS_KEY")?,
             optional("AWS_SESSION_TOKEN"),
         )),
-        dynamodb_endpoint: optional("AWS_ENDPOINT_URL_DYNAMODB"),
-        kms_endpoint: optional("AWS_ENDPOINT_URL_KMS"),
+        dynamodb_endpoint: endpoint("AWS_ENDPOINT_URL_DYNAMODB"),
+        kms_endpoint: endpoint("AWS_ENDPOINT_URL_KMS"),
     })
+}
+
+/// The address of a service: its own variable goes before the one of all services, as in the AWS SDKs.
+fn endpoint(of_service: &'static str) -> Option<String> {
+    optional(of_service).or_else(|| optional("AWS_ENDPOINT_URL"))
 }
 
 fn desk_from_environment(settings: &AwsSettings) -> Result<Desk, StartError> {

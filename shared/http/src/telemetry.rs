@@ -12,6 +12,10 @@ use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 /// How much keypool logs of itself: `error`, `warn`, `info` (the default), `debug` or `trace`.
 pub const ENV_LOG_LEVEL: &str = "LOG_LEVEL";
 
+/// The target of the line about a sale, which is logged at every level: it names the row ids of the keys that were
+/// given away, and a restore of the table to an earlier time depends on it.
+pub(crate) const SALES: &str = "keypool_sales";
+
 /// A level that there is not.
 #[derive(Debug, thiserror::Error)]
 #[error("{ENV_LOG_LEVEL} must be one of error, warn, info, debug and trace")]
@@ -34,9 +38,27 @@ pub fn init_logs(
     writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static,
 ) -> Result<(), TryInitError> {
     let json = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(writer);
-    let targets = Targets::new()
+    tracing_subscriber::registry().with(json).with(targets(level, errors_only)).try_init()
+}
+
+fn targets(level: Level, errors_only: &[&str]) -> Targets {
+    Targets::new()
         .with_default(Level::WARN)
         .with_target("keypool", level)
-        .with_targets(errors_only.iter().map(|target| (*target, Level::ERROR)));
-    tracing_subscriber::registry().with(json).with(targets).try_init()
+        .with_target(SALES, level.max(Level::INFO))
+        .with_targets(errors_only.iter().map(|target| (*target, Level::ERROR)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sales_are_logged_at_every_level() {
+        for level in [Level::ERROR, Level::WARN, Level::INFO, Level::TRACE] {
+            let targets = targets(level, &[]);
+            assert!(targets.would_enable(SALES, &Level::INFO), "{level}");
+            assert_eq!(targets.would_enable("keypool_http", &Level::INFO), level >= Level::INFO, "{level}");
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //! - [`PublicKey`] checks a signature, and [`SignedEnvelope`] a whole response, without KMS; a [`JwkSet`] is how public keys
 //!   are given to others.
 
+mod connect;
 mod custody;
 mod error;
 mod exact;

@@ -104,7 +104,6 @@ impl Store {
         quantity: usize,
         taken: &HashSet<LicenseKey>,
     ) -> Result<Drawn, StoreError> {
-        let window = candidate_window(quantity);
         let mut candidates = self.read_window(product_id, quantity, taken).await?;
         if candidates.len() < quantity {
             // Orders first, then the stock once more: what an order has left by then is in stock.
@@ -118,9 +117,23 @@ impl Store {
                 return Ok(Drawn::TooFew { available: candidates.len(), open_orders });
             }
         }
+        Ok(self.enough(candidates, quantity))
+    }
+
+    /// Draws as [`Store::draw_candidates`] does, but looks once: `None` if it saw too few keys.
+    pub async fn draw_at_first_look(
+        &self,
+        product_id: ProductId,
+        quantity: usize,
+    ) -> Result<Option<Drawn>, StoreError> {
+        let candidates = self.read_window(product_id, quantity, &HashSet::new()).await?;
+        Ok((candidates.len() >= quantity).then(|| self.enough(candidates, quantity)))
+    }
+
+    fn enough(&self, mut candidates: Vec<StockedKey>, quantity: usize) -> Drawn {
         let count = candidates.len();
         let candidates = pick(&mut candidates, count, self.randomness());
-        Ok(Drawn::Enough { candidates, whole_stock: count < window })
+        Drawn::Enough { candidates, whole_stock: count < candidate_window(quantity) }
     }
 
     async fn read_window(

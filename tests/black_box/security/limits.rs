@@ -1,10 +1,11 @@
 //! Input made to cost much, and callers who say that they are others.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use keypool_domain::ApiKeyRecord;
+use keypool_domain::{Activity, ApiKeyRecord};
 use keypool_http::BODY_BYTES_MAX;
-use keypool_tests::{API_KEY, Shop, ShopResponse};
+use keypool_tests::{API_KEY, Fault, Shop, ShopResponse};
 
 use super::record;
 
@@ -122,4 +123,52 @@ async fn a_license_key_is_no_other_record_whatever_it_is_called() {
     }
     let order = [("product_id", "1"), ("quantity", "1"), ("generate", "1")];
     assert_eq!(shop.post("random-assign-license-keys", &order).await.code(), 803);
+}
+
+/// A flood of refusals must not use up what KMS signs for the account.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_costs_one_signature_a_second() {
+    let shop = Shop::open().await;
+    shop.add_api_key(ApiKeyRecord { activity: Activity::Inactive, ..record("inactive-key") }).await;
+    shop.add_api_key(ApiKeyRecord { capabilities: BTreeSet::default(), ..record("useless-key") }).await;
+    let elsewhere = vec!["192.0.2.0/24".parse().unwrap()];
+    shop.add_api_key(ApiKeyRecord { networks: elsewhere, ..record("elsewhere-key") }).await;
+    let random = |api_key, product| [("api_key", api_key), ("product_id", product), ("quantity", "1")];
+    let generate = [("api_key", API_KEY), ("generator_id", "99"), ("quantity", "1")];
+    let assign = [("api_key", API_KEY), ("license_key", "no-such-key")];
+    let requests = [
+        (100, "random-assign-license-keys", random("unknown-key", "1").to_vec()),
+        (101, "random-assign-license-keys", random("inactive-key", "1").to_vec()),
+        (102, "random-assign-license-keys", random("useless-key", "1").to_vec()),
+        (103, "random-assign-license-keys", random("elsewhere-key", "1").to_vec()),
+        (801, "assign-license-key", assign.to_vec()),
+        (805, "random-assign-license-keys", random(API_KEY, "99").to_vec()),
+        (806, "generate", generate.to_vec()),
+    ];
+    let _ = shop.kms.take_calls();
+    for second in 0..2 {
+        for (code, endpoint, form) in &requests {
+            let flood = (0..20).map(|_| shop.post_form(endpoint, form));
+            let responses = futures_util::future::join_all(flood).await;
+            let first = &responses[0];
+            assert_eq!(first.code(), *code, "{}", first.text);
+            assert!(responses.iter().all(|response| response.text == first.text), "{code} in {second}");
+            assert!(shop.verifies(first, 1).await);
+            let mut signatures = shop.kms.take_operations();
+            // The gateway reads the public key for whoever checks.
+            signatures.retain(|operation| operation != "GetPublicKey");
+            assert_eq!(signatures, ["Sign"], "{code} in second {second}");
+        }
+        shop.clock.advance_seconds(1);
+    }
+}
+
+/// A refusal that could not be signed is signed for the next caller.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_that_kms_did_not_sign_is_asked_for_again() {
+    let shop = Shop::open().await;
+    shop.kms.disturb("Sign", vec![Fault::error("KMSInvalidStateException")]);
+    let form = [("api_key", "unknown-key")];
+    assert_eq!(shop.post_form("generate", &form).await.status, 503);
+    assert_eq!(shop.post_form("generate", &form).await.code(), 100);
 }

@@ -7,9 +7,12 @@ use keypool_tests::{API_KEY, AwsCall, Shop, ShopResponse};
 
 use super::record;
 
-/// Everything that calling AWS for an answer looks like: operations, in order, and the units they took.
+/// Everything that calling AWS for an answer looks like: operations, in order, and the units they took. A connection
+/// that is opened after a pause is no part of an answer.
 fn calls(shop: &Shop) -> [Vec<AwsCall>; 2] {
-    [shop.dynamodb.take_calls(), shop.kms.take_calls()]
+    let mut signatures = shop.kms.take_calls();
+    signatures.retain(|call| call.operation != "GET");
+    [shop.dynamodb.take_calls(), signatures]
 }
 
 fn operations(calls: &[Vec<AwsCall>; 2]) -> Vec<&str> {
@@ -52,13 +55,15 @@ async fn shop_with_keys_not_for_sale() -> (Shop, Vec<String>) {
 async fn an_unknown_and_a_sold_license_key_cause_the_same_calls_and_the_same_answer() {
     let (shop, keys) = shop_with_keys_not_for_sale().await;
     let mut seen = Vec::new();
+    // The first refusal of a second is signed, whatever the key.
+    assert_eq!(shop.post("assign-license-key", &[("license_key", "FIRST")]).await.code(), 801);
     for key in &keys {
         calls(&shop);
         let response = shop.post("assign-license-key", &[("license_key", key)]).await;
         assert_eq!((response.code(), response.envelope_text("private_key_used").as_str()), (801, "global"));
         seen.push((response.text, calls(&shop)));
     }
-    assert_eq!(operations(&seen[0].1), ["GetItem", "Sign"]);
+    assert_eq!(operations(&seen[0].1), ["GetItem"]);
     assert!(seen.iter().all(|one| *one == seen[0]), "{seen:?}");
 }
 
@@ -95,7 +100,7 @@ async fn an_api_key_that_is_nearly_right_is_as_unknown_as_any_other() {
         assert_eq!(response.code(), 100);
         seen.push((response.text, calls(&shop)));
     }
-    assert_eq!(operations(&seen[0].1), ["BatchGetItem", "Sign"]);
+    assert_eq!(operations(&seen[0].1), ["BatchGetItem"], "the refusal of this second is signed already");
     assert!(seen.iter().all(|one| *one == seen[0]), "{seen:?}");
 }
 
@@ -111,6 +116,8 @@ async fn an_api_key_seen_for_the_first_time_costs_the_same_whatever_is_wrong_wit
     for (key, code) in
         [("unknown-key", 100), ("inactive-key", 101), ("elsewhere-key", 103), ("incapable-key", 102)]
     {
+        // Another second, another signature.
+        shop.clock.advance_seconds(1);
         assert_eq!(generate(&shop, key).await.code(), code);
         seen.push(calls(&shop));
     }

@@ -59,14 +59,18 @@ pub async fn check_binary(built: &str, endpoint: Endpoint, codes: &[u64], metric
     // What is no event of API Gateway, one with a body that is not base64, and one whose headers (which API Gateway sets)
     // make no URL, is an error of that event alone.
     let elsewhere = |headers| event(endpoint, "POST", headers, &base64, true);
-    for bad in [
+    let bad_events = [
         json!({}),
         json!({"records": []}),
         event(endpoint, "POST", &[], "not base64!", true),
         elsewhere(&[("host", "a b")]),
         elsewhere(&[("host", "api.example"), ("x-forwarded-proto", "no scheme")]),
-    ] {
-        assert!(function.invoke(bad).await.is_err());
+    ];
+    let errors = bad_events.len();
+    for bad in bad_events {
+        // API Gateway's access log holds this error.
+        let error = function.invoke(bad).await.unwrap_err().to_string();
+        assert!(!error.contains(API_KEY) && !error.contains(&base64), "{error}");
         expect_good(&function, good()).await;
     }
 
@@ -79,7 +83,7 @@ pub async fn check_binary(built: &str, endpoint: Endpoint, codes: &[u64], metric
 
     let (status, log) = function.terminate();
     assert!(!status.success(), "it has no say in its end");
-    check_log(&log, metrics);
+    check_log(&log, metrics, errors);
 }
 
 /// What is true of the binary that a schedule calls: it brings an order to its end whose buyer gave up, and puts its keys
@@ -106,19 +110,29 @@ pub async fn check_scheduled_binary(built: &str) {
     let failed = function.invoke(json!({})).await.unwrap_err();
     assert_eq!(failed["errorType"], "DynamoDb.Unavailable", "{failed}");
     let (_, log) = function.terminate();
-    assert!(log.contains("DynamoDb.Unavailable"), "{log}");
-    check_log(&log, &["AwsCallLatency", "OrdersUndone"]);
+    check_log(&log, &["QueryLatency", "DeleteItemLatency", "OrdersUndone"], 1);
 }
 
-/// Logs are JSON and hold no API key; the metrics are there, in the embedded metric format (CloudWatch User Guide).
+/// Logs are JSON and hold no API key; `errors` lines of them are errors; the metrics are there, in the embedded metric
+/// format (CloudWatch User Guide), and each event has one line for those without a dimension.
 ///
 /// # Panics
 /// If that is not so.
-pub fn check_log(log: &str, expected: &[&str]) {
+pub fn check_log(log: &str, expected: &[&str], errors: usize) {
     assert!(!log.contains(API_KEY));
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}")))
+        .collect();
+    for line in &lines {
+        assert_ne!(line["target"], "metrics_cloudwatch_embedded", "{line}");
+    }
+    let failed: Vec<&Value> = lines.iter().filter(|line| line["level"] == "ERROR").collect();
+    assert_eq!(failed.len(), errors, "{failed:?}");
+
     let mut seen = BTreeSet::new();
-    for line in log.lines() {
-        let line: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+    let mut dimensions = BTreeSet::new();
+    for line in &lines {
         let Some(directives) = line["_aws"]["CloudWatchMetrics"].as_array() else { continue };
         assert!(line["_aws"]["Timestamp"].is_u64());
         for directive in directives {
@@ -126,14 +140,21 @@ pub fn check_log(log: &str, expected: &[&str]) {
             for metric in directive["Metrics"].as_array().unwrap() {
                 let name = metric["Name"].as_str().unwrap();
                 assert!(!line[name].is_null() && !metric["Unit"].is_null(), "{line}");
+                let values = line[name].as_array().map_or(1, Vec::len);
+                assert!(values <= 100, "CloudWatch takes 100 values: {line}");
                 seen.insert(name.to_owned());
             }
             for dimension in directive["Dimensions"][0].as_array().unwrap() {
-                assert!(line[dimension.as_str().unwrap()].is_string(), "{line}");
+                let dimension = dimension.as_str().unwrap();
+                assert!(line[dimension].is_string(), "{line}");
+                dimensions.insert(dimension.to_owned());
             }
         }
     }
     for name in expected {
         assert!(seen.contains(*name), "{name} is not among {seen:?}");
     }
+    // Each dimension more would be a line more of every event.
+    dimensions.remove("Product");
+    assert!(dimensions.is_empty(), "{dimensions:?}");
 }

@@ -6,7 +6,7 @@ mod event;
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path as FilePath;
+use std::path::{Path as FilePath, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 
 pub use self::check::{check_binary, check_log, check_scheduled_binary};
 pub use self::event::{answered, form_event, sample_event};
-use crate::Shop;
+use crate::{Shop, function_resource, functions};
 
 /// Longer than any answer takes, on the slowest of machines.
 const INVOCATION_WITHIN: Duration = Duration::from_mins(1);
@@ -52,12 +52,35 @@ struct RuntimeApi {
     first_poll: watch::Sender<Option<Instant>>,
 }
 
+/// Builds a package by itself, as it is deployed, and says where its binary is.
+///
+/// # Panics
+/// If it does not build.
+#[must_use]
+pub fn release_binary(name: &str) -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let root = FilePath::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let status =
+        Command::new(cargo).args(["build", "--release", "--locked", "-p", name]).current_dir(root).status();
+    assert!(status.unwrap().success(), "{name} does not build");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    target.join("release").join(name)
+}
+
 impl LambdaFunction {
     /// Starts an environment for `shop`.
     ///
     /// # Panics
     /// If the binary does not start.
     pub async fn start(binary: &FilePath, shop: &Shop) -> Self {
+        Self::start_with(binary, shop, &[]).await
+    }
+
+    /// Starts an environment for `shop`, with further variables, or others in place of its own.
+    ///
+    /// # Panics
+    /// If the binary does not start.
+    pub async fn start_with(binary: &FilePath, shop: &Shop, variables: &[(&str, &str)]) -> Self {
         let (events, queue) = mpsc::unbounded_channel();
         let (polled, first_poll) = watch::channel(None);
         let api = RuntimeApi {
@@ -74,6 +97,15 @@ impl LambdaFunction {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        // By the path the proxies know which function calls, and hold that against its role.
+        let function = functions().find(|name| {
+            let folder = binary.parent().and_then(FilePath::file_name);
+            [binary.file_name(), folder]
+                .into_iter()
+                .flatten()
+                .any(|called| called == *name || called == function_resource(name).as_str())
+        });
+        let at = |url: String| format!("{url}/{}", function.unwrap_or_default());
         let started = Instant::now();
         let mut child = Command::new(binary)
             .env_clear()
@@ -86,12 +118,13 @@ impl LambdaFunction {
                 ("AWS_ACCESS_KEY_ID", "local"),
                 ("AWS_SECRET_ACCESS_KEY", "local"),
                 ("AWS_SESSION_TOKEN", "local"),
-                ("AWS_ENDPOINT_URL_DYNAMODB", &shop.dynamodb.url()),
-                ("AWS_ENDPOINT_URL_KMS", &shop.kms.url()),
+                ("AWS_ENDPOINT_URL_DYNAMODB", &at(shop.dynamodb.url())),
+                ("AWS_ENDPOINT_URL_KMS", &at(shop.kms.url())),
                 ("KEYPOOL_METRICS_NAMESPACE", "a-tests"),
                 ("KEYPOOL_TABLE", keypool_local::TABLE),
                 ("KEYPOOL_SIGNING_KEY", keypool_local::demo::GLOBAL_SIGNING_KEY),
             ])
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -106,6 +139,12 @@ impl LambdaFunction {
             }
         });
         Self { child, events, server, started, first_poll, log, reader: Some(reader) }
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// How long it took from the start of the process until it first asked for an event.

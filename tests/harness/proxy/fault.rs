@@ -11,6 +11,8 @@ pub enum Fault {
     Delay(Duration),
     /// Cuts the connection, and the service never sees the call.
     LoseRequest,
+    /// Passes the call on once a call of this operation has come in: only a caller who makes both at once goes on.
+    HoldUntil(&'static str),
     /// Passes the call on, lets the service do it, and cuts the connection in the middle of the answer.
     LoseResponse,
     /// Passes the call on, lets the service do it, and never answers.
@@ -70,6 +72,7 @@ impl Fault {
         match self {
             Self::Pass => "none".to_owned(),
             Self::Delay(_) => "delayed".to_owned(),
+            Self::HoldUntil(_) => "held".to_owned(),
             Self::LoseRequest => "request lost".to_owned(),
             Self::LoseResponse => "response lost".to_owned(),
             Self::Stall => "never answered".to_owned(),

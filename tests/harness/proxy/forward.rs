@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{self, State};
-use axum::http::{Response, StatusCode};
+use axum::http::{Method, Response, StatusCode};
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -17,6 +17,9 @@ pub(super) async fn forward(State(shared): State<Shared>, request: extract::Requ
     let operation = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
     let operation = operation.and_then(|target| target.split('.').nth(1)).unwrap_or("?").to_owned();
     let caller = Caller::of_path(parts.uri.path());
+    if parts.method == Method::GET {
+        return shared.refuse_bare_get();
+    }
     // A client that went away before it had sent everything has called nothing.
     let Ok(body) = to_bytes(body, usize::MAX).await else { return answer::cut_off() };
     let text = String::from_utf8(body.into()).unwrap();
@@ -46,6 +49,7 @@ async fn disturbed(
     match fault {
         Fault::Pass => {}
         Fault::Delay(duration) => tokio::time::sleep(duration).await,
+        Fault::HoldUntil(operation) => shared.has_come(operation).await,
         Fault::LoseRequest => return answer::cut_off(),
         Fault::LoseResponse | Fault::Stall | Fault::DieAfter => {
             passed_on(shared, request, place).await;
@@ -123,6 +127,27 @@ pub(super) async fn send(shared: &Shared, request: Request) -> (StatusCode, Byte
 }
 
 impl Shared {
+    /// Answers a request that is no call, and counts it as `GET`: it opens a connection.
+    fn refuse_bare_get(&self) -> Response<Body> {
+        let mut inner = self.inner();
+        let overlapping = inner.under_way;
+        let operation = "GET".to_owned();
+        inner.calls.push(AwsCall { operation, table_units: 0.0, index_units: 0.0, overlapping });
+        self.arrivals.notify_waiters();
+        answer::answer(StatusCode::NOT_FOUND, Body::empty())
+    }
+
+    /// Waits until a call of an operation is among the calls.
+    pub(super) async fn has_come(&self, operation: &str) {
+        loop {
+            let arrival = self.arrivals.notified();
+            if self.inner().calls.iter().any(|call| call.operation == operation) {
+                return;
+            }
+            arrival.await;
+        }
+    }
+
     /// Counts a call, and says at which place of the calls it stands. Under weather it has none: calls are many then.
     fn note(&self, caller: &Caller, request: &Request) -> Option<usize> {
         let privileges = caller
@@ -137,6 +162,7 @@ impl Shared {
         }
         let operation = request.operation.clone();
         inner.calls.push(AwsCall { operation, table_units: 0.0, index_units: 0.0, overlapping });
+        self.arrivals.notify_waiters();
         Some(inner.calls.len() - 1)
     }
 

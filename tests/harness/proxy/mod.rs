@@ -8,12 +8,15 @@ mod pictures;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use axum::Router;
 use axum::http::StatusCode;
+use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::sync::Notify;
 
 pub use self::call::AwsCall;
 use self::call::Request;
@@ -44,6 +47,10 @@ struct Shared {
     pictures: Arc<Pictures>,
     /// For other stale reads.
     memory: Arc<Memory>,
+    /// Tells of each call that has come in.
+    arrivals: Arc<Notify>,
+    /// How many connections were accepted.
+    connections: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
@@ -85,6 +92,8 @@ impl Proxy {
             deaths,
             pictures: Arc::default(),
             memory: Arc::default(),
+            arrivals: Arc::default(),
+            connections: Arc::default(),
         };
         let (address, runtime) = serve(SocketAddr::from(([127, 0, 0, 1], 0)), &shared);
         Self { address, shared, runtime: Mutex::new(Some(runtime)) }
@@ -117,6 +126,17 @@ impl Proxy {
     #[must_use]
     pub fn take_calls(&self) -> Vec<AwsCall> {
         std::mem::take(&mut self.shared.inner().calls)
+    }
+
+    /// How many connections were opened to it so far.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// Waits until a call of an operation is among the calls; `GET` is the opening of a connection.
+    pub async fn has_come(&self, operation: &str) {
+        self.shared.has_come(operation).await;
     }
 
     /// The names of the calls since the last time they were taken.
@@ -191,6 +211,10 @@ fn serve(address: SocketAddr, shared: &Shared) -> (SocketAddr, Runtime) {
             }
         };
         bound.send(listener.local_addr().unwrap()).unwrap();
+        let connections = Arc::clone(&shared.connections);
+        let listener = listener.tap_io(move |_| {
+            connections.fetch_add(1, Ordering::Relaxed);
+        });
         axum::serve(listener, Router::new().fallback(forward).with_state(shared)).await.unwrap();
     });
     (wait.recv().unwrap(), runtime)

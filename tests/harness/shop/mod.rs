@@ -4,7 +4,7 @@ mod setup;
 
 use std::sync::Arc;
 
-use keypool_domain::{Clock as _, OperatingSystemRandomness, Status, StockedKey};
+use keypool_domain::{Clock as _, Endpoint, OperatingSystemRandomness, Status, StockedKey};
 use keypool_http::{Desk, Patience};
 use keypool_local::{Gateway, Services, TABLE, demo};
 use keypool_signing::{PublicKey, SignedEnvelope, Signer};
@@ -58,6 +58,18 @@ impl Shop {
         let settings = Services::settings(self.dynamodb.url(), self.kms.url());
         let clients = settings.clients(Patience::Operator);
         Store::new(clients.dynamodb, TABLE, Arc::new(OperatingSystemRandomness)).patient()
+    }
+
+    /// Where the embedded services are, past the proxies: DynamoDB and KMS.
+    #[must_use]
+    pub fn services(&self) -> [String; 2] {
+        [self.services.dynamodb_url(), self.services.kms_url()]
+    }
+
+    /// A signer as a function has it, with connections of its own.
+    #[must_use]
+    pub fn signer_of_its_own(&self) -> Signer {
+        self.backing.services("gateway").1
     }
 
     /// A shop to be set up otherwise.
@@ -138,6 +150,17 @@ impl Shop {
         let (store, signer) = self.backing.services(crate::SWEEP_ORDERS);
         let desk = Desk::new(store, signer, Arc::clone(&self.clock) as _);
         sweep_orders::handle(Arc::new(desk)).await.unwrap();
+    }
+
+    /// Opens the connections to DynamoDB, as each environment of a function does while it starts.
+    ///
+    /// # Panics
+    /// If one fails.
+    pub async fn warm_up(&self) {
+        for endpoint in Endpoint::ALL {
+            let (store, _) = self.backing.services(endpoint.name());
+            store.warm_up().await.unwrap();
+        }
     }
 
     /// Does what is done every minute, undisturbed, so many seconds ahead of the shop's clock.

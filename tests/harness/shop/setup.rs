@@ -61,15 +61,37 @@ impl Shop {
         let Drawn::Enough { mut candidates, .. } = drawn else { panic!("too few keys") };
         candidates.truncate(count);
         let keys = candidates.iter().map(|key| key.license_key.as_str().to_owned()).collect();
-        // Long ago.
-        let since = Timestamp::from_unix_microseconds(1_700_000_000_000_000).unwrap();
-        let id = AssignmentId::random(&OperatingSystemRandomness);
-        let assignment = Assignment { id, owner: keypool_domain::Owner::default(), at: since };
-        let order = NewOrder { product_id, assignment, since, lease: Duration::ZERO, claim: None };
-        let mut order = self.store.open_order(order).await.unwrap();
+        let mut order = self.store.open_order(abandoned_order(product_id)).await.unwrap();
         let reserved = self.store.reserve(&mut order, candidates).await.unwrap();
         assert_eq!(reserved, ReserveOutcome::Reserved { missed: vec![] });
         keys
+    }
+
+    /// Stores a key that was made for an order of a product that nobody goes on with, and says which.
+    ///
+    /// # Panics
+    /// If it exists.
+    pub async fn given_up_order_of_a_fresh_key(&self, product_id: u32) -> String {
+        let product_id = product_id.to_string().parse().unwrap();
+        let order = abandoned_order(product_id);
+        let (assignment, at) = (order.assignment.clone(), order.since);
+        let mut order = self.store.open_order_of_fresh_keys(order).await.unwrap();
+        let key = NewKey {
+            license_key: "FRESH-1".parse().unwrap(),
+            product_id,
+            activation_limit: "1".parse().unwrap(),
+            validity: "365".parse().unwrap(),
+            status: Status::Reserved,
+            owner: keypool_domain::Owner::default(),
+            assigned_at: None,
+            assignment_id: Some(assignment.id),
+            creation_id: None,
+        };
+        let ids = self.store.take_row_ids(1).await.unwrap();
+        let key = key.into_stocked(ids[0], at, &OperatingSystemRandomness);
+        let reserved = self.store.reserve_fresh(&mut order, vec![key]).await.unwrap();
+        assert_eq!(reserved, ReserveOutcome::Reserved { missed: vec![] });
+        "FRESH-1".to_owned()
     }
 
     /// Puts very many keys into stock, past the API.
@@ -162,4 +184,12 @@ fn put_request(key: &StockedKey) -> Value {
         (name, json)
     });
     json!({"PutRequest": {"Item": attributes.collect::<serde_json::Map<_, _>>()}})
+}
+
+/// An order of long ago.
+fn abandoned_order(product_id: ProductId) -> NewOrder {
+    let since = Timestamp::from_unix_microseconds(1_700_000_000_000_000).unwrap();
+    let id = AssignmentId::random(&OperatingSystemRandomness);
+    let assignment = Assignment { id, owner: keypool_domain::Owner::default(), at: since };
+    NewOrder { product_id, assignment, since, lease: Duration::ZERO, claim: None }
 }

@@ -4,6 +4,7 @@ use anyhow::{Context as _, anyhow};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
+use aws_types::service_config::ServiceConfigKey;
 use keypool_domain::Principal;
 use keypool_http::AwsSettings;
 
@@ -44,8 +45,11 @@ impl Aws {
         &self.region
     }
 
-    /// Where DynamoDB is in the region.
-    pub(super) fn dynamodb_url(&self) -> String {
+    /// The address of DynamoDB: `named` if the operator names one, else the configured one, else the region's own.
+    pub(super) fn dynamodb_url(&self, named: Option<&str>) -> String {
+        if let Some(url) = named.map(str::to_owned).or_else(|| self.endpoint("DynamoDB")) {
+            return url;
+        }
         let top = if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
         format!("https://dynamodb.{}.{top}", self.region)
     }
@@ -55,9 +59,18 @@ impl Aws {
         AwsSettings {
             region: self.region.clone(),
             credentials: self.credentials.clone(),
-            dynamodb_endpoint,
-            kms_endpoint: std::env::var("AWS_ENDPOINT_URL_KMS").ok(),
+            dynamodb_endpoint: dynamodb_endpoint.or_else(|| self.endpoint("DynamoDB")),
+            kms_endpoint: self.endpoint("KMS"),
         }
+    }
+
+    /// The address of a service, if the environment or the profile sets one: the service's own setting goes before the
+    /// one of all services. The clients of STS and `CloudFormation` look it up by themselves, in the same way.
+    fn endpoint(&self, service_id: &str) -> Option<String> {
+        let key = ServiceConfigKey::builder().service_id(service_id);
+        let key = key.env("AWS_ENDPOINT_URL").profile("endpoint_url").build().ok()?;
+        let of_service = self.config.service_config().and_then(|settings| settings.load_config(key));
+        of_service.or_else(|| self.config.endpoint_url().map(str::to_owned))
     }
 
     /// Whose credentials these are.

@@ -38,8 +38,9 @@ pub(crate) struct TargetOptions {
     /// The region; without it, that of the AWS profile or environment
     #[arg(long, global = true, env = "AWS_REGION", value_name = "NAME")]
     region: Option<String>,
-    /// Another address of DynamoDB
-    #[arg(long, global = true, env = "AWS_ENDPOINT_URL_DYNAMODB", value_name = "URL")]
+    /// Another address of DynamoDB, and of no other service
+    /// [env: `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL`]
+    #[arg(long, global = true, value_name = "URL")]
     endpoint_url: Option<String>,
     /// The global signing key, where --stack does not say it
     #[arg(long, global = true, env = "KEYPOOL_SIGNING_KEY", value_name = "KEY")]
@@ -142,7 +143,6 @@ impl TargetOptions {
         key_tag: Option<String>,
     ) -> Target {
         let clients = aws.settings(self.endpoint_url.clone()).clients(Patience::Operator);
-        let dynamodb_url = self.endpoint_url.clone();
         Target {
             store: store(&clients, &table),
             signer: Signer::new(clients.kms, global_signing_key.clone()),
@@ -150,7 +150,7 @@ impl TargetOptions {
             stack: None,
             global_signing_key,
             base_url,
-            dynamodb_url: dynamodb_url.unwrap_or_else(|| aws.dynamodb_url()),
+            dynamodb_url: aws.dynamodb_url(self.endpoint_url.as_deref()),
             key_tag,
             place: Place::Aws(Box::new(aws)),
             principal: OnceCell::new(),

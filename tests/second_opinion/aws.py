@@ -1,0 +1,95 @@
+"""moto's AWS on a port of its own, with what it refuses written down, and the part of the stack that it can hold."""
+
+import re
+import threading
+from pathlib import Path
+
+import boto3
+import yaml
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+import differences
+
+TEMPLATE = Path(__file__).parents[2] / "infra" / "template.yaml"
+TABLE_SETTINGS = ["AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode", "DeletionProtectionEnabled"]
+CREDENTIALS = {
+    "AWS_REGION": "eu-central-1",
+    "AWS_ACCESS_KEY_ID": "local",
+    "AWS_SECRET_ACCESS_KEY": "local",
+    "AWS_SESSION_TOKEN": "local",
+}
+
+
+class Quiet(WSGIRequestHandler):
+    """Keeps connections open, as AWS does, and logs nothing."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log(self, *_):
+        pass
+
+
+def is_odd_cancellation(body):
+    """A transaction that was cancelled for something else than a condition."""
+    codes = set(re.findall(rb'"Code": *"(\w+)"', body)) if b"TransactionCanceledException" in body else set()
+    return not codes <= {b"None", b"ConditionalCheckFailed"}
+
+
+class Aws:
+    """The services, and what they refused."""
+
+    def __init__(self):
+        self._lock = differences.mend()
+        self._app = DomainDispatcherApplication(create_backend_app)
+        self._refused, self._called = [], {}
+        self.before = lambda operation: None
+        self._server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=Quiet)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __call__(self, environ, start_response):
+        operation = environ.get("HTTP_X_AMZ_TARGET", "query API").rpartition(".")[2]
+        status = []
+        with self._lock:
+            self.before(operation)
+            self._called[operation] = self._called.get(operation, 0) + 1
+            answer = self._app(environ, lambda line, headers, *_: (status.append(line), start_response(line, headers)))
+            body = b"".join(answer)
+        if status[0] >= "500" or re.search(rb"Validation(Exception|Error)", body) or is_odd_cancellation(body):
+            self._refused.append(f"{operation}: {status[0]}: {body.decode()[:600]}")
+        return [body]
+
+    def take_refused(self):
+        """What was refused since the last time."""
+        refused, self._refused = self._refused, []
+        return refused
+
+    def called(self):
+        """How often each operation was called."""
+        return dict(sorted(self._called.items()))
+
+    def client(self, service):
+        return boto3.client(
+            service, CREDENTIALS["AWS_REGION"], endpoint_url=self.url, aws_access_key_id="local", aws_secret_access_key="local"
+        )
+
+    def deploy(self, stack, api_url):
+        """Makes the table as the template has it, the signing key, and a stack that tells of them."""
+        table = yaml.safe_load(TEMPLATE.read_text())["Resources"]["Table"]["Properties"]
+        dynamodb, kms = self.client("dynamodb"), self.client("kms")
+        name = f"{stack}-Table"
+        dynamodb.create_table(TableName=name, **{setting: table[setting] for setting in TABLE_SETTINGS})
+        dynamodb.update_time_to_live(TableName=name, TimeToLiveSpecification=table["TimeToLiveSpecification"])
+        dynamodb.update_continuous_backups(
+            TableName=name, PointInTimeRecoverySpecification=table["PointInTimeRecoverySpecification"]
+        )
+        tags = [{"TagKey": "keypool", "TagValue": stack}]
+        key = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY", Tags=tags)["KeyMetadata"]["Arn"]
+        outputs = {"TableName": name, "SigningKeyArn": key, "KeyTag": stack, "ApiUrl": api_url}
+        template = {
+            "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+            "Outputs": {output: {"Value": value} for output, value in outputs.items()},
+        }
+        self.client("cloudformation").create_stack(StackName=stack, TemplateBody=yaml.safe_dump(template))
+        return name, key

@@ -1,0 +1,258 @@
+"""The five functions and the command against moto's DynamoDB and KMS: whatever is refused that should work is a fault."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+from aws import CREDENTIALS, Aws
+from functions import Function, api
+
+VECTORS = Path(__file__).parents[1] / "vectors"
+ENDPOINTS = ["create-license-keys", "generate", "assign-license-key", "random-assign-license-keys"]
+# More than a transaction takes.
+LARGE = 120
+# An order that was given up has a lease of some seconds.
+SWEPT_WITHIN = 60
+STACK = "shop"
+# Subcommands that neither read nor write a stack on AWS.
+NOT_HERE = {"local", "completions"}
+
+
+class Shop:
+    """A stack on moto, and what has been found out about it."""
+
+    def __init__(self, binaries, folder):
+        self.binaries, self.folder = binaries, folder
+        self.checks, self.faults, self.subcommands, self.api_key = 0, [], set(), ""
+        self.aws = Aws()
+        # All services by the one variable.
+        self.environment = CREDENTIALS | {"AWS_ENDPOINT_URL": self.aws.url, "HOME": str(folder), "PATH": os.environ["PATH"]}
+        self.functions = {}
+        self.url = api(self.functions)
+        self.table, self.key = self.aws.deploy(STACK, self.url)
+        for name in [*ENDPOINTS, "sweep-orders"]:
+            self.start(name)
+
+    def start(self, name):
+        """Starts an environment of a function."""
+        names = {"KEYPOOL_TABLE": self.table, "KEYPOOL_SIGNING_KEY": self.key, "KEYPOOL_METRICS_NAMESPACE": STACK}
+        self.functions[name] = Function(self.binaries / name, self.environment | names)
+
+    def check(self, holds, said):
+        """One fact, and that AWS refused nothing on the way to it."""
+        self.checks += 1
+        refused = self.aws.take_refused()
+        if not holds or refused:
+            self.faults.append(f"{said}\n    " + "\n    ".join(refused))
+            print(f"fault: {self.faults[-1]}", flush=True)
+
+    def post(self, endpoint, expected, idempotency_key=None, **parameters):
+        """Sends a form as a shop does, which must be answered by this status and code; gives the answer's text."""
+        headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
+        body = urllib.parse.urlencode({"api_key": self.api_key} | parameters).encode()
+        try:
+            with urllib.request.urlopen(urllib.request.Request(f"{self.url}/api/v1/{endpoint}", body, headers)) as answer:
+                status, text = answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            status, text = error.code, error.read().decode()
+        code = json.loads(text).get("response", {}).get("code", 0)
+        log = "".join(self.functions[endpoint].log[-3:])
+        self.check((status, code) == expected, f"{endpoint} {parameters}: {status} {text[:300]}\n{log}")
+        return text
+
+    def keypool(self, *arguments, expected=0, target=("--stack", STACK)):
+        """Runs the command, which must end with this exit code; gives what it prints."""
+        words = [word for word in arguments if re.fullmatch("[a-z-]+", word) and not word.startswith("-")]
+        self.subcommands |= {arguments[0], " ".join(words[:2])}
+        command = [self.binaries / "keypool", *arguments, *target]
+        done = subprocess.run(command, env=self.environment | {"KEYPOOL_API_KEY": self.api_key}, cwd=self.folder,
+                              capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        said = f"keypool {' '.join(arguments)}: exit code {done.returncode}: {done.stdout[-400:]}{done.stderr[-400:]}"
+        self.check(done.returncode == expected, said)
+        return done.stdout
+
+    def verify(self, text):
+        """Checks the signature of an answer."""
+        (self.folder / "response.json").write_text(text)
+        self.keypool("verify", "response.json")
+
+
+def set_up(shop):
+    """Products, generators and API keys, by the command."""
+    for name in ["Demo", "Own key", "No generator"]:
+        shop.keypool("product", "create", "--name", name)
+    shop.keypool("generator", "create", "--product", "1")
+    shop.keypool("generator", "create", "--product", "2", "--method", "chunk-system", "--prefix", "OFF-")
+    shop.keypool("signing-key", "create", "--product", "2", "--wait", "0")
+    shop.api_key = shop.keypool("api-key", "create", "--name", "checkout").strip()
+    csv = shop.folder / "keys.csv"
+    csv.write_text("license_key\n" + "".join(f"IMPORTED-{n:04}\n" for n in range(LARGE + 40)))
+    shop.keypool("keys", "import", "keys.csv", "--product", "1", "--dry-run")
+    shop.keypool("keys", "import", "keys.csv", "--product", "1")
+    # The receipt knows the table by its id: nothing is left to do.
+    again = shop.keypool("keys", "import", "keys.csv", "--product", "1", "--json")
+    shop.check(len(listed(shop, "--product", "1")) == LARGE + 40, f"imported again: {again}")
+
+
+def listed(shop, *which):
+    return [json.loads(line) for line in shop.keypool("keys", "export", "--json", *which).splitlines()]
+
+
+def samples(shop):
+    """The contract's samples: codes and members."""
+    for endpoint in ["create-license-keys", "generate", "random-assign-license-keys", "assign-license-key"]:
+        sample = json.loads((VECTORS / f"{endpoint}.json").read_text())
+        # The sample was answered twice: there was one of its keys already.
+        code = {"create-license-keys": 900, "generate": 815, "random-assign-license-keys": 803, "assign-license-key": 801}
+        expected = [s["body"]["response"] for s in sample["example_responses"] if s["body"]["response"]["code"] == code[endpoint]]
+        text = shop.post(endpoint, (200, code[endpoint]), **(sample["example_request"] | {"api_key": shop.api_key}))
+        members = list(json.loads(text)["response"])
+        shop.check(members == list(expected[0]), f"{endpoint} answers {members}, not {list(expected[0])}")
+        shop.verify(text)
+    shop.post("create-license-keys", (200, 902), **(
+        json.loads((VECTORS / "create-license-keys.json").read_text())["example_request"] | {"api_key": shop.api_key}))
+
+
+def repetitions(shop):
+    """The same Idempotency-Key: the same bytes, or 422."""
+    created = {"product_id": "3", "activation_limit": "1", "validity": "30", "status": "available"}
+    for endpoint, code, parameters, others in [
+        ("create-license-keys", 900, created | {"license_keys": '["TWICE-1","TWICE-2"]'}, created | {"license_keys": '["X"]'}),
+        ("generate", 815, {"generator_id": "2", "quantity": "5"}, {"generator_id": "2", "quantity": "6"}),
+        ("assign-license-key", 800, {"license_key": "TWICE-1"}, {"license_key": "TWICE-2"}),
+        ("random-assign-license-keys", 803, {"product_id": "2", "quantity": "1"}, {"product_id": "2", "quantity": "2"}),
+        ("random-assign-license-keys", 803, {"product_id": "2", "quantity": "3"}, {"product_id": "1", "quantity": "3"}),
+    ]:
+        key = f"{endpoint}-{parameters.get('quantity')}"
+        first = shop.post(endpoint, (200, code), key, **parameters)
+        shop.check(shop.post(endpoint, (200, code), key, **parameters) == first, f"{endpoint} repeats other bytes")
+        shop.post(endpoint, (422, 0), key, **others)
+        shop.verify(first)
+
+
+def sales(shop):
+    """From stock and made fresh, small and large, and what there is too little of."""
+    shop.post("assign-license-key", (200, 800), license_key="IMPORTED-0000", owner_name="Ada", email="ada@example.com")
+    shop.post("assign-license-key", (200, 801), license_key="IMPORTED-0000")
+    for product, quantity, code, fresh in [
+        ("1", 1, 803, "0"), ("1", 2, 803, "0"), ("1", LARGE, 803, "0"),
+        ("2", 1, 803, "1"), ("2", 30, 803, "1"), ("2", LARGE, 803, "1"),
+        ("3", 50, 802, "0"), ("9", 1, 805, "0"), ("3", 50, 806, "1"), ("1", 0, 804, "0"),
+    ]:
+        key = f"sale-{product}-{quantity}" if quantity == LARGE else None
+        parameters = {"product_id": product, "quantity": str(quantity), "generate": fresh}
+        first = shop.post("random-assign-license-keys", (200, code), key, **parameters)
+        shop.verify(first)
+        if key:
+            again = shop.post("random-assign-license-keys", (200, code), key, **parameters)
+            shop.check(again == first, "a large order repeats other bytes")
+            sold = {key["license_key"] for key in json.loads(first)["response"]["license_keys"]}
+            assigned = {key["license_key"] for key in listed(shop, "--product", product, "--status", "assigned")}
+            shop.check(len(sold) == LARGE and sold <= assigned, "a large order's keys are not all assigned")
+    shop.post("assign-license-key", (401, 100), license_key="x", api_key="no-such-key")
+
+
+def sweep(shop):
+    """Large orders whose environment dies: before they are decided their keys go back, afterwards they are the buyer's."""
+    shop.check(shop.functions["sweep-orders"].invoke({})[0] == "response", "a sweep with nothing to do fails")
+    shop.post("generate", (200, 815), generator_id="1", quantity=str(LARGE))
+    before = len(listed(shop, "--product", "1", "--status", "available"))
+    seller = "random-assign-license-keys"
+    # The environment dies with everything reserved, when the response is to be signed.
+    shop.aws.before = lambda operation: operation == "Sign" and shop.functions[seller].process.kill()
+    shop.post(seller, (502, 0), product_id="1", quantity=str(LARGE))
+    shop.aws.before = lambda operation: None
+    shop.start(seller)
+    reserved = len(listed(shop, "--product", "1", "--status", "reserved"))
+    shop.check(reserved == LARGE, f"{reserved} keys are reserved by the order that was given up, not {LARGE}")
+    end = time.monotonic() + SWEPT_WITHIN
+    available = 0
+    while available != before and time.monotonic() < end:
+        # Until its lease is over.
+        time.sleep(1)
+        kind, answer = shop.functions["sweep-orders"].invoke({"detail-type": "Scheduled Event"})
+        shop.check(kind == "response", f"a sweep fails: {answer}")
+        available = len(listed(shop, "--product", "1", "--status", "available"))
+    shop.check(available == before, f"{available} keys are in stock after the sweep, not {before}")
+
+
+def operate(shop):
+    """Every subcommand that reads or writes."""
+    for noun, subject, update in [
+        ("product", "1", ["--name", "Renamed"]),
+        ("generator", "2", ["--suffix", "-X"]),
+        ("api-key", "checkout", ["--capability", "generate"]),
+    ]:
+        shop.keypool(noun, "update", subject, *update)
+        for verb in ["disable", "enable", "show"]:
+            shop.keypool(noun, verb, subject)
+        shop.keypool(noun, "list")
+    shop.keypool("api-key", "rotate", "checkout")
+    for arguments in [["list"], ["public-key"], ["public-key", "--jwks"], ["rotate", "--product", "2", "--wait", "0"]]:
+        shop.keypool("signing-key", *arguments)
+    key = shop.keypool("signing-key", "create", "--wait", "0").strip()
+    shop.keypool("signing-key", "use", key, "--product", "3")
+    shop.keypool("signing-key", "retire", key)
+    available = [key["license_key"] for key in listed(shop, "--product", "1", "--status", "available")]
+    for verb, key, *more in [
+        ("block", available[0], "--reason", "refund"), ("unblock", available[0]), ("assign", available[1], "--owner-name", "Ada"),
+        ("release", available[1], "--take-from-owner"), ("show", available[2]), ("list", "--limit", "5"),
+    ]:
+        shop.keypool("keys", verb, key, *more)
+    after = [key["license_key"] for key in listed(shop, "--product", "1", "--status", "available")]
+    shop.check(sorted(after) == sorted(available), "what was blocked or assigned did not come back")
+    for arguments in [["stock"], ["audit"], ["target"], ["doctor"]]:
+        shop.keypool(*arguments)
+    shop.keypool("product", "list", target=("--table", shop.table))
+    shop.api_key = shop.keypool("api-key", "create", "--name", "calls").strip()
+    created = ["product_id=1", "activation_limit=1", "validity=30", "status=available"]
+    for arguments in [
+        ["create-license-keys", 'license_keys=["CALLED-1"]', *created],
+        ["generate", "generator_id=1", "quantity=2"],
+        ["assign-license-key", "license_key=CALLED-1"],
+        ["random-assign-license-keys", "product_id=1", "quantity=1", "--idempotency-key", "called"],
+    ]:
+        shop.keypool("call", *arguments)
+
+
+def every_subcommand(shop):
+    """None was left out."""
+    def names(*of):
+        text = subprocess.run([shop.binaries / "keypool", *of, "--help"], capture_output=True, text=True, check=True).stdout
+        section = text.partition("\nCommands:\n")[2].partition("\n\n")[0]
+        return [name for name in re.findall(r"^  ([a-z-]+)  ", section, re.MULTILINE) if name != "help"]
+
+    for noun in names():
+        wanted = [f"{noun} {verb}" for verb in names(noun)] or [noun]
+        for subcommand in wanted:
+            ran = noun in NOT_HERE or subcommand in shop.subcommands
+            shop.check(ran, f"keypool {subcommand} was not run: run it, or give the reason in NOT_HERE")
+
+
+def main():
+    binaries = Path(sys.argv[1]).resolve()
+    with tempfile.TemporaryDirectory() as folder:
+        shop = Shop(binaries, Path(folder))
+        try:
+            for part in [set_up, samples, repetitions, sales, sweep, operate, every_subcommand]:
+                began = time.monotonic()
+                part(shop)
+                print(f"{part.__name__}: {time.monotonic() - began:.1f} s", flush=True)
+        finally:
+            for function in shop.functions.values():
+                function.end()
+        print("calls:", ", ".join(f"{name} {count}" for name, count in shop.aws.called().items()))
+        print(f"{shop.checks - len(shop.faults)} passed, {len(shop.faults)} failed")
+        return 1 if shop.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
