@@ -1,4 +1,4 @@
-//! What the command asks of `CloudFormation`, STS, `CloudWatch` and Service Quotas, made by hand.
+//! Answers to the command's calls of `CloudFormation`, STS, `CloudWatch` and Service Quotas, made by hand.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -150,7 +150,7 @@ fn cbor(value: &Value) -> Vec<u8> {
     }
 }
 
-/// What `CloudWatch` and Service Quotas say of a stack `shop`.
+/// Answers of `CloudWatch` and Service Quotas about a stack `shop`.
 #[derive(Debug, Clone)]
 pub(crate) struct Watch {
     /// How often the sweep ran in each minute, and how often it failed.

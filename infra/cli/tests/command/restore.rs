@@ -434,7 +434,7 @@ async fn lines_are_read_from_standard_input_and_as_the_aws_command_prints_them()
     local.stop();
 }
 
-/// What DynamoDB says of a table that it restored to 2026-01-01T12:00:00Z.
+/// DynamoDB's description of a table that it restored to 2026-01-01T12:00:00Z.
 fn restored_table(is_in_progress: bool) -> (u16, String, String) {
     let body = format!(
         r#"{{"Table": {{"TableName": "keypool", "RestoreSummary": {{"RestoreDateTime": 1767268800,
