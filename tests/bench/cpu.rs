@@ -17,13 +17,13 @@ use keypool_tests::{API_KEY, Certificate, CpuQuota, Shop, TlsFront, template};
 /// After that time a shop gives up (WordPress's default).
 const SHOP_WAITS: Duration = Duration::from_secs(5);
 
-/// How often each request is sent, to a cold environment each time. Odd, so that there is a median.
+/// The number of times each request is sent, to a cold environment each time. Odd, so that there is a median.
 const RUNS: usize = 3;
 
 /// The most keys that a request may be about.
 const KEYS: usize = 1_000;
 
-/// How many sales of one key are measured. Odd, so that there is a median.
+/// The number of sales of one key. Odd, so that there is a median.
 const SALES: usize = 15;
 
 /// The embedded services, behind TLS.
@@ -62,7 +62,7 @@ impl Aws {
     }
 }
 
-/// What a request took.
+/// The time that a request took.
 #[derive(Clone, Copy)]
 struct Took {
     wall: Duration,
@@ -189,7 +189,7 @@ async fn invoke(
     (answered(&outcome).1, took)
 }
 
-/// What a sale of one key costs with its connections open, and after the other side has closed them meanwhile.
+/// Measures a sale of one key with its connections open, and after the other side has closed them meanwhile.
 async fn of_one_key(aws: &Aws, binary: &Path, memory_mb: u64) {
     let function = aws.environment(binary).await;
     let quota = CpuQuota::of_memory(memory_mb).unwrap();

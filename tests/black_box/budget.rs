@@ -181,8 +181,8 @@ async fn strangers_make_the_stock_be_read_once() {
     }
 }
 
-/// After a long pause the connection to KMS has been closed. Another is opened while the stock is read, and the signature
-/// finds it open.
+/// After a long pause the connection to KMS has been closed. Another is opened while the stock is read, and
+/// the signature finds it open.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_pause_the_connection_to_kms_is_opened_beside_the_draw() {
     let shop = warm(SMALL).await;

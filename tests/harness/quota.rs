@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 /// Lambda gives a function with this much memory one CPU (Lambda Developer Guide, "Configure Lambda function memory").
 const MB_OF_ONE_CPU: u64 = 1_769;
 
-/// How often a used-up quota is filled again.
+/// The period after which a used-up quota is filled again.
 const PERIOD_US: u64 = 20_000;
 
 /// A control group whose processes get the share of a CPU that Lambda gives for an amount of memory.

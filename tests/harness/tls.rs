@@ -71,7 +71,7 @@ impl TlsFront {
     /// Stands before the service at `http://HOST:PORT`.
     ///
     /// # Panics
-    /// If there is no port to be had.
+    /// If no port is free.
     pub async fn before(service: &str, certificate: &Certificate) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());

@@ -286,7 +286,7 @@ impl Call {
                 if let Some(service) = failure.throttled_service() {
                     measure::throttle(service);
                 }
-                // The write may have been done all the same, so its keys are named.
+                // The write may have been done, so its keys are named.
                 tracing::error!(endpoint, request_id, status, duration_ms, row_ids, %failure, "failed");
             }
         }

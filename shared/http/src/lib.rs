@@ -11,7 +11,8 @@
 //! 5. respond: [`Call::seal`] signs a reply; [`Call::answer`] turns the outcome into a response, be it an
 //!    envelope or a problem (`problem`).
 //!
-//! [`run`], or [`run_on_schedule`], is the whole of a function's `main`: logs, metrics ([`measure`]), clients ([`AwsSettings`]), the Lambda runtime.
+//! [`run`], or [`run_on_schedule`], is the whole of a function's `main`: logs, metrics ([`measure`]), clients
+//! ([`AwsSettings`]), the Lambda runtime.
 
 mod body;
 mod cache;

@@ -55,8 +55,8 @@ pub const COUNTERS: [&str; 12] = [
     KMS_THROTTLES,
 ];
 
-/// The operations of AWS that functions call, and the metric of each one's latency. Metrics of one name with a dimension
-/// for the operation would need a line each.
+/// The operations of AWS that functions call, and the metric of each one's latency. Metrics of one name with
+/// a dimension for the operation would need a line each.
 pub const LATENCIES: [(&str, &str); 8] = [
     ("BatchGetItem", "BatchGetItemLatency"),
     ("DeleteItem", "DeleteItemLatency"),

@@ -18,8 +18,8 @@ struct Signed {
 }
 
 impl Refusals {
-    /// The refusal `code` of the second of `now`; `sign` is awaited if there is none yet. Callers who arrive while it is
-    /// being signed wait for it.
+    /// The refusal `code` of the second of `now`; `sign` is awaited if there is none yet. Callers who arrive
+    /// while it is being signed wait for it.
     pub(crate) async fn answer(
         &self,
         code: u16,

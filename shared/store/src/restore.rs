@@ -1,4 +1,4 @@
-//! What a table needs that was brought back as it was before: ids that are given once only.
+//! Operations on a table that was restored: ids must not be given twice.
 
 use aws_sdk_dynamodb::types::TableDescription;
 use keypool_domain::{AuditEntry, Timestamp};
@@ -10,7 +10,7 @@ use crate::{Counter, Store, StoreError};
 /// The attribute of a counter that holds the last id given out.
 const LAST: &str = "last";
 
-/// What DynamoDB knows of a table that it restored.
+/// DynamoDB's record of a restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RestoreState {
     /// The moment whose state the table has.

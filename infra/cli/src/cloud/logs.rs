@@ -4,7 +4,7 @@ use keypool_domain::Timestamp;
 
 use crate::target::{Aws, in_words};
 
-/// How often a page is asked for: CloudWatch Logs takes few requests a second, and throttles what is beyond.
+/// The most requests for one page: CloudWatch Logs takes few requests a second, and throttles what is beyond.
 const ATTEMPTS_MAX: u32 = 10;
 
 /// CloudWatch Logs.

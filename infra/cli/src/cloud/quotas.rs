@@ -25,7 +25,7 @@ impl Quota {
     }
 }
 
-/// What the account has of a quota in this region. Where nothing was applied to the account, AWS's default.
+/// The account's value of a quota in this region. Where nothing was applied to the account, AWS's default.
 pub(crate) async fn quota(aws: &Aws, quota: Quota) -> anyhow::Result<Option<f64>> {
     let client = aws_sdk_servicequotas::Client::new(aws.config());
     let Quota { service, code } = quota;

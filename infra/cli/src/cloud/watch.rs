@@ -8,7 +8,7 @@ use aws_sdk_cloudwatch::types::{
 
 use crate::target::{Aws, in_words};
 
-/// How many alarms one request asks for: `CloudWatch` takes no more.
+/// The number of alarms in one request: `CloudWatch` takes no more.
 const ALARMS_MAX: usize = 100;
 const MINUTE_SECONDS: i32 = 60;
 
@@ -19,7 +19,7 @@ pub(crate) struct Alarm {
     pub(crate) reason: String,
 }
 
-/// What a metric said, minute by minute.
+/// The values of a metric, minute by minute.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Readings {
     /// All of it.

@@ -1,4 +1,4 @@
-//! What the command asks of `CloudFormation`, STS, `CloudWatch` and Service Quotas, made by hand.
+//! Answers to the command's calls of `CloudFormation`, STS, `CloudWatch` and Service Quotas, made by hand.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -47,12 +47,14 @@ fn exchange(
         }
         // In JSON it is a header's, `Logs_20140328.FilterLogEvents`; in CBOR the end of the path.
         if let Some((_, path)) = line.split_once("/operation/") {
-            operation = path.split_whitespace().next().unwrap_or_default().to_owned();
+            path.split_whitespace().next().unwrap_or_default().clone_into(&mut operation);
         }
         if let Some((name, value)) = line.split_once(':') {
             match name.to_ascii_lowercase().as_str() {
                 "content-length" => length = value.trim().parse().unwrap_or(0),
-                "x-amz-target" => operation = value.rsplit('.').next().unwrap_or_default().trim().to_owned(),
+                "x-amz-target" => {
+                    value.rsplit('.').next().unwrap_or_default().trim().clone_into(&mut operation);
+                }
                 _ => {}
             }
         }
@@ -134,7 +136,7 @@ fn resources(body: &str) -> (u16, String, String) {
 fn cbor(value: &Value) -> Vec<u8> {
     let head = |kind: u8, length: usize| {
         let length = u16::try_from(length).unwrap().to_be_bytes();
-        vec![kind << 5 | 25, length[0], length[1]]
+        vec![(kind << 5) | 0x19, length[0], length[1]]
     };
     match value {
         Value::String(text) => [head(3, text.len()), text.as_bytes().to_vec()].concat(),
@@ -148,7 +150,7 @@ fn cbor(value: &Value) -> Vec<u8> {
     }
 }
 
-/// What `CloudWatch` and Service Quotas say of a stack `shop`.
+/// Answers of `CloudWatch` and Service Quotas about a stack `shop`.
 #[derive(Debug, Clone)]
 pub(crate) struct Watch {
     /// How often the sweep ran in each minute, and how often it failed.

@@ -10,7 +10,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// How long DynamoDB remembers the `ClientRequestToken` of a transaction (API Reference, `TransactWriteItems`).
+/// The time for which DynamoDB remembers the `ClientRequestToken` of a transaction (API Reference,
+/// `TransactWriteItems`).
 const TOKEN_REMEMBERED_FOR: Duration = Duration::from_mins(10);
 
 const INVALID: &str = "ValidationException";
@@ -58,8 +59,8 @@ impl Rules {
         }
     }
 
-    /// A token stands for one transaction, byte for byte. The emulator takes two for the same that differ in the order of
-    /// their members.
+    /// A token stands for one transaction, byte for byte. The emulator takes two for the same that differ in
+    /// the order of their members.
     fn check_token(&self, body: &[u8]) -> Result<(), Refusal> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]

@@ -1,4 +1,4 @@
-//! What AWS itself says of a stack: its sweep, its alarms, and the account's quotas.
+//! Checks of what AWS itself knows of a stack: its sweep, its alarms, and the account's quotas.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use super::report::Report;
 use crate::cloud::{CONCURRENT_EXECUTIONS, RSA_REQUESTS, Readings, Resources, quota, ringing, sum_and_peak};
 use crate::target::{Aws, Place};
 
-/// How far back the sweep is looked at: it runs once a minute, and `CloudWatch` is some minutes behind.
+/// The time for which the sweep is looked at: it runs once a minute, and `CloudWatch` is some minutes behind.
 const SWEEP_SPAN: Duration = Duration::from_mins(15);
-/// How far back the signatures are looked at.
+/// The time for which the signatures are looked at.
 const SIGNATURES_SPAN: Duration = Duration::from_hours(24);
 /// A new account has 10 executions at a time, all functions together. Fewer than this refuse a small rush.
 const EXECUTIONS_MIN: f64 = 100.0;
-/// What to ask for instead: the quota of an account that is some weeks old.
+/// The quota to ask for instead: the quota of an account that is some weeks old.
 const EXECUTIONS_WANTED: &str = "1000";
 /// From this share of a quota on it is time to ask for more.
 const SHARE_MAX: f64 = 0.8;
@@ -140,7 +140,7 @@ async fn check_signatures(aws: &Aws, report: &mut Report) -> anyhow::Result<()> 
     }
 }
 
-/// What an operator may not see says nothing of the shop.
+/// A warning about what the operator may not see: it says nothing of the shop.
 fn not_checked(report: &mut Report, check: &str, error: &anyhow::Error) -> anyhow::Result<()> {
     report.warning(check, format!("not checked: {error:#}"), GRANT)
 }

@@ -8,9 +8,9 @@ use crate::output::Output;
 use crate::target::Target;
 use crate::view;
 
-/// How many keys are changed at the same time.
+/// The number of keys that are changed at the same time.
 const PARALLEL_MAX: usize = 16;
-/// How often a key is looked at again that others change in between.
+/// The most attempts at a key that others change in between.
 const ATTEMPTS_MAX: usize = 5;
 
 /// A key that was sold, though the table does not say so.
@@ -20,7 +20,7 @@ pub(super) struct UnsoldKey {
     pub(super) sold_at: Timestamp,
 }
 
-/// What became of a key.
+/// The outcome for a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Blocked,
@@ -32,7 +32,7 @@ enum Outcome {
     Gone,
 }
 
-/// What became of all of them.
+/// The outcomes for all keys.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) blocked: u64,

@@ -17,9 +17,10 @@ use crate::target::{Place, Target};
 
 /// Take out of stock, in a restored table, what was sold after the restore point.
 ///
-/// A point-in-time restore brings sold keys back as unsold. This reads which keys were sold since, from the functions' logs,
-/// and blocks those of them that the restored table still has for sale, before the stack is opened again. It also raises
-/// the counter of row ids, so that no id is given twice. docs/restoring.md is the whole runbook.
+/// A point-in-time restore brings sold keys back as unsold. This reads which keys were sold since, from the
+/// functions' logs, and blocks those of them that the restored table still has for sale, before the stack is
+/// opened again. It also raises the counter of row ids, so that no id is given twice. docs/restoring.md is
+/// the whole runbook.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -60,11 +61,11 @@ pub(crate) struct Check {
     dry_run: bool,
 }
 
-/// How far beyond the greatest id that is known the counter is raised: keys that were made after the restore point and not sold
-/// have ids as well.
+/// The counter is raised by this beyond the greatest id that is known: keys that were made after the restore point
+/// and not sold have ids, too.
 const IDS_SKIPPED: u64 = 1_000_000;
 
-/// What the table has of the keys that were sold.
+/// The state of the sold keys in the table.
 #[derive(Debug, Default)]
 struct Scan {
     unsold: Vec<UnsoldKey>,
@@ -99,7 +100,8 @@ impl Check {
             target.principal().await?;
         }
         let prepare = async {
-            // An order that was open at the restore point gives its keys back when it is ended: first this, then the look.
+            // An order that was open at the restore point gives its keys back when it is ended: first this,
+            // then the look.
             let swept = if self.dry_run {
                 Swept::default()
             } else {
@@ -226,7 +228,7 @@ impl Counts {
     }
 }
 
-/// What is said at the end.
+/// The report at the end.
 struct Report<'a> {
     sales: &'a Sales,
     swept: Swept,

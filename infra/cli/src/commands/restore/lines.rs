@@ -7,11 +7,11 @@ use serde_json::Value;
 /// The member that names the row ids of the keys that a request gave away.
 pub(super) const ROW_IDS: &str = "row_ids";
 
-/// The greatest id that is taken for one: JSON carries whole numbers up to it exactly. A counter that a forged or broken
-/// line raises beyond it would give no more ids.
+/// The greatest id that is taken for one: JSON carries whole numbers up to it exactly. A counter that a
+/// forged or broken line raises beyond it would give no more ids.
 const ROW_ID_MAX: u64 = (1 << 53) - 1;
 
-/// How deep messages may be wrapped in messages.
+/// The most levels of messages wrapped in messages.
 const DEPTH_MAX: usize = 3;
 
 /// A request that gave keys away.
@@ -21,7 +21,7 @@ pub(super) struct Sale {
     pub(super) ids: Vec<u64>,
 }
 
-/// What a line says.
+/// The content of a line.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Reading {
     pub(super) sales: Vec<Sale>,
@@ -29,8 +29,8 @@ pub(super) struct Reading {
     pub(super) times: Vec<Timestamp>,
 }
 
-/// The members that count, of a line of the functions or of what CloudWatch wraps it in. A member that stands twice is an
-/// error of serde's.
+/// The members that count, of a line of the functions or of what CloudWatch wraps it in. A member that stands
+/// twice is an error of serde's.
 #[derive(Debug, Deserialize)]
 struct Members {
     timestamp: Option<Value>,
@@ -39,8 +39,8 @@ struct Members {
     events: Option<Vec<Members>>,
 }
 
-/// Reads a line: of a function, behind a time or the name of a log stream, or in the JSON of the AWS command. Each mention of
-/// `row_ids` must be read, or it is an error. A line without a mention is never one.
+/// Reads a line: of a function, behind a time or the name of a log stream, or in the JSON of the AWS command.
+/// Each mention of `row_ids` must be read, or it is an error. A line without a mention is never one.
 pub(super) fn read(text: &str) -> Result<Reading, String> {
     let mentions = text.matches(ROW_IDS).count();
     let mut reading = Reading::default();

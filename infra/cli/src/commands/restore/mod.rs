@@ -1,4 +1,4 @@
-//! What an operator does after a point-in-time restore.
+//! Work of an operator after a point-in-time restore.
 
 mod block;
 mod check;

@@ -17,10 +17,10 @@ use crate::target::Aws;
 /// The log groups of the functions that sell, as the template names them.
 const LOG_GROUPS: [&str; 2] = ["AssignLicenseKeyLog", "RandomAssignLicenseKeysLog"];
 
-/// How much a line may have, in bytes: an answer of the AWS command in one line is a page of log lines, 1 MB.
+/// The longest line, in bytes: an answer of the AWS command in one line is a page of log lines, 1 MB.
 const LINE_BYTES_MAX: u64 = 16 << 20;
 
-/// What the logs tell of the sales since a restore point.
+/// The sales since a restore point, as the logs tell them.
 #[derive(Debug)]
 pub(super) struct Sales {
     pub(super) restored_to: Timestamp,
