@@ -244,7 +244,7 @@ def restore(shop):
     shop.keypool("restore", "check", "--restored-to", yesterday, "--dry-run", expected=4)
     began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(shop.began))
     shop.keypool("restore", "check", "--restored-to", began)
-    [key] = [json.loads(shop.keypool("keys", "show", sold, "--json").splitlines()[0])]
+    key = json.loads(shop.keypool("keys", "show", sold, "--json").splitlines()[0])
     shop.check(key["status"] == "blocked", f"a key that was sold and restored is not blocked: {key['status']}")
 
 
