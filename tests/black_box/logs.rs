@@ -78,4 +78,10 @@ async fn a_sale_whose_outcome_is_unknown_names_its_rows_and_a_missed_one_does_no
     assert_eq!(logged_row_ids(&unknown), Some(shop.stored("KEY-1-000000").await.id.to_string()));
     let none = shop.post("random-assign-license-keys", &order).await;
     assert_eq!((none.code(), logged_row_ids(&none)), (802, None));
+
+    // What was never written was not sold.
+    shop.stock_named(1, "MORE-", 1).await;
+    shop.kms.disturb("Sign", vec![Fault::error("KMSInvalidStateException")]);
+    let unsigned = shop.post("random-assign-license-keys", &order).await;
+    assert_eq!((unsigned.status, logged_row_ids(&unsigned)), (503, None));
 }

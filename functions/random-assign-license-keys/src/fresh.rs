@@ -30,6 +30,7 @@ async fn assign_at_once(sale: &Sale<'_>, generator: &Generator) -> Result<Answer
         let keys = make(sale, generator, &assignment, sale.quantity(), NewKey::assigned).await?;
         let answer = sale.seal_rows(&keys, &assignment).await?;
         call.check_time_to_give_away()?;
+        call.note_sale(&keys);
         match store.insert_assigned(&keys, sale.recording(&answer)).await? {
             InsertOutcome::Inserted => {
                 measure::keys_assigned(sale.quantity());

@@ -208,6 +208,7 @@ async fn decide(sale: &Sale<'_>, order: &Order, assignment: &Assignment) -> Resu
         return Err(Reply::IncorrectAssignment(faults).into());
     }
     sale.call.check_time_to_give_away()?;
+    sale.call.note_sale(order.reserved());
     match sale.store().commit(order, sale.recording(&answer)).await? {
         CommitOutcome::Committed => Ok(answer),
         CommitOutcome::Aborted => Err(Failure::Contention),

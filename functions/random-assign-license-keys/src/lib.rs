@@ -24,7 +24,7 @@ pub async fn handle(desk: Arc<Desk>, event: Request) -> Response<Body> {
     call.answer(random_assign(&call)).await
 }
 
-/// Authorises the request. Where the product has yet to be read, its stock is looked at beside that, so that a cold
+/// Authorizes the request. Where the product has yet to be read, its stock is looked at beside that, so that a cold
 /// environment waits for one read and not for two.
 async fn authorise(
     call: &Call,

@@ -53,7 +53,6 @@ impl Sale<'_> {
         keys: &[StockedKey],
         assignment: &Assignment,
     ) -> Result<Answer, Failure> {
-        self.call.note_sale(keys);
         let rows = keys.iter().map(|key| key.row(assignment)).collect();
         self.seal(&Reply::LicenseKeysAssigned(rows)).await
     }

@@ -46,6 +46,7 @@ pub(crate) async fn assign(sale: &Sale<'_>, mut drawn_ahead: Option<Drawn>) -> R
         let assignment = sale.assignment();
         let answer = sale.seal_rows(chosen, &assignment).await?;
         call.check_time_to_give_away()?;
+        call.note_sale(chosen);
         match store.assign(chosen, &assignment, sale.recording(&answer)).await? {
             AssignOutcome::Assigned => {
                 measure::keys_assigned(quantity);

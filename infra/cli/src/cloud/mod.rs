@@ -1,4 +1,5 @@
-//! Facts that AWS has about a deployed stack beyond its table and its keys: resources, log lines, metrics, alarms, quotas.
+//! Facts that AWS has about a deployed stack beyond its table and its keys: resources, log lines, metrics, alarms,
+//! quotas.
 
 mod logs;
 mod quotas;
