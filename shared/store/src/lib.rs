@@ -28,53 +28,31 @@
 //!
 //! The check lives in the write: no operation reads, decides and writes without a condition.
 
-mod assign;
-mod audit;
-mod backoff;
-mod catalogue;
-mod change;
-mod claim;
-mod counter;
-mod describe;
-mod draw;
-mod error;
-mod import;
-mod insert;
-mod inventory;
-mod keys;
-mod lookup;
-mod order;
-mod pace;
+mod dynamo;
+mod operator;
 mod record;
-mod restore;
-mod settle;
-mod signing_key;
-mod table;
-mod transact;
-mod update;
+mod selling;
 
 use std::sync::Arc;
 
 use keypool_domain::Randomness;
 
-pub use assign::AssignOutcome;
-pub use backoff::Backoff;
-pub use catalogue::{CreateOutcome, NewGeneratorOutcome};
-pub use claim::{Attempt, Claim, ClaimOutcome, Held, Recording};
-pub use counter::Counter;
-pub use describe::{Expiry, IndexState, TableState};
-pub use draw::{Drawn, candidate_window};
-pub use error::StoreError;
-pub use import::ImportOutcome;
-pub use insert::{InsertCounts, InsertOutcome};
-pub use inventory::{Inventory, KeyFilter, KeyPage, Place};
-pub use keys::KeyChange;
-pub use lookup::{Found, Lookup};
-pub use order::{CommitOutcome, NewOrder, Order, ReserveOutcome, Swept};
-pub use pace::Pace;
+pub use dynamo::{Backoff, StoreError};
+pub use operator::RestoreState;
+pub use operator::catalogue::{CreateOutcome, NewGeneratorOutcome};
+pub use operator::describe::{Expiry, IndexState, TableState};
+pub use operator::import::ImportOutcome;
+pub use operator::inventory::{Inventory, KeyFilter, KeyPage, Place};
+pub use operator::keys::KeyChange;
+pub use operator::pace::Pace;
+pub use operator::update::{ProductOutcome, UpdateOutcome};
 pub use record::{Item, OpenOrder, OrderState, license_key_item};
-pub use restore::RestoreState;
-pub use update::{ProductOutcome, UpdateOutcome};
+pub use selling::assign::AssignOutcome;
+pub use selling::claim::{Attempt, Claim, ClaimOutcome, Held, Recording};
+pub use selling::draw::{Drawn, candidate_window};
+pub use selling::insert::{InsertCounts, InsertOutcome};
+pub use selling::order::{CommitOutcome, NewOrder, Order, ReserveOutcome, Swept};
+pub use selling::{Counter, Found, Lookup};
 
 /// A transaction has 100 actions at most; one is for the record of the request.
 const TRANSACTION_KEYS_MAX: usize = 99;
@@ -85,7 +63,7 @@ pub struct Store {
     client: aws_sdk_dynamodb::Client,
     table: String,
     randomness: Arc<dyn Randomness>,
-    patience: settle::Patience,
+    patience: selling::Patience,
     /// How many parts of the table are read side by side where all of it is read.
     segments: i32,
     transaction_keys_max: usize,
@@ -103,8 +81,8 @@ impl Store {
             client,
             table: table.into(),
             randomness,
-            patience: settle::Patience::CHECKOUT,
-            segments: inventory::SEGMENTS,
+            patience: selling::Patience::CHECKOUT,
+            segments: operator::inventory::SEGMENTS,
             transaction_keys_max: TRANSACTION_KEYS_MAX,
         }
     }
@@ -124,7 +102,7 @@ impl Store {
     /// The same table for callers who wait longer than a checkout does.
     #[must_use]
     pub fn patient(self) -> Self {
-        Self { patience: settle::Patience::LONG, ..self }
+        Self { patience: selling::Patience::LONG, ..self }
     }
 
     /// The same table, read in one piece where all of it is read: the embedded DynamoDB sorts the whole table for each page

@@ -7,13 +7,13 @@ use keypool_domain::{
     ApiKeyHash, ApiKeyRecord, AuditEntry, Generator, GeneratorId, Product, ProductId, RetiredKey,
 };
 
-use crate::change::{Change, Changed};
+use crate::dynamo::change::{Change, Changed};
+use crate::dynamo::transact::{Obstacle, Transacted, put};
+use crate::dynamo::unbuilt;
 use crate::record::{
     Item, Key, Kind, api_key_item, generator_item, number, product_item, read_api_key, read_generator,
     read_product,
 };
-use crate::table::unbuilt;
-use crate::transact::{Obstacle, Transacted, put};
 use crate::{Store, StoreError};
 
 /// What became of a change of a generator or an API key.

@@ -3,9 +3,9 @@ use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, TransactWrite
 use futures_util::StreamExt as _;
 use keypool_domain::{LicenseKey, StockedKey};
 
-use crate::claim::Recording;
+use crate::dynamo::transact::{Obstacle, Transacted, put};
 use crate::record::{Item, PK, license_key_item, read_license_key};
-use crate::transact::{Obstacle, Transacted, put};
+use crate::selling::claim::Recording;
 use crate::{Store, StoreError};
 
 /// How many keys are stored at the same time. DynamoDB has no conditional batch write, so each key is a write

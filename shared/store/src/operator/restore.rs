@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::TableDescription;
 use keypool_domain::{AuditEntry, Timestamp};
 
-use crate::change::{Change, Changed};
+use crate::dynamo::change::{Change, Changed};
 use crate::record::{Key, number};
 use crate::{Counter, Store, StoreError};
 

@@ -4,14 +4,14 @@ use futures_util::StreamExt as _;
 use keypool_domain::{LicenseKey, Status, StockedKey};
 
 use super::{CommitOutcome, NewOrder, Order, ReserveOutcome, change_of, state_of};
-use crate::change::{Change, Changed};
-use crate::claim::Recording;
-use crate::insert::{InsertOutcome, PARALLEL_MAX, collisions};
+use crate::dynamo::change::{Change, Changed};
+use crate::dynamo::transact::{Obstacle, Transacted, check, put};
 use crate::record::{
     DRAW, Key, ListedKey, OpenOrder, OrderRecord, OrderState, Origin, STOCK, number, open_order_item,
     order_item, part_item, text,
 };
-use crate::transact::{Obstacle, Transacted, check, put};
+use crate::selling::claim::Recording;
+use crate::selling::insert::{InsertOutcome, PARALLEL_MAX, collisions};
 use crate::{Store, StoreError};
 
 /// How many keys one part of the list holds: each at most 1 KB, an item at most 400 KB.

@@ -5,12 +5,12 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, TransactWriteItem};
 use keypool_domain::{AssignmentId, ClaimId, CreationId, Envelope, Fingerprint, Timestamp};
 
-use crate::change::{Change, Changed};
+use crate::dynamo::change::{Change, Changed};
+use crate::dynamo::transact::{Obstacle, Transacted, put};
 use crate::record::{
     ClaimRecord, EXPIRES_AT, Item, Key, PK, PayloadParts, SK, claim_item, number, payload_part_item,
     read_claim, read_payload, text,
 };
-use crate::transact::{Obstacle, Transacted, put};
 use crate::{Store, StoreError};
 
 /// How long a request is remembered, from its first attempt on.

@@ -1,9 +1,9 @@
 use keypool_domain::{Assignment, LicenseKey, OwnerField, Status, StockedKey};
 
-use crate::change::{Change, Changed};
-use crate::claim::Recording;
+use crate::dynamo::change::{Change, Changed};
+use crate::dynamo::transact::Transacted;
 use crate::record::{DRAW, Item, Key, STOCK, number, read_license_key, text};
-use crate::transact::Transacted;
+use crate::selling::claim::Recording;
 use crate::{Store, StoreError};
 
 /// What became of an attempt to give keys away: all of them or none.

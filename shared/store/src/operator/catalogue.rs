@@ -8,12 +8,12 @@ use std::fmt::Display;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
 use keypool_domain::{ApiKeyHash, ApiKeyRecord, AuditEntry, Generator, GeneratorId, Product, ProductId};
 
+use crate::dynamo::transact::{Obstacle, Transacted};
+use crate::dynamo::unbuilt;
 use crate::record::{
     Item, Key, Kind, PK, SK, api_key_item, catalogue_pk, generator_item, number, product_item, read_api_key,
     read_generator, read_product, text,
 };
-use crate::table::unbuilt;
-use crate::transact::{Obstacle, Transacted};
 use crate::{Counter, Store, StoreError};
 
 /// What became of an attempt to set something up.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use keypool_domain::{Assignment, AssignmentId, LicenseKey, ProductId, StockedKey, Timestamp};
 
-use crate::change::Change;
+use crate::dynamo::change::Change;
 use crate::record::{
     Item, Key, OPEN_ORDERS, OpenOrder, OrderState, Origin, read_open_order, read_order, text,
 };

@@ -3,6 +3,7 @@ use aws_sdk_dynamodb::types::{
     ProjectionType, ScalarAttributeType, TimeToLiveSpecification,
 };
 
+use crate::dynamo::unbuilt;
 use crate::record::{DRAW, EXPIRES_AT, INDEX_AVAILABLE, PK, SK, STOCK};
 use crate::{Expiry, Store, StoreError};
 
@@ -70,9 +71,4 @@ impl Store {
             .map_err(|error| StoreError::from_sdk("UpdateTimeToLive", &error))?;
         Ok(())
     }
-}
-
-/// For requests that this crate puts together wrongly.
-pub(crate) fn unbuilt(operation: &'static str) -> StoreError {
-    StoreError::Rejected { operation, code: "request not built".to_owned() }
 }

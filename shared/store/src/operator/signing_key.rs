@@ -4,8 +4,8 @@
 use aws_sdk_dynamodb::types::TransactWriteItem;
 use keypool_domain::{AuditEntry, ProductId, RetiredKey, Timestamp};
 
+use crate::dynamo::transact::{Transacted, put};
 use crate::record::{Key, Kind, read_retired_key, retired_key_item};
-use crate::transact::{Transacted, put};
 use crate::{Store, StoreError};
 
 impl Store {

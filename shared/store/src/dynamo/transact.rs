@@ -3,9 +3,9 @@ use aws_sdk_dynamodb::types::{
     CancellationReason, ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
 
-use crate::change::names_in;
+use crate::dynamo::change::names_in;
+use crate::dynamo::unbuilt;
 use crate::record::{Item, Key};
-use crate::table::unbuilt;
 use crate::{Store, StoreError};
 
 const OPERATION: &str = "TransactWriteItems";

@@ -3,9 +3,9 @@
 use aws_sdk_dynamodb::types::TransactWriteItem;
 use keypool_domain::{AuditEntry, Timestamp};
 
-use crate::change::{Change, Changed};
+use crate::dynamo::change::{Change, Changed};
+use crate::dynamo::transact::{Obstacle, Transacted, put};
 use crate::record::{Item, PK, SK, audit_item, audit_pk, month_of, read_audit, text};
-use crate::transact::{Obstacle, Transacted, put};
 use crate::{Store, StoreError};
 
 /// How many items one query of the trail reads at most.

@@ -3,13 +3,13 @@ use futures_util::StreamExt as _;
 use keypool_domain::{Assignment, AssignmentId, Draw, Status, Timestamp};
 
 use super::{Order, change_of, state_of};
-use crate::assign::{fence, given_to, is_text};
-use crate::change::{Change, Changed};
-use crate::insert::PARALLEL_MAX;
+use crate::dynamo::change::{Change, Changed};
 use crate::record::{
     DRAW, Item, Key, ListedKey, OPEN_ORDERS, ORDER_PARTS, OpenOrder, OrderRecord, OrderState, Origin, STOCK,
     number, order_expires_at, read_open_order, read_order, read_part, stock_of, text,
 };
+use crate::selling::assign::{fence, given_to, is_text};
+use crate::selling::insert::PARALLEL_MAX;
 use crate::{Store, StoreError};
 
 /// What a sweep has done.

@@ -1,8 +1,8 @@
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 use keypool_domain::{ApiKeyHash, ApiKeyRecord, Generator, GeneratorId, Product, ProductId};
 
+use crate::dynamo::unbuilt;
 use crate::record::{Item, Key, Kind, PK, SK, read_api_key, read_generator, read_product, text};
-use crate::table::unbuilt;
 use crate::{Backoff, Store, StoreError};
 
 /// What a request needs to know before it can be answered. Any of the three.

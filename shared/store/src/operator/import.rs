@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::types::{BatchStatementErrorCodeEnum, BatchStatementRequest, BatchStatementResponse};
 use keypool_domain::{CreationId, LicenseKey, Status, StockedKey};
 
-use crate::pace::Pace;
+use crate::dynamo::unbuilt;
+use crate::operator::pace::Pace;
 use crate::record::{Item, Key, license_key_item, read_license_key};
-use crate::table::unbuilt;
 use crate::{Backoff, Store, StoreError};
 
 const OPERATION: &str = "BatchExecuteStatement";

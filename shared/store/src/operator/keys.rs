@@ -1,7 +1,7 @@
 use keypool_domain::{AuditEntry, LicenseKey, StockedKey};
 
+use crate::dynamo::transact::{Transacted, put_if};
 use crate::record::{Item, Key, license_key_item, number, read_license_key};
-use crate::transact::{Transacted, put_if};
 use crate::{Store, StoreError};
 
 /// What became of a change of a key.

@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 
+use crate::dynamo::unbuilt;
 use crate::record::{Item, Key, PK, SK};
-use crate::table::unbuilt;
 use crate::{Store, StoreError};
 
 /// A change of one item, and the condition on which it may be made.

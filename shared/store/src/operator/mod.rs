@@ -1,0 +1,15 @@
+//! The operations of the command: what an operator sets up, changes, lists, imports and checks.
+
+mod audit;
+pub(crate) mod catalogue;
+pub(crate) mod describe;
+pub(crate) mod import;
+pub(crate) mod inventory;
+pub(crate) mod keys;
+pub(crate) mod pace;
+mod restore;
+mod signing_key;
+mod table;
+pub(crate) mod update;
+
+pub use restore::RestoreState;
