@@ -62,7 +62,7 @@ pub async fn provision(store: &Store, signer: &Signer) -> Result<(), DemoError> 
             generator_id: None,
             signing_key_id,
         };
-        store.create_product(&product, None).await?;
+        store.create(&product, None).await?;
     }
     store.create_generator(&generator("1", "1", Method::Uuid)?, None).await?;
     let chunks =
@@ -76,7 +76,7 @@ pub async fn provision(store: &Store, signer: &Signer) -> Result<(), DemoError> 
         networks: vec![],
         valid_until: None,
     };
-    store.create_api_key(&api_key, None).await?;
+    store.create(&api_key, None).await?;
     Ok(())
 }
 

@@ -39,14 +39,13 @@ use keypool_domain::Randomness;
 
 pub use dynamo::{Backoff, StoreError};
 pub use operator::RestoreState;
-pub use operator::catalogue::{CreateOutcome, NewGeneratorOutcome};
+pub use operator::catalogue::{CreateOutcome, NewGeneratorOutcome, UpdateOutcome};
 pub use operator::describe::{Expiry, IndexState, TableState};
 pub use operator::import::ImportOutcome;
 pub use operator::inventory::{Inventory, KeyFilter, KeyPage, Place};
 pub use operator::keys::KeyChange;
 pub use operator::pace::Pace;
-pub use operator::update::{ProductOutcome, UpdateOutcome};
-pub use record::{Item, OpenOrder, OrderState, license_key_item};
+pub use record::{Catalogued, Item, OpenOrder, OrderState, license_key_item};
 pub use selling::assign::AssignOutcome;
 pub use selling::claim::{Attempt, Claim, ClaimOutcome, Held, Recording};
 pub use selling::draw::{Drawn, candidate_window};

@@ -312,9 +312,9 @@ fn generator(id: &str, product_id: &str) -> Generator {
 async fn what_an_operator_sets_up_is_found_and_listed() {
     let Table { store, _services, .. } = Table::new().await;
     for id in ["10", "9"] {
-        assert_eq!(store.create_product(&product(id), None).await, Ok(CreateOutcome::Created));
+        assert_eq!(store.create(&product(id), None).await, Ok(CreateOutcome::Created));
     }
-    assert_eq!(store.create_product(&product("9"), None).await, Ok(CreateOutcome::Exists));
+    assert_eq!(store.create(&product("9"), None).await, Ok(CreateOutcome::Exists));
     let created = |is_default| Ok(NewGeneratorOutcome::Created { is_default });
     assert_eq!(store.create_generator(&generator("4", "9"), None).await, created(true));
     assert_eq!(store.create_generator(&generator("5", "9"), None).await, created(false));
@@ -331,14 +331,14 @@ async fn what_an_operator_sets_up_is_found_and_listed() {
         networks: vec![],
         valid_until: None,
     };
-    assert_eq!(store.create_api_key(&api_key, None).await, Ok(CreateOutcome::Created));
+    assert_eq!(store.create(&api_key, None).await, Ok(CreateOutcome::Created));
 
-    let products = store.products().await.unwrap();
+    let products = store.list::<Product>().await.unwrap();
     assert_eq!(products.iter().map(|product| product.id.get()).collect::<Vec<_>>(), [9, 10]);
     assert_eq!(products[0].generator_id, Some("4".parse().unwrap()));
     assert_eq!(products[1].generator_id, None, "a generator that was refused is nobody's");
-    assert_eq!(store.generators().await.unwrap(), [generator("4", "9"), generator("5", "9")]);
-    assert_eq!(store.api_keys().await.unwrap(), std::slice::from_ref(&api_key));
+    assert_eq!(store.list::<Generator>().await.unwrap(), [generator("4", "9"), generator("5", "9")]);
+    assert_eq!(store.list::<ApiKeyRecord>().await.unwrap(), std::slice::from_ref(&api_key));
 
     let lookup = Lookup {
         api_key: Some(api_key.hash),
@@ -357,9 +357,9 @@ async fn what_an_operator_sets_up_is_found_and_listed() {
 async fn lists_go_beyond_one_batch() {
     let Table { store, _services, .. } = Table::new().await;
     for id in 1..=101 {
-        store.create_product(&product(&id.to_string()), None).await.unwrap();
+        store.create(&product(&id.to_string()), None).await.unwrap();
     }
-    assert_eq!(store.products().await.unwrap().len(), 101);
+    assert_eq!(store.list::<Product>().await.unwrap().len(), 101);
 }
 
 #[tokio::test(flavor = "multi_thread")]

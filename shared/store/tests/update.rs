@@ -12,7 +12,7 @@ use keypool_domain::{
 };
 use keypool_http::Patience;
 use keypool_local::{Services, TABLE};
-use keypool_store::{Lookup, ProductOutcome, Store, StoreError, UpdateOutcome};
+use keypool_store::{Lookup, Store, StoreError, UpdateOutcome};
 
 struct Table {
     store: Store,
@@ -29,14 +29,14 @@ impl Table {
         let store = Store::new(client.clone(), TABLE, Arc::new(OperatingSystemRandomness)).patient();
         store.create_table().await.unwrap();
         for id in ["1", "2"] {
-            store.create_product(&product(id), None).await.unwrap();
+            store.create(&product(id), None).await.unwrap();
             store.create_generator(&generator(id), None).await.unwrap();
         }
         Self { store, client, _services: services }
     }
 
     async fn product(&self, id: &str) -> Product {
-        self.store.product(id.parse().unwrap()).await.unwrap().unwrap()
+        self.store.find::<Product>(id.parse().unwrap()).await.unwrap().unwrap()
     }
 
     /// What was noted, the youngest first.
@@ -114,15 +114,15 @@ async fn a_product_is_changed_as_it_was_seen_and_the_change_is_noted() {
         let store = table.store.clone();
         async move { store.update_product(&before, &after, None, &entry("product.update")).await.unwrap() }
     };
-    assert_eq!(update(before.clone(), renamed.clone()).await, ProductOutcome::Updated);
+    assert_eq!(update(before.clone(), renamed.clone()).await, UpdateOutcome::Updated);
     assert_eq!(table.product("1").await, renamed);
     assert_eq!(table.noted().await.len(), 1);
 
     // Who still sees what was there before does not undo it.
     let late = Product { activity: Activity::Inactive, ..before.clone() };
-    assert_eq!(update(before, late).await, ProductOutcome::ChangedMeanwhile);
+    assert_eq!(update(before, late).await, UpdateOutcome::ChangedMeanwhile);
     let missing = product("77");
-    assert_eq!(update(missing.clone(), missing).await, ProductOutcome::Unknown);
+    assert_eq!(update(missing.clone(), missing).await, UpdateOutcome::Unknown);
     assert_eq!(table.product("1").await, renamed);
     assert_eq!(table.noted().await.len(), 1, "what was not done is not noted");
 }
@@ -143,8 +143,8 @@ async fn of_twenty_who_change_the_same_product_one_does() {
     let mut made = Vec::new();
     for change in changes.collect::<Vec<_>>() {
         match change.await.unwrap() {
-            (ProductOutcome::Updated, after) => made.push(after),
-            (outcome, _) => assert_eq!(outcome, ProductOutcome::ChangedMeanwhile),
+            (UpdateOutcome::Updated, after) => made.push(after),
+            (outcome, _) => assert_eq!(outcome, UpdateOutcome::ChangedMeanwhile),
         }
     }
     assert_eq!(made, [table.product("1").await]);
@@ -158,14 +158,14 @@ async fn a_product_gets_no_generator_of_another() {
     for generator in ["2", "77"] {
         let after = Product { generator_id: Some(generator.parse().unwrap()), ..before.clone() };
         let outcome = table.store.update_product(&before, &after, None, &entry("x")).await.unwrap();
-        assert_eq!(outcome, ProductOutcome::NotItsGenerator, "{generator}");
+        assert_eq!(outcome, UpdateOutcome::NotItsGenerator, "{generator}");
     }
     assert_eq!((table.product("1").await, table.noted().await), (before.clone(), vec![]));
     let other = Generator { id: "3".parse().unwrap(), ..generator("1") };
     table.store.create_generator(&other, None).await.unwrap();
     let after = Product { generator_id: Some(other.id), ..before.clone() };
     let outcome = table.store.update_product(&before, &after, None, &entry("x")).await.unwrap();
-    assert_eq!((outcome, table.product("1").await), (ProductOutcome::Updated, after));
+    assert_eq!((outcome, table.product("1").await), (UpdateOutcome::Updated, after));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,7 +186,7 @@ async fn what_a_later_version_wrote_into_a_record_stays() {
     let before = table.product("1").await;
     let after = Product { name: "Büro".parse().unwrap(), ..before.clone() };
     let outcome = table.store.update_product(&before, &after, None, &entry("x")).await.unwrap();
-    assert_eq!(outcome, ProductOutcome::Updated);
+    assert_eq!(outcome, UpdateOutcome::Updated);
     let item = table.client.get_item().table_name(TABLE).set_key(Some(at)).send().await.unwrap();
     assert_eq!(item.item().unwrap()["colour"].as_s().unwrap(), "red");
 }
@@ -199,9 +199,9 @@ async fn a_retired_signing_key_is_kept_by_the_change_that_retires_it_and_stands_
     let after = Product { signing_key_id: Some("new".parse().unwrap()), ..before.clone() };
     let (first, later) = (retired(id, "2026-11-21T07:00:00Z"), retired(id, "2026-11-22T07:00:00Z"));
     let outcome = table.store.update_product(&before, &after, Some(&first), &entry("x")).await.unwrap();
-    assert_eq!(outcome, ProductOutcome::Updated);
+    assert_eq!(outcome, UpdateOutcome::Updated);
     let outcome = table.store.update_product(&before, &after, Some(&later), &entry("x")).await.unwrap();
-    assert_eq!(outcome, ProductOutcome::ChangedMeanwhile);
+    assert_eq!(outcome, UpdateOutcome::ChangedMeanwhile);
     assert_eq!(table.store.retired_keys().await.unwrap(), std::slice::from_ref(&first), "all or nothing");
 
     let global = retired(None, "2026-11-23T07:00:00Z");
@@ -214,7 +214,7 @@ async fn a_retired_signing_key_is_kept_by_the_change_that_retires_it_and_stands_
 
     let about = Lookup { product: id, ..Lookup::default() };
     assert_eq!(table.store.look_up(about).await.unwrap().product, Some(after));
-    assert_eq!(table.store.products().await.unwrap().len(), 2);
+    assert_eq!(table.store.list::<Product>().await.unwrap().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -222,36 +222,30 @@ async fn a_generator_and_an_api_key_are_changed_as_they_were_seen() {
     let table = Table::new().await;
     let store = &table.store;
     let id: GeneratorId = "1".parse().unwrap();
-    let before = store.generator(id).await.unwrap().unwrap();
+    let before = store.find::<Generator>(id).await.unwrap().unwrap();
     let after = Generator { prefix: "B-".to_owned(), validity: "0".parse().unwrap(), ..before.clone() };
     for (outcome, name) in [(UpdateOutcome::Updated, "first"), (UpdateOutcome::ChangedMeanwhile, "again")] {
-        assert_eq!(store.update_generator(&before, &after, &entry("x")).await.unwrap(), outcome, "{name}");
+        assert_eq!(store.update(&before, &after, &entry("x")).await.unwrap(), outcome, "{name}");
     }
-    assert_eq!(store.generator(id).await.unwrap(), Some(after));
+    assert_eq!(store.find::<Generator>(id).await.unwrap(), Some(after));
     let missing = Generator { id: GeneratorId::MAX, ..before };
-    assert_eq!(
-        store.update_generator(&missing, &missing, &entry("x")).await.unwrap(),
-        UpdateOutcome::Unknown
-    );
+    assert_eq!(store.update(&missing, &missing, &entry("x")).await.unwrap(), UpdateOutcome::Unknown);
 
     let before = api_key("one");
-    store.create_api_key(&before, None).await.unwrap();
+    store.create(&before, None).await.unwrap();
     let after = ApiKeyRecord {
         networks: vec!["10.0.0.0/8".parse().unwrap()],
         valid_until: Timestamp::from_rfc3339("2026-11-21T07:00:00Z"),
         ..before.clone()
     };
     for (outcome, name) in [(UpdateOutcome::Updated, "first"), (UpdateOutcome::ChangedMeanwhile, "again")] {
-        assert_eq!(store.update_api_key(&before, &after, &entry("x")).await.unwrap(), outcome, "{name}");
+        assert_eq!(store.update(&before, &after, &entry("x")).await.unwrap(), outcome, "{name}");
     }
     let without_end = ApiKeyRecord { valid_until: None, ..after.clone() };
-    assert_eq!(
-        store.update_api_key(&after, &without_end, &entry("x")).await.unwrap(),
-        UpdateOutcome::Updated
-    );
-    assert_eq!(store.api_key(before.hash).await.unwrap(), Some(without_end));
+    assert_eq!(store.update(&after, &without_end, &entry("x")).await.unwrap(), UpdateOutcome::Updated);
+    assert_eq!(store.find::<ApiKeyRecord>(before.hash).await.unwrap(), Some(without_end));
     let missing = api_key("two");
-    assert_eq!(store.update_api_key(&missing, &missing, &entry("x")).await.unwrap(), UpdateOutcome::Unknown);
+    assert_eq!(store.update(&missing, &missing, &entry("x")).await.unwrap(), UpdateOutcome::Unknown);
     assert_eq!(table.noted().await.len(), 3);
 }
 
@@ -259,7 +253,7 @@ async fn a_generator_and_an_api_key_are_changed_as_they_were_seen() {
 async fn of_ten_rotations_of_an_api_key_one_is_done_and_leaves_one_successor() {
     let table = Table::new().await;
     let before = api_key("one");
-    table.store.create_api_key(&before, None).await.unwrap();
+    table.store.create(&before, None).await.unwrap();
     let rotations = (0..10).map(|n| {
         let (store, before) = (table.store.clone(), before.clone());
         tokio::spawn(async move {
@@ -276,7 +270,7 @@ async fn of_ten_rotations_of_an_api_key_one_is_done_and_leaves_one_successor() {
         }
     }
     assert_eq!(done, 1);
-    let keys = table.store.api_keys().await.unwrap();
+    let keys = table.store.list::<ApiKeyRecord>().await.unwrap();
     assert_eq!(keys.len(), 2);
     assert_eq!(keys.iter().filter(|key| key.valid_until.is_none()).count(), 1);
     assert_eq!(table.noted().await.len(), 1);

@@ -64,7 +64,7 @@ async fn a_leaked_api_key_is_shut_out_sixty_seconds_after_it_was_switched_off() 
     assert_eq!(faulty().await, 816, "it opens the endpoint");
     let after = ApiKeyRecord { activity: Activity::Inactive, ..before.clone() };
     let entry = entry(&shop);
-    let updated = shop.store.update_api_key(&before, &after, &entry).await.unwrap();
+    let updated = shop.store.update(&before, &after, &entry).await.unwrap();
     assert_eq!(updated, UpdateOutcome::Updated);
     shop.clock.advance_seconds(59);
     assert_eq!(faulty().await, 816, "a warm function still believes what it has read");

@@ -126,7 +126,7 @@ impl Shop {
     /// # Panics
     /// If it exists.
     pub async fn add_product(&self, product: Product) {
-        assert_eq!(self.store.create_product(&product, None).await.unwrap(), CreateOutcome::Created);
+        assert_eq!(self.store.create(&product, None).await.unwrap(), CreateOutcome::Created);
     }
 
     /// Sets up a generator.
@@ -143,7 +143,7 @@ impl Shop {
     /// # Panics
     /// If it exists.
     pub async fn add_api_key(&self, api_key: ApiKeyRecord) {
-        assert_eq!(self.store.create_api_key(&api_key, None).await.unwrap(), CreateOutcome::Created);
+        assert_eq!(self.store.create(&api_key, None).await.unwrap(), CreateOutcome::Created);
     }
 }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
-use keypool_domain::{Activity, Clock as _, GeneratorId, Product, ProductId, SystemClock};
+use keypool_domain::{Activity, Clock as _, Generator, GeneratorId, Product, ProductId, SystemClock};
 use keypool_store::{Inventory, KeyFilter};
 use serde_json::{Value, json};
 
@@ -66,7 +66,8 @@ impl Stock {
     }
 
     async fn show(&self, target: &Target, output: Output) -> anyhow::Result<()> {
-        let (mut products, generators) = (target.store.products().await?, target.store.generators().await?);
+        let (mut products, generators) =
+            (target.store.list::<Product>().await?, target.store.list::<Generator>().await?);
         let at_work: BTreeSet<GeneratorId> = generators
             .iter()
             .filter(|found| found.activity == Activity::Active)

@@ -249,7 +249,7 @@ async fn order_of(store: &Store, keys: &[&str], lease: Duration, is_committed: b
     let at = SystemClock.now();
     let mut held: Vec<StockedKey> = Vec::new();
     for key in keys {
-        held.push(store.key_as_it_is(&key.parse().unwrap()).await.unwrap().unwrap());
+        held.push(store.license_key(&key.parse().unwrap()).await.unwrap().unwrap());
     }
     let owner = Owner { name: Some("Linus".parse().unwrap()), email: None };
     let assignment = Assignment { id: AssignmentId::random(&OperatingSystemRandomness), owner, at };

@@ -2,12 +2,16 @@
 //! classes of errors.
 
 mod backoff;
-pub(crate) mod change;
 mod error;
-pub(crate) mod transact;
+mod read;
+mod transact;
+mod write;
 
 pub use backoff::Backoff;
 pub use error::StoreError;
+pub(crate) use read::{Page, Query};
+pub(crate) use transact::{Obstacle, Transacted};
+pub(crate) use write::{IS_NEW, Write, Written};
 
 /// The error for a call that the SDK's builder refuses: a bug of this crate.
 pub(crate) fn unbuilt(operation: &'static str) -> StoreError {

@@ -1,105 +1,87 @@
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{
-    CancellationReason, ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
-};
+use aws_sdk_dynamodb::types::{CancellationReason, TransactWriteItem};
+use keypool_domain::AssignmentId;
 
-use crate::dynamo::change::names_in;
-use crate::dynamo::unbuilt;
-use crate::record::{Item, Key};
+use super::write::Write;
+use crate::record::Item;
 use crate::{Store, StoreError};
 
 const OPERATION: &str = "TransactWriteItems";
 
-/// What became of a transaction.
+/// The result of a transaction.
+#[derive(Debug)]
 pub(crate) enum Transacted {
-    /// All was written.
+    /// DynamoDB wrote every item.
     Committed,
-    /// Nothing was written, because a condition did not hold. Each write, in order, with what stood in its way.
+    /// DynamoDB wrote nothing, because a condition failed. Carries an obstacle for each write, in their order.
     Refused(Vec<Obstacle>),
 }
 
-/// What stood in the way of one write of a transaction.
+/// The obstacle of one write of a refused transaction.
+#[derive(Debug)]
 pub(crate) enum Obstacle {
-    /// Nothing: another write's condition did not hold.
+    /// None: the condition of another write failed.
     None,
-    /// Another transaction, which may be an earlier attempt of this one.
+    /// A conflict with another transaction.
     Conflict,
-    /// Its condition did not hold; the reason carries the item if it was asked for.
-    Condition(CancellationReason),
+    /// Its condition failed. Carries the item as it is, or `None` if there is no item.
+    Condition(Option<Item>),
 }
 
 impl Obstacle {
-    /// Whether there is one: a condition that did not hold.
-    pub(crate) fn is_there(&self) -> bool {
+    /// Whether the condition of this write failed.
+    pub(crate) fn is_condition(&self) -> bool {
         matches!(self, Self::Condition(_))
     }
 
-    /// The item whose condition did not hold, as it is, if there is one.
+    /// The item whose condition failed.
     pub(crate) fn item(&self) -> Option<&Item> {
         match self {
             Self::None | Self::Conflict => None,
-            Self::Condition(reason) => reason.item(),
+            Self::Condition(item) => item.as_ref(),
         }
     }
 }
 
-/// The storing of an item, on a condition if there is one, as a part of a transaction.
-pub(crate) fn put(
-    table: &str,
-    item: Item,
-    condition: Option<&'static str>,
-) -> Result<TransactWriteItem, StoreError> {
-    put_if(table, item, condition, None)
-}
-
-/// The same, on a condition that compares with `values`.
-pub(crate) fn put_if(
-    table: &str,
-    item: Item,
-    condition: Option<&'static str>,
-    values: Option<Item>,
-) -> Result<TransactWriteItem, StoreError> {
-    let names = condition
-        .map(|condition| names_in(condition).map(|name| (format!("#{name}"), name.to_owned())).collect());
-    let put = Put::builder()
-        .table_name(table)
-        .set_item(Some(item))
-        .set_condition_expression(condition.map(str::to_owned))
-        .set_expression_attribute_names(names)
-        .set_expression_attribute_values(values)
-        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-        .build()
-        .map_err(|_| unbuilt(OPERATION))?;
-    Ok(TransactWriteItem::builder().put(put).build())
-}
-
-/// A condition on an item that the transaction does not write: its attribute `name` is the text `value`.
-pub(crate) fn check(
-    table: &str,
-    key: Key,
-    name: &str,
-    value: impl std::fmt::Display,
-) -> Result<TransactWriteItem, StoreError> {
-    let check = ConditionCheck::builder()
-        .table_name(table)
-        .set_key(Some(key.into_item()))
-        .condition_expression("#name = :value")
-        .expression_attribute_names("#name", name)
-        .expression_attribute_values(":value", crate::record::text(value))
-        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-        .build()
-        .map_err(|_| unbuilt(OPERATION))?;
-    Ok(TransactWriteItem::builder().condition_check(check).build())
+/// A transaction that is built once, so that each repetition is the same, byte for byte. Its token makes a repetition
+/// harmless: for 10 minutes, DynamoDB answers the repetition of a committed transaction with success and writes
+/// nothing.
+#[derive(Debug)]
+pub(crate) struct Transaction {
+    token: String,
+    parts: Vec<TransactWriteItem>,
 }
 
 impl Store {
+    /// Builds a transaction of up to 100 writes.
+    pub(crate) fn transaction(
+        &self,
+        writes: impl IntoIterator<Item = Write>,
+    ) -> Result<Transaction, StoreError> {
+        let parts = writes.into_iter().map(|write| write.into_part(&self.table)).collect::<Result<_, _>>()?;
+        Ok(Transaction { token: AssignmentId::random(self.randomness()).to_string(), parts })
+    }
+
+    /// Sends a transaction, and again after contention or a throttle. 2 write units for each item of a KB.
+    pub(crate) async fn transact(
+        &self,
+        writes: impl IntoIterator<Item = Write>,
+    ) -> Result<Transacted, StoreError> {
+        let transaction = self.transaction(writes)?;
+        self.with_retries(|| self.transact_once(&transaction)).await
+    }
+
     /// Sends a transaction once.
     ///
-    /// [`StoreError::Contention`] if it was cancelled for conflicts alone: the very same transaction may be sent
-    /// again, and nothing else should be tried in its place, since an earlier attempt of it, whose response was
-    /// lost, may be the one it conflicts with.
-    pub(crate) async fn transact(&self, writes: Vec<TransactWriteItem>) -> Result<Transacted, StoreError> {
-        let sent = self.client.transact_write_items().set_transact_items(Some(writes)).send();
+    /// Returns [`StoreError::Contention`] if DynamoDB cancelled it for conflicts alone. An earlier attempt of the same
+    /// transaction, whose response was lost, may be the one it conflicts with.
+    pub(crate) async fn transact_once(&self, transaction: &Transaction) -> Result<Transacted, StoreError> {
+        let sent = self
+            .client
+            .transact_write_items()
+            .client_request_token(&transaction.token)
+            .set_transact_items(Some(transaction.parts.clone()))
+            .send();
         let Err(error) = sent.await else { return Ok(Transacted::Committed) };
         let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
         else {
@@ -109,10 +91,10 @@ impl Store {
         let first = |codes: &[&str]| {
             reasons.iter().filter_map(CancellationReason::code).find(|code| codes.contains(code))
         };
-        // A condition that did not hold is an answer, whatever else stood in the way.
+        // A failed condition is an answer, whatever else stood in the way.
         if first(&["ConditionalCheckFailed"]).is_some() {
             let obstacle = |reason: &CancellationReason| match reason.code() {
-                Some("ConditionalCheckFailed") => Obstacle::Condition(reason.clone()),
+                Some("ConditionalCheckFailed") => Obstacle::Condition(reason.item().cloned()),
                 Some("TransactionConflict") => Obstacle::Conflict,
                 _ => Obstacle::None,
             };
@@ -122,7 +104,7 @@ impl Store {
         } else if let Some(code) = first(&["ValidationError", "ItemCollectionSizeLimitExceeded"]) {
             Err(StoreError::Rejected { operation: OPERATION, code: code.to_owned() })
         } else {
-            // ThrottlingError, ProvisionedThroughputExceeded and what may come to be.
+            // ThrottlingError, ProvisionedThroughputExceeded and codes that AWS may add.
             let code = reasons.iter().filter_map(CancellationReason::code).find(|code| *code != "None");
             Err(StoreError::Throttled { operation: OPERATION, code: code.unwrap_or("no reason").to_owned() })
         }

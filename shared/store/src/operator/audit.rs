@@ -1,71 +1,32 @@
-//! The audit trail: who changed what by the command. Each entry is written in the same transaction as the change it tells of.
+//! The audit trail: who changed what by the command. The transaction of a change writes its entry, too.
 
-use aws_sdk_dynamodb::types::TransactWriteItem;
 use keypool_domain::{AuditEntry, Timestamp};
 
-use crate::dynamo::change::{Change, Changed};
-use crate::dynamo::transact::{Obstacle, Transacted, put};
-use crate::record::{Item, PK, SK, audit_item, audit_pk, month_of, read_audit, text};
+use crate::dynamo::{IS_NEW, Query, Transacted, Write};
+use crate::record::{audit_item, audit_pk, month_of, read_audit};
 use crate::{Store, StoreError};
 
 /// How many items one query of the trail reads at most.
 const PAGE_MAX: usize = 500;
 
 impl Store {
-    /// Makes a change and notes it, both or neither. 4 write units for two items of a KB.
-    pub(crate) async fn change_audited(
-        &self,
-        change: Change,
-        entry: &AuditEntry,
-    ) -> Result<Changed, StoreError> {
-        let write = change.into_write(&self.table)?;
-        Ok(match self.transact_audited(vec![write], entry).await? {
-            Transacted::Committed => Changed::Done,
-            Transacted::Refused(obstacles) => {
-                Changed::Refused(obstacles.first().and_then(Obstacle::item).cloned())
-            }
-        })
-    }
-
-    /// Makes changes and notes them, all or none. What stood in the way of each is told in their order. 2 write units for
-    /// each item of a KB, and 2 for the entry.
+    /// Writes items and an audit entry, if there is one, in one transaction. The obstacles of a refusal are in the order
+    /// of the writes. 2 write units for each item of a KB.
     pub(crate) async fn transact_audited(
         &self,
-        mut writes: Vec<TransactWriteItem>,
-        entry: &AuditEntry,
+        writes: impl IntoIterator<Item = Write>,
+        entry: Option<&AuditEntry>,
     ) -> Result<Transacted, StoreError> {
-        writes.push(self.audit_write(entry)?);
-        self.with_retries(|| async {
-            let transacted = self.transact(writes.clone()).await?;
-            let Transacted::Refused(obstacles) = &transacted else { return Ok(transacted) };
-            match obstacles.last() {
-                // The entry is there: an earlier attempt of these very changes, whose response was lost, has made them all.
-                Some(Obstacle::Condition(_)) => Ok(Transacted::Committed),
-                // Nobody else writes the entry: it is such an attempt that is under way.
-                Some(Obstacle::Conflict) => Err(StoreError::Contention { operation: "TransactWriteItems" }),
-                _ => Ok(transacted),
-            }
-        })
-        .await
+        let entry = entry.map(|entry| Write::put(audit_item(entry)).when(IS_NEW, []));
+        self.transact(writes.into_iter().chain(entry)).await
     }
 
-    /// The noting of a change, as a part of the transaction that makes it.
-    pub(crate) fn audit_write(&self, entry: &AuditEntry) -> Result<TransactWriteItem, StoreError> {
-        put(&self.table, audit_item(entry), Some("attribute_not_exists(#pk)"))
-    }
-
-    /// Notes what was done in many writes of their own, before or after them. 2 write units for a KB.
+    /// Records work that took many writes, before or after them. 1 write unit for a KB.
     pub async fn note(&self, entry: &AuditEntry) -> Result<(), StoreError> {
-        self.with_retries(|| async {
-            match self.transact(vec![self.audit_write(entry)?]).await? {
-                Transacted::Committed | Transacted::Refused(_) => Ok(()),
-            }
-        })
-        .await
+        self.write(Write::put(audit_item(entry)).when(IS_NEW, [])).await.map(|_| ())
     }
 
-    /// The entries from `since` on, the youngest first, `limit` at most. Half a read unit for 4 KB of them, and for each
-    /// month.
+    /// Reads up to `limit` entries from `since` on, the youngest first. 1 read unit for 4 KB, at least one a month.
     pub async fn audit_trail(
         &self,
         since: Timestamp,
@@ -75,7 +36,7 @@ impl Store {
         self.audit_trail_of(since, now, limit, |_| true).await
     }
 
-    /// The same, but only the entries that are `wanted`. All from `since` on are read until there are enough.
+    /// Reads as [`Store::audit_trail`] does, but only `wanted` entries. Reads on until there are enough.
     pub async fn audit_trail_of(
         &self,
         since: Timestamp,
@@ -104,34 +65,18 @@ impl Store {
         wanted: impl Fn(&AuditEntry) -> bool,
         entries: &mut Vec<AuditEntry>,
     ) -> Result<(), StoreError> {
-        let mut from: Option<Item> = None;
+        let query = Query::collection(audit_pk(month)).descending_to(since.to_microseconds_text());
+        let mut start = None;
         loop {
-            let page = self
-                .with_retries(|| async {
-                    self.client
-                        .query()
-                        .table_name(&self.table)
-                        .key_condition_expression("#pk = :pk AND #sk >= :since")
-                        .expression_attribute_names("#pk", PK)
-                        .expression_attribute_names("#sk", SK)
-                        .expression_attribute_values(":pk", text(audit_pk(month)))
-                        .expression_attribute_values(":since", text(since.to_microseconds_text()))
-                        .scan_index_forward(false)
-                        .limit(i32::try_from(page_max).unwrap_or(i32::MAX))
-                        .set_exclusive_start_key(from.clone())
-                        .send()
-                        .await
-                        .map_err(|error| StoreError::from_sdk("Query", &error))
-                })
-                .await?;
-            for item in page.items() {
+            let page = self.query_page(&query.clone().limit(page_max), start.as_ref()).await?;
+            for item in &page.items {
                 let entry = read_audit(item)?;
                 if wanted(&entry) && entries.len() < limit {
                     entries.push(entry);
                 }
             }
-            (from, page_max) = (page.last_evaluated_key, PAGE_MAX);
-            if from.is_none() || entries.len() >= limit {
+            (start, page_max) = (page.next, PAGE_MAX);
+            if start.is_none() || entries.len() >= limit {
                 return Ok(());
             }
         }

@@ -1,153 +1,97 @@
-//! What an operator sets up: products, generators and API keys. Beside each record stands an entry under
-//! `CATALOGUE#<kind>`, written in the same transaction, so that they can be listed without a scan of the
-//! table, which holds every key ever sold. A list has all that was written before it, and costs a read unit for 4 KB of
-//! entries, and one for each record.
+//! The records that an operator sets up: products, generators and API keys. Beside each record, the same transaction
+//! writes an entry under `CATALOGUE#<kind>`, so that a list needs no scan of the table, which holds every key ever sold.
+//!
+//! An update compares every attribute in the write itself. So two operators who change the same record do not overwrite
+//! each other's work, and records of any age can be changed.
 
-use std::fmt::Display;
+use keypool_domain::{ApiKeyRecord, AuditEntry, Generator, Product, RetiredKey};
 
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
-use keypool_domain::{ApiKeyHash, ApiKeyRecord, AuditEntry, Generator, GeneratorId, Product, ProductId};
-
-use crate::dynamo::transact::{Obstacle, Transacted};
-use crate::dynamo::unbuilt;
-use crate::record::{
-    Item, Key, Kind, PK, SK, api_key_item, catalogue_pk, generator_item, number, product_item, read_api_key,
-    read_generator, read_product, text,
-};
+use crate::dynamo::{IS_NEW, Obstacle, Query, Transacted, Write};
+use crate::record::{Catalogued, Item, Key, SK, catalogue_pk, number};
 use crate::{Counter, Store, StoreError};
 
-/// What became of an attempt to set something up.
+/// The result of setting something up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CreateOutcome {
     /// It is stored.
     Created,
-    /// There is one of that id already; nothing was written.
+    /// Nothing was written: a record of that id exists.
     Exists,
 }
 
-/// What became of an attempt to set up a generator.
+/// The result of setting up a generator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NewGeneratorOutcome {
     /// It is stored.
     Created {
-        /// Whether its product had no generator and has this one now.
+        /// Whether it became the generator of its product, which had none.
         is_default: bool,
     },
-    /// There is one of that id already; nothing was written.
+    /// Nothing was written: a generator of that id exists.
     Exists,
-    /// There is no such product; nothing was written.
+    /// Nothing was written: its product does not exist.
     UnknownProduct,
 }
 
+/// The result of updating a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpdateOutcome {
+    /// The record and the audit entry are written.
+    Updated,
+    /// Nothing was written: there is no such record.
+    Unknown,
+    /// Nothing was written: somebody else has changed the record since it was read.
+    ChangedMeanwhile,
+    /// Nothing was written: the product's new generator does not exist, or makes keys of another product.
+    NotItsGenerator,
+}
+
 impl Store {
-    /// Sets up a product, and notes it if there is an entry to note.
-    pub async fn create_product(
+    /// Stores a record and its catalogue entry, with an audit entry if there is one. 4 write units, 2 more for the
+    /// audit entry.
+    pub async fn create<T: Catalogued>(
         &self,
-        product: &Product,
+        record: &T,
         audit: Option<&AuditEntry>,
     ) -> Result<CreateOutcome, StoreError> {
-        let id = format!("{:010}", product.id.get());
-        self.create(Kind::Product, id, product_item(product), None, audit).await
+        self.create_with(record, None, audit).await
     }
 
-    /// Sets up a generator, which becomes its product's if that has none, and notes it if there is an entry to note.
+    /// Stores a generator as [`Store::create`] does. It becomes the generator of its product if that has none.
     pub async fn create_generator(
         &self,
         generator: &Generator,
         audit: Option<&AuditEntry>,
     ) -> Result<NewGeneratorOutcome, StoreError> {
-        let Some(product) = self.product(generator.product_id).await? else {
+        let Some(product) = self.find::<Product>(generator.product_id).await? else {
             return Ok(NewGeneratorOutcome::UnknownProduct);
         };
         let is_default = product.generator_id.is_none();
-        let update = is_default.then(|| self.set_generator(generator)).transpose()?;
+        let product_has_none = Write::update(Key::product(product.id))
+            .when("attribute_exists(#pk) AND attribute_not_exists(#generator_id)", [])
+            .set("generator_id", number(generator.id));
         let audit = audit.cloned().map(|mut audit| {
             if let Some(after) = audit.after.as_mut().filter(|_| is_default) {
                 after["becomes_generator_of"] = generator.product_id.get().into();
             }
             audit
         });
-        let entry = format!("{:010}", generator.id.get());
-        Ok(
-            match self
-                .create(Kind::Generator, entry, generator_item(generator), update, audit.as_ref())
-                .await?
-            {
-                CreateOutcome::Created => NewGeneratorOutcome::Created { is_default },
-                CreateOutcome::Exists => NewGeneratorOutcome::Exists,
-            },
-        )
+        let product = is_default.then_some(product_has_none);
+        Ok(match self.create_with(generator, product, audit.as_ref()).await? {
+            CreateOutcome::Created => NewGeneratorOutcome::Created { is_default },
+            CreateOutcome::Exists => NewGeneratorOutcome::Exists,
+        })
     }
 
-    /// Sets up an API key, and notes it if there is an entry to note.
-    pub async fn create_api_key(
+    async fn create_with<T: Catalogued>(
         &self,
-        api_key: &ApiKeyRecord,
+        record: &T,
+        also: Option<Write>,
         audit: Option<&AuditEntry>,
     ) -> Result<CreateOutcome, StoreError> {
-        self.create(Kind::ApiKey, api_key.hash.to_string(), api_key_item(api_key), None, audit).await
-    }
-
-    /// All products, by id.
-    pub async fn products(&self) -> Result<Vec<Product>, StoreError> {
-        let items =
-            self.listed(Kind::Product, |id| Some(Key::product(id.parse::<ProductId>().ok()?))).await?;
-        let mut products = items.iter().map(read_product).collect::<Result<Vec<_>, _>>()?;
-        products.sort_by_key(|product| product.id);
-        Ok(products)
-    }
-
-    /// All generators, by id.
-    pub async fn generators(&self) -> Result<Vec<Generator>, StoreError> {
-        let items =
-            self.listed(Kind::Generator, |id| Some(Key::generator(id.parse::<GeneratorId>().ok()?))).await?;
-        let mut generators = items.iter().map(read_generator).collect::<Result<Vec<_>, _>>()?;
-        generators.sort_by_key(|generator| generator.id);
-        Ok(generators)
-    }
-
-    /// All API keys, by name.
-    pub async fn api_keys(&self) -> Result<Vec<ApiKeyRecord>, StoreError> {
-        let items =
-            self.listed(Kind::ApiKey, |hash| Some(Key::api_key(hash.parse::<ApiKeyHash>().ok()?))).await?;
-        let mut api_keys = items.iter().map(read_api_key).collect::<Result<Vec<_>, _>>()?;
-        api_keys.sort_by(|a, b| a.name.as_str().cmp(b.name.as_str()).then(a.hash.cmp(&b.hash)));
-        Ok(api_keys)
-    }
-
-    /// The next free id of a product or generator. Someone may have chosen it by hand, so creating may still
-    /// say [`CreateOutcome::Exists`].
-    pub async fn next_id(&self, counter: Counter) -> Result<u64, StoreError> {
-        self.advance(counter, 1).await
-    }
-
-    async fn create(
-        &self,
-        kind: Kind,
-        entry: impl Display,
-        item: Item,
-        update: Option<TransactWriteItem>,
-        audit: Option<&AuditEntry>,
-    ) -> Result<CreateOutcome, StoreError> {
-        let put = |item: Item, condition: Option<&str>| {
-            let put = Put::builder().table_name(&self.table).set_item(Some(item));
-            let put = match condition {
-                Some(condition) => put.condition_expression(condition),
-                None => put,
-            };
-            let put = put.build().map_err(|_| unbuilt("TransactWriteItems"))?;
-            Ok::<_, StoreError>(TransactWriteItem::builder().put(put).build())
-        };
-        let mut writes = vec![
-            put(item, Some("attribute_not_exists(pk)"))?,
-            put(Key::catalogue(kind, entry).into_item(), None)?,
-        ];
-        writes.extend(update);
-        let transacted = match audit {
-            Some(audit) => self.transact_audited(writes, audit).await?,
-            None => self.with_retries(|| self.transact(writes.clone())).await?,
-        };
-        match transacted {
+        let [record, entry] = creation(record);
+        let writes = [record, entry].into_iter().chain(also);
+        match self.transact_audited(writes, audit).await? {
             Transacted::Committed => Ok(CreateOutcome::Created),
             Transacted::Refused(obstacles) => match obstacles.first() {
                 Some(Obstacle::Condition(_)) => Ok(CreateOutcome::Exists),
@@ -157,50 +101,114 @@ impl Store {
         }
     }
 
-    fn set_generator(&self, generator: &Generator) -> Result<TransactWriteItem, StoreError> {
-        let update = Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(Key::product(generator.product_id).into_item()))
-            .update_expression("SET generator_id = :id")
-            .condition_expression("attribute_exists(pk) AND attribute_not_exists(generator_id)")
-            .expression_attribute_values(":id", number(generator.id))
-            .build()
-            .map_err(|_| unbuilt("TransactWriteItems"))?;
-        Ok(TransactWriteItem::builder().update(update).build())
+    /// Reads all records of a kind, with every write before. 1 read unit for 4 KB of entries, and 1 for each record.
+    pub async fn list<T: Catalogued>(&self) -> Result<Vec<T>, StoreError> {
+        let key = |entry: &str| T::read_entry(entry).map(|id| Key::new(T::KIND, id));
+        let items = self.listed(T::KIND, key).await?;
+        let mut records = items.iter().map(T::read).collect::<Result<Vec<_>, _>>()?;
+        records.sort_by(|a, b| a.position().cmp(&b.position()));
+        Ok(records)
     }
 
-    /// The records of all catalogue entries of a kind.
-    pub(crate) async fn listed(
+    /// Reads one record, with every write before. 1 read unit.
+    pub async fn find<T: Catalogued>(&self, id: T::Id) -> Result<Option<T>, StoreError> {
+        self.get(Key::new(T::KIND, id)).await?.as_ref().map(T::read).transpose()
+    }
+
+    /// The next free id of a product or generator. An operator may have chosen it by hand, so [`Store::create`] may
+    /// still return [`CreateOutcome::Exists`].
+    pub async fn next_id(&self, counter: Counter) -> Result<u64, StoreError> {
+        self.advance(counter, 1).await
+    }
+
+    /// Replaces `before` with `after` (same id) and records the change in the audit trail. 1 read unit and 4 write
+    /// units.
+    pub async fn update<T: Catalogued>(
         &self,
-        kind: Kind,
+        before: &T,
+        after: &T,
+        audit: &AuditEntry,
+    ) -> Result<UpdateOutcome, StoreError> {
+        self.update_with(before, after, Vec::new(), audit).await
+    }
+
+    /// Replaces product `before` with `after` as [`Store::update`] does. With `retired`, the same transaction keeps the
+    /// public half of the signing key it had: 4 write units more. A new generator is checked: 2 more.
+    pub async fn update_product(
+        &self,
+        before: &Product,
+        after: &Product,
+        retired: Option<&RetiredKey>,
+        audit: &AuditEntry,
+    ) -> Result<UpdateOutcome, StoreError> {
+        let mut also: Vec<Write> = retired.into_iter().flat_map(Self::retirement).collect();
+        if let Some(generator) = after.generator_id.filter(|_| after.generator_id != before.generator_id) {
+            let makes_its_keys = [(":product", number(after.id))];
+            also.push(Write::check(Key::generator(generator)).when("#product_id = :product", makes_its_keys));
+            return Ok(match self.update_with(before, after, also, audit).await? {
+                // The product itself is as it was: the check failed.
+                UpdateOutcome::ChangedMeanwhile if self.find(before.id).await?.as_ref() == Some(before) => {
+                    UpdateOutcome::NotItsGenerator
+                }
+                outcome => outcome,
+            });
+        }
+        self.update_with(before, after, also, audit).await
+    }
+
+    /// Stores the API key `successor` and replaces its predecessor `before` with `after`, in one transaction: at every
+    /// moment one of them is valid. 1 read unit and 8 write units.
+    pub async fn rotate_api_key(
+        &self,
+        before: &ApiKeyRecord,
+        after: &ApiKeyRecord,
+        successor: &ApiKeyRecord,
+        audit: &AuditEntry,
+    ) -> Result<UpdateOutcome, StoreError> {
+        self.update_with(before, after, creation(successor).into(), audit).await
+    }
+
+    async fn update_with<T: Catalogued>(
+        &self,
+        before: &T,
+        after: &T,
+        also: Vec<Write>,
+        audit: &AuditEntry,
+    ) -> Result<UpdateOutcome, StoreError> {
+        let key = Key::new(T::KIND, before.id());
+        let Some(seen) = self.get(key.clone()).await? else { return Ok(UpdateOutcome::Unknown) };
+        if T::read(&seen)? != *before {
+            return Ok(UpdateOutcome::ChangedMeanwhile);
+        }
+        let update = Write::update_record(key, &seen, &before.item(), &after.item());
+        let writes = [update].into_iter().chain(also);
+        Ok(match self.transact_audited(writes, Some(audit)).await? {
+            Transacted::Committed => UpdateOutcome::Updated,
+            Transacted::Refused(obstacles) => match obstacles.first() {
+                Some(Obstacle::Condition(None)) => UpdateOutcome::Unknown,
+                _ => UpdateOutcome::ChangedMeanwhile,
+            },
+        })
+    }
+
+    /// Reads the records of all catalogue entries of a kind; `key` finds a record by its entry.
+    pub(super) async fn listed(
+        &self,
+        kind: &'static str,
         key: impl Fn(&str) -> Option<Key>,
     ) -> Result<Vec<Item>, StoreError> {
-        let mut keys = Vec::new();
-        let mut from: Option<Item> = None;
-        loop {
-            let page = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .key_condition_expression("#pk = :pk")
-                .expression_attribute_names("#pk", PK)
-                .expression_attribute_values(":pk", text(catalogue_pk(kind)))
-                .consistent_read(true)
-                .set_exclusive_start_key(from)
-                .send()
-                .await
-                .map_err(|error| StoreError::from_sdk("Query", &error))?;
-            for entry in page.items() {
-                let id = entry.get(SK).and_then(|id| id.as_s().ok());
-                let found = id.and_then(|id| key(id));
-                keys.push(
-                    found.ok_or(StoreError::Corrupt { record: "catalogue", attribute: SK })?.into_item(),
-                );
-            }
-            from = page.last_evaluated_key;
-            if from.is_none() {
-                return self.read_all_as_written(keys).await;
-            }
-        }
+        let entries = self.query(Query::collection(catalogue_pk(kind))).await?;
+        let corrupt = StoreError::Corrupt { record: "catalogue", attribute: SK };
+        let key = |entry: &Item| {
+            let id = entry.get(SK).and_then(|id| id.as_s().ok());
+            id.and_then(|id| key(id)).map(Key::into_item).ok_or_else(|| corrupt.clone())
+        };
+        self.get_many(entries.iter().map(key).collect::<Result<_, _>>()?, true).await
     }
+}
+
+/// A new record and its catalogue entry.
+fn creation<T: Catalogued>(record: &T) -> [Write; 2] {
+    let entry = Key::catalogue(T::KIND, T::entry(&record.id()));
+    [Write::put(record.item()).when(IS_NEW, []), Write::put(entry.into_item())]
 }

@@ -3,14 +3,13 @@
 
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{
-    BillingMode, IndexStatus, KeySchemaElement, KeyType, PointInTimeRecoveryStatus, ProjectionType, Select,
+    BillingMode, IndexStatus, KeySchemaElement, KeyType, PointInTimeRecoveryStatus, ProjectionType,
     TableDescription, TableStatus, TimeToLiveStatus,
 };
 use keypool_domain::{ProductId, Timestamp};
 
-use crate::record::{
-    DRAW, EXPIRES_AT, INDEX_AVAILABLE, OPEN_ORDERS, PK, SK, STOCK, read_open_order, stock_of, text,
-};
+use crate::dynamo::Query;
+use crate::record::{DRAW, EXPIRES_AT, INDEX_AVAILABLE, OPEN_ORDERS, PK, SK, STOCK, read_open_order};
 use crate::{Store, StoreError};
 
 /// How the index of the stock is set up.
@@ -110,29 +109,14 @@ impl Store {
 
     /// Whether a product has a key in stock. Half a read unit, however large the stock.
     pub async fn is_in_stock(&self, product_id: ProductId) -> Result<bool, StoreError> {
-        let found = self
-            .with_retries(|| async {
-                self.client
-                    .query()
-                    .table_name(&self.table)
-                    .index_name(INDEX_AVAILABLE)
-                    .key_condition_expression("#stock = :stock")
-                    .expression_attribute_names("#stock", STOCK)
-                    .expression_attribute_values(":stock", text(stock_of(product_id)))
-                    .select(Select::Count)
-                    .limit(1)
-                    .send()
-                    .await
-                    .map_err(|error| StoreError::from_sdk("Query", &error))
-            })
-            .await?;
-        Ok(found.count() > 0)
+        let found = self.query_page(&Query::stock(product_id).limit(1), None).await?;
+        Ok(!found.items.is_empty())
     }
 
     /// How many open orders were given up before `moment`. 1 read unit for 4 KB of them; there are seldom any.
     pub async fn orders_given_up_before(&self, moment: Timestamp) -> Result<usize, StoreError> {
         let mut given_up = 0;
-        for item in &self.read_collection(OPEN_ORDERS).await? {
+        for item in &self.query(Query::collection(OPEN_ORDERS)).await? {
             given_up += usize::from(read_open_order(item)?.is_given_up(moment));
         }
         Ok(given_up)

@@ -110,7 +110,8 @@ impl Store {
         pace: &Pace,
     ) -> Result<Vec<Option<Status>>, StoreError> {
         let turn = pace.turn(keys.len()).await;
-        let items = self.read_all(keys.iter().map(|key| Key::license_key(key).into_item()).collect()).await?;
+        let items =
+            self.get_many(keys.iter().map(|key| Key::license_key(key).into_item()).collect(), false).await?;
         turn.went_well();
         let found = by_key(&items)?;
         Ok(keys.iter().map(|key| found.get(key).map(|stored| stored.status)).collect())
@@ -153,7 +154,7 @@ impl Store {
         keys: impl Iterator<Item = &StockedKey>,
     ) -> Result<HashMap<LicenseKey, StockedKey>, StoreError> {
         let keys = keys.map(|key| Key::license_key(&key.license_key).into_item()).collect();
-        by_key(&self.read_all_as_written(keys).await?)
+        by_key(&self.get_many(keys, true).await?)
     }
 }
 

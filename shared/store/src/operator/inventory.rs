@@ -8,7 +8,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, TableDescription};
 use futures_util::stream::{self, Stream, TryStreamExt as _};
 use keypool_domain::{Draw, LicenseKey, ProductId, Status, StockedKey, Timestamp};
 
-use crate::record::{DRAW, INDEX_AVAILABLE, Item, Key, Kind, SK, STOCK, read_license_key, stock_of, text};
+use crate::dynamo::{Page, Query};
+use crate::record::{DRAW, Item, Key, Kind, SK, STOCK, read_license_key, stock_of, text};
 use crate::{Store, StoreError};
 
 /// Which keys are asked for. Nothing given: all.
@@ -118,8 +119,11 @@ impl Store {
         let mut page = KeyPage::default();
         let mut start = from.map(|place| place.into_start(stock));
         loop {
-            let (items, read, last) = match stock {
-                Some(product_id) => self.stock_page(product_id, start, limit - page.keys.len()).await?,
+            let Page { items, read, next: last } = match stock {
+                Some(product_id) => {
+                    let query = Query::stock(product_id).limit(limit - page.keys.len());
+                    self.query_page(&query, start.as_ref()).await?
+                }
                 None => self.scan_page(filter, None, start).await?,
             };
             page.read += read;
@@ -148,7 +152,7 @@ impl Store {
             let state = (filter.clone(), Some(None::<Item>));
             Box::pin(stream::try_unfold(state, move |(filter, start)| async move {
                 let Some(start) = start else { return Ok(None) };
-                let (items, read, last) =
+                let Page { items, read, next: last } =
                     self.scan_page(&filter, (self.segments > 1).then_some(segment), start).await?;
                 let keys = items.iter().map(read_license_key).collect::<Result<_, _>>()?;
                 let page = KeyPage { keys, read, next: None };
@@ -184,36 +188,12 @@ impl Store {
         Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
     }
 
-    async fn stock_page(
-        &self,
-        product_id: ProductId,
-        start: Option<Item>,
-        limit: usize,
-    ) -> Result<(Vec<Item>, usize, Option<Item>), StoreError> {
-        self.with_retries(|| async {
-            let query = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .index_name(INDEX_AVAILABLE)
-                .key_condition_expression("#stock = :stock")
-                .expression_attribute_names("#stock", STOCK)
-                .expression_attribute_values(":stock", text(stock_of(product_id)))
-                .limit(i32::try_from(limit).unwrap_or(i32::MAX))
-                .set_exclusive_start_key(start.clone());
-            let page = query.send().await.map_err(|error| StoreError::from_sdk("Query", &error))?;
-            let read = usize::try_from(page.scanned_count).unwrap_or(0);
-            Ok((page.items.unwrap_or_default(), read, page.last_evaluated_key))
-        })
-        .await
-    }
-
     async fn scan_page(
         &self,
         filter: &KeyFilter,
         segment: Option<i32>,
         start: Option<Item>,
-    ) -> Result<(Vec<Item>, usize, Option<Item>), StoreError> {
+    ) -> Result<Page, StoreError> {
         let (expression, values, names) = filter.expression();
         self.with_retries(|| async {
             let scan = self
@@ -229,7 +209,7 @@ impl Store {
                 .set_exclusive_start_key(start.clone());
             let page = scan.send().await.map_err(|error| StoreError::from_sdk("Scan", &error))?;
             let read = usize::try_from(page.scanned_count).unwrap_or(0);
-            Ok((page.items.unwrap_or_default(), read, page.last_evaluated_key))
+            Ok(Page { items: page.items.unwrap_or_default(), read, next: page.last_evaluated_key })
         })
         .await
     }

@@ -10,6 +10,5 @@ pub(crate) mod pace;
 mod restore;
 mod signing_key;
 mod table;
-pub(crate) mod update;
 
 pub use restore::RestoreState;

@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::TableDescription;
 use keypool_domain::{AuditEntry, Timestamp};
 
-use crate::dynamo::change::{Change, Changed};
+use crate::dynamo::{Transacted, Write};
 use crate::record::{Key, number};
 use crate::{Counter, Store, StoreError};
 
@@ -34,7 +34,7 @@ impl Store {
 
     /// The last id that a counter gave out; 0 if it never gave one. 1 read unit.
     pub async fn last_id(&self, counter: Counter) -> Result<u64, StoreError> {
-        let Some(item) = self.read_one(Key::counter(counter.name())).await? else { return Ok(0) };
+        let Some(item) = self.get(Key::counter(counter.name())).await? else { return Ok(0) };
         let last = item.get(LAST).and_then(|last| last.as_n().ok()).and_then(|last| last.parse().ok());
         last.ok_or(StoreError::Corrupt { record: "counter", attribute: LAST })
     }
@@ -48,8 +48,10 @@ impl Store {
         entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
         const IS_LOWER: &str = "(attribute_not_exists(#last) OR #last < :to)";
-        let change = Change::of(Key::counter(counter.name()), IS_LOWER, [(":to", number(last))]);
-        let changed = self.change_audited(change.set(LAST, number(last)), entry).await?;
-        Ok(matches!(changed, Changed::Done))
+        let write = Write::update(Key::counter(counter.name()))
+            .when(IS_LOWER, [(":to", number(last))])
+            .set(LAST, number(last));
+        let transacted = self.transact_audited([write], Some(entry)).await?;
+        Ok(matches!(transacted, Transacted::Committed))
     }
 }

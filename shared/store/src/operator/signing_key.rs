@@ -1,36 +1,32 @@
 //! Signing keys that are used no more. Their public halves are kept, so that what they signed can be checked as long as
 //! the table is there, and whatever becomes of the keys in KMS. No sale reads them.
 
-use aws_sdk_dynamodb::types::TransactWriteItem;
 use keypool_domain::{AuditEntry, ProductId, RetiredKey, Timestamp};
 
-use crate::dynamo::transact::{Transacted, put};
+use crate::dynamo::{IS_NEW, Transacted, Write};
 use crate::record::{Key, Kind, read_retired_key, retired_key_item};
 use crate::{Store, StoreError};
 
 impl Store {
     /// Keeps the public half of a key that nothing in the table names: a global one. 6 write units.
     pub async fn retire(&self, key: &RetiredKey, audit: &AuditEntry) -> Result<(), StoreError> {
-        match self.transact_audited(self.retirement(key)?.into(), audit).await? {
+        match self.transact_audited(Self::retirement(key), Some(audit)).await? {
             Transacted::Committed => Ok(()),
             // Another one was retired at the very same microsecond.
             Transacted::Refused(_) => Err(StoreError::Contention { operation: "TransactWriteItems" }),
         }
     }
 
-    /// The keeping of a key's public half, as parts of a transaction: the record, and the entry by which it is listed.
-    pub(crate) fn retirement(&self, key: &RetiredKey) -> Result<[TransactWriteItem; 2], StoreError> {
+    /// The writes that keep a retired key.
+    pub(super) fn retirement(key: &RetiredKey) -> [Write; 2] {
         let entry = Key::catalogue(Kind::SigningKey, catalogue_entry(key));
-        Ok([
-            put(&self.table, retired_key_item(key), Some("attribute_not_exists(#pk)"))?,
-            put(&self.table, entry.into_item(), None)?,
-        ])
+        [Write::put(retired_key_item(key)).when(IS_NEW, []), Write::put(entry.into_item())]
     }
 
     /// All signing keys that are used no more: the global ones, then those of products by id, each the oldest first. A read
     /// unit for 4 KB of entries and one a key.
     pub async fn retired_keys(&self) -> Result<Vec<RetiredKey>, StoreError> {
-        let items = self.listed(Kind::SigningKey, read_catalogue_entry).await?;
+        let items = self.listed(Kind::SigningKey.name(), read_catalogue_entry).await?;
         let mut keys = items.iter().map(read_retired_key).collect::<Result<Vec<_>, _>>()?;
         keys.sort_by_key(|key| (key.product_id, key.retired_at));
         Ok(keys)

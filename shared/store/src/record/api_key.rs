@@ -2,31 +2,44 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use ipnet::IpNet;
-use keypool_domain::{ApiKeyRecord, Endpoint};
+use keypool_domain::{ApiKeyHash, ApiKeyRecord, Endpoint};
 
-use super::{Item, Key, Reader, Writer};
+use super::{Catalogued, Item, Key, Kind, Reader, Writer};
 use crate::StoreError;
 
-pub(crate) fn api_key_item(api_key: &ApiKeyRecord) -> Item {
-    Writer::at(Key::api_key(api_key.hash))
-        .text("name", api_key.name.as_str())
-        .text("status", api_key.activity)
-        .text("capabilities", joined(&api_key.capabilities))
-        .text("networks", joined(&api_key.networks))
-        .optional_text("valid_until", api_key.valid_until)
-        .0
-}
+impl Catalogued for ApiKeyRecord {
+    const KIND: &'static str = Kind::ApiKey.name();
+    type Id = ApiKeyHash;
 
-pub(crate) fn read_api_key(item: &Item) -> Result<ApiKeyRecord, StoreError> {
-    let reader = Reader { item, record: "API key" };
-    Ok(ApiKeyRecord {
-        hash: reader.id()?,
-        name: reader.required("name")?,
-        activity: reader.required("status")?,
-        capabilities: reader.list::<Endpoint, BTreeSet<_>>("capabilities")?,
-        networks: reader.list::<IpNet, Vec<_>>("networks")?,
-        valid_until: reader.optional_time("valid_until")?,
-    })
+    fn id(&self) -> ApiKeyHash {
+        self.hash
+    }
+
+    fn position(&self) -> impl Ord {
+        (self.name.as_str().to_owned(), self.hash)
+    }
+
+    fn item(&self) -> Item {
+        Writer::at(Key::api_key(self.hash))
+            .text("name", self.name.as_str())
+            .text("status", self.activity)
+            .text("capabilities", joined(&self.capabilities))
+            .text("networks", joined(&self.networks))
+            .optional_text("valid_until", self.valid_until)
+            .0
+    }
+
+    fn read(item: &Item) -> Result<Self, StoreError> {
+        let reader = Reader { item, record: "API key" };
+        Ok(Self {
+            hash: reader.id()?,
+            name: reader.required("name")?,
+            activity: reader.required("status")?,
+            capabilities: reader.list::<Endpoint, BTreeSet<_>>("capabilities")?,
+            networks: reader.list::<IpNet, Vec<_>>("networks")?,
+            valid_until: reader.optional_time("valid_until")?,
+        })
+    }
 }
 
 fn joined<T: Display>(values: impl IntoIterator<Item = T>) -> String {
@@ -49,6 +62,6 @@ mod tests {
             networks: vec!["192.0.2.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
             valid_until: Timestamp::from_unix_microseconds(1_732_388_528_829_115),
         };
-        assert_eq!(read_api_key(&api_key_item(&api_key)), Ok(api_key));
+        assert_eq!(ApiKeyRecord::read(&api_key.item()), Ok(api_key));
     }
 }

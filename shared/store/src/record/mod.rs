@@ -19,10 +19,8 @@ use keypool_domain::{
     ApiKeyHash, AssignmentId, AuditEntry, ClaimId, GeneratorId, LicenseKey, ProductId, Timestamp,
 };
 
-pub(crate) use api_key::{api_key_item, read_api_key};
 pub(crate) use audit::{audit_item, read_audit};
 pub(crate) use claim::{ClaimRecord, PayloadParts, claim_item, payload_part_item, read_claim, read_payload};
-pub(crate) use generator::{generator_item, read_generator};
 pub use license_key::license_key_item;
 pub(crate) use license_key::read_license_key;
 pub(crate) use order::{
@@ -30,13 +28,44 @@ pub(crate) use order::{
     read_open_order, read_order, read_part,
 };
 pub use order::{OpenOrder, OrderState};
-pub(crate) use product::{product_item, read_product};
 pub(crate) use signing_key::{read_retired_key, retired_key_item};
 
 use crate::StoreError;
 
 /// An item as DynamoDB takes and gives it.
 pub type Item = HashMap<String, AttributeValue>;
+
+/// A record that an operator sets up, with an entry in the catalogue.
+pub trait Catalogued: Sized + PartialEq {
+    /// The kind of record, as the table's keys name it.
+    const KIND: &'static str;
+
+    /// The identifier.
+    type Id: Display + FromStr;
+
+    /// The identifier of this record.
+    fn id(&self) -> Self::Id;
+
+    /// The range key of the catalogue entry.
+    fn entry(id: &Self::Id) -> String {
+        id.to_string()
+    }
+
+    /// The identifier in such a range key.
+    #[must_use]
+    fn read_entry(entry: &str) -> Option<Self::Id> {
+        entry.parse().ok()
+    }
+
+    /// The position in a list.
+    fn position(&self) -> impl Ord;
+
+    /// The record as an item of the table.
+    fn item(&self) -> Item;
+
+    /// Reads such an item.
+    fn read(item: &Item) -> Result<Self, StoreError>;
+}
 
 /// The hash key.
 pub(crate) const PK: &str = "pk";
@@ -115,7 +144,8 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    fn new(kind: Kind, id: impl Display) -> Self {
+    /// The key of the record of this kind and id.
+    pub(crate) fn new(kind: impl Display, id: impl Display) -> Self {
         Self { pk: format!("{kind}#{id}"), sk: kind.to_string() }
     }
 
@@ -186,7 +216,7 @@ impl Key {
     }
 
     /// The entry that lets a record be listed without a scan of the table.
-    pub(crate) fn catalogue(kind: Kind, id: impl Display) -> Self {
+    pub(crate) fn catalogue(kind: impl Display, id: impl Display) -> Self {
         Self { pk: catalogue_pk(kind), sk: id.to_string() }
     }
 
@@ -199,7 +229,7 @@ impl Key {
 }
 
 /// The hash key of all catalogue entries of one kind.
-pub(crate) fn catalogue_pk(kind: Kind) -> String {
+pub(crate) fn catalogue_pk(kind: impl Display) -> String {
     format!("CATALOGUE#{kind}")
 }
 

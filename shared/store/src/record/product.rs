@@ -1,26 +1,43 @@
-use keypool_domain::Product;
+use keypool_domain::{Product, ProductId};
 
-use super::{Item, Key, Reader, Writer};
+use super::{Catalogued, Item, Key, Kind, Reader, Writer};
 use crate::StoreError;
 
-pub(crate) fn product_item(product: &Product) -> Item {
-    Writer::at(Key::product(product.id))
-        .text("name", product.name.as_str())
-        .text("status", product.activity)
-        .optional_number("generator_id", product.generator_id)
-        .optional_text("signing_key_id", product.signing_key_id.as_ref())
-        .0
-}
+impl Catalogued for Product {
+    const KIND: &'static str = Kind::Product.name();
+    type Id = ProductId;
 
-pub(crate) fn read_product(item: &Item) -> Result<Product, StoreError> {
-    let reader = Reader { item, record: "product" };
-    Ok(Product {
-        id: reader.id()?,
-        name: reader.required("name")?,
-        activity: reader.required("status")?,
-        generator_id: reader.optional("generator_id")?,
-        signing_key_id: reader.optional("signing_key_id")?,
-    })
+    fn id(&self) -> ProductId {
+        self.id
+    }
+
+    fn entry(id: &ProductId) -> String {
+        format!("{:010}", id.get())
+    }
+
+    fn position(&self) -> impl Ord {
+        self.id
+    }
+
+    fn item(&self) -> Item {
+        Writer::at(Key::product(self.id))
+            .text("name", self.name.as_str())
+            .text("status", self.activity)
+            .optional_number("generator_id", self.generator_id)
+            .optional_text("signing_key_id", self.signing_key_id.as_ref())
+            .0
+    }
+
+    fn read(item: &Item) -> Result<Self, StoreError> {
+        let reader = Reader { item, record: "product" };
+        Ok(Self {
+            id: reader.id()?,
+            name: reader.required("name")?,
+            activity: reader.required("status")?,
+            generator_id: reader.optional("generator_id")?,
+            signing_key_id: reader.optional("signing_key_id")?,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -38,6 +55,6 @@ mod tests {
             generator_id: Some(GeneratorId::MIN),
             signing_key_id: Some("alias/keypool-2".parse().unwrap()),
         };
-        assert_eq!(read_product(&product_item(&product)), Ok(product));
+        assert_eq!(Product::read(&product.item()), Ok(product));
     }
 }

@@ -1,7 +1,7 @@
 use keypool_domain::{Assignment, LicenseKey, OwnerField, Status, StockedKey};
 
-use crate::dynamo::change::{Change, Changed};
-use crate::dynamo::transact::Transacted;
+use crate::dynamo::Transacted;
+use crate::dynamo::{Write, Written};
 use crate::record::{DRAW, Item, Key, STOCK, number, read_license_key, text};
 use crate::selling::claim::Recording;
 use crate::{Store, StoreError};
@@ -25,7 +25,7 @@ pub enum AssignOutcome {
 impl Store {
     /// Reads one key, with all that was written to it before. 1 read unit.
     pub async fn license_key(&self, license_key: &LicenseKey) -> Result<Option<StockedKey>, StoreError> {
-        let item = self.read_one(Key::license_key(license_key)).await?;
+        let item = self.get(Key::license_key(license_key)).await?;
         item.as_ref().map(read_license_key).transpose()
     }
 
@@ -45,12 +45,12 @@ impl Store {
         recording: Option<Recording<'_>>,
     ) -> Result<AssignOutcome, StoreError> {
         let Some(first) = keys.first() else { return Ok(AssignOutcome::Assigned) };
-        let write = self.with_retries(|| async {
+        let write = async {
             match (keys, recording) {
                 ([key], None) => self.assign_one(key, assignment).await,
                 _ => self.assign_all(keys, assignment, recording).await,
             }
-        });
+        };
         // On the heap: it is hardly ever needed, and large.
         let find_out = Box::pin(self.with_retries(|| self.fence_off(first, assignment)));
         self.settled(Box::pin(write), find_out).await
@@ -64,8 +64,8 @@ impl Store {
         key: &StockedKey,
         assignment: &Assignment,
     ) -> Result<Option<AssignOutcome>, StoreError> {
-        match self.change(fence(&key.license_key, key.version)).await? {
-            Changed::Refused(item) if matches!(standing(item.as_ref(), assignment), Standing::Ours) => {
+        match self.write_once(fence(&key.license_key, key.version)).await? {
+            Written::Refused(item) if matches!(standing(item.as_ref(), assignment), Standing::Ours) => {
                 Ok(Some(AssignOutcome::Assigned))
             }
             _ => Ok(None),
@@ -77,9 +77,9 @@ impl Store {
         key: &StockedKey,
         assignment: &Assignment,
     ) -> Result<AssignOutcome, StoreError> {
-        Ok(match self.change(sale(key, assignment)).await? {
-            Changed::Done => AssignOutcome::Assigned,
-            Changed::Refused(item) => outcome([(key, standing(item.as_ref(), assignment))]),
+        Ok(match self.write(sale(key, assignment)).await? {
+            Written::Done => AssignOutcome::Assigned,
+            Written::Refused(item) => outcome([(key, standing(item.as_ref(), assignment))]),
         })
     }
 
@@ -89,11 +89,8 @@ impl Store {
         assignment: &Assignment,
         recording: Option<Recording<'_>>,
     ) -> Result<AssignOutcome, StoreError> {
-        let sales = keys.iter().map(|key| sale(key, assignment).into_write(&self.table));
-        let mut writes = sales.collect::<Result<Vec<_>, StoreError>>()?;
-        if let Some(recording) = recording {
-            writes.extend(recording.writes(&self.table)?);
-        }
+        let recorded = recording.map(Recording::writes).unwrap_or_default();
+        let writes = keys.iter().map(|key| sale(key, assignment)).chain(recorded);
         let obstacles = match self.transact(writes).await? {
             Transacted::Committed => return Ok(AssignOutcome::Assigned),
             Transacted::Refused(obstacles) => obstacles,
@@ -105,7 +102,7 @@ impl Store {
             let ours = if finished { AssignOutcome::Assigned } else { AssignOutcome::Superseded };
             return Ok(ours);
         }
-        let obstructed = keys.iter().zip(of_keys).filter(|(_, obstacle)| obstacle.is_there());
+        let obstructed = keys.iter().zip(of_keys).filter(|(_, obstacle)| obstacle.is_condition());
         Ok(outcome(obstructed.map(|(key, obstacle)| (key, standing(obstacle.item(), assignment)))))
     }
 }
@@ -152,23 +149,22 @@ fn outcome<'a>(standings: impl IntoIterator<Item = (&'a StockedKey, Standing)>) 
 }
 
 /// Moves the version of a key on that is for sale and as it was seen, and nothing else.
-pub(crate) fn fence(license_key: &LicenseKey, seen: u64) -> Change {
-    Change::of(
-        Key::license_key(license_key),
-        "#status = :available AND #version = :seen",
-        [(":available", text(Status::Available)), (":seen", number(seen))],
-    )
-    .set("version", number(seen + 1))
+pub(crate) fn fence(license_key: &LicenseKey, seen: u64) -> Write {
+    Write::update(Key::license_key(license_key))
+        .when(
+            "#status = :available AND #version = :seen",
+            [(":available", text(Status::Available)), (":seen", number(seen))],
+        )
+        .set("version", number(seen + 1))
 }
 
 /// Gives a key away that is for sale and as it was seen. Or the sale was made before and nothing has changed since:
 /// then making it again changes nothing. (`assignment_id` alone would not do: a key that was blocked after it was
 /// sold would be unblocked by the repetition.)
-fn sale(key: &StockedKey, assignment: &Assignment) -> Change {
+fn sale(key: &StockedKey, assignment: &Assignment) -> Write {
     const UNSOLD_OR_OURS: &str = "(#status = :available AND #version = :seen) \
         OR (#assignment_id = :mine AND #version = :next)";
-    let change = Change::of(
-        Key::license_key(&key.license_key),
+    let change = Write::update(Key::license_key(&key.license_key)).when(
         UNSOLD_OR_OURS,
         [
             (":available", text(Status::Available)),
@@ -184,7 +180,7 @@ fn sale(key: &StockedKey, assignment: &Assignment) -> Change {
 }
 
 /// What a key that was at version `seen` says of its owner from now on.
-pub(crate) fn given_to(change: Change, seen: u64, assignment: &Assignment) -> Change {
+pub(crate) fn given_to(change: Write, seen: u64, assignment: &Assignment) -> Write {
     let field = |field: &Option<OwnerField>| field.as_ref().map(|field| text(field.as_str()));
     change
         .set("status", text(Status::Assigned))

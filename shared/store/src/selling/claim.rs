@@ -1,15 +1,12 @@
 use std::time::Duration;
 
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, TransactWriteItem};
 use keypool_domain::{AssignmentId, ClaimId, CreationId, Envelope, Fingerprint, Timestamp};
 
-use crate::dynamo::change::{Change, Changed};
-use crate::dynamo::transact::{Obstacle, Transacted, put};
+use crate::dynamo::{Obstacle, Transacted};
+use crate::dynamo::{Write, Written};
 use crate::record::{
-    ClaimRecord, EXPIRES_AT, Item, Key, PK, PayloadParts, SK, claim_item, number, payload_part_item,
-    read_claim, read_payload, text,
+    ClaimRecord, Item, Key, PK, PayloadParts, SK, claim_item, number, payload_part_item, read_claim,
+    read_payload, text,
 };
 use crate::{Store, StoreError};
 
@@ -58,10 +55,10 @@ impl Attempt {
     }
 
     /// A change of the claim, as long as this attempt holds it and it is not finished.
-    fn change(&self) -> Change {
+    fn change(&self) -> Write {
         const HELD: &str = "#state = :started AND #attempt = :mine";
         let values = [(":started", text("started")), (":mine", text(&self.id))];
-        Change::of(Key::claim(self.claim), HELD, values)
+        Write::update(Key::claim(self.claim)).when(HELD, values)
     }
 }
 
@@ -101,13 +98,13 @@ pub struct Recording<'a> {
 
 impl Recording<'_> {
     /// The parts of a transaction that finish the claim.
-    pub(crate) fn writes(self, table: &str) -> Result<Vec<TransactWriteItem>, StoreError> {
+    pub(crate) fn writes(self) -> Vec<Write> {
         let parts = PayloadParts::of(self.envelope);
-        self.parts("done", parts, table)
+        self.parts("done", parts)
     }
 
     /// The change of the claim that holds the response, or its first part.
-    fn change(self, state: &'static str, parts: &PayloadParts) -> Change {
+    fn change(self, state: &'static str, parts: &PayloadParts) -> Write {
         self.claim
             .attempt
             .change()
@@ -118,18 +115,13 @@ impl Recording<'_> {
             .set("signature", text(self.envelope.signature()))
     }
 
-    fn parts(
-        self,
-        state: &'static str,
-        parts: PayloadParts,
-        table: &str,
-    ) -> Result<Vec<TransactWriteItem>, StoreError> {
+    fn parts(self, state: &'static str, parts: PayloadParts) -> Vec<Write> {
         let Claim { attempt, expires_at, .. } = self.claim;
-        let mut writes = vec![self.change(state, &parts).into_write(table)?];
+        let mut writes = vec![self.change(state, &parts)];
         for (part, bytes) in parts.others() {
-            writes.push(put(table, payload_part_item(attempt.claim, part, bytes, *expires_at), None)?);
+            writes.push(Write::put(payload_part_item(attempt.claim, part, bytes, *expires_at)));
         }
-        Ok(writes)
+        writes
     }
 
     /// What the obstacles of [`Recording::writes`] tell: nothing; that this attempt has finished the claim before
@@ -137,7 +129,7 @@ impl Recording<'_> {
     pub(crate) fn obstructed(self, obstacles: &[Obstacle]) -> Option<bool> {
         obstacles
             .iter()
-            .find(|obstacle| obstacle.is_there())
+            .find(|obstacle| obstacle.is_condition())
             .map(|obstacle| self.is_finished(obstacle.item()))
     }
 
@@ -179,7 +171,7 @@ impl Store {
         };
         let item = claim_item(attempt.claim, fingerprint, &fresh);
         for _ in 0..ATTEMPTS_MAX {
-            let Some(found) = self.with_retries(|| self.put_claim(item.clone(), now)).await? else {
+            let Some(found) = self.put_claim(item.clone(), now).await? else {
                 return Ok(ClaimOutcome::Claimed(held(attempt, fresh, None, false)));
             };
             let record = read_claim(&found)?;
@@ -208,25 +200,12 @@ impl Store {
     /// Stores a claim if there is none, or one that has expired: DynamoDB deletes those when it finds the time.
     /// Otherwise says what there is.
     async fn put_claim(&self, item: Item, now: Timestamp) -> Result<Option<Item>, StoreError> {
-        let result = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(item))
-            .condition_expression("attribute_not_exists(#pk) OR #expires_at <= :now")
-            .expression_attribute_names("#pk", PK)
-            .expression_attribute_names("#expires_at", EXPIRES_AT)
-            .expression_attribute_values(":now", number(now.unix_seconds()))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        let Err(error) = result else { return Ok(None) };
-        match error.as_service_error() {
-            Some(PutItemError::ConditionalCheckFailedException(failed)) => {
-                let corrupt = || StoreError::Corrupt { record: "idempotency", attribute: PK };
-                failed.item().cloned().map(Some).ok_or_else(corrupt)
-            }
-            _ => Err(StoreError::from_sdk("PutItem", &error)),
+        let is_free = "attribute_not_exists(#pk) OR #expires_at <= :now";
+        let put = Write::put(item).when(is_free, [(":now", number(now.unix_seconds()))]);
+        match self.write(put).await? {
+            Written::Done => Ok(None),
+            Written::Refused(Some(item)) => Ok(Some(item)),
+            Written::Refused(None) => Err(StoreError::Corrupt { record: "idempotency", attribute: PK }),
         }
     }
 
@@ -246,16 +225,15 @@ impl Store {
         let key = Key::claim(attempt.claim);
         let values = [(":started", started), (":seen", seen), (":mine", mine.clone())];
         let change = match &record.signature {
-            None => Change::of(key, UNPLANNED, values),
+            None => Write::update(key).when(UNPLANNED, values),
             Some(signature) => {
                 let [started, seen, mine] = values;
-                Change::of(key, PLANNED, [started, seen, mine, (":signature", text(signature))])
+                Write::update(key).when(PLANNED, [started, seen, mine, (":signature", text(signature))])
             }
         };
         let change = change.set("attempt", mine).set("lease_until", number(lease_until));
-        let change = || change.clone();
-        let changed = self.with_retries(|| self.change(change())).await?;
-        Ok(if matches!(changed, Changed::Done) { Held::Yes } else { Held::No })
+        let changed = self.write(change).await?;
+        Ok(if matches!(changed, Written::Done) { Held::Yes } else { Held::No })
     }
 
     async fn read_remembered(
@@ -265,7 +243,7 @@ impl Store {
         record: &ClaimRecord,
     ) -> Result<Envelope, StoreError> {
         let others = (1..record.payload_parts).map(|part| Key::payload_part(attempt.claim, part).into_item());
-        let mut others = self.read_all_as_written(others.collect()).await?;
+        let mut others = self.get_many(others.collect(), true).await?;
         if others.len() + 1 != record.payload_parts {
             return Err(StoreError::Corrupt { record: "idempotency", attribute: "payload" });
         }
@@ -286,56 +264,31 @@ impl Store {
     }
 
     async fn record(&self, recording: Recording<'_>, state: &'static str) -> Result<Held, StoreError> {
-        self.with_retries(|| async {
-            let parts = PayloadParts::of(recording.envelope);
-            if parts.count() == 1 {
-                return Ok(match self.change(recording.change(state, &parts)).await? {
-                    Changed::Refused(item) if !recording.is_finished(item.as_ref()) => Held::No,
-                    _ => Held::Yes,
-                });
-            }
-            Ok(match self.transact(recording.parts(state, parts, &self.table)?).await? {
-                Transacted::Refused(obstacles) if recording.obstructed(&obstacles) != Some(true) => Held::No,
+        let parts = PayloadParts::of(recording.envelope);
+        if parts.count() == 1 {
+            return Ok(match self.write(recording.change(state, &parts)).await? {
+                Written::Refused(item) if !recording.is_finished(item.as_ref()) => Held::No,
                 _ => Held::Yes,
-            })
+            });
+        }
+        Ok(match self.transact(recording.parts(state, parts)).await? {
+            Transacted::Refused(obstacles) if recording.obstructed(&obstacles) != Some(true) => Held::No,
+            _ => Held::Yes,
         })
-        .await
     }
 
     /// Lets go of a claim whose attempt has failed: the next one need not wait for its lease to be over. If it is not
     /// held any more, nothing happens.
     pub async fn release(&self, attempt: &Attempt) -> Result<(), StoreError> {
-        self.with_retries(|| self.change(attempt.change().set("lease_until", number(0)))).await.map(|_| ())
+        self.write(attempt.change().set("lease_until", number(0))).await.map(|_| ())
     }
 
     /// Takes a claim back whose attempt has done nothing: as if the request had not been made. If it is not held any
     /// more, nothing happens.
     pub async fn withdraw(&self, attempt: &Attempt) -> Result<(), StoreError> {
-        self.with_retries(|| async {
-            let result = self
-                .client
-                .delete_item()
-                .table_name(&self.table)
-                .set_key(Some(Key::claim(attempt.claim).into_item()))
-                .condition_expression("#state = :started AND #attempt = :mine")
-                .expression_attribute_names("#state", "state")
-                .expression_attribute_names("#attempt", "attempt")
-                .expression_attribute_values(":started", text("started"))
-                .expression_attribute_values(":mine", text(&attempt.id))
-                .send()
-                .await;
-            match result {
-                Err(error)
-                    if !error
-                        .as_service_error()
-                        .is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
-                {
-                    Err(StoreError::from_sdk("DeleteItem", &error))
-                }
-                _ => Ok(()),
-            }
-        })
-        .await
+        let delete = Write::delete(Key::claim(attempt.claim));
+        let held = [(":started", text("started")), (":mine", text(&attempt.id))];
+        self.write(delete.when("#state = :started AND #attempt = :mine", held)).await.map(|_| ())
     }
 }
 

@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use keypool_domain::{Draw, LicenseKey, ProductId, StockedKey, pick};
 
-use crate::record::{DRAW, INDEX_AVAILABLE, Item, STOCK, read_license_key, stock_of, text};
+use crate::dynamo::Query;
+use crate::record::read_license_key;
 use crate::{OpenOrder, Store, StoreError};
 
 /// The index trails the table by milliseconds: a key just created may not stand in it yet. Before a buyer is told
@@ -158,35 +159,19 @@ impl Store {
         stretch: &Stretch,
         window: &mut Window<'_>,
     ) -> Result<(), StoreError> {
-        let (condition, place) = match stretch {
-            Stretch::From(place) => ("#stock = :stock AND #draw >= :place", place),
-            Stretch::Before(place) => ("#stock = :stock AND #draw < :place", place),
+        let stock = Query::stock(product_id);
+        let query = match stretch {
+            Stretch::From(place) => stock.starting_at(*place),
+            Stretch::Before(place) => stock.ending_before(*place),
         };
-        let mut from: Option<Item> = None;
+        let mut start = None;
         for _ in 0..PAGES_MAX {
-            let page = self
-                .with_retries(|| async {
-                    self.client
-                        .query()
-                        .table_name(&self.table)
-                        .index_name(INDEX_AVAILABLE)
-                        .key_condition_expression(condition)
-                        .expression_attribute_names("#stock", STOCK)
-                        .expression_attribute_names("#draw", DRAW)
-                        .expression_attribute_values(":stock", text(stock_of(product_id)))
-                        .expression_attribute_values(":place", text(place))
-                        .limit(i32::try_from(window.asks_for()).unwrap_or(i32::MAX))
-                        .set_exclusive_start_key(from.clone())
-                        .send()
-                        .await
-                        .map_err(|error| StoreError::from_sdk("Query", &error))
-                })
-                .await?;
-            for item in page.items() {
+            let page = self.query_page(&query.clone().limit(window.asks_for()), start.as_ref()).await?;
+            for item in &page.items {
                 window.add(read_license_key(item)?);
             }
-            from = page.last_evaluated_key;
-            if from.is_none() || window.is_full() {
+            start = page.next;
+            if start.is_none() || window.is_full() {
                 break;
             }
         }

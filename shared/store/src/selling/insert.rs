@@ -1,19 +1,14 @@
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, TransactWriteItem};
 use futures_util::StreamExt as _;
 use keypool_domain::{LicenseKey, StockedKey};
 
-use crate::dynamo::transact::{Obstacle, Transacted, put};
-use crate::record::{Item, PK, license_key_item, read_license_key};
+use crate::dynamo::{IS_NEW, Obstacle, Transacted, Write, Written};
+use crate::record::{Item, license_key_item, read_license_key};
 use crate::selling::claim::Recording;
 use crate::{Store, StoreError};
 
 /// How many keys are stored at the same time. DynamoDB has no conditional batch write, so each key is a write
 /// of its own; 1,000 keys are 21 rounds of a few milliseconds.
 pub(crate) const PARALLEL_MAX: usize = 48;
-
-/// A license key is unique across all products.
-const IS_NEW: &str = "attribute_not_exists(#pk)";
 
 /// How many of the keys to be stored were new.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -56,26 +51,10 @@ impl Store {
 
     /// Whether the key was new.
     async fn insert_one(&self, key: &StockedKey) -> Result<bool, StoreError> {
-        self.with_retries(|| async {
-            let result = self
-                .client
-                .put_item()
-                .table_name(&self.table)
-                .set_item(Some(license_key_item(key)))
-                .condition_expression(IS_NEW)
-                .expression_attribute_names("#pk", PK)
-                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-                .send()
-                .await;
-            let Err(error) = result else { return Ok(true) };
-            match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(failed)) => {
-                    Ok(failed.item().is_some_and(|item| is_ours(item, key)))
-                }
-                _ => Err(StoreError::from_sdk("PutItem", &error)),
-            }
+        Ok(match self.write(Write::put(license_key_item(key)).when(IS_NEW, [])).await? {
+            Written::Done => true,
+            Written::Refused(item) => item.is_some_and(|item| is_ours(&item, key)),
         })
-        .await
     }
 
     /// Stores keys (1 to [`Store::transaction_keys_max`]) that are given away as they are made: all or none. With a
@@ -92,7 +71,7 @@ impl Store {
             match (keys, recording) {
                 ([key], None) if self.insert_one(key).await? => Ok(InsertOutcome::Inserted),
                 ([key], None) => Ok(InsertOutcome::Collided(vec![key.license_key.clone()])),
-                _ => self.with_retries(|| self.insert_all(keys, recording)).await,
+                _ => self.insert_all(keys, recording).await,
             }
         };
         // One that comes to be there later is a key that nobody was told of, and that never was in stock: no loss.
@@ -108,10 +87,8 @@ impl Store {
         keys: &[StockedKey],
         recording: Option<Recording<'_>>,
     ) -> Result<InsertOutcome, StoreError> {
-        let mut writes = self.insertions(keys)?;
-        if let Some(recording) = recording {
-            writes.extend(recording.writes(&self.table)?);
-        }
+        let recorded = recording.map(Recording::writes).unwrap_or_default();
+        let writes = insertions(keys).chain(recorded);
         let obstacles = match self.transact(writes).await? {
             Transacted::Committed => return Ok(InsertOutcome::Inserted),
             Transacted::Refused(obstacles) => obstacles,
@@ -125,18 +102,18 @@ impl Store {
         }
         Ok(collisions(keys, of_keys))
     }
+}
 
-    /// The storing of keys that must be new, as parts of a transaction.
-    pub(crate) fn insertions(&self, keys: &[StockedKey]) -> Result<Vec<TransactWriteItem>, StoreError> {
-        keys.iter().map(|key| put(&self.table, license_key_item(key), Some(IS_NEW))).collect()
-    }
+/// The writes that store new keys.
+pub(crate) fn insertions(keys: &[StockedKey]) -> impl Iterator<Item = Write> + use<'_> {
+    keys.iter().map(|key| Write::put(license_key_item(key)).when(IS_NEW, []))
 }
 
 /// What stood in the way of keys that must be new.
 pub(crate) fn collisions(keys: &[StockedKey], obstacles: &[Obstacle]) -> InsertOutcome {
     let mut collided = Vec::new();
     for (key, obstacle) in keys.iter().zip(obstacles) {
-        if !obstacle.is_there() {
+        if !obstacle.is_condition() {
             continue;
         }
         if obstacle.item().is_some_and(|item| is_ours(item, key)) {

@@ -48,7 +48,7 @@ impl Create {
         };
         let after = view::api_key(&record);
         let entry = target.entry("api-key.create", record.name.as_str(), None, Some(after.clone())).await?;
-        match target.store.create_api_key(&record, Some(&entry)).await? {
+        match target.store.create(&record, Some(&entry)).await? {
             CreateOutcome::Created => {
                 reveal(&secret, after, output)?;
                 Ok(Exit::Done)

@@ -94,7 +94,7 @@ impl Which {
     /// The API key that is meant, as it is now. A name goes before a hash.
     async fn find(&self, store: &Store) -> anyhow::Result<ApiKeyRecord> {
         let wanted = self.api_key.trim();
-        let all = store.api_keys().await?;
+        let all = store.list::<ApiKeyRecord>().await?;
         let named: Vec<&ApiKeyRecord> = all.iter().filter(|key| key.name.as_str() == wanted).collect();
         let hash = wanted.to_ascii_lowercase();
         let found = match named.as_slice() {
@@ -106,7 +106,7 @@ impl Which {
         match found.as_slice() {
             [] => bail!("there is no API key {wanted}: `keypool api-key list` lists those there are"),
             [one] => {
-                let read = store.api_key(one.hash).await?;
+                let read = store.find::<ApiKeyRecord>(one.hash).await?;
                 read.with_context(|| format!("there is no API key {wanted} any more"))
             }
             several => {
@@ -131,7 +131,7 @@ fn short_hash(api_key: &ApiKeyRecord) -> String {
 
 /// That a name is free: by the name people and commands mean a key.
 async fn check_name(store: &Store, name: &Name) -> anyhow::Result<()> {
-    if store.api_keys().await?.iter().any(|other| other.name == *name) {
+    if store.list::<ApiKeyRecord>().await?.iter().any(|other| other.name == *name) {
         bail!(
             "there is an API key {} already: choose another name, or replace it with `keypool api-key rotate`",
             name.as_str()
@@ -210,7 +210,7 @@ fn show(api_key: &ApiKeyRecord, output: Output) -> anyhow::Result<Exit> {
 
 async fn list(store: &Store, output: Output) -> anyhow::Result<Exit> {
     let now = SystemClock.now();
-    let api_keys = store.api_keys().await?;
+    let api_keys = store.list::<ApiKeyRecord>().await?;
     let mut table = Table::new(["NAME", "SHA-256", "STATUS", "GOOD UNTIL", "NETWORKS", "CAPABILITIES"]);
     for api_key in &api_keys {
         table.row([

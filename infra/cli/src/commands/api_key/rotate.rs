@@ -49,7 +49,7 @@ impl Rotate {
         match target.store.rotate_api_key(&before, &after, &successor, &entry).await? {
             UpdateOutcome::Updated => {}
             UpdateOutcome::Unknown => bail!("there is no API key {} any more", before.name.as_str()),
-            UpdateOutcome::ChangedMeanwhile => {
+            UpdateOutcome::ChangedMeanwhile | UpdateOutcome::NotItsGenerator => {
                 return Err(change::meanwhile(&format!("API key {}", before.name.as_str())));
             }
         }

@@ -78,9 +78,9 @@ pub(super) async fn apply(
         return change::nothing(&subject, &new, output);
     }
     let entry = target.entry(action, before.name.as_str(), Some(old.clone()), Some(new.clone())).await?;
-    match target.store.update_api_key(before, after, &entry).await? {
+    match target.store.update(before, after, &entry).await? {
         UpdateOutcome::Updated => change::done(&subject, &old, &new, output),
         UpdateOutcome::Unknown => bail!("there is no {subject} any more"),
-        UpdateOutcome::ChangedMeanwhile => Err(change::meanwhile(&subject)),
+        UpdateOutcome::ChangedMeanwhile | UpdateOutcome::NotItsGenerator => Err(change::meanwhile(&subject)),
     }
 }

@@ -16,7 +16,7 @@ const EXPIRES_SOON_US: i64 = 14 * 24 * 60 * 60 * 1_000_000;
 pub(super) async fn check(patient: Patient<'_>, report: &mut Report) -> anyhow::Result<()> {
     report.looking_at("looking at products");
     let store = &patient.target.store;
-    let (products, generators) = match tokio::try_join!(store.products(), store.generators()) {
+    let (products, generators) = match tokio::try_join!(store.list::<Product>(), store.list::<Generator>()) {
         Ok(found) => found,
         Err(error) => return report.failed(patient, "products", &error.into()),
     };
@@ -32,7 +32,7 @@ pub(super) async fn check(patient: Patient<'_>, report: &mut Report) -> anyhow::
     for product in &products {
         check_product(patient, report, product, &generators).await?;
     }
-    match store.api_keys().await {
+    match store.list::<ApiKeyRecord>().await {
         Ok(api_keys) => check_api_keys(report, &api_keys),
         Err(error) => report.failed(patient, "API keys", &error.into()),
     }

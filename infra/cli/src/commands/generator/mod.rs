@@ -74,7 +74,7 @@ impl Generator {
 
 /// The generator of that id, as it is now.
 async fn find(store: &Store, id: GeneratorId) -> anyhow::Result<DomainGenerator> {
-    store.generator(id).await?.with_context(|| format!("there is no generator {id}"))
+    store.find::<DomainGenerator>(id).await?.with_context(|| format!("there is no generator {id}"))
 }
 
 async fn switch(id: GeneratorId, to: Activity, target: &Target, output: Output) -> anyhow::Result<Exit> {
@@ -123,7 +123,7 @@ async fn list(store: &Store, output: Output) -> anyhow::Result<Exit> {
             generator.validity.to_string(),
         ]
     };
-    let generators = store.generators().await?;
+    let generators = store.list::<DomainGenerator>().await?;
     let mut table = Table::new([
         "ID",
         "PRODUCT",

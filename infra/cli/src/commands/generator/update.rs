@@ -93,9 +93,9 @@ pub(super) async fn apply(
         return change::nothing(&subject, &new, output);
     }
     let entry = target.entry(action, &subject, Some(old.clone()), Some(new.clone())).await?;
-    match target.store.update_generator(before, after, &entry).await? {
+    match target.store.update(before, after, &entry).await? {
         UpdateOutcome::Updated => change::done(&subject, &old, &new, output),
         UpdateOutcome::Unknown => bail!("there is no {subject}"),
-        UpdateOutcome::ChangedMeanwhile => Err(change::meanwhile(&subject)),
+        UpdateOutcome::ChangedMeanwhile | UpdateOutcome::NotItsGenerator => Err(change::meanwhile(&subject)),
     }
 }

@@ -226,7 +226,7 @@ async fn change_one(
     next: impl Fn(&StockedKey) -> Next,
 ) -> anyhow::Result<Result<(StockedKey, StockedKey), String>> {
     for _ in 0..ATTEMPTS_MAX {
-        let Some(seen) = target.store.key_as_it_is(license_key).await? else {
+        let Some(seen) = target.store.license_key(license_key).await? else {
             return Ok(Err("there is no such license key".to_owned()));
         };
         let changed = match next(&seen) {

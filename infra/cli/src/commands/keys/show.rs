@@ -23,7 +23,7 @@ impl Show {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         let mut exit = Exit::Done;
         for license_key in self.named.read()? {
-            if let Some(key) = target.store.key_as_it_is(&license_key).await? {
+            if let Some(key) = target.store.license_key(&license_key).await? {
                 output.result(&text(&key), &view::license_key(&key))?;
             } else {
                 exit = Exit::Partly;

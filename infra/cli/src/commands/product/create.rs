@@ -41,7 +41,7 @@ impl Create {
             };
             let subject = format!("product {}", product.id);
             let entry = target.entry("product.create", &subject, None, Some(view::product(&product))).await?;
-            match (store.create_product(&product, Some(&entry)).await?, self.id) {
+            match (store.create(&product, Some(&entry)).await?, self.id) {
                 (CreateOutcome::Created, _) => {
                     output.result(&format!("{subject} created"), &view::product(&product))?;
                     return Ok(Exit::Done);

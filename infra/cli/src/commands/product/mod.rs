@@ -74,7 +74,7 @@ impl Product {
 
 /// The product of that id, as it is now.
 pub(super) async fn find(store: &Store, id: ProductId) -> anyhow::Result<DomainProduct> {
-    store.product(id).await?.with_context(|| format!("there is no product {id}"))
+    store.find::<DomainProduct>(id).await?.with_context(|| format!("there is no product {id}"))
 }
 
 async fn switch(id: ProductId, to: Activity, target: &Target, output: Output) -> anyhow::Result<Exit> {
@@ -109,7 +109,7 @@ async fn list(store: &Store, output: Output) -> anyhow::Result<Exit> {
             product.signing_key_id.as_ref().map_or_else(|| "global".to_owned(), ToString::to_string),
         ]
     };
-    let products = store.products().await?;
+    let products = store.list::<DomainProduct>().await?;
     let mut table = Table::new(["ID", "NAME", "STATUS", "GENERATOR", "SIGNING KEY"]);
     for product in &products {
         table.row(row(product));

@@ -1,7 +1,7 @@
 use anyhow::bail;
 use clap::{ArgGroup, Args};
 use keypool_domain::{GeneratorId, Name, Product, ProductId, RetiredKey, SigningKeyId};
-use keypool_store::ProductOutcome;
+use keypool_store::UpdateOutcome;
 
 use super::find;
 use crate::commands::{change, signing_key};
@@ -74,10 +74,10 @@ pub(in crate::commands) async fn apply(
     }
     let entry = target.entry(action, &subject, Some(old.clone()), Some(new.clone())).await?;
     match target.store.update_product(before, after, retired, &entry).await? {
-        ProductOutcome::Updated => change::done(&subject, &old, &new, output),
-        ProductOutcome::Unknown => bail!("there is no {subject}"),
-        ProductOutcome::ChangedMeanwhile => Err(change::meanwhile(&subject)),
-        ProductOutcome::NotItsGenerator => bail!(
+        UpdateOutcome::Updated => change::done(&subject, &old, &new, output),
+        UpdateOutcome::Unknown => bail!("there is no {subject}"),
+        UpdateOutcome::ChangedMeanwhile => Err(change::meanwhile(&subject)),
+        UpdateOutcome::NotItsGenerator => bail!(
             "there is no such generator of {subject}: `keypool generator list` says which product each is of"
         ),
     }

@@ -110,7 +110,7 @@ impl Counts {
 /// buyer's, and not a part of the stock.
 async fn block_one(target: &Target, key: &UnsoldKey, restored_to: Timestamp) -> anyhow::Result<Outcome> {
     for _ in 0..ATTEMPTS_MAX {
-        let Some(seen) = target.store.key_as_it_is(&key.license_key).await? else {
+        let Some(seen) = target.store.license_key(&key.license_key).await? else {
             return Ok(Outcome::Gone);
         };
         if matches!(seen.status, Status::Assigned | Status::Blocked) {

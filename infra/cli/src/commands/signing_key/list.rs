@@ -1,4 +1,4 @@
-use keypool_domain::{ProductId, SigningKeyId, Timestamp};
+use keypool_domain::{Product, ProductId, SigningKeyId, Timestamp};
 use keypool_signing::PublicKey;
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ pub(super) struct Listed {
 pub(super) async fn all(target: &Target) -> anyhow::Result<Vec<Listed>> {
     let mut listed = Vec::new();
     let global = target.global_signing_key.iter().map(|key| (None, key.clone()));
-    let products = target.store.products().await?;
+    let products = target.store.list::<Product>().await?;
     let own = products.iter().filter_map(|product| Some((Some(product.id), product.signing_key_id.clone()?)));
     for (product_id, key) in global.chain(own) {
         let public_key = target.signer.public_key(&key).await.map_err(anyhow::Error::from);

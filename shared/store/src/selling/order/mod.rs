@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use keypool_domain::{Assignment, AssignmentId, LicenseKey, ProductId, StockedKey, Timestamp};
 
-use crate::dynamo::change::Change;
+use crate::dynamo::{Query, Write};
 use crate::record::{
     Item, Key, OPEN_ORDERS, OpenOrder, OrderState, Origin, read_open_order, read_order, text,
 };
@@ -86,7 +86,8 @@ pub enum CommitOutcome {
 impl Store {
     /// The orders that have keys of a product reserved, or may have. 1 read unit for 4 KB; there are seldom any.
     pub async fn open_orders(&self, product_id: ProductId) -> Result<Vec<OpenOrder>, StoreError> {
-        let items = self.read_part_of_collection(OPEN_ORDERS, &format!("{product_id}#")).await?;
+        let items =
+            self.query(Query::collection(OPEN_ORDERS).beginning_with(format!("{product_id}#"))).await?;
         items.iter().map(read_open_order).collect()
     }
 }
@@ -118,10 +119,12 @@ impl OpenOrder {
 }
 
 /// A change of an order that is in one of two states (the same twice, if there is but one).
-fn change_of(order: &AssignmentId, from: [OrderState; 2], to: OrderState) -> Change {
+fn change_of(order: &AssignmentId, from: [OrderState; 2], to: OrderState) -> Write {
     let [one, other] = from.map(|state| text(state.as_str()));
     let values = [(":one", one), (":other", other)];
-    Change::of(Key::order(order), "#state = :one OR #state = :other", values).set("state", text(to.as_str()))
+    Write::update(Key::order(order))
+        .when("#state = :one OR #state = :other", values)
+        .set("state", text(to.as_str()))
 }
 
 /// The state of an order as an item tells it.

@@ -1,9 +1,8 @@
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use futures_util::StreamExt as _;
 use keypool_domain::{Assignment, AssignmentId, Draw, Status, Timestamp};
 
 use super::{Order, change_of, state_of};
-use crate::dynamo::change::{Change, Changed};
+use crate::dynamo::{Query, Write, Written};
 use crate::record::{
     DRAW, Item, Key, ListedKey, OPEN_ORDERS, ORDER_PARTS, OpenOrder, OrderRecord, OrderState, Origin, STOCK,
     number, order_expires_at, read_open_order, read_order, read_part, stock_of, text,
@@ -44,7 +43,7 @@ impl Store {
     /// Brings all orders to their end that were given up by `now`. Safe beside live traffic, beside orders that are
     /// still alive after all, and beside itself: every write has its condition.
     pub async fn sweep_orders(&self, now: Timestamp) -> Result<Swept, StoreError> {
-        let items = self.read_collection(OPEN_ORDERS).await?;
+        let items = self.query(Query::collection(OPEN_ORDERS)).await?;
         let mut swept = Swept::default();
         for item in &items {
             let entry = read_open_order(item)?;
@@ -66,7 +65,7 @@ impl Store {
     /// Brings an order to its end that was given up, and says which that is.
     pub async fn recover(&self, entry: &OpenOrder, now: Timestamp) -> Result<OrderState, StoreError> {
         self.abort(&entry.id).await?;
-        let item = self.read_one(Key::order(&entry.id)).await?;
+        let item = self.get(Key::order(&entry.id)).await?;
         let Some(order) = item.as_ref().map(read_order).transpose()? else {
             // Only the entry is left: its record, kept for a day after its end, has expired.
             self.forget(entry).await?;
@@ -83,10 +82,10 @@ impl Store {
     /// Aborts an order that reserves, and says in which state it is then.
     pub(super) async fn abort(&self, id: &AssignmentId) -> Result<Option<OrderState>, StoreError> {
         let from = [OrderState::Reserving, OrderState::Aborted];
-        let changed = self.with_retries(|| self.change(change_of(id, from, OrderState::Aborted))).await?;
+        let changed = self.with_retries(|| self.write_once(change_of(id, from, OrderState::Aborted))).await?;
         Ok(match changed {
-            Changed::Done => Some(OrderState::Aborted),
-            Changed::Refused(item) => state_of(item.as_ref()),
+            Written::Done => Some(OrderState::Aborted),
+            Written::Refused(item) => state_of(item.as_ref()),
         })
     }
 
@@ -100,7 +99,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let id = &order.assignment.id;
         // With all that was written to it before, and after the decision: nothing is listed any more.
-        let parts = self.read_part_of_collection(&Key::order(id).into_pk(), ORDER_PARTS).await?;
+        let parts =
+            self.query(Query::collection(Key::order(id).into_pk()).beginning_with(ORDER_PARTS)).await?;
         let keys = parts.iter().map(read_part).collect::<Result<Vec<_>, _>>()?.concat();
         let decided = if end == OrderState::Sold {
             self.mark(order, keys).await?;
@@ -114,7 +114,7 @@ impl Store {
         }
         let (expires_at, seconds) = order_expires_at(now);
         let change = || change_of(id, [decided, end], end).set(expires_at, number(seconds));
-        self.with_retries(|| self.change(change())).await?;
+        self.with_retries(|| self.write_once(change())).await?;
         self.forget(entry).await
     }
 
@@ -126,7 +126,7 @@ impl Store {
         let marks = keys.into_iter().map(|key| async move {
             let change = || marking(&key, &order.assignment);
             // Refused: it was missed, or is marked already, or was changed by an operator since.
-            self.with_retries(|| self.change(change())).await.map(|_| ())
+            self.with_retries(|| self.write_once(change())).await.map(|_| ())
         });
         all(marks).await
     }
@@ -147,14 +147,14 @@ impl Store {
         loop {
             let draw = Draw::random(self.randomness());
             let change = || returning(key, order, draw);
-            let Changed::Refused(item) = self.with_retries(|| self.change(change())).await? else {
+            let Written::Refused(item) = self.with_retries(|| self.write_once(change())).await? else {
                 return Ok(());
             };
             if !is_for_sale_as_seen(item.as_ref(), key) {
                 return Ok(());
             }
             let change = || fence(&key.license_key, key.seen);
-            if let Changed::Done = self.with_retries(|| self.change(change())).await? {
+            if let Written::Done = self.with_retries(|| self.write_once(change())).await? {
                 return Ok(());
             }
             // It has changed just now: perhaps by that very reservation.
@@ -163,40 +163,15 @@ impl Store {
 
     /// Deletes a key that was made for the order and is reserved for it.
     async fn unmake(&self, order: &OrderRecord, key: &ListedKey) -> Result<(), StoreError> {
-        self.with_retries(|| async {
-            let result = self
-                .client
-                .delete_item()
-                .table_name(&self.table)
-                .set_key(Some(Key::license_key(&key.license_key).into_item()))
-                .condition_expression("#status = :reserved AND #assignment_id = :order")
-                .expression_attribute_names("#status", "status")
-                .expression_attribute_names("#assignment_id", "assignment_id")
-                .expression_attribute_values(":reserved", text(Status::Reserved))
-                .expression_attribute_values(":order", text(&order.assignment.id))
-                .send()
-                .await;
-            match result {
-                Err(error)
-                    if !error
-                        .as_service_error()
-                        .is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
-                {
-                    Err(StoreError::from_sdk("DeleteItem", &error))
-                }
-                _ => Ok(()),
-            }
-        })
-        .await
+        let delete = Write::delete(Key::license_key(&key.license_key)).when(
+            "#status = :reserved AND #assignment_id = :order",
+            [(":reserved", text(Status::Reserved)), (":order", text(&order.assignment.id))],
+        );
+        self.write(delete).await.map(|_| ())
     }
 
     async fn delete(&self, key: Key) -> Result<(), StoreError> {
-        self.with_retries(|| async {
-            let delete = self.client.delete_item().table_name(&self.table);
-            let sent = delete.set_key(Some(key.clone().into_item())).send().await;
-            sent.map(|_| ()).map_err(|error| StoreError::from_sdk("DeleteItem", &error))
-        })
-        .await
+        self.write(Write::delete(key)).await.map(|_| ())
     }
 }
 
@@ -228,16 +203,15 @@ fn is_for_sale_as_seen(item: Option<&Item>, key: &ListedKey) -> bool {
 
 /// A change of a key that is reserved for the order since it was listed. (The version is asked for, so that a
 /// repetition that comes late does not undo what came after.)
-fn of_reserved(key: &ListedKey, order: &AssignmentId) -> Change {
+fn of_reserved(key: &ListedKey, order: &AssignmentId) -> Write {
     const RESERVED: &str = "#status = :reserved AND #assignment_id = :order AND #version = :next";
-    Change::of(
-        Key::license_key(&key.license_key),
+    Write::update(Key::license_key(&key.license_key)).when(
         RESERVED,
         [(":reserved", text(Status::Reserved)), (":order", text(order)), (":next", number(key.seen + 1))],
     )
 }
 
-fn returning(key: &ListedKey, order: &OrderRecord, draw: Draw) -> Change {
+fn returning(key: &ListedKey, order: &OrderRecord, draw: Draw) -> Write {
     of_reserved(key, &order.assignment.id)
         .set("status", text(Status::Available))
         .set("version", number(key.seen + 2))
@@ -246,6 +220,6 @@ fn returning(key: &ListedKey, order: &OrderRecord, draw: Draw) -> Change {
         .remove("assignment_id")
 }
 
-fn marking(key: &ListedKey, assignment: &Assignment) -> Change {
+fn marking(key: &ListedKey, assignment: &Assignment) -> Write {
     given_to(of_reserved(key, &assignment.id), key.seen + 1, assignment)
 }

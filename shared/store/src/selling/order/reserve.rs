@@ -4,14 +4,14 @@ use futures_util::StreamExt as _;
 use keypool_domain::{LicenseKey, Status, StockedKey};
 
 use super::{CommitOutcome, NewOrder, Order, ReserveOutcome, change_of, state_of};
-use crate::dynamo::change::{Change, Changed};
-use crate::dynamo::transact::{Obstacle, Transacted, check, put};
+use crate::dynamo::{IS_NEW, Obstacle, Transacted};
+use crate::dynamo::{Write, Written};
 use crate::record::{
     DRAW, Key, ListedKey, OpenOrder, OrderRecord, OrderState, Origin, STOCK, number, open_order_item,
     order_item, part_item, text,
 };
 use crate::selling::claim::Recording;
-use crate::selling::insert::{InsertOutcome, PARALLEL_MAX, collisions};
+use crate::selling::insert::{InsertOutcome, PARALLEL_MAX, collisions, insertions};
 use crate::{Store, StoreError};
 
 /// How many keys one part of the list holds: each at most 1 KB, an item at most 400 KB.
@@ -37,16 +37,8 @@ impl Store {
         let entry = OpenOrder { id: assignment.id.clone(), product_id, since, lease_until, claim };
         let state = OrderState::Reserving;
         let record = OrderRecord { product_id, assignment, state, origin };
-        let transacted = self
-            .with_retries(|| async {
-                let is_new = Some("attribute_not_exists(#pk)");
-                self.transact(vec![
-                    put(&self.table, order_item(&record), is_new)?,
-                    put(&self.table, open_order_item(&entry), None)?,
-                ])
-                .await
-            })
-            .await?;
+        let record_write = Write::put(order_item(&record)).when(IS_NEW, []);
+        let transacted = self.transact([record_write, Write::put(open_order_item(&entry))]).await?;
         if let Transacted::Refused(obstacles) = transacted {
             // An earlier attempt of this very write has stored it, unless it has come further since.
             let item = obstacles.first().and_then(Obstacle::item);
@@ -59,21 +51,14 @@ impl Store {
     }
 
     /// Adds keys to the list of those that the order may have reserved, as long as it is not aborted.
-    async fn list(&self, order: &mut Order, listed: Vec<ListedKey>) -> Result<bool, StoreError> {
+    async fn list_keys_of(&self, order: &mut Order, listed: Vec<ListedKey>) -> Result<bool, StoreError> {
         let id = &order.assignment.id;
         let chunks = listed.chunks(LISTED_MAX).enumerate();
-        let items: Vec<_> = chunks.map(|(chunk, keys)| part_item(id, order.parts + chunk, keys)).collect();
-        let transacted = self
-            .with_retries(|| async {
-                let reserving = OrderState::Reserving.as_str();
-                let mut writes = vec![check(&self.table, Key::order(id), "state", reserving)?];
-                for item in &items {
-                    writes.push(put(&self.table, item.clone(), None)?);
-                }
-                self.transact(writes).await
-            })
-            .await?;
-        order.parts += items.len();
+        let items = chunks.map(|(chunk, keys)| Write::put(part_item(id, order.parts + chunk, keys)));
+        let writes: Vec<Write> = items.chain([is_reserving(id)]).collect();
+        let parts = writes.len() - 1;
+        let transacted = self.transact(writes).await?;
+        order.parts += parts;
         Ok(matches!(transacted, Transacted::Committed))
     }
 
@@ -92,14 +77,14 @@ impl Store {
         keys.retain(|key| held.insert(key.license_key.clone()));
         let as_seen =
             |key: &StockedKey| ListedKey { license_key: key.license_key.clone(), seen: key.version };
-        if !self.list(order, keys.iter().map(as_seen).collect()).await? {
+        if !self.list_keys_of(order, keys.iter().map(as_seen).collect()).await? {
             return Ok(ReserveOutcome::Aborted);
         }
         let mut writes = futures_util::stream::iter(keys)
             .map(|key| {
                 let change = reservation(&key, &order.assignment.id);
                 async move {
-                    let changed = self.with_retries(|| self.change(change.clone())).await;
+                    let changed = self.with_retries(|| self.write_once(change.clone())).await;
                     changed.map(|changed| (key, changed))
                 }
             })
@@ -107,9 +92,9 @@ impl Store {
         let (mut reserved, mut missed, mut failed) = (Vec::new(), Vec::<LicenseKey>::new(), None);
         while let Some(written) = writes.next().await {
             match written {
-                Ok((key, Changed::Done)) => reserved.push(key),
+                Ok((key, Written::Done)) => reserved.push(key),
                 // The repetition of a reservation fits its own; so this is somebody else's doing.
-                Ok((key, Changed::Refused(_))) => missed.push(key.license_key),
+                Ok((key, Written::Refused(_))) => missed.push(key.license_key),
                 Err(error) => {
                     failed = Some(error);
                     break;
@@ -131,27 +116,20 @@ impl Store {
     ) -> Result<ReserveOutcome, StoreError> {
         // Reserved is how they begin: there is no version before that.
         let unseen = |key: &StockedKey| ListedKey { license_key: key.license_key.clone(), seen: 0 };
-        if !self.list(order, keys.iter().map(unseen).collect()).await? {
+        if !self.list_keys_of(order, keys.iter().map(unseen).collect()).await? {
             return Ok(ReserveOutcome::Aborted);
         }
         let mut missed = Vec::new();
         for batch in keys.chunks(self.transaction_keys_max()) {
             let id = &order.assignment.id;
-            let sent = self
-                .with_retries(|| async {
-                    let reserving = OrderState::Reserving.as_str();
-                    let mut writes = self.insertions(batch)?;
-                    writes.push(check(&self.table, Key::order(id), "state", reserving)?);
-                    self.transact(writes).await
-                })
-                .await;
+            let sent = self.transact(insertions(batch).chain([is_reserving(id)])).await;
             match sent {
                 Ok(Transacted::Committed) => order.reserved.extend_from_slice(batch),
                 Ok(Transacted::Refused(obstacles)) => {
                     let (of_keys, of_order) = obstacles.split_at(batch.len());
                     match collisions(batch, of_keys) {
                         InsertOutcome::Inserted => order.reserved.extend_from_slice(batch),
-                        _ if of_order.iter().any(Obstacle::is_there) => {
+                        _ if of_order.iter().any(Obstacle::is_condition) => {
                             return Ok(ReserveOutcome::Aborted);
                         }
                         _ => missed.extend(batch.iter().map(|key| key.license_key.clone())),
@@ -172,34 +150,39 @@ impl Store {
         order: &Order,
         recording: Option<Recording<'_>>,
     ) -> Result<CommitOutcome, StoreError> {
-        let write = self.with_retries(|| async {
+        let write = async {
             let id = &order.assignment.id;
             let commit = change_of(id, [OrderState::Reserving; 2], OrderState::Committed);
-            let mut writes = vec![commit.clone().into_write(&self.table)?];
             let Some(recording) = recording else {
-                return Ok(match self.change(commit).await? {
-                    Changed::Done => CommitOutcome::Committed,
-                    Changed::Refused(item) => decided(state_of(item.as_ref())),
+                return Ok(match self.write(commit).await? {
+                    Written::Done => CommitOutcome::Committed,
+                    Written::Refused(item) => decided(state_of(item.as_ref())),
                 });
             };
-            writes.extend(recording.writes(&self.table)?);
+            let writes = [commit].into_iter().chain(recording.writes());
             Ok(match self.transact(writes).await? {
                 Transacted::Committed => CommitOutcome::Committed,
                 Transacted::Refused(obstacles) => match obstacles.split_first() {
-                    Some((of_order, _)) if of_order.is_there() => decided(state_of(of_order.item())),
+                    Some((of_order, _)) if of_order.is_condition() => decided(state_of(of_order.item())),
                     Some((_, of_recording)) if recording.obstructed(of_recording) == Some(false) => {
                         CommitOutcome::Superseded
                     }
                     _ => CommitOutcome::Committed,
                 },
             })
-        });
+        };
         let find_out = Box::pin(async {
             let state = self.abort(&order.assignment.id).await?;
             Ok((decided(state) == CommitOutcome::Committed).then_some(CommitOutcome::Committed))
         });
         self.settled(Box::pin(write), find_out).await
     }
+}
+
+/// The condition that an order reserves.
+fn is_reserving(id: &keypool_domain::AssignmentId) -> Write {
+    let reserving = text(OrderState::Reserving.as_str());
+    Write::check(Key::order(id)).when("#state = :reserving", [(":reserving", reserving)])
 }
 
 /// What an order that is in this state already has come to.
@@ -211,23 +194,23 @@ fn decided(state: Option<OrderState>) -> CommitOutcome {
 }
 
 /// Takes a key out of the stock that is for sale and as it was seen, for an order. Or that was done before.
-fn reservation(key: &StockedKey, order: &keypool_domain::AssignmentId) -> Change {
+fn reservation(key: &StockedKey, order: &keypool_domain::AssignmentId) -> Write {
     const FOR_SALE_OR_OURS: &str = "(#status = :available AND #version = :seen) \
         OR (#status = :reserved AND #assignment_id = :mine AND #version = :next)";
-    Change::of(
-        Key::license_key(&key.license_key),
-        FOR_SALE_OR_OURS,
-        [
-            (":available", text(Status::Available)),
-            (":reserved", text(Status::Reserved)),
-            (":seen", number(key.version)),
-            (":next", number(key.version + 1)),
-            (":mine", text(order)),
-        ],
-    )
-    .set("status", text(Status::Reserved))
-    .set("assignment_id", text(order))
-    .set("version", number(key.version + 1))
-    .remove(STOCK)
-    .remove(DRAW)
+    Write::update(Key::license_key(&key.license_key))
+        .when(
+            FOR_SALE_OR_OURS,
+            [
+                (":available", text(Status::Available)),
+                (":reserved", text(Status::Reserved)),
+                (":seen", number(key.version)),
+                (":next", number(key.version + 1)),
+                (":mine", text(order)),
+            ],
+        )
+        .set("status", text(Status::Reserved))
+        .set("assignment_id", text(order))
+        .set("version", number(key.version + 1))
+        .remove(STOCK)
+        .remove(DRAW)
 }

@@ -18,7 +18,9 @@ use std::path::{Path, PathBuf};
 use anstyle::Style;
 use anyhow::{Context as _, bail};
 use clap::Args;
-use keypool_domain::{ActivationLimit, ImportId, OperatingSystemRandomness, ProductId, Status, Validity};
+use keypool_domain::{
+    ActivationLimit, ImportId, OperatingSystemRandomness, Product, ProductId, Status, Validity,
+};
 use keypool_store::Pace;
 use serde_json::{Value, json};
 
@@ -161,7 +163,7 @@ impl Import {
 
     /// A read unit a product.
     async fn rules(&self, target: &Target) -> anyhow::Result<Rules> {
-        let products = target.store.products().await?.into_iter().map(|product| product.id).collect();
+        let products = target.store.list::<Product>().await?.into_iter().map(|product| product.id).collect();
         let rules = Rules {
             product: self.product,
             products,

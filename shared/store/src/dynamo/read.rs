@@ -1,0 +1,181 @@
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+
+use super::{Backoff, unbuilt};
+use crate::record::{DRAW, INDEX_AVAILABLE, Item, Key, PK, SK, STOCK, stock_of, text};
+use crate::{Store, StoreError};
+
+/// How often keys that DynamoDB left unread are requested.
+const READS_MAX: usize = 6;
+/// How many keys one `BatchGetItem` takes.
+const BATCH_KEYS_MAX: usize = 100;
+
+/// Items of one hash key: all, or a range of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Query {
+    index: Option<&'static str>,
+    hash: (&'static str, AttributeValue),
+    range: Option<(&'static str, &'static str, AttributeValue)>,
+    is_descending: bool,
+    limit: Option<usize>,
+}
+
+/// A page of a query or scan.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) items: Vec<Item>,
+    /// How many items DynamoDB read for it.
+    pub(crate) read: usize,
+    /// The start of the next page, if there is one.
+    pub(crate) next: Option<Item>,
+}
+
+impl Query {
+    /// All items of a hash key of the table, with every write before. 1 read unit for 4 KB.
+    pub(crate) fn collection(pk: impl Into<String>) -> Self {
+        let hash = (PK, AttributeValue::S(pk.into()));
+        Self { index: None, hash, range: None, is_descending: false, limit: None }
+    }
+
+    /// The items whose range key begins with `prefix`, which DynamoDB refuses to be empty.
+    pub(crate) fn beginning_with(self, prefix: impl Into<String>) -> Self {
+        let prefix = AttributeValue::S(prefix.into());
+        Self { range: Some((SK, "begins_with(#range, :range)", prefix)), ..self }
+    }
+
+    /// The items whose range key is at least `from`, the last one first.
+    pub(crate) fn descending_to(self, from: impl Into<String>) -> Self {
+        let from = AttributeValue::S(from.into());
+        Self { range: Some((SK, "#range >= :range", from)), is_descending: true, ..self }
+    }
+
+    /// The keys of a product's stock, which trails the table by milliseconds. Half a read unit for 4 KB.
+    pub(crate) fn stock(product_id: keypool_domain::ProductId) -> Self {
+        let hash = (STOCK, text(stock_of(product_id)));
+        Self { index: Some(INDEX_AVAILABLE), hash, range: None, is_descending: false, limit: None }
+    }
+
+    /// The keys at `position` and after it.
+    pub(crate) fn starting_at(self, position: keypool_domain::Draw) -> Self {
+        Self { range: Some((DRAW, "#range >= :range", text(position))), ..self }
+    }
+
+    /// The keys before `position`.
+    pub(crate) fn ending_before(self, position: keypool_domain::Draw) -> Self {
+        Self { range: Some((DRAW, "#range < :range", text(position))), ..self }
+    }
+
+    /// Limits a page to so many items.
+    pub(crate) fn limit(self, limit: usize) -> Self {
+        Self { limit: Some(limit), ..self }
+    }
+}
+
+impl Store {
+    /// Reads one page of a query.
+    pub(crate) async fn query_page(&self, query: &Query, start: Option<&Item>) -> Result<Page, StoreError> {
+        let condition = match &query.range {
+            None => "#hash = :hash".to_owned(),
+            Some((_, condition, _)) => format!("#hash = :hash AND {condition}"),
+        };
+        let limit = query.limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX));
+        let mut request = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .set_index_name(query.index.map(str::to_owned))
+            .key_condition_expression(condition)
+            .expression_attribute_names("#hash", query.hash.0)
+            .expression_attribute_values(":hash", query.hash.1.clone())
+            .set_consistent_read(query.index.is_none().then_some(true))
+            .set_scan_index_forward(query.is_descending.then_some(false))
+            .set_limit(limit)
+            .set_exclusive_start_key(start.cloned());
+        if let Some((name, _, value)) = &query.range {
+            request = request
+                .expression_attribute_names("#range", *name)
+                .expression_attribute_values(":range", value.clone());
+        }
+        self.with_retries(|| async {
+            let sent = request.clone().send().await;
+            let page = sent.map_err(|error| StoreError::from_sdk("Query", &error))?;
+            let read = usize::try_from(page.scanned_count).unwrap_or(0);
+            Ok(Page { items: page.items.unwrap_or_default(), read, next: page.last_evaluated_key })
+        })
+        .await
+    }
+
+    /// Reads all pages of a query.
+    pub(crate) async fn query(&self, query: Query) -> Result<Vec<Item>, StoreError> {
+        let mut items = Vec::new();
+        let mut start = None;
+        loop {
+            let page = self.query_page(&query, start.as_ref()).await?;
+            items.extend(page.items);
+            start = page.next;
+            if start.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+
+    /// Reads one item, with every write before. 1 read unit for 4 KB.
+    pub(crate) async fn get(&self, key: Key) -> Result<Option<Item>, StoreError> {
+        self.with_retries(|| self.get_once(key.clone())).await
+    }
+
+    /// Reads one item as [`Store::get`] does, but sends the call once.
+    pub(crate) async fn get_once(&self, key: Key) -> Result<Option<Item>, StoreError> {
+        let get = self.client.get_item().table_name(&self.table).set_key(Some(key.into_item()));
+        let sent = get.consistent_read(true).send().await;
+        sent.map(|output| output.item).map_err(|error| StoreError::from_sdk("GetItem", &error))
+    }
+
+    /// Reads items by key, 100 to a call, and leaves out those that do not exist. A consistent read sees every write
+    /// before and costs 1 read unit for 4 KB, else half of that.
+    pub(crate) async fn get_many(
+        &self,
+        keys: Vec<Item>,
+        is_consistent: bool,
+    ) -> Result<Vec<Item>, StoreError> {
+        let mut items = Vec::new();
+        for batch in keys.chunks(BATCH_KEYS_MAX) {
+            let mut pending = batch.to_vec();
+            let mut backoff = Backoff::new();
+            // DynamoDB may leave keys unread when it throttles.
+            for _ in 0..READS_MAX {
+                let keys = &pending;
+                let (read, unread) =
+                    self.with_retries(|| self.get_batch(keys.clone(), is_consistent)).await?;
+                items.extend(read);
+                pending = unread;
+                if pending.is_empty() {
+                    break;
+                }
+                tokio::time::sleep(backoff.next_wait(self.randomness())).await;
+            }
+            if !pending.is_empty() {
+                let code = "UnprocessedKeys".to_owned();
+                return Err(StoreError::Throttled { operation: "BatchGetItem", code });
+            }
+        }
+        Ok(items)
+    }
+
+    async fn get_batch(
+        &self,
+        keys: Vec<Item>,
+        is_consistent: bool,
+    ) -> Result<(Vec<Item>, Vec<Item>), StoreError> {
+        let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(is_consistent).build();
+        let output = self
+            .client
+            .batch_get_item()
+            .request_items(&self.table, keys.map_err(|_| unbuilt("BatchGetItem"))?)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_sdk("BatchGetItem", &error))?;
+        let items = output.responses.and_then(|mut tables| tables.remove(&self.table)).unwrap_or_default();
+        let unread = output.unprocessed_keys.and_then(|mut tables| tables.remove(&self.table));
+        Ok((items, unread.map(|left| left.keys).unwrap_or_default()))
+    }
+}

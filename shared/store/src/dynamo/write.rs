@@ -1,0 +1,354 @@
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    Update,
+};
+
+use super::unbuilt;
+use crate::record::{Item, Key, PK, SK};
+use crate::{Store, StoreError};
+
+/// A conditional write of one item. It can be sent alone or as a part of a transaction.
+#[derive(Debug, Clone)]
+pub(crate) struct Write {
+    action: Action,
+    condition: Cow<'static, str>,
+    values: Vec<(Cow<'static, str>, AttributeValue)>,
+}
+
+#[derive(Debug, Clone)]
+enum Action {
+    Put(Item),
+    Update {
+        key: Key,
+        set: Vec<(Cow<'static, str>, AttributeValue)>,
+        remove: Vec<Cow<'static, str>>,
+    },
+    Delete(Key),
+    /// A condition on an item that the transaction does not change.
+    Check(Key),
+}
+
+/// The result of a conditional write.
+#[derive(Debug)]
+pub(crate) enum Written {
+    /// DynamoDB wrote the item.
+    Done,
+    /// The condition failed. Carries the item as it is, or `None` if there is no item.
+    Refused(Option<Item>),
+}
+
+/// A condition that fails if the item exists.
+pub(crate) const IS_NEW: &str = "attribute_not_exists(#pk)";
+
+impl Write {
+    fn new(action: Action) -> Self {
+        Self { action, condition: Cow::default(), values: Vec::new() }
+    }
+
+    /// Stores an item, in place of the one at its key if there is one.
+    pub(crate) fn put(item: Item) -> Self {
+        Self::new(Action::Put(item))
+    }
+
+    /// Changes attributes of the item at `key`, which [`Write::set`] and [`Write::remove`] name.
+    pub(crate) fn update(key: Key) -> Self {
+        Self::new(Action::Update { key, set: Vec::new(), remove: Vec::new() })
+    }
+
+    /// Deletes the item at `key`.
+    pub(crate) fn delete(key: Key) -> Self {
+        Self::new(Action::Delete(key))
+    }
+
+    /// Checks the item at `key` and leaves it as it is. Only for transactions.
+    pub(crate) fn check(key: Key) -> Self {
+        Self::new(Action::Check(key))
+    }
+
+    /// Makes the write depend on `condition`. There, `#name` stands for the attribute `name`, and the condition compares
+    /// with `values`.
+    pub(crate) fn when<const N: usize>(
+        mut self,
+        condition: &'static str,
+        values: [(&'static str, AttributeValue); N],
+    ) -> Self {
+        self.condition = condition.into();
+        self.values = values.into_iter().map(|(name, value)| (name.into(), value)).collect();
+        self
+    }
+
+    /// Replaces the record `before`, which was read as the item `seen`, with the record `after`. The condition compares
+    /// each attribute of either record with what was seen. Attributes that neither record knows stay as they are.
+    pub(crate) fn update_record(key: Key, seen: &Item, before: &Item, after: &Item) -> Self {
+        let mut known: Vec<&String> =
+            before.keys().chain(after.keys()).filter(|name| ![PK, SK].contains(&name.as_str())).collect();
+        known.sort();
+        known.dedup();
+        let mut write = Self::update(key);
+        let mut conditions = Vec::new();
+        for name in known {
+            match seen.get(name) {
+                Some(value) => {
+                    conditions.push(format!("#{name} = :seen_{name}"));
+                    write.values.push((format!(":seen_{name}").into(), value.clone()));
+                }
+                None => conditions.push(format!("attribute_not_exists(#{name})")),
+            }
+            // DynamoDB refuses an update that sets nothing, so unchanged attributes are set, too.
+            write = match after.get(name) {
+                Some(value) => write.set(name.clone(), value.clone()),
+                None => write.remove(name.clone()),
+            };
+        }
+        write.condition = conditions.join(" AND ").into();
+        write
+    }
+
+    /// Sets an attribute of an updated item.
+    pub(crate) fn set(mut self, name: impl Into<Cow<'static, str>>, value: AttributeValue) -> Self {
+        if let Action::Update { set, .. } = &mut self.action {
+            set.push((name.into(), value));
+        }
+        self
+    }
+
+    /// Removes an attribute of an updated item.
+    pub(crate) fn remove(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        if let Action::Update { remove, .. } = &mut self.action {
+            remove.push(name.into());
+        }
+        self
+    }
+
+    /// Sets an attribute of an updated item, or removes it.
+    pub(crate) fn set_or_remove(self, name: &'static str, value: Option<AttributeValue>) -> Self {
+        match value {
+            Some(value) => self.set(name, value),
+            None => self.remove(name),
+        }
+    }
+
+    fn condition(&self) -> Option<String> {
+        (!self.condition.is_empty()).then(|| self.condition.clone().into_owned())
+    }
+
+    fn update_expression(&self) -> String {
+        let Action::Update { set, remove, .. } = &self.action else { return String::new() };
+        let set = set.iter().map(|(name, _)| format!("#{name} = :set_{name}"));
+        let remove = remove.iter().map(|name| format!("#{name}"));
+        let clauses = [("SET", set.collect::<Vec<_>>()), ("REMOVE", remove.collect())];
+        let clauses = clauses.into_iter().filter(|(_, parts)| !parts.is_empty());
+        clauses.map(|(word, parts)| format!("{word} {}", parts.join(", "))).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The names in both expressions; `None` where there are none, since DynamoDB refuses an empty map.
+    fn names(&self) -> Option<HashMap<String, String>> {
+        let changed: Vec<&str> = match &self.action {
+            Action::Update { set, remove, .. } => {
+                set.iter().map(|(name, _)| name).chain(remove).map(|name| &**name).collect()
+            }
+            _ => Vec::new(),
+        };
+        let names: HashMap<_, _> = names_in(&self.condition)
+            .chain(changed)
+            .map(|name| (format!("#{name}"), name.to_owned()))
+            .collect();
+        (!names.is_empty()).then_some(names)
+    }
+
+    fn values(&self) -> Option<Item> {
+        let set = match &self.action {
+            Action::Update { set, .. } => set.as_slice(),
+            _ => &[],
+        };
+        let set = set.iter().map(|(name, value)| (format!(":set_{name}"), value.clone()));
+        let compared = self.values.iter().map(|(name, value)| (name.clone().into_owned(), value.clone()));
+        let values: Item = set.chain(compared).collect();
+        (!values.is_empty()).then_some(values)
+    }
+
+    /// The write as a part of a transaction. A failed condition brings the item back.
+    pub(crate) fn into_part(self, table: &str) -> Result<TransactWriteItem, StoreError> {
+        const ALL_OLD: ReturnValuesOnConditionCheckFailure = ReturnValuesOnConditionCheckFailure::AllOld;
+        let (condition, names, values) = (self.condition(), self.names(), self.values());
+        let update = self.update_expression();
+        let part = TransactWriteItem::builder();
+        let built = match self.action {
+            Action::Put(item) => Put::builder()
+                .table_name(table)
+                .set_item(Some(item))
+                .set_condition_expression(condition)
+                .set_expression_attribute_names(names)
+                .set_expression_attribute_values(values)
+                .return_values_on_condition_check_failure(ALL_OLD)
+                .build()
+                .map(|put| part.put(put)),
+            Action::Update { key, .. } => Update::builder()
+                .table_name(table)
+                .set_key(Some(key.into_item()))
+                .update_expression(update)
+                .set_condition_expression(condition)
+                .set_expression_attribute_names(names)
+                .set_expression_attribute_values(values)
+                .return_values_on_condition_check_failure(ALL_OLD)
+                .build()
+                .map(|update| part.update(update)),
+            Action::Delete(key) => Delete::builder()
+                .table_name(table)
+                .set_key(Some(key.into_item()))
+                .set_condition_expression(condition)
+                .set_expression_attribute_names(names)
+                .set_expression_attribute_values(values)
+                .return_values_on_condition_check_failure(ALL_OLD)
+                .build()
+                .map(|delete| part.delete(delete)),
+            Action::Check(key) => ConditionCheck::builder()
+                .table_name(table)
+                .set_key(Some(key.into_item()))
+                .condition_expression(condition.unwrap_or_default())
+                .set_expression_attribute_names(names)
+                .set_expression_attribute_values(values)
+                .return_values_on_condition_check_failure(ALL_OLD)
+                .build()
+                .map(|check| part.condition_check(check)),
+        };
+        built
+            .map(aws_sdk_dynamodb::types::builders::TransactWriteItemBuilder::build)
+            .map_err(|_| unbuilt("TransactWriteItems"))
+    }
+}
+
+/// The attributes that an expression names, each as `#name`.
+fn names_in(expression: &str) -> impl Iterator<Item = &str> {
+    expression.split('#').skip(1).map(|rest| {
+        let end = rest.find(|letter: char| !letter.is_ascii_alphabetic() && letter != '_');
+        &rest[..end.unwrap_or(rest.len())]
+    })
+}
+
+impl Store {
+    /// Sends a write, and again after contention or a throttle. 1 write unit for a KB.
+    pub(crate) async fn write(&self, write: Write) -> Result<Written, StoreError> {
+        self.with_retries(|| self.write_once(write.clone())).await
+    }
+
+    /// Sends a write once.
+    pub(crate) async fn write_once(&self, write: Write) -> Result<Written, StoreError> {
+        const ALL_OLD: ReturnValuesOnConditionCheckFailure = ReturnValuesOnConditionCheckFailure::AllOld;
+        let (condition, names, values) = (write.condition(), write.names(), write.values());
+        let update = write.update_expression();
+        let refused = |item: Option<&Item>| Ok(Written::Refused(item.cloned()));
+        match write.action {
+            Action::Put(item) => {
+                let sent = self
+                    .client
+                    .put_item()
+                    .table_name(&self.table)
+                    .set_item(Some(item))
+                    .set_condition_expression(condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .return_values_on_condition_check_failure(ALL_OLD)
+                    .send()
+                    .await;
+                let Err(error) = sent else { return Ok(Written::Done) };
+                match error.as_service_error() {
+                    Some(PutItemError::ConditionalCheckFailedException(failed)) => refused(failed.item()),
+                    _ => Err(StoreError::from_sdk("PutItem", &error)),
+                }
+            }
+            Action::Update { key, .. } => {
+                let sent = self
+                    .client
+                    .update_item()
+                    .table_name(&self.table)
+                    .set_key(Some(key.into_item()))
+                    .update_expression(update)
+                    .set_condition_expression(condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .return_values_on_condition_check_failure(ALL_OLD)
+                    .send()
+                    .await;
+                let Err(error) = sent else { return Ok(Written::Done) };
+                match error.as_service_error() {
+                    Some(UpdateItemError::ConditionalCheckFailedException(failed)) => refused(failed.item()),
+                    _ => Err(StoreError::from_sdk("UpdateItem", &error)),
+                }
+            }
+            Action::Delete(key) => {
+                let sent = self
+                    .client
+                    .delete_item()
+                    .table_name(&self.table)
+                    .set_key(Some(key.into_item()))
+                    .set_condition_expression(condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .return_values_on_condition_check_failure(ALL_OLD)
+                    .send()
+                    .await;
+                let Err(error) = sent else { return Ok(Written::Done) };
+                match error.as_service_error() {
+                    Some(DeleteItemError::ConditionalCheckFailedException(failed)) => refused(failed.item()),
+                    _ => Err(StoreError::from_sdk("DeleteItem", &error)),
+                }
+            }
+            Action::Check(_) => Err(unbuilt("TransactWriteItems")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{number, text};
+
+    #[test]
+    fn a_write_names_what_it_touches_and_compares() {
+        let write = Write::update(Key::counter("a"))
+            .when("(#status = :seen AND #version = :v)", [(":seen", text("x")), (":v", number(1))])
+            .set("status", text("y"))
+            .remove("stock")
+            .set_or_remove("owner_name", None);
+        assert_eq!(write.update_expression(), "SET #status = :set_status REMOVE #stock, #owner_name");
+        let mut names: Vec<String> = write.names().unwrap().into_values().collect();
+        names.sort();
+        assert_eq!(names, ["owner_name", "status", "stock", "version"]);
+        let mut values: Vec<String> = write.values().unwrap().into_keys().collect();
+        values.sort();
+        assert_eq!(values, [":seen", ":set_status", ":v"]);
+    }
+
+    #[test]
+    fn an_unconditional_put_carries_no_empty_maps() {
+        let write = Write::put(Key::counter("a").into_item());
+        assert_eq!((write.condition(), write.names(), write.values()), (None, None, None));
+    }
+
+    #[test]
+    fn a_record_update_compares_every_known_attribute() {
+        let record = |attributes: &[(&str, &str)]| {
+            let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), text(value)));
+            attributes.chain(Key::counter("a").into_item()).collect::<Item>()
+        };
+        let seen = record(&[("name", "x"), ("networks", "y"), ("later", "z")]);
+        let before = record(&[("name", "x"), ("networks", "y")]);
+        let after = record(&[("name", "w"), ("valid_until", "v")]);
+        let write = Write::update_record(Key::counter("a"), &seen, &before, &after);
+        assert_eq!(
+            write.condition,
+            "#name = :seen_name AND #networks = :seen_networks AND attribute_not_exists(#valid_until)"
+        );
+        assert_eq!(
+            write.update_expression(),
+            "SET #name = :set_name, #valid_until = :set_valid_until REMOVE #networks"
+        );
+    }
+}
