@@ -49,6 +49,13 @@ impl Draw {
         randomness.fill(&mut bytes);
         Self(u128::from_be_bytes(bytes))
     }
+
+    /// The distance from here up to `other`, round the end if need be, as a fraction of all positions.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "an estimate needs a few digits")]
+    pub fn fraction_to(self, other: Self) -> f64 {
+        other.0.wrapping_sub(self.0) as f64 / u128::MAX as f64
+    }
 }
 
 impl fmt::Display for Draw {

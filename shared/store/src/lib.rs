@@ -1,30 +1,13 @@
 //! The DynamoDB table of keypool, and the only crate that speaks to it.
 //!
-//! One [`Store`] has every operation, named for what the business does. Each is one file:
+//! One [`Store`] has every operation, named for what the business does:
 //!
-//! | file | operations |
+//! | folder | content |
 //! |---|---|
-//! | `lookup` | [`Store::look_up`]: API key, product, generator in one read |
-//! | `draw` | [`Store::draw_candidates`]: random keys from the stock |
-//! | `assign` | [`Store::license_key`], [`Store::assign`]: give stocked keys away |
-//! | `insert` | [`Store::insert`], [`Store::insert_assigned`]: store new keys |
-//! | `import` | [`Store::import`], [`Store::rehearse_import`]: many keys, as fast as the table takes them |
-//! | `claim` | [`Store::claim`] and what ends it: a request with an `Idempotency-Key`, done once |
-//! | `order` | [`Store::open_order`] … [`Store::sweep_orders`]: more keys than one transaction takes |
-//! | `keys` | [`Store::change_key`]: what an operator does to a key |
-//! | `inventory` | [`Store::keys`], [`Store::inventory`]: all keys, for an operator to list and count |
-//! | `counter` | [`Store::take_row_ids`] and the ids of products and generators |
-//! | `restore` | [`Store::raise_counter`]: ids that are given once only, after a restore |
-//! | `audit` | [`Store::note`], [`Store::audit_trail`]: who changed what by the command |
-//! | `catalogue` | what an operator sets up: products, generators, API keys |
-//! | `update` | [`Store::update_product`] …: changes of them, if they are as they were seen |
-//! | `signing_key` | [`Store::retire`], [`Store::retired_keys`]: signing keys that are used no more |
-//! | `table` | [`Store::create_table`]: the table and its index |
-//! | `describe` | [`Store::describe`] and others: whether the table is as it must be |
-//!
-//! `record` turns domain types into items and back; `change` and `transact` send conditional writes; `settle` finds out what became
-//! of a write; `error` sorts what can go wrong; `backoff` waits; `pace` finds out how much the
-//! table takes at a time.
+//! | `dynamo` | the calls to DynamoDB: conditional writes, transactions, reads, retries, errors |
+//! | `record` | the items: domain types written to the table and read back |
+//! | `selling` | the operations of a checkout: [`Store::look_up`], [`Store::draw`], [`Store::finish`], [`Store::sweep`] … |
+//! | `operator` | the operations of the command: [`Store::create`], [`Store::import`], [`Store::keys`], [`Store::describe`] … |
 //!
 //! The check lives in the write: no operation reads, decides and writes without a condition.
 
@@ -33,9 +16,11 @@ mod operator;
 mod record;
 mod selling;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use keypool_domain::Randomness;
+use selling::SpareRowIds;
 
 pub use dynamo::{Backoff, StoreError};
 pub use operator::RestoreState;
@@ -45,16 +30,28 @@ pub use operator::import::ImportOutcome;
 pub use operator::inventory::{Inventory, KeyFilter, KeyPage, Place};
 pub use operator::keys::KeyChange;
 pub use operator::pace::Pace;
-pub use record::{Catalogued, Item, OpenOrder, OrderState, license_key_item};
-pub use selling::assign::AssignOutcome;
-pub use selling::claim::{Attempt, Claim, ClaimOutcome, Held, Recording};
-pub use selling::draw::{Drawn, candidate_window};
-pub use selling::insert::{InsertCounts, InsertOutcome};
-pub use selling::order::{CommitOutcome, NewOrder, Order, ReserveOutcome, Swept};
-pub use selling::{Counter, Found, Lookup};
+pub use record::{Catalogued, Item, OpenRequest, Origin, RequestState, license_key_item};
+pub use selling::{
+    Attempt, BeginOutcome, Begun, Counter, Drawn, Found, HeldOutcome, InsertCounts, Look, Lookup, Recalled,
+    Recorded, RequestSlot, SALE_KEYS_MAX, Sale, SaleOutcome, StockSize, Swept, candidate_window,
+};
 
-/// A transaction has 100 actions at most; one is for the record of the request.
-const TRANSACTION_KEYS_MAX: usize = 99;
+/// How long a sale may take.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// The time for its write.
+    write_within: Duration,
+    /// The least time for finding out what became of it.
+    settle_within: Duration,
+}
+
+impl Patience {
+    /// For a checkout, with a shop that waits for 5 seconds.
+    const CHECKOUT: Self =
+        Self { write_within: Duration::from_millis(1_800), settle_within: Duration::from_millis(700) };
+    /// For a person at a terminal.
+    const LONG: Self = Self { write_within: Duration::from_secs(40), settle_within: Duration::from_secs(20) };
+}
 
 /// The table, and what is needed to use it.
 #[derive(Clone)]
@@ -62,10 +59,11 @@ pub struct Store {
     client: aws_sdk_dynamodb::Client,
     table: String,
     randomness: Arc<dyn Randomness>,
-    patience: selling::Patience,
-    /// How many parts of the table are read side by side where all of it is read.
+    patience: Patience,
+    /// How many segments of the table are read side by side where all of it is read.
     segments: i32,
-    transaction_keys_max: usize,
+    sale_keys_max: usize,
+    row_ids: Arc<Mutex<SpareRowIds>>,
 }
 
 impl Store {
@@ -80,38 +78,45 @@ impl Store {
             client,
             table: table.into(),
             randomness,
-            patience: selling::Patience::CHECKOUT,
+            patience: Patience::CHECKOUT,
             segments: operator::inventory::SEGMENTS,
-            transaction_keys_max: TRANSACTION_KEYS_MAX,
+            sale_keys_max: SALE_KEYS_MAX,
+            row_ids: Arc::default(),
         }
     }
 
-    /// How many keys one transaction gives away. More are an order with a record of its own.
+    /// How many keys one write sells. More are a large order.
     #[must_use]
-    pub fn transaction_keys_max(&self) -> usize {
-        self.transaction_keys_max
+    pub fn sale_keys_max(&self) -> usize {
+        self.sale_keys_max
     }
 
-    /// The same table, but with transactions of fewer keys, so that a few keys are a large order: for tests.
+    /// The same table, but with writes of fewer keys, so that a few keys are a large order: for tests.
     #[must_use]
-    pub fn with_transaction_keys_max(self, keys: usize) -> Self {
-        Self { transaction_keys_max: keys.clamp(1, TRANSACTION_KEYS_MAX), ..self }
+    pub fn with_sale_keys_max(self, keys: usize) -> Self {
+        Self { sale_keys_max: keys.clamp(1, SALE_KEYS_MAX), ..self }
     }
 
     /// The same table for callers who wait longer than a checkout does.
     #[must_use]
     pub fn patient(self) -> Self {
-        Self { patience: selling::Patience::LONG, ..self }
+        Self { patience: Patience::LONG, ..self }
     }
 
-    /// The same table, read in one piece where all of it is read: the embedded DynamoDB sorts the whole table for each page
-    /// of a part.
+    /// How long a sale takes at most. It must not begin with less time than that, because its outcome would be unknown.
+    #[must_use]
+    pub fn sale_within(&self) -> Duration {
+        self.patience.write_within + self.patience.settle_within + Duration::from_millis(50)
+    }
+
+    /// The same table, read in one piece where all of it is read: the embedded DynamoDB sorts the whole table for each
+    /// page of a segment.
     #[must_use]
     pub fn unsegmented(self) -> Self {
         Self { segments: 1, ..self }
     }
 
-    /// Where the store takes its randomness from.
+    /// The source of the store's randomness.
     #[must_use]
     pub fn randomness(&self) -> &dyn Randomness {
         &*self.randomness

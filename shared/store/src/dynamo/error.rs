@@ -45,6 +45,13 @@ pub enum StoreError {
         /// DynamoDB's name for the error.
         code: String,
     },
+    /// Neither the write of a sale nor the question what became of it was answered in time. The keys may have been sold,
+    /// or may still be.
+    #[error("the outcome of a sale is unknown: {cause}")]
+    OutcomeUnknown {
+        /// The error of the write.
+        cause: Box<StoreError>,
+    },
     /// An item is not what this crate writes.
     #[error("a {record} record in the table has no valid {attribute}")]
     Corrupt {

@@ -10,7 +10,7 @@ mod write;
 pub use backoff::Backoff;
 pub use error::StoreError;
 pub(crate) use read::{Page, Query};
-pub(crate) use transact::{Obstacle, Transacted};
+pub(crate) use transact::{Obstacle, Transacted, Transaction};
 pub(crate) use write::{IS_NEW, Write, Written};
 
 /// The error for a call that the SDK's builder refuses: a bug of this crate.

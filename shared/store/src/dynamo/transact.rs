@@ -29,11 +29,6 @@ pub(crate) enum Obstacle {
 }
 
 impl Obstacle {
-    /// Whether the condition of this write failed.
-    pub(crate) fn is_condition(&self) -> bool {
-        matches!(self, Self::Condition(_))
-    }
-
     /// The item whose condition failed.
     pub(crate) fn item(&self) -> Option<&Item> {
         match self {

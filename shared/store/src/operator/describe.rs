@@ -6,10 +6,10 @@ use aws_sdk_dynamodb::types::{
     BillingMode, IndexStatus, KeySchemaElement, KeyType, PointInTimeRecoveryStatus, ProjectionType,
     TableDescription, TableStatus, TimeToLiveStatus,
 };
-use keypool_domain::{ProductId, Timestamp};
+use keypool_domain::ProductId;
 
 use crate::dynamo::Query;
-use crate::record::{DRAW, EXPIRES_AT, INDEX_AVAILABLE, OPEN_ORDERS, PK, SK, STOCK, read_open_order};
+use crate::record::{DRAW, EXPIRES_AT, INDEX_AVAILABLE, PK, SK, STOCK};
 use crate::{Store, StoreError};
 
 /// How the index of the stock is set up.
@@ -111,15 +111,6 @@ impl Store {
     pub async fn is_in_stock(&self, product_id: ProductId) -> Result<bool, StoreError> {
         let found = self.query_page(&Query::stock(product_id).limit(1), None).await?;
         Ok(!found.items.is_empty())
-    }
-
-    /// How many open orders were given up before `moment`. 1 read unit for 4 KB of them; there are seldom any.
-    pub async fn orders_given_up_before(&self, moment: Timestamp) -> Result<usize, StoreError> {
-        let mut given_up = 0;
-        for item in &self.query(Query::collection(OPEN_ORDERS)).await? {
-            given_up += usize::from(read_open_order(item)?.is_given_up(moment));
-        }
-        Ok(given_up)
     }
 }
 

@@ -166,6 +166,10 @@ fn by_key(items: &[Item]) -> Result<HashMap<LicenseKey, StockedKey>, StoreError>
 /// What a key that exists is to the one that was to be stored.
 fn outcome(new: &StockedKey, stored: &StockedKey) -> ImportOutcome {
     let line_of = |key: &StockedKey| key.creation_id.as_ref().and_then(CreationId::import_line);
+    let is_same_creation = new.creation_id.is_some() && new.creation_id == stored.creation_id;
+    if new.id == stored.id || is_same_creation && line_of(new).is_none() {
+        return ImportOutcome::Created;
+    }
     match (line_of(new), line_of(stored)) {
         (Some((ours, line)), Some((theirs, stored_line))) if ours == theirs => {
             if line == stored_line {

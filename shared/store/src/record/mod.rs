@@ -2,11 +2,10 @@
 
 mod api_key;
 mod audit;
-mod claim;
 mod generator;
 mod license_key;
-mod order;
 mod product;
+mod request;
 mod signing_key;
 
 use std::collections::HashMap;
@@ -15,19 +14,16 @@ use std::str::FromStr;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
-use keypool_domain::{
-    ApiKeyHash, AssignmentId, AuditEntry, ClaimId, GeneratorId, LicenseKey, ProductId, Timestamp,
-};
+use keypool_domain::{ApiKeyHash, AssignmentId, AuditEntry, GeneratorId, LicenseKey, ProductId, Timestamp};
 
 pub(crate) use audit::{audit_item, read_audit};
-pub(crate) use claim::{ClaimRecord, PayloadParts, claim_item, payload_part_item, read_claim, read_payload};
 pub use license_key::license_key_item;
 pub(crate) use license_key::read_license_key;
-pub(crate) use order::{
-    ListedKey, OrderRecord, Origin, open_order_item, order_expires_at, order_item, part_item,
-    read_open_order, read_order, read_part,
+pub(crate) use request::{
+    ListedKey, RequestRecord, SavedResponse, expiry, open_request_item, part_item, read_part, read_response,
+    with_sale,
 };
-pub use order::{OpenOrder, OrderState};
+pub use request::{OpenRequest, Origin, RequestState};
 pub(crate) use signing_key::{read_retired_key, retired_key_item};
 
 use crate::StoreError;
@@ -77,12 +73,12 @@ pub(crate) const INDEX_AVAILABLE: &str = "available";
 pub(crate) const STOCK: &str = "stock";
 /// The index's range key: the key's random place in the stock.
 pub(crate) const DRAW: &str = "draw";
-/// The hash key of all entries of open orders.
-pub(crate) const OPEN_ORDERS: &str = "ORDERS";
+/// The hash key of the entries of open requests.
+pub(crate) const OPEN_REQUESTS: &str = "REQUESTS";
+/// The hash key of the entries of open orders of the first version.
+pub(crate) const FORMER_ORDERS: &str = "ORDERS";
 /// The hash key of what belongs to no product.
 const GLOBAL: &str = "GLOBAL";
-/// What the range keys of the parts of an order's list begin with.
-pub(crate) const ORDER_PARTS: &str = "PART#";
 /// When DynamoDB may delete an item, in Unix seconds. An API key's own expiry must not be called so: DynamoDB
 /// would delete the key, and code 101 would become 100.
 pub(crate) const EXPIRES_AT: &str = "expires_at";
@@ -95,8 +91,8 @@ pub(crate) enum Kind {
     Generator,
     ApiKey,
     Counter,
-    Idempotency,
-    Order,
+    Request,
+    FormerOrder,
     SigningKey,
 }
 
@@ -108,8 +104,9 @@ impl Kind {
             Self::Generator => "GENERATOR",
             Self::ApiKey => "APIKEY",
             Self::Counter => "COUNTER",
-            Self::Idempotency => "IDEMPOTENCY",
-            Self::Order => "ORDER",
+            // The first version had it for requests with an `Idempotency-Key` only.
+            Self::Request => "IDEMPOTENCY",
+            Self::FormerOrder => "ORDER",
             Self::SigningKey => "SIGNINGKEY",
         }
     }
@@ -123,8 +120,8 @@ impl Kind {
             Self::Generator,
             Self::ApiKey,
             Self::Counter,
-            Self::Idempotency,
-            Self::Order,
+            Self::Request,
+            Self::FormerOrder,
         ];
         all.into_iter().find(|kind| kind.name() == name)
     }
@@ -136,8 +133,8 @@ impl Display for Kind {
     }
 }
 
-/// Where a record stands: hash key and range key.
-#[derive(Debug, Clone)]
+/// The key of an item: hash key and range key.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Key {
     pk: String,
     sk: String,
@@ -169,27 +166,38 @@ impl Key {
         Self::new(Kind::Counter, name)
     }
 
-    pub(crate) fn claim(id: ClaimId) -> Self {
-        Self::new(Kind::Idempotency, id)
+    /// The record of a request.
+    pub(crate) fn request(id: impl Display) -> Self {
+        Self::new(Kind::Request, id)
     }
 
-    /// A part of a remembered response that is too large for one item; counted from 1.
-    pub(crate) fn payload_part(id: ClaimId, part: usize) -> Self {
-        Self { sk: format!("PAYLOAD#{part:04}"), ..Self::claim(id) }
+    /// The record of a large order of the first version.
+    pub(crate) fn former_order(id: impl Display) -> Self {
+        Self::new(Kind::FormerOrder, id)
     }
 
-    pub(crate) fn order(id: &AssignmentId) -> Self {
-        Self::new(Kind::Order, id)
+    /// A part, counted from 1, of a response that is too long for the request record.
+    pub(crate) fn payload(request: &Self, part: usize) -> Self {
+        Self { pk: request.pk.clone(), sk: format!("PAYLOAD#{part:04}") }
     }
 
-    /// A part of the list of keys that an order may have reserved.
-    pub(crate) fn order_part(id: &AssignmentId, part: usize) -> Self {
-        Self { sk: format!("{ORDER_PARTS}{part:04}"), ..Self::order(id) }
+    /// The beginning of the range keys of all parts.
+    pub(crate) const PARTS: &'static str = "PART#";
+
+    /// The beginning of the range keys of the parts that an attempt has taken.
+    pub(crate) fn parts_of(attempt: &AssignmentId) -> String {
+        format!("{}{attempt}#", Self::PARTS)
     }
 
-    /// The entry that lets an order be found as long as it is open.
-    pub(crate) fn open_order(product_id: ProductId, id: &AssignmentId) -> Self {
-        Self { pk: OPEN_ORDERS.to_owned(), sk: format!("{product_id}#{id}") }
+    /// A part of a large order.
+    pub(crate) fn part(request: &Self, attempt: &AssignmentId, part: usize) -> Self {
+        Self { pk: request.pk.clone(), sk: format!("{}{part:04}", Self::parts_of(attempt)) }
+    }
+
+    /// The entry by which a large order is found.
+    pub(crate) fn open_request(product_id: ProductId, request: &Self, attempt: &AssignmentId) -> Self {
+        let id = request.pk.split_once('#').map_or("", |(_, id)| id);
+        Self { pk: OPEN_REQUESTS.to_owned(), sk: format!("{product_id}#{id}#{attempt}") }
     }
 
     /// An entry of the audit trail: those of a month stand together, in the order of time.
@@ -246,6 +254,17 @@ pub(crate) fn audit_pk(month: impl Display) -> String {
 /// The hash key of a product's stock in the index.
 pub(crate) fn stock_of(product_id: ProductId) -> String {
     format!("PRODUCT#{product_id}")
+}
+
+/// Whether an item has an attribute of this text.
+pub(crate) fn is_text(item: Option<&Item>, name: &str, expected: &str) -> bool {
+    let value = item.and_then(|item| item.get(name)).and_then(|value| value.as_s().ok());
+    value.is_some_and(|text| text == expected)
+}
+
+/// The version of a license key's item.
+pub(crate) fn version(item: &Item) -> Option<u64> {
+    item.get("version")?.as_n().ok()?.parse().ok()
 }
 
 /// Text as an attribute.

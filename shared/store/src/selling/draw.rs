@@ -5,18 +5,18 @@ use keypool_domain::{Draw, LicenseKey, ProductId, StockedKey, pick};
 
 use crate::dynamo::Query;
 use crate::record::read_license_key;
-use crate::{OpenOrder, Store, StoreError};
+use crate::{OpenRequest, Store, StoreError};
 
-/// The index trails the table by milliseconds: a key just created may not stand in it yet. Before a buyer is told
-/// that the stock is too small, the index is read once more, after this pause.
+/// The pause before the second look. The index trails the table by milliseconds, so a key that was just created may not
+/// be in it yet.
 const SECOND_LOOK_AFTER: Duration = Duration::from_millis(40);
 
-/// A query returns pages of 1 MB; no window fills this many.
+/// A query returns pages of 1 MB. No window fills this many.
 const PAGES_MAX: usize = 8;
 
-/// How many keys are read to pick `quantity` from: well above it, so that two buyers whose starts lie close
-/// rarely pick the same key, and a few more keys are at hand when they do. Reads cost little: 24 keys are
-/// about 1.5 read units. A large order needs no more than some keys to spare: what it misses it draws again.
+/// How many keys a draw reads to pick `quantity` from. Many more than one, so that two buyers whose starts lie close
+/// rarely pick the same key, and can replace a key that another buyer was quicker to take. 24 keys are about 1.5 read
+/// units.
 #[must_use]
 pub const fn candidate_window(quantity: usize) -> usize {
     const SPARE_MAX: usize = 122;
@@ -24,151 +24,172 @@ pub const fn candidate_window(quantity: usize) -> usize {
     quantity + if spare < SPARE_MAX { spare } else { SPARE_MAX }
 }
 
-/// What a draw found.
+/// How hard a draw looks before it reports a short stock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Once.
+    Once,
+    /// Once more after a pause, and for large orders whose keys may come back.
+    Twice,
+}
+
+/// The keys that a draw found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Drawn {
-    /// There are as many keys as asked for.
-    Enough {
-        /// At least as many as asked for, up to [`candidate_window`], in random order.
-        candidates: Vec<StockedKey>,
-        /// Whether these are all there are: the window was larger than the stock.
-        whole_stock: bool,
-    },
-    /// The whole stock holds fewer keys than asked for.
-    TooFew {
-        /// How many it holds.
-        available: usize,
-        /// Orders that have keys reserved, or may have. What they leave goes back into stock.
-        open_orders: Vec<OpenOrder>,
-    },
+pub struct Drawn {
+    /// Keys to choose from, in random order. Fewer than the quantity if the stock is short.
+    pub candidates: Vec<StockedKey>,
+    /// The size of the stock.
+    pub stock: StockSize,
+    /// Large orders that have keys reserved, or may have, if the stock is short after a second look.
+    pub open_requests: Vec<OpenRequest>,
 }
 
-/// Which way round the circle of places a query reads.
-enum Stretch {
-    /// From a place to the end.
-    From(Draw),
-    /// From the beginning to just before a place.
-    Before(Draw),
+/// The size of a product's stock, as a draw sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StockSize {
+    /// The draw saw every key.
+    Exact(usize),
+    /// An estimate. Positions in the stock are uniform, so w keys on a fraction f of all positions mean about
+    /// (w − 1) / f keys. Its standard deviation is 1 / √(w − 2) of it: 21 % for 24 keys.
+    Estimate(usize),
 }
 
-/// Keys to choose from: each stands there once. (A key that is put back into stock gets another place, so that two
-/// queries may both show it, and so may one, since an index trails.)
+impl StockSize {
+    /// The number of keys.
+    #[must_use]
+    pub const fn get(self) -> usize {
+        match self {
+            Self::Exact(keys) | Self::Estimate(keys) => keys,
+        }
+    }
+}
+
+/// The keys that a draw has read, each once. A key that returned to the stock has a new position, so two queries may both
+/// show it, and so may one, since the index trails.
 struct Window<'a> {
     keys: Vec<StockedKey>,
-    /// Where in `keys` each stands.
-    places: HashMap<LicenseKey, usize>,
+    /// The index of each key in `keys`.
+    indices: HashMap<LicenseKey, usize>,
+    /// How many keys it holds.
     room: usize,
+    start: Draw,
+    /// The position of the key that was read last.
+    end: Draw,
+    /// Keys to pass over.
     taken: &'a HashSet<LicenseKey>,
 }
 
 impl<'a> Window<'a> {
-    fn new(room: usize, taken: &'a HashSet<LicenseKey>) -> Self {
-        Self { keys: Vec::with_capacity(room), places: HashMap::with_capacity(room), room, taken }
+    fn new(room: usize, start: Draw, taken: &'a HashSet<LicenseKey>) -> Self {
+        let (keys, indices) = (Vec::with_capacity(room), HashMap::with_capacity(room));
+        Self { keys, indices, room, start, end: start, taken }
     }
 
     fn is_full(&self) -> bool {
         self.keys.len() >= self.room
     }
 
-    /// How many items to read: there is to be room for those that will be passed over.
-    fn asks_for(&self) -> usize {
+    /// How many items to read, so that there are enough after those that will be passed over.
+    fn missing(&self) -> usize {
         self.room.saturating_sub(self.keys.len()) + self.taken.len()
     }
 
-    /// Adds a key that is not taken, or what is newer about one that stands there.
+    /// Adds a key, or replaces it if this is a newer version.
     fn add(&mut self, key: StockedKey) {
         if self.taken.contains(&key.license_key) {
             return;
         }
-        match self.places.get(&key.license_key).and_then(|place| self.keys.get_mut(*place)) {
+        self.end = key.draw.unwrap_or(self.end);
+        match self.indices.get(&key.license_key).and_then(|index| self.keys.get_mut(*index)) {
             Some(seen) if seen.version < key.version => *seen = key,
             Some(_) => {}
             None => {
-                self.places.insert(key.license_key.clone(), self.keys.len());
+                self.indices.insert(key.license_key.clone(), self.keys.len());
                 self.keys.push(key);
             }
         }
     }
+
+    fn stock(&self) -> StockSize {
+        let keys = self.keys.len();
+        let fraction = self.start.fraction_to(self.end);
+        if !self.is_full() || fraction <= 0.0 {
+            return StockSize::Exact(keys);
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a window has at most some thousand keys")]
+        let estimate = (keys - 1) as f64 / fraction;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is positive, and too large a float becomes the largest integer"
+        )]
+        StockSize::Estimate(estimate.round() as usize)
+    }
 }
 
 impl Store {
-    /// Draws keys of `product_id` at random: reads the index from a random start, wrapping round, and shuffles
-    /// the window it finds. Keys in `taken`, which a failed write has shown to be gone, are passed over.
+    /// Draws keys of a product at random: reads the index from a random position, round its end if need be, and shuffles
+    /// the window that it finds. It passes over `taken`: keys that the index may still show.
     ///
-    /// One query; a second when the start lies within a window of the end (then the rest of the window
-    /// is at the beginning). Before it says [`Drawn::TooFew`], it reads the open orders and makes a pause, and queries
-    /// once more.
-    /// Nothing here grows with the size of the stock.
-    pub async fn draw_candidates(
+    /// One query, and a second if the window reaches round the end. If the stock is short, `look` decides whether it waits
+    /// and queries again. Nothing here grows with the size of the stock.
+    pub async fn draw(
+        &self,
+        product_id: ProductId,
+        quantity: usize,
+        taken: &HashSet<LicenseKey>,
+        look: Look,
+    ) -> Result<Drawn, StoreError> {
+        let mut drawn = self.draw_once(product_id, quantity, taken).await?;
+        if drawn.candidates.len() >= quantity || look == Look::Once {
+            return Ok(drawn);
+        }
+        let pause = async {
+            tokio::time::sleep(SECOND_LOOK_AFTER).await;
+            Ok(())
+        };
+        let (before, ()) = tokio::try_join!(self.open_requests(product_id), pause)?;
+        drawn = self.draw_once(product_id, quantity, taken).await?;
+        if drawn.candidates.len() < quantity {
+            // An order may have reserved keys between the two looks.
+            let after = self.open_requests(product_id).await?;
+            let is_new = |open: &OpenRequest| !before.contains(open);
+            let new: Vec<OpenRequest> = after.into_iter().filter(is_new).collect();
+            drawn.open_requests = [before, new].concat();
+        }
+        Ok(drawn)
+    }
+
+    async fn draw_once(
         &self,
         product_id: ProductId,
         quantity: usize,
         taken: &HashSet<LicenseKey>,
     ) -> Result<Drawn, StoreError> {
-        let mut candidates = self.read_window(product_id, quantity, taken).await?;
-        if candidates.len() < quantity {
-            // Orders first, then the stock once more: what an order has left by then is in stock.
-            let pause = async {
-                tokio::time::sleep(SECOND_LOOK_AFTER).await;
-                Ok(())
-            };
-            let (open_orders, ()) = tokio::try_join!(self.open_orders(product_id), pause)?;
-            candidates = self.read_window(product_id, quantity, taken).await?;
-            if candidates.len() < quantity {
-                return Ok(Drawn::TooFew { available: candidates.len(), open_orders });
-            }
+        let start = Draw::random(self.randomness());
+        let mut window = Window::new(candidate_window(quantity), start, taken);
+        self.read_into(&mut window, Query::stock(product_id).starting_at(start)).await?;
+        if !window.is_full() && start > Draw::FIRST {
+            self.read_into(&mut window, Query::stock(product_id).ending_before(start)).await?;
         }
-        Ok(self.enough(candidates, quantity))
-    }
-
-    /// Draws as [`Store::draw_candidates`] does, but looks once: `None` if it saw too few keys.
-    pub async fn draw_at_first_look(
-        &self,
-        product_id: ProductId,
-        quantity: usize,
-    ) -> Result<Option<Drawn>, StoreError> {
-        let candidates = self.read_window(product_id, quantity, &HashSet::new()).await?;
-        Ok((candidates.len() >= quantity).then(|| self.enough(candidates, quantity)))
-    }
-
-    fn enough(&self, mut candidates: Vec<StockedKey>, quantity: usize) -> Drawn {
+        let stock = window.stock();
+        let mut candidates = window.keys;
         let count = candidates.len();
         let candidates = pick(&mut candidates, count, self.randomness());
-        Drawn::Enough { candidates, whole_stock: count < candidate_window(quantity) }
+        Ok(Drawn { candidates, stock, open_requests: Vec::new() })
     }
 
-    async fn read_window(
-        &self,
-        product_id: ProductId,
-        quantity: usize,
-        taken: &HashSet<LicenseKey>,
-    ) -> Result<Vec<StockedKey>, StoreError> {
-        let mut window = Window::new(candidate_window(quantity), taken);
-        let start = Draw::random(self.randomness());
-        self.read_stretch(product_id, &Stretch::From(start), &mut window).await?;
-        if !window.is_full() && start > Draw::FIRST {
-            self.read_stretch(product_id, &Stretch::Before(start), &mut window).await?;
-        }
-        Ok(window.keys)
-    }
-
-    /// Fills the window with the keys of a stretch, in the order of their places.
-    async fn read_stretch(
-        &self,
-        product_id: ProductId,
-        stretch: &Stretch,
-        window: &mut Window<'_>,
-    ) -> Result<(), StoreError> {
-        let stock = Query::stock(product_id);
-        let query = match stretch {
-            Stretch::From(place) => stock.starting_at(*place),
-            Stretch::Before(place) => stock.ending_before(*place),
-        };
+    /// Fills the window in the order of positions. A key that was edited by hand and cannot be read is skipped, so that
+    /// it does not stop every draw that meets it.
+    async fn read_into(&self, window: &mut Window<'_>, query: Query) -> Result<(), StoreError> {
         let mut start = None;
         for _ in 0..PAGES_MAX {
-            let page = self.query_page(&query.clone().limit(window.asks_for()), start.as_ref()).await?;
+            let page = self.query_page(&query.clone().limit(window.missing()), start.as_ref()).await?;
             for item in &page.items {
-                window.add(read_license_key(item)?);
+                match read_license_key(item) {
+                    Ok(key) => window.add(key),
+                    Err(error) => tracing::error!(%error, "a key in stock is skipped"),
+                }
             }
             start = page.next;
             if start.is_none() || window.is_full() {

@@ -1,14 +1,23 @@
-//! The operations of a checkout: look up, draw, assign, insert, and requests that are made once.
+//! The operations of a checkout: look up, draw, sell, and store new keys. ARCHITECTURE.md and docs/PROTOCOL.md describe how
+//! they work together.
 
-pub(crate) mod assign;
-pub(crate) mod claim;
 mod counter;
-pub(crate) mod draw;
-pub(crate) mod insert;
+mod draw;
+mod insert;
 mod lookup;
-pub(crate) mod order;
+mod request;
+mod resolve;
+mod sale;
 mod settle;
 
 pub use counter::Counter;
+pub(crate) use counter::SpareRowIds;
+pub use draw::{Drawn, Look, StockSize, candidate_window};
+pub use insert::InsertCounts;
 pub use lookup::{Found, Lookup};
-pub(crate) use settle::Patience;
+pub use request::{Attempt, BeginOutcome, Begun, HeldOutcome, Recalled, Recorded, RequestSlot};
+pub use sale::{SALE_KEYS_MAX, Sale, SaleOutcome};
+pub use settle::Swept;
+
+/// How many writes of one operation are in flight at the same time.
+const PARALLEL_MAX: usize = 48;

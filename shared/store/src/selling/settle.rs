@@ -1,51 +1,232 @@
-use std::time::Duration;
+//! Bringing large orders to their end: the parts of a sold one are handed over, those of a void one are undone.
 
-use tokio::time::timeout;
+use futures_util::StreamExt as _;
+use keypool_domain::{Assignment, AssignmentId, Draw, ProductId, Status, Timestamp};
 
+use super::PARALLEL_MAX;
+use super::resolve::void;
+use super::sale::{Sale, assigned_to};
+use crate::dynamo::{Query, Transacted, Write, Written};
+use crate::record::{
+    DRAW, FORMER_ORDERS, Item, Key, ListedKey, OPEN_REQUESTS, OpenRequest, Origin, RequestRecord,
+    RequestState, STOCK, expiry, number, read_part, stock_of, text,
+};
 use crate::{Store, StoreError};
 
-/// How long giving keys away may take: to write, and to find out what became of it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience {
-    write_within: Duration,
-    settle_within: Duration,
+/// The actions of one transaction.
+const TRANSACTION_ACTIONS_MAX: usize = 100;
+
+/// The result of a sweep.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Large orders that were sold, and whose keys are all handed over now.
+    pub finished: usize,
+    /// Large orders that had failed, and whose keys are back in stock.
+    pub undone: usize,
+    /// Large orders that could not be settled this time.
+    pub failed: usize,
 }
 
-impl Patience {
-    /// For a checkout, with a shop that waits for 5 seconds.
-    pub(crate) const CHECKOUT: Self =
-        Self { write_within: Duration::from_millis(1_800), settle_within: Duration::from_millis(700) };
-
-    /// For whoever has time.
-    pub(crate) const LONG: Self =
-        Self { write_within: Duration::from_secs(40), settle_within: Duration::from_secs(20) };
+/// The end of a part.
+enum End<'a> {
+    /// The keys become the owner's.
+    HandOver(&'a Assignment),
+    /// The keys go back into the stock, or are deleted if they were fresh.
+    Undo(ProductId, Origin),
 }
 
 impl Store {
-    /// How long giving keys away takes at most. It must not be begun with less time than that: whoever stops
-    /// waiting for it does not learn whose the keys are.
-    #[must_use]
-    pub fn give_away_within(&self) -> Duration {
-        self.patience.write_within + self.patience.settle_within
+    /// The large orders of a product that have keys reserved, or may have. 1 read unit for 4 KB; there are seldom any.
+    pub async fn open_requests(&self, product_id: ProductId) -> Result<Vec<OpenRequest>, StoreError> {
+        let query = Query::collection(OPEN_REQUESTS).beginning_with(format!("{product_id}#"));
+        Ok(readable(&self.query(query).await?).collect())
     }
 
-    /// Waits for `write`. When that ends in an error, or not in time, what it was to write may be there all the
-    /// same, or come to be there later: a response, and a request, can get lost on the way. Then `find_out` says
-    /// whether it was done (`Some`), or makes sure that it will not be (`None`).
-    pub(crate) async fn settled<T>(
-        &self,
-        write: impl Future<Output = Result<T, StoreError>>,
-        find_out: impl Future<Output = Result<Option<T>, StoreError>>,
-    ) -> Result<T, StoreError> {
-        let out_of_time = || StoreError::Unavailable { operation: "write", code: "out of time".to_owned() };
-        let error = match timeout(self.patience.write_within, write).await {
-            Ok(Ok(outcome)) => return Ok(outcome),
-            Ok(Err(error)) => error,
-            Err(_) => out_of_time(),
-        };
-        match timeout(self.patience.settle_within, find_out).await {
-            Ok(Ok(Some(outcome))) => Ok(outcome),
-            _ => Err(error),
-        }
+    /// Hands the parts of a sold order over, from memory. Write units: 2 for each key, 2 for each part, 1. What is not
+    /// done, the sweep does.
+    pub async fn hand_over(&self, sale: &Sale) -> Result<(), StoreError> {
+        let Some(open) = sale.open_request() else { return Ok(()) };
+        let parts = sale.parts.iter().enumerate().map(|(part, keys)| {
+            let key = Key::part(&open.record, &open.attempt, part);
+            (key, keys.iter().map(|key| sale.listed(key)).collect())
+        });
+        self.end_parts(&open, parts.collect(), &End::HandOver(&sale.assignment)).await
     }
+
+    /// Gives a sale up that was not finished: voids its record and undoes its parts. What is not done, the sweep does.
+    pub async fn abandon(&self, sale: &Sale, now: Timestamp) -> Result<(), StoreError> {
+        let Some(open) = sale.open_request() else { return Ok(()) };
+        self.write(void(open.record.clone(), sale, now)).await?;
+        self.settle_decided(&open).await.map(|_| ())
+    }
+
+    /// Settles every large order whose lease is over. Safe beside live traffic and beside other sweeps, because every
+    /// write is conditional.
+    pub async fn sweep(&self, now: Timestamp) -> Result<Swept, StoreError> {
+        let items = self.open_request_items().await?;
+        let mut swept = Swept { failed: items.len(), ..Swept::default() };
+        for open in readable(&items) {
+            swept.failed -= 1;
+            match self.settle(&open, now).await {
+                Ok(Some(RequestState::Done)) => swept.finished += 1,
+                Ok(Some(_)) => swept.undone += 1,
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "a large order is left unsettled");
+                    swept.failed += 1;
+                }
+            }
+        }
+        Ok(swept)
+    }
+
+    /// The number of large orders whose lease was over at `moment`. 1 read unit for 4 KB of open ones.
+    pub async fn requests_expired_by(&self, moment: Timestamp) -> Result<usize, StoreError> {
+        let items = self.open_request_items().await?;
+        let unreadable = items.len() - readable(&items).count();
+        Ok(unreadable + readable(&items).filter(|open| open.is_expired(moment)).count())
+    }
+
+    async fn open_request_items(&self) -> Result<Vec<Item>, StoreError> {
+        let (new, former) = tokio::try_join!(
+            self.query(Query::collection(OPEN_REQUESTS)),
+            self.query(Query::collection(FORMER_ORDERS))
+        )?;
+        Ok([new, former].concat())
+    }
+
+    /// Settles a large order whose lease is over: voids its record if that is still open, then hands its parts over or
+    /// undoes them. Returns its state, or `None` if its lease is not over.
+    pub async fn settle(
+        &self,
+        open: &OpenRequest,
+        now: Timestamp,
+    ) -> Result<Option<RequestState>, StoreError> {
+        if !open.is_expired(now) {
+            return Ok(None);
+        }
+        if let Some(item) = self.get(open.record.clone()).await? {
+            let record = RequestRecord::read(&item)?;
+            if record.state == RequestState::Open && record.attempt == open.attempt.as_str() {
+                let (expires_at, seconds) = expiry(now);
+                let seen = [(":state", text(&record.state_text)), (":attempt", text(&record.attempt))];
+                // An order of the first version names no attempt.
+                let is_seen = "#state = :state AND (#attempt = :attempt OR attribute_not_exists(#attempt))";
+                let void = Write::update(open.record.clone())
+                    .when(is_seen, seen)
+                    .set("state", text(RequestState::Void.as_str()))
+                    .set(expires_at, number(seconds));
+                self.write(void).await?;
+            }
+        }
+        self.settle_decided(open).await.map(Some)
+    }
+
+    /// Ends the parts of an order that is not open any more, by the state of its record.
+    async fn settle_decided(&self, open: &OpenRequest) -> Result<RequestState, StoreError> {
+        let item = self.get(open.record.clone()).await?;
+        let record = item.as_ref().map(RequestRecord::read).transpose()?;
+        let sold = record.as_ref().filter(|record| record.is_done_by(&open.attempt));
+        let assignment = sold.map(RequestRecord::assignment).transpose()?;
+        // Read after the decision: no part can be added any more.
+        let parts = self.parts(open).await?;
+        let (state, end) = match &assignment {
+            Some(assignment) => (RequestState::Done, End::HandOver(assignment)),
+            None => {
+                // Another attempt may have replaced the record. An order of the first version has its origin only there.
+                let own = record.filter(|record| record.attempt == open.attempt.as_str());
+                let origin = own.map_or(open.origin, |record| record.origin);
+                (RequestState::Void, End::Undo(open.product_id, origin))
+            }
+        };
+        self.end_parts(open, parts, &end).await?;
+        Ok(state)
+    }
+
+    async fn parts(&self, open: &OpenRequest) -> Result<Vec<(Key, Vec<ListedKey>)>, StoreError> {
+        let query = Query::collection(open.record.clone().into_pk()).beginning_with(&*open.parts);
+        let items = self.query(query).await?;
+        items.iter().map(|item| Ok((Key::of(item)?, read_part(item)?))).collect()
+    }
+
+    /// Ends the parts, some at the same time, and deletes the entry when all are ended.
+    async fn end_parts(
+        &self,
+        open: &OpenRequest,
+        parts: Vec<(Key, Vec<ListedKey>)>,
+        end: &End<'_>,
+    ) -> Result<(), StoreError> {
+        all(parts.into_iter().map(|(part, keys)| self.end_part(open, part, keys, end))).await?;
+        self.write(Write::delete(open.entry.clone())).await.map(|_| ())
+    }
+
+    /// Ends a part in one transaction that also deletes its list. If an operator has changed one of its keys, the
+    /// others are ended one by one.
+    async fn end_part(
+        &self,
+        open: &OpenRequest,
+        part: Key,
+        keys: Vec<ListedKey>,
+        end: &End<'_>,
+    ) -> Result<(), StoreError> {
+        let writes: Vec<Write> =
+            keys.iter().map(|key| end.write(key, &open.attempt, Draw::random(self.randomness()))).collect();
+        if writes.len() < TRANSACTION_ACTIONS_MAX {
+            let all = writes.iter().cloned().chain([Write::delete(part.clone())]);
+            if let Transacted::Committed = self.transact(all).await? {
+                return Ok(());
+            }
+        }
+        // A refused write was done before, or its key is not reserved for this order.
+        all(writes.into_iter().map(|write| async { self.write(write).await.map(|_: Written| ()) })).await?;
+        self.write(Write::delete(part)).await.map(|_| ())
+    }
+}
+
+impl End<'_> {
+    /// The write that ends the reservation of a key. Its condition is that the key is reserved for this attempt since it
+    /// was listed.
+    fn write(&self, key: &ListedKey, attempt: &AssignmentId, draw: Draw) -> Write {
+        const RESERVED: &str =
+            "#status = :reserved AND #assignment_id = :attempt AND #version = :reserved_at";
+        let values = [
+            (":reserved", text(Status::Reserved)),
+            (":attempt", text(attempt)),
+            (":reserved_at", number(key.seen + 1)),
+        ];
+        let at = Key::license_key(&key.license_key);
+        let update = match self {
+            Self::Undo(_, Origin::Generator) => return Write::delete(at).when(RESERVED, values),
+            Self::HandOver(assignment) => assigned_to(Write::update(at), assignment),
+            Self::Undo(product_id, Origin::Stock) => Write::update(at)
+                .set("status", text(Status::Available))
+                .set(STOCK, text(stock_of(*product_id)))
+                .set(DRAW, text(draw))
+                .remove("assignment_id"),
+        };
+        update.when(RESERVED, values).set("version", number(key.seen + 2))
+    }
+}
+
+/// The entries that can be read. One that was edited by hand must not keep the others from being settled.
+fn readable(items: &[Item]) -> impl Iterator<Item = OpenRequest> {
+    items.iter().filter_map(|item| match OpenRequest::read(item) {
+        Ok(open) => Some(open),
+        Err(error) => {
+            tracing::error!(%error, "an entry of an open request is skipped");
+            None
+        }
+    })
+}
+
+/// Does all of it, some at the same time, and returns the first error.
+async fn all(
+    work: impl Iterator<Item = impl Future<Output = Result<(), StoreError>>>,
+) -> Result<(), StoreError> {
+    let mut results = futures_util::stream::iter(work).buffer_unordered(PARALLEL_MAX);
+    let mut outcome = Ok(());
+    while let Some(result) = results.next().await {
+        outcome = outcome.and(result);
+    }
+    outcome
 }
