@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use keypool_domain::requests::AssignLicenseKey;
-use keypool_domain::{Assignment, AssignmentId, Endpoint, Reply, Status};
+use keypool_domain::{Assignment, AssignmentId, Endpoint, Product, Reply, Status};
 use keypool_http::{Answer, Call, Desk, Failure, NextAction, measure};
-use keypool_store::{AssignOutcome, Backoff, Lookup};
+use keypool_store::{Backoff, Lookup, Origin, Sale, SaleOutcome};
 use lambda_http::{Body, Request, Response};
 
 /// How often a key is tried for that somebody else keeps changing without selling it.
@@ -21,42 +21,43 @@ async fn assign(call: &Call) -> Result<Answer, Failure> {
     let asked = AssignLicenseKey::try_from(call.parameters()?);
     call.authorise(Lookup::default()).await?;
     let asked = asked.map_err(Reply::IncorrectAssignment)?;
-    let claim = match call.next_action(asked.fingerprint()).await? {
-        NextAction::Repeat(answer) => return Ok(answer),
-        NextAction::Proceed(claim) => claim,
-    };
 
     let store = call.desk().store();
+    let recall = call.recall(asked.fingerprint());
+    let read = async { Ok(store.license_key(&asked.license_key).await?) };
+    let (recalled, mut key) = tokio::try_join!(recall, read)?;
+    let slot = match recalled {
+        NextAction::Repeat(answer) => return Ok(answer),
+        NextAction::Proceed(slot) => slot,
+    };
     let mut backoff = Backoff::new();
     for _ in 0..ATTEMPTS_MAX {
-        // Whether a key is unknown or sold is nobody's business who does not have it: both are told in the
-        // same words, signed by the same key.
-        let key = store.license_key(&asked.license_key).await?.filter(|key| key.status == Status::Available);
-        let key = key.ok_or(Reply::InvalidLicenseKey)?;
-        let about = Lookup { product: Some(key.product_id), ..Lookup::default() };
-        let signing_key =
-            call.desk().look_up(about).await?.product.and_then(|product| product.signing_key_id);
+        // Nobody learns from the response whether a key is unknown, sold or of an inactive product: it has the same words
+        // and the same signature.
+        let seen = key.filter(|key| key.status == Status::Available).ok_or(Reply::InvalidLicenseKey)?;
+        let about = Lookup { product: Some(seen.product_id), ..Lookup::default() };
+        let product = call.desk().look_up(about).await?.product.filter(Product::is_active);
+        let product = product.ok_or(Reply::InvalidLicenseKey)?;
         let assignment = Assignment {
             id: AssignmentId::random(call.desk().randomness()),
             owner: asked.owner.clone(),
             at: call.now(),
         };
-        let answer = call.seal(&Reply::LicenseKeyAssigned, signing_key.as_ref()).await?;
-        call.check_time_to_give_away()?;
-        call.note_sale([&key]);
-        match store.assign(&[key], &assignment, answer.recording(claim.as_ref())).await? {
-            AssignOutcome::Assigned => {
+        let sale = Sale::new(product.id, Origin::Stock, assignment, call.desk().lease(), slot.clone());
+        let answer = call.seal(&Reply::LicenseKeyAssigned, product.signing_key_id.as_ref()).await?;
+        match call.finish(&sale, &[seen], &answer).await? {
+            SaleOutcome::Done => {
                 measure::keys_assigned(1);
                 return Ok(answer);
             }
-            AssignOutcome::Superseded => return Err(Failure::InFlight),
-            AssignOutcome::Missed { changed, .. } if changed.is_empty() => {
+            SaleOutcome::Recorded(recorded) => return call.repeat(recorded),
+            SaleOutcome::Missed { changed, .. } if changed.is_empty() => {
                 return Err(Reply::InvalidLicenseKey.into());
             }
-            AssignOutcome::Missed { .. } => {
-                call.note_sale([]);
+            SaleOutcome::Missed { .. } => {
                 measure::contention_retry();
                 tokio::time::sleep(backoff.next_wait(call.desk().randomness())).await;
+                key = store.license_key(&asked.license_key).await?;
             }
         }
     }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use keypool_domain::requests::CreateLicenseKeys;
-use keypool_domain::{Endpoint, NewKey, Product, Reply};
+use keypool_domain::{Endpoint, NewKey, Product, Reply, StockedKey};
 use keypool_http::{Answer, Call, Desk, Failure, NextAction, measure};
-use keypool_store::{Claim, Lookup};
+use keypool_store::{Begun, Lookup};
 use lambda_http::{Body, Request, Response};
 
 /// Answers one event.
@@ -19,15 +19,15 @@ async fn create(call: &Call) -> Result<Answer, Failure> {
     let product = asked.as_ref().ok().map(|asked| asked.product_id);
     let found = call.authorise(Lookup { product, ..Lookup::default() }).await?;
     let asked = asked.map_err(Reply::IncorrectCreation)?;
-    let claim = match call.next_action(asked.fingerprint()).await? {
+    let begun = match call.begin(asked.fingerprint()).await? {
         NextAction::Repeat(answer) => return Ok(answer),
-        NextAction::Proceed(claim) => claim,
+        NextAction::Proceed(begun) => begun,
     };
     let product = found.product.filter(Product::is_active).ok_or(Reply::ProductNotFound)?;
     let signing_key = product.signing_key_id.as_ref();
 
     let now = call.now();
-    let new_keys = asked.new_keys(now, claim.as_ref().map(Claim::creation_id));
+    let new_keys = asked.new_keys(now, begun.as_ref().map(Begun::creation_id));
     let sent = asked.license_keys.sent();
     let told = |created: usize| Reply::Created { created, duplicate: sent - created };
 
@@ -39,12 +39,13 @@ async fn create(call: &Call) -> Result<Answer, Failure> {
     let (answer, ids) = tokio::try_join!(seal, ids)?;
 
     let stocked = |(key, id): (&NewKey, _)| key.clone().into_stocked(id, now, call.desk().randomness());
-    let counts = store.insert(new_keys.iter().zip(ids).map(stocked).collect()).await?;
+    let keys: Vec<StockedKey> = new_keys.iter().zip(ids).map(stocked).collect();
+    let counts = store.insert(&keys).await?;
     measure::keys_created(counts.created, sent - counts.created);
     let answer = match counts.duplicates.len() {
         0 => answer,
         _ => call.seal(&told(counts.created), signing_key).await?,
     };
-    call.finish(claim.as_ref(), &answer).await?;
+    call.record_answer(begun.as_ref(), &answer).await?;
     Ok(answer)
 }

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use keypool_domain::requests::Generate;
-use keypool_domain::{Endpoint, Generator, LicenseKey, NewKey, Product, Reply};
+use keypool_domain::{Endpoint, Generator, LicenseKey, NewKey, Product, Reply, StockedKey};
 use keypool_http::{Answer, Call, Desk, Failure, NextAction, measure};
-use keypool_store::{Claim, Lookup};
+use keypool_store::{Begun, Lookup};
 use lambda_http::{Body, Request, Response};
 
 /// How often keys that exist already are made anew. At 2^40 possible keys or more once is rare.
@@ -23,32 +23,32 @@ async fn generate(call: &Call) -> Result<Answer, Failure> {
     let generator = asked.as_ref().ok().map(|asked| asked.generator_id);
     let found = call.authorise(Lookup { generator, ..Lookup::default() }).await?;
     let asked = asked.map_err(Reply::IncorrectGeneration)?;
-    let claim = match call.next_action(asked.fingerprint()).await? {
+    let begun = match call.begin(asked.fingerprint()).await? {
         NextAction::Repeat(answer) => return Ok(answer),
-        NextAction::Proceed(claim) => claim,
+        NextAction::Proceed(begun) => begun,
     };
     let generator = found.generator.filter(Generator::is_active).ok_or(Reply::GeneratorNotFound)?;
     let about = Lookup { product: Some(generator.product_id), ..Lookup::default() };
     let product = call.desk().look_up(about).await?.product;
     let product = product.filter(Product::is_active).ok_or(Reply::ProductNotFound)?;
 
-    let (mut planned, mut keys) = match planned(claim.as_ref())? {
+    let (mut noted, mut keys) = match noted(begun.as_ref())? {
         Some((answer, keys)) => (Some(answer), keys),
         None => (None, make(call, &generator, usize::from(asked.quantity.get()))?),
     };
     let mut to_store = keys.clone();
-    let creation_id = claim.as_ref().map(Claim::creation_id);
+    let creation_id = begun.as_ref().map(Begun::creation_id);
     for _ in 0..ROUNDS_MAX {
         // Signed before anything is stored: when KMS is away, nothing happens. And noted under the claim: a later
         // attempt stores these very keys, not others beside them.
-        let noted = planned.take();
+        let earlier = noted.take();
         let answer = async {
-            if let Some(answer) = noted {
+            if let Some(answer) = earlier {
                 return Ok(answer);
             }
             let reply = Reply::Generated(keys.clone());
             let answer = call.seal(&reply, product.signing_key_id.as_ref()).await?;
-            call.plan(claim.as_ref(), &answer).await?;
+            call.note_response(begun.as_ref(), &answer).await?;
             Ok(answer)
         };
         let store = call.desk().store();
@@ -59,10 +59,11 @@ async fn generate(call: &Call) -> Result<Answer, Failure> {
             let new = NewKey::in_stock(&generator, key).created_by(creation_id);
             new.into_stocked(id, now, call.desk().randomness())
         };
-        let counts = store.insert(to_store.into_iter().zip(ids).map(stocked).collect()).await?;
+        let stored: Vec<StockedKey> = to_store.into_iter().zip(ids).map(stocked).collect();
+        let counts = store.insert(&stored).await?;
         measure::keys_generated(counts.created);
         if counts.duplicates.is_empty() {
-            call.finish(claim.as_ref(), &answer).await?;
+            call.record_answer(begun.as_ref(), &answer).await?;
             return Ok(answer);
         }
         let duplicates: HashSet<LicenseKey> = counts.duplicates.into_iter().collect();
@@ -73,10 +74,10 @@ async fn generate(call: &Call) -> Result<Answer, Failure> {
     Err(Failure::Contention)
 }
 
-/// What an earlier attempt was about to answer, and the keys it may have stored a part of.
-fn planned(claim: Option<&Claim>) -> Result<Option<(Answer, Vec<LicenseKey>)>, Failure> {
-    let Some(envelope) = claim.and_then(Claim::planned) else { return Ok(None) };
-    let (_, keys) = envelope.read().map_err(|_| Failure::Bug("what was planned is no reply"))?;
+/// The response that an earlier attempt was about to give, and its keys, of which it may have stored some.
+fn noted(begun: Option<&Begun>) -> Result<Option<(Answer, Vec<LicenseKey>)>, Failure> {
+    let Some(envelope) = begun.and_then(Begun::noted) else { return Ok(None) };
+    let (_, keys) = envelope.read().map_err(|_| Failure::Bug("what was noted is no reply"))?;
     Ok(Some((Answer::remembered(envelope.clone())?, keys)))
 }
 

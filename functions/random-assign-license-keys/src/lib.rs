@@ -1,22 +1,19 @@
 //! `POST /api/v1/random-assign-license-keys`: gives a number of keys, drawn at random, to an owner, all or none.
 //!
-//! Up to what one transaction holds, they are given away by one write (`stock`, `fresh`); more by an order with a
-//! record of its own (`large`).
+//! `act` checks the request, and falls back to a generator where the stock is short; `sell` sells.
 
-mod fresh;
-mod large;
-mod sale;
-mod stock;
+mod sell;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use keypool_domain::requests::RandomAssignLicenseKeys;
-use keypool_domain::{Endpoint, Product, Reply};
+use keypool_domain::{Endpoint, Generator, Product, Reply};
 use keypool_http::{Answer, Call, Desk, Failure, NextAction, measure};
-use keypool_store::{Drawn, Found, Lookup};
+use keypool_store::{Drawn, Found, Look, Lookup};
 use lambda_http::{Body, Request, Response};
 
-use crate::sale::{Outcome, Sale};
+use crate::sell::{Order, Outcome, Source};
 
 /// Answers one event.
 pub async fn handle(desk: Arc<Desk>, event: Request) -> Response<Body> {
@@ -24,55 +21,76 @@ pub async fn handle(desk: Arc<Desk>, event: Request) -> Response<Body> {
     call.answer(random_assign(&call)).await
 }
 
-/// Authorizes the request. Where the product has yet to be read, its stock is looked at beside that, so that a cold
+/// Authorizes the request. Where the product has yet to be read, its stock is drawn from beside that, so that a cold
 /// environment waits for one read and not for two.
 async fn authorise(
     call: &Call,
     asked: Option<&RandomAssignLicenseKeys>,
 ) -> Result<(Found, Option<Drawn>), Failure> {
-    let (desk, store) = (call.desk(), call.desk().store());
     let product = asked.map(|asked| asked.product_id);
     let authorise = call.authorise(Lookup { product, ..Lookup::default() });
-    let cold = asked.filter(|asked| !desk.remembers_product(asked.product_id));
-    let quantity = |asked: &RandomAssignLicenseKeys| usize::from(asked.quantity.get());
-    match cold.filter(|asked| quantity(asked) <= store.transaction_keys_max()) {
+    match asked.filter(|asked| !call.desk().remembers_product(asked.product_id)) {
         Some(asked) => {
-            // An error is left to the draw that comes after.
-            let look = store.draw_at_first_look(asked.product_id, quantity(asked));
             // On the heap: cold environments are rare.
-            let look = Box::pin(async { Ok(look.await.unwrap_or_default()) });
-            tokio::try_join!(authorise, look)
+            tokio::try_join!(authorise, Box::pin(draw_cold(call, asked)))
         }
         None => Ok((authorise.await?, None)),
     }
 }
 
+/// Draws for a request that is not authorized yet. An error is left to the draw that follows.
+async fn draw_cold(call: &Call, asked: &RandomAssignLicenseKeys) -> Result<Option<Drawn>, Failure> {
+    Ok(draw(call, asked, Look::Once).await.ok())
+}
+
+async fn draw(call: &Call, asked: &RandomAssignLicenseKeys, look: Look) -> Result<Drawn, Failure> {
+    let quantity = usize::from(asked.quantity.get());
+    Ok(call.desk().store().draw(asked.product_id, quantity, &HashSet::new(), look).await?)
+}
+
+async fn draw_if_wanted(
+    call: &Call,
+    asked: Option<&RandomAssignLicenseKeys>,
+    look: Look,
+) -> Option<Result<Drawn, Failure>> {
+    Some(draw(call, asked?, look).await)
+}
+
 async fn random_assign(call: &Call) -> Result<Answer, Failure> {
     let asked = RandomAssignLicenseKeys::try_from(call.parameters()?);
-    let (found, drawn_ahead) = authorise(call, asked.as_ref().ok()).await?;
+    let (found, drawn) = authorise(call, asked.as_ref().ok()).await?;
     let asked = asked.map_err(Reply::IncorrectAssignment)?;
-    let claim = match call.next_action(asked.fingerprint()).await? {
-        NextAction::Repeat(answer) => return Ok(answer),
-        NextAction::Proceed(claim) => claim,
-    };
-    let product = found.product.filter(Product::is_active).ok_or(Reply::ProductNotFound)?;
+    let product = found.product.filter(Product::is_active);
 
-    let sale = Sale { call, asked, product, claim };
-    // On the heap: large orders are rare, and so is their future's size.
-    let outcome = if sale.is_large() {
-        Box::pin(large::from_stock(&sale)).await?
-    } else {
-        stock::assign(&sale, drawn_ahead).await?
+    // A product whose keys are made when they are sold needs no second look at its stock.
+    let makes_keys = asked.generate && product.as_ref().is_some_and(|product| product.generator_id.is_some());
+    let look = if makes_keys { Look::Once } else { Look::Twice };
+    let quantity = usize::from(asked.quantity.get());
+    let drawn = drawn.filter(|drawn| makes_keys || drawn.candidates.len() >= quantity);
+    let to_draw = product.as_ref().filter(|_| drawn.is_none()).map(|_| &asked);
+    let (recalled, drawn_now) =
+        tokio::join!(call.recall(asked.fingerprint()), draw_if_wanted(call, to_draw, look));
+    let drawn = drawn.map(Ok).or(drawn_now);
+    let slot = match recalled? {
+        NextAction::Repeat(answer) => return Ok(answer),
+        NextAction::Proceed(slot) => slot,
     };
-    match outcome {
-        Outcome::Assigned(answer) => Ok(answer),
-        Outcome::TooFew { available } => {
-            measure::stock_remaining(sale.product.id, available);
-            if sale.asked.generate {
-                return Box::pin(fresh::assign(&sale)).await;
-            }
-            measure::out_of_stock();
-            sale.seal(&Reply::InsufficientLicenseKeys { available_quantity: available }).await
-        }
+    let product = product.ok_or(Reply::ProductNotFound)?;
+    let mut order = Order { call, asked: &asked, product: &product, slot };
+    let available = match order.sell(Source::Stock(look), drawn.transpose()?).await? {
+        Outcome::Sold(answer) => return Ok(answer),
+        Outcome::TooFew { available } => available,
+    };
+    measure::stock_remaining(product.id, available);
+    if !asked.generate {
+        measure::out_of_stock();
+        return order.sign(&Reply::InsufficientLicenseKeys { available_quantity: available }).await;
+    }
+    let about = Lookup { generator: product.generator_id, ..Lookup::default() };
+    let generator = call.desk().look_up(about).await?.generator.filter(Generator::is_active);
+    let Some(generator) = generator else { return order.sign(&Reply::GeneratorNotFound).await };
+    match Box::pin(order.sell(Source::Generator(&generator), None)).await? {
+        Outcome::Sold(answer) => Ok(answer),
+        Outcome::TooFew { .. } => Err(Failure::Bug("a generator makes as many keys as asked for")),
     }
 }

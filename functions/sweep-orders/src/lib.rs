@@ -8,7 +8,7 @@ use keypool_store::Swept;
 
 /// Answers one event of the schedule.
 pub async fn handle(desk: Arc<Desk>) -> Result<(), Failure> {
-    let swept = desk.store().sweep_orders(desk.clock().now()).await?;
+    let swept = desk.store().sweep(desk.clock().now()).await?;
     measure::orders_swept(swept.finished, swept.undone);
     if swept != Swept::default() {
         tracing::info!(finished = swept.finished, undone = swept.undone, failed = swept.failed, "swept");

@@ -27,7 +27,7 @@ impl PrivateKeyUsed {
 }
 
 /// A reply made ready for signing: its compact JSON and the base64 of it, over which the signature goes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignablePayload {
     json: String,
     base64: String,
@@ -51,6 +51,15 @@ impl SignablePayload {
         &self.base64
     }
 
+    /// The most bytes that the envelope takes as a text in JSON, where quotes and backslashes are escaped.
+    #[must_use]
+    pub fn envelope_bytes_max(&self) -> usize {
+        /// The names of the members, and a signature of 512 bytes.
+        const AROUND: usize = 1_024;
+        let escaped = self.json.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
+        self.json.len() + escaped + self.base64.len() + AROUND
+    }
+
     /// The envelope around the payload. Without a `signature` it says so in its place.
     #[must_use]
     pub fn into_envelope(self, private_key_used: PrivateKeyUsed, signature: Option<&[u8]>) -> Envelope {
@@ -69,7 +78,7 @@ impl SignablePayload {
 pub struct UnreadableEnvelope;
 
 /// A response as it goes to the client.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
     payload: SignablePayload,
     private_key_used: PrivateKeyUsed,

@@ -8,7 +8,10 @@ use keypool_domain::{
     ApiKey, AssignmentId, ClaimId, Endpoint, Envelope, Fingerprint, IdempotencyKey, Parameters, Refusal,
     Reply, RowId, SignablePayload, SigningKeyId, StockedKey, Timestamp, Value,
 };
-use keypool_store::{Attempt, Claim, ClaimOutcome, Found, Held, Lookup, Recording};
+use keypool_store::{
+    Attempt, BeginOutcome, Begun, Found, HeldOutcome, Lookup, Recalled, Recorded, RequestSlot, Sale,
+    SaleOutcome,
+};
 use lambda_http::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use lambda_http::http::{Method, StatusCode};
 use lambda_http::request::RequestContext;
@@ -31,6 +34,8 @@ pub struct Call {
     attempt: OnceLock<Attempt>,
     /// Whether it has taken over from another attempt, which may have done a part of it.
     resumed: AtomicBool,
+    /// Whether the write of a sale is under way. The deadline must not cut it off.
+    selling: AtomicBool,
     /// The keys that the latest write was to give away.
     sold: Mutex<Vec<RowId>>,
     client: Option<IpAddr>,
@@ -48,19 +53,19 @@ pub struct Answer {
     remembered: bool,
 }
 
-/// What to do about a request that may have been made before.
+/// The next step of a request that may be a repetition.
 #[derive(Debug)]
-pub enum NextAction {
-    /// Do it; with a claim, if it is to be done once.
-    Proceed(Option<Claim>),
-    /// It was done before, and answered so.
+pub enum NextAction<T> {
+    /// Do it. Carries what the request needs to be remembered, if it has an `Idempotency-Key`.
+    Proceed(Option<T>),
+    /// Give the response that it got before.
     Repeat(Answer),
 }
 
 /// The header that makes a repetition of a request harmless.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// What Lambda takes as the answer to an event: 6 MB, of which the response's own head is a small part.
+/// The size of a response that Lambda accepts: 6 MB, of which headers are a small part.
 const ANSWER_BYTES_MAX: usize = 6 * 1_048_576 - 65_536;
 
 /// How long a failed attempt may take to let go of its claim, after the time for an answer is over.
@@ -99,6 +104,7 @@ impl Call {
             idempotency_key,
             attempt: OnceLock::new(),
             resumed: AtomicBool::new(false),
+            selling: AtomicBool::new(false),
             sold: Mutex::default(),
             client: client.and_then(|address| address.parse().ok()),
             request_id,
@@ -113,14 +119,10 @@ impl Call {
         &self.desk
     }
 
-    /// To be asked before keys are given away: [`Failure::OutOfTime`] if it might not come to its end before the
-    /// buyer stops listening.
-    pub fn check_time_to_give_away(&self) -> Result<(), Failure> {
-        if self.deadline.leaves_time_to_give_away(self.desk.store()) {
-            Ok(())
-        } else {
-            Err(Failure::OutOfTime)
-        }
+    /// Checks that a sale, and finding out what became of it, would end before the buyer stops listening. Else returns
+    /// [`Failure::OutOfTime`].
+    pub fn check_time_to_sell(&self) -> Result<(), Failure> {
+        if self.time_left() >= self.desk.store().sale_within() { Ok(()) } else { Err(Failure::OutOfTime) }
     }
 
     /// How long there is until the request must be answered.
@@ -151,53 +153,96 @@ impl Call {
         Ok(found)
     }
 
-    /// To be asked before anything is done: whether the request was made before under its `Idempotency-Key`. Without
-    /// one it is simply to be done, and nothing is read or written.
-    pub async fn next_action(&self, asked: Fingerprint) -> Result<NextAction, Failure> {
-        let (Some(key), Ok(api_key)) = (&self.idempotency_key, &self.api_key) else {
-            return Ok(NextAction::Proceed(None));
-        };
-        let claim = ClaimId::new(api_key.hash(), self.endpoint, key);
+    /// Reads what is recorded of a request that sells keys, beside its draw. Without an `Idempotency-Key` nothing is
+    /// read.
+    pub async fn recall(&self, asked: Fingerprint) -> Result<NextAction<RequestSlot>, Failure> {
+        let Some(id) = self.request_id_of_key() else { return Ok(NextAction::Proceed(None)) };
+        match self.desk.store().recall(id, asked, self.now()).await? {
+            Recalled::New(slot) => Ok(NextAction::Proceed(Some(slot))),
+            Recalled::Recorded(recorded) => self.repeat(recorded).map(NextAction::Repeat),
+        }
+    }
+
+    /// Begins a request that stores keys one by one. Without an `Idempotency-Key` nothing is read or written.
+    pub async fn begin(&self, asked: Fingerprint) -> Result<NextAction<Begun>, Failure> {
+        let Some(id) = self.request_id_of_key() else { return Ok(NextAction::Proceed(None)) };
         let attempt =
-            self.attempt.get_or_init(|| Attempt::new(claim, AssignmentId::random(self.desk.randomness())));
-        match self.desk.store().claim(attempt, asked, self.now(), self.desk.lease()).await? {
-            ClaimOutcome::Claimed(claim) => {
-                self.resumed.store(claim.is_resumed(), Ordering::Relaxed);
-                Ok(NextAction::Proceed(Some(claim)))
+            self.attempt.get_or_init(|| Attempt::new(id, AssignmentId::random(self.desk.randomness())));
+        match self.desk.store().begin(attempt, asked, self.now(), self.desk.lease()).await? {
+            BeginOutcome::Begun(begun) => {
+                self.resumed.store(begun.is_resumed(), Ordering::Relaxed);
+                Ok(NextAction::Proceed(Some(begun)))
             }
-            ClaimOutcome::Answered(envelope) => {
+            BeginOutcome::Recorded(recorded) => self.repeat(recorded).map(NextAction::Repeat),
+        }
+    }
+
+    fn request_id_of_key(&self) -> Option<ClaimId> {
+        let (Some(key), Ok(api_key)) = (&self.idempotency_key, &self.api_key) else { return None };
+        Some(ClaimId::new(api_key.hash(), self.endpoint, key))
+    }
+
+    /// The answer to a request of which another attempt has left a record.
+    pub fn repeat(&self, recorded: Recorded) -> Result<Answer, Failure> {
+        match recorded {
+            Recorded::Answered(envelope) => {
                 measure::repeated();
                 // The first answer may have been lost before it was logged.
                 let row_ids =
                     envelope.row_ids().map_err(|_| Failure::Bug("what is remembered is no reply"))?;
                 self.note_row_ids(row_ids);
-                Ok(NextAction::Repeat(Answer::remembered(envelope)?))
+                Answer::remembered(envelope)
             }
-            ClaimOutcome::InFlight => Err(Failure::InFlight),
-            ClaimOutcome::Mismatch => Err(Failure::Mismatch),
+            Recorded::InProgress => Err(Failure::InFlight),
+            Recorded::Mismatch => Err(Failure::Mismatch),
+            Recorded::Void => Err(Failure::Contention),
         }
     }
 
-    /// Notes what is about to be done and answered under a claim, for a later attempt to take up.
-    pub async fn plan(&self, claim: Option<&Claim>, answer: &Answer) -> Result<(), Failure> {
-        let Some(recording) = answer.recording(claim) else { return Ok(()) };
-        still_held(self.desk.store().plan(recording).await?)
+    /// Notes the response that is about to be carried out, for a later attempt to take up.
+    pub async fn note_response(&self, begun: Option<&Begun>, answer: &Answer) -> Result<(), Failure> {
+        let Some(begun) = begun else { return Ok(()) };
+        still_held(self.desk.store().note_response(begun, &answer.envelope, self.now()).await?)
     }
 
-    /// Finishes a claim with the answer to what was done.
-    pub async fn finish(&self, claim: Option<&Claim>, answer: &Answer) -> Result<(), Failure> {
-        let Some(recording) = answer.recording(claim) else { return Ok(()) };
-        still_held(self.desk.store().finish(recording).await?)
+    /// Records the answer to a request that was begun.
+    pub async fn record_answer(&self, begun: Option<&Begun>, answer: &Answer) -> Result<(), Failure> {
+        let Some(begun) = begun else { return Ok(()) };
+        still_held(self.desk.store().answer(begun, &answer.envelope, self.now()).await?)
     }
 
-    /// Notes which keys the next write gives away, for the log: after a restore of the table, the log tells which keys
-    /// were sold since. Keys noted before are forgotten.
-    pub fn note_sale<'a>(&self, keys: impl IntoIterator<Item = &'a StockedKey>) {
-        self.note_row_ids(keys.into_iter().map(|key| key.id).collect());
+    /// Sells keys: the last write of a sale. It needs enough time before the deadline. Once it has begun, the deadline
+    /// does not cut it off.
+    pub async fn finish(
+        &self,
+        sale: &Sale,
+        keys: &[StockedKey],
+        answer: &Answer,
+    ) -> Result<SaleOutcome, Failure> {
+        self.check_time_to_sell()?;
+        self.note_row_ids(sale.taken().chain(keys).map(|key| key.id).collect());
+        self.selling.store(true, Ordering::Relaxed);
+        let deadline = self.deadline.instant();
+        let store = self.desk.store();
+        let outcome = store.finish(sale, keys, &answer.envelope, self.now(), deadline).await;
+        self.selling.store(false, Ordering::Relaxed);
+        if let Ok(SaleOutcome::Missed { .. }) = outcome {
+            self.note_row_ids(Vec::new());
+        }
+        Ok(outcome?)
     }
 
+    /// Notes the keys of the next write for the log. After a restore of the table, the log tells which keys were sold
+    /// since.
     fn note_row_ids(&self, row_ids: Vec<RowId>) {
         *self.sold.lock().unwrap_or_else(PoisonError::into_inner) = row_ids;
+    }
+
+    /// Whether Lambda accepts a response with this reply. The body is text in JSON, where quotes and backslashes are two
+    /// characters.
+    #[must_use]
+    pub fn fits(&self, reply: &Reply) -> bool {
+        SignablePayload::new(reply, self.now()).envelope_bytes_max() <= ANSWER_BYTES_MAX
     }
 
     /// Signs a reply, given now, with the product's key, else the global key. The global key signs a refusal without
@@ -232,19 +277,24 @@ impl Call {
                 outcome => outcome,
             }
         };
-        let outcome = tokio::time::timeout_at(self.deadline.instant(), sealed).await;
-        let outcome = outcome.unwrap_or(Err(Failure::OutOfTime));
+        let mut sealed = std::pin::pin!(sealed);
+        let outcome = match tokio::time::timeout_at(self.deadline.instant(), &mut sealed).await {
+            Ok(outcome) => outcome,
+            // A sale ends by itself, shortly after the deadline at the latest. Cut off, its outcome would be unknown.
+            Err(_) if self.selling.load(Ordering::Relaxed) => sealed.await,
+            Err(_) => Err(Failure::OutOfTime),
+        };
         self.let_go(&outcome).await;
         let (response, code) = match &outcome {
             Ok(answer) => (answer.to_response(), Some(answer.code)),
-            Err(failure) => (failure.problem().into_response(self.request_id.as_deref()), None),
+            Err(failure) => (self.problem(failure).into_response(self.request_id.as_deref()), None),
         };
         self.log(response.status(), code, outcome.err());
         response
     }
 
-    /// Lets go of the claim that this attempt may hold, unless what it did is to be remembered. If it cannot, the lease
-    /// ends by itself.
+    /// Ends the lease of an attempt that has failed, or deletes its record if it has changed nothing. If it cannot, the
+    /// lease ends by itself.
     async fn let_go(&self, outcome: &Result<Answer, Failure>) {
         let Some(attempt) = self.attempt.get() else { return };
         let store = self.desk.store();
@@ -260,6 +310,16 @@ impl Call {
         };
         if let Ok(Err(error)) = tokio::time::timeout(LET_GO_WITHIN, let_go).await {
             tracing::debug!(%error, "a claim is left to its lease");
+        }
+    }
+
+    /// The problem details of a failure of this request.
+    fn problem(&self, failure: &Failure) -> Problem {
+        match failure.problem() {
+            Problem::OutcomeUnknown { .. } => {
+                Problem::OutcomeUnknown { is_repeatable: self.idempotency_key.is_some() }
+            }
+            problem => problem,
         }
     }
 
@@ -300,10 +360,10 @@ impl Call {
     }
 }
 
-fn still_held(held: Held) -> Result<(), Failure> {
+fn still_held(held: HeldOutcome) -> Result<(), Failure> {
     match held {
-        Held::Yes => Ok(()),
-        Held::No => Err(Failure::InFlight),
+        HeldOutcome::Written => Ok(()),
+        HeldOutcome::Lost => Err(Failure::InFlight),
     }
 }
 
@@ -312,21 +372,6 @@ impl Answer {
     pub fn remembered(envelope: Envelope) -> Result<Self, Failure> {
         let (code, _) = envelope.read().map_err(|_| Failure::Bug("what is remembered is no reply"))?;
         Ok(Self { envelope, code, http_status: 200, remembered: true })
-    }
-
-    /// What finishes a claim, if there is one.
-    #[must_use]
-    pub fn recording<'a>(&'a self, claim: Option<&'a Claim>) -> Option<Recording<'a>> {
-        claim.map(|claim| Recording { claim, envelope: &self.envelope })
-    }
-
-    /// Whether it is more than Lambda hands on: then nobody would get it.
-    #[must_use]
-    pub fn is_too_large(&self) -> bool {
-        // The body is text within JSON, where quotes and backslashes are two characters.
-        let body = self.envelope.to_json();
-        let escaped = body.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
-        body.len() + escaped > ANSWER_BYTES_MAX
     }
 
     fn to_response(&self) -> Response<Body> {

@@ -1,6 +1,5 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use keypool_store::Store;
 use tokio::time::Instant;
 
 /// A shop gives up after 5 seconds (WordPress's default) and asks again: by then the answer is there, or it was
@@ -24,12 +23,6 @@ impl Deadline {
         let under_way = Duration::from_millis(u64::try_from(under_way_ms).unwrap_or(0));
         let counted = if under_way <= UNDER_WAY_MAX { under_way } else { Duration::ZERO };
         Self(Instant::now() + answer_within.saturating_sub(counted))
-    }
-
-    /// Whether keys that `store` gives away from now on are given away, or known not to be, in time. If not, it must
-    /// not begin: keys could leave the stock for a buyer who has stopped listening.
-    pub(crate) fn leaves_time_to_give_away(self, store: &Store) -> bool {
-        self.0.saturating_duration_since(Instant::now()) >= store.give_away_within()
     }
 
     pub(crate) fn instant(self) -> Instant {

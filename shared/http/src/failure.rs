@@ -50,20 +50,21 @@ impl Failure {
     pub fn problem(&self) -> Problem {
         match self {
             Self::Unreadable(problem) => *problem,
-            Self::Contention | Self::OutOfTime | Self::LeftUndone { .. } => Problem::Unavailable,
+            Self::Contention | Self::OutOfTime | Self::LeftUndone { .. } => Problem::NothingSold,
             Self::InFlight => Problem::InFlight,
             Self::Mismatch => Problem::Mismatch,
             Self::Store(error) => match error {
                 StoreError::Contention { .. }
                 | StoreError::Throttled { .. }
                 | StoreError::Unavailable { .. }
-                | StoreError::Misconfigured { .. } => Problem::Unavailable,
+                | StoreError::Misconfigured { .. } => Problem::NothingSold,
+                StoreError::OutcomeUnknown { .. } => Problem::OutcomeUnknown { is_repeatable: false },
                 StoreError::Rejected { .. } | StoreError::Corrupt { .. } => Problem::Internal,
             },
             Self::Signing(error) => match error {
                 SigningError::Throttled { .. }
                 | SigningError::Unavailable { .. }
-                | SigningError::Misconfigured { .. } => Problem::Unavailable,
+                | SigningError::Misconfigured { .. } => Problem::NothingSold,
                 SigningError::Rejected { .. } => Problem::Internal,
             },
             // Refusals are sealed before anyone asks for a problem.
@@ -92,6 +93,7 @@ impl Failure {
                 StoreError::Misconfigured { .. } => "DynamoDb.Misconfigured",
                 StoreError::Rejected { .. } => "DynamoDb.Rejected",
                 StoreError::Corrupt { .. } => "DynamoDb.Corrupt",
+                StoreError::OutcomeUnknown { .. } => "Sale.OutcomeUnknown",
             },
             Self::Signing(error) => match error {
                 SigningError::Throttled { .. } => "Kms.Throttled",

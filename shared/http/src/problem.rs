@@ -26,8 +26,13 @@ pub enum Problem {
     Mismatch,
     /// 500.
     Internal,
-    /// 503: DynamoDB or KMS cannot serve.
-    Unavailable,
+    /// 503: DynamoDB or KMS cannot serve. No key left the stock for the request, and none will.
+    NothingSold,
+    /// 503: DynamoDB answered neither the write of the sale nor the question what became of it.
+    OutcomeUnknown {
+        /// Whether the request has an `Idempotency-Key`, so that a repetition is safe.
+        is_repeatable: bool,
+    },
 }
 
 impl Problem {
@@ -45,7 +50,16 @@ impl Problem {
             Self::TooLarge => 413,
             Self::Mismatch => 422,
             Self::Internal => 500,
-            Self::Unavailable => 503,
+            Self::NothingSold | Self::OutcomeUnknown { .. } => 503,
+        }
+    }
+
+    /// The problem type (RFC 9457, section 3.1.1), relative to the API. Most problems say no more than their status.
+    const fn type_uri(self) -> &'static str {
+        match self {
+            Self::NothingSold => "/problems/nothing-was-sold",
+            Self::OutcomeUnknown { .. } => "/problems/outcome-unknown",
+            _ => "about:blank",
         }
     }
 
@@ -58,7 +72,7 @@ impl Problem {
             Self::TooLarge => "Content Too Large",
             Self::Mismatch => "Unprocessable Content",
             Self::Internal => "Internal Server Error",
-            Self::Unavailable => "Service Unavailable",
+            Self::NothingSold | Self::OutcomeUnknown { .. } => "Service Unavailable",
         }
     }
 
@@ -79,7 +93,20 @@ impl Problem {
             Self::Internal => {
                 "Something is wrong on this side. Nothing is wrong with the request.".to_owned()
             }
-            Self::Unavailable => "Not able to serve the request just now. Try again in a moment.".to_owned(),
+            Self::NothingSold => {
+                "The service is unavailable. Nothing was sold for this request. Try again in a moment."
+                    .to_owned()
+            }
+            Self::OutcomeUnknown { is_repeatable: true } => {
+                "The outcome of this request is unknown. Repeat it with the \
+                same Idempotency-Key: keys that were sold are returned, and are not sold twice."
+                    .to_owned()
+            }
+            Self::OutcomeUnknown { is_repeatable: false } => {
+                "The outcome of this request is unknown: its keys may have \
+                been sold. Do not repeat it before you have looked its owner up."
+                    .to_owned()
+            }
         }
     }
 
@@ -96,7 +123,7 @@ impl Problem {
             request_id: Option<&'a str>,
         }
         let members = Members {
-            r#type: "about:blank",
+            r#type: self.type_uri(),
             title: self.title(),
             status: self.status(),
             detail: self.detail(),
@@ -109,7 +136,7 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         match self {
-            Self::Unavailable => {
+            Self::NothingSold | Self::OutcomeUnknown { is_repeatable: true } => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(Self::RETRY_AFTER.as_secs()));
             }
             Self::MethodNotAllowed => {

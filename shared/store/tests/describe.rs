@@ -15,7 +15,7 @@ use keypool_domain::{
 };
 use keypool_http::Patience;
 use keypool_local::{Services, TABLE};
-use keypool_store::{Expiry, IndexState, NewOrder, Store, TableState};
+use keypool_store::{Expiry, IndexState, Origin, Sale, SaleOutcome, Store, TableState};
 
 struct Database {
     client: aws_sdk_dynamodb::Client,
@@ -143,32 +143,26 @@ async fn a_product_is_in_stock_as_long_as_one_of_its_keys_is() {
         };
         key.into_stocked(id, SystemClock.now(), &OperatingSystemRandomness)
     });
-    store.insert(keys.collect()).await.unwrap();
+    store.insert(&keys.collect::<Vec<_>>()).await.unwrap();
     assert_eq!(store.is_in_stock(products[0]).await, Ok(true));
     assert_eq!(store.is_in_stock(products[1]).await, Ok(false));
 }
 
 #[tokio::test]
-async fn orders_that_were_given_up_are_counted_and_others_are_not() {
+async fn expired_requests_are_counted_and_others_are_not() {
     let database = Database::new().await;
     let store = database.store(TABLE);
     store.create_table().await.unwrap();
     let now = SystemClock.now();
     for (lease_s, product) in [(60, "1"), (600, "2")] {
         let id = AssignmentId::random(&OperatingSystemRandomness);
-        store
-            .open_order(NewOrder {
-                product_id: product.parse().unwrap(),
-                assignment: Assignment { id, owner: Owner::default(), at: now },
-                since: now,
-                lease: Duration::from_secs(lease_s),
-                claim: None,
-            })
-            .await
-            .unwrap();
+        let assignment = Assignment { id, owner: Owner::default(), at: now };
+        let lease = Duration::from_secs(lease_s);
+        let mut sale = Sale::new(product.parse().unwrap(), Origin::Stock, assignment, lease, None);
+        assert_eq!(store.take(&mut sale, &[], now).await, Ok(SaleOutcome::Done));
     }
     for (after_s, expected) in [(0, 0), (59, 0), (60, 1), (599, 1), (600, 2)] {
         let moment = Timestamp::from_unix_microseconds(now.unix_microseconds() + after_s * 1_000_000);
-        assert_eq!(store.orders_given_up_before(moment.unwrap()).await, Ok(expected), "{after_s}");
+        assert_eq!(store.requests_expired_by(moment.unwrap()).await, Ok(expected), "{after_s}");
     }
 }

@@ -16,8 +16,12 @@ use keypool_domain::{
 };
 use keypool_http::Patience;
 use keypool_local::{Services, TABLE};
-use keypool_store::{AssignOutcome, ImportOutcome, Pace, Store};
+use keypool_store::{ImportOutcome, Pace, SaleOutcome, Store};
 use serde_json::{Value, json};
+
+mod selling;
+
+use selling::sell;
 
 /// Tells of so many batches that every second statement met a throttle, though it was done. Of the others it tells the
 /// truth: the first time they were done, later they had been.
@@ -147,7 +151,7 @@ async fn a_key_that_exists_says_whose_it_is_and_stays_as_it_was() {
         owner: Owner::default(),
         at: SystemClock.now(),
     };
-    assert_eq!(table.store.assign(&first[..1], &assignment, None).await, Ok(AssignOutcome::Assigned));
+    assert_eq!(sell(&table.store, &first[..1], &assignment).await, SaleOutcome::Done);
     let sold = table.store.license_key(&first[0].license_key).await.unwrap();
 
     let other = keys(import_id(), &["A", "B", "C"]);

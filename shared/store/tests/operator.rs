@@ -7,13 +7,17 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
 use keypool_domain::{
-    Assignment, AssignmentId, AuditEntry, AuditId, Clock as _, NewKey, OperatingSystemRandomness, Owner,
-    Principal, ProductId, Status, StockedKey, SystemClock, Timestamp, Unfit,
+    AuditEntry, AuditId, Clock as _, NewKey, OperatingSystemRandomness, Owner, Principal, ProductId, Status,
+    StockedKey, SystemClock, Timestamp, Unfit,
 };
 use keypool_http::Patience;
 use keypool_local::{Services, TABLE};
-use keypool_store::{AssignOutcome, Inventory, KeyChange, KeyFilter, NewOrder, Place, ReserveOutcome, Store};
+use keypool_store::{Inventory, KeyChange, KeyFilter, Look, Origin, Place, SaleOutcome, Store};
 use serde_json::json;
+
+mod selling;
+
+use selling::{assignment, sale, sell};
 
 async fn table() -> (Store, Services) {
     let services = Services::start(None).await.unwrap();
@@ -47,7 +51,7 @@ async fn stock(store: &Store, product: u32, status: Status, count: usize) -> Vec
             new.into_stocked(id, now(), &OperatingSystemRandomness)
         })
         .collect();
-    store.insert(keys.clone()).await.unwrap();
+    store.insert(&keys).await.unwrap();
     keys
 }
 
@@ -61,10 +65,6 @@ fn entry(subject: &str, at: Timestamp) -> AuditEntry {
         before: Some(json!({"status": "available"})),
         after: Some(json!({"status": "blocked"})),
     }
-}
-
-fn assignment() -> Assignment {
-    Assignment { id: AssignmentId::random(&OperatingSystemRandomness), owner: Owner::default(), at: now() }
 }
 
 async fn trail(store: &Store) -> Vec<AuditEntry> {
@@ -82,17 +82,15 @@ async fn a_sale_and_a_block_of_the_same_key_do_not_both_happen() {
         let sale = assignment();
         let next = key.blocked(now()).unwrap();
         let note = entry(key.license_key.as_str(), now());
-        let (sale, block) = tokio::join!(
-            store.assign(std::slice::from_ref(key), &sale, None),
-            store.change_key(key, &next, &note)
-        );
+        let (sale, block) =
+            tokio::join!(sell(&store, std::slice::from_ref(key), &sale), store.change_key(key, &next, &note));
         let is = store.license_key(&key.license_key).await.unwrap().unwrap();
-        match (sale.unwrap(), block.unwrap()) {
-            (AssignOutcome::Assigned, KeyChange::ChangedMeanwhile) => {
+        match (sale, block.unwrap()) {
+            (SaleOutcome::Done, KeyChange::ChangedMeanwhile) => {
                 assert_eq!((is.status, is.version), (Status::Assigned, 2));
                 sold += 1;
             }
-            (AssignOutcome::Missed { .. }, KeyChange::Done) => {
+            (SaleOutcome::Missed { .. }, KeyChange::Done) => {
                 assert_eq!((is.status, is.version, is.draw), (Status::Blocked, 2, None));
                 blocked += 1;
             }
@@ -118,16 +116,15 @@ async fn a_refused_change_leaves_no_audit_entry() {
 async fn a_released_key_is_in_stock_and_can_be_sold_again() {
     let (store, _services) = table().await;
     let key = stock(&store, 1, Status::Available, 1).await.remove(0);
-    let sold = store.assign(std::slice::from_ref(&key), &assignment(), None).await;
-    assert_eq!(sold, Ok(AssignOutcome::Assigned));
+    let sold = sell(&store, std::slice::from_ref(&key), &assignment()).await;
+    assert_eq!(sold, SaleOutcome::Done);
     let seen = store.license_key(&key.license_key).await.unwrap().unwrap();
     let next = seen.released(now(), &OperatingSystemRandomness).unwrap();
     assert_eq!(store.change_key(&seen, &next, &entry("a", now())).await, Ok(KeyChange::Done));
-    let late = store.assign(std::slice::from_ref(&key), &assignment(), None).await.unwrap();
-    assert!(matches!(late, AssignOutcome::Missed { .. }), "as it was seen before it was sold");
-    let drawn = store.draw_candidates(ProductId::MIN, 1, &HashSet::new()).await.unwrap();
-    let keypool_store::Drawn::Enough { candidates, .. } = drawn else { panic!("{drawn:?}") };
-    assert_eq!(store.assign(&candidates, &assignment(), None).await, Ok(AssignOutcome::Assigned));
+    let late = sell(&store, std::slice::from_ref(&key), &assignment()).await;
+    assert!(matches!(late, SaleOutcome::Missed { .. }), "as it was seen before it was sold");
+    let drawn = store.draw(ProductId::MIN, 1, &HashSet::new(), Look::Once).await.unwrap();
+    assert_eq!(sell(&store, &drawn.candidates, &assignment()).await, SaleOutcome::Done);
 }
 
 /// A large order that is under way knows its keys by their versions; nothing may move them until it has ended.
@@ -135,12 +132,8 @@ async fn a_released_key_is_in_stock_and_can_be_sold_again() {
 async fn what_an_order_holds_is_left_alone_until_it_has_ended() {
     let (store, _services) = table().await;
     let keys = stock(&store, 1, Status::Available, 3).await;
-    let (product_id, since) = (ProductId::MIN, now());
-    let lease = std::time::Duration::ZERO;
-    let new = NewOrder { product_id, assignment: assignment(), since, lease, claim: None };
-    let mut order = store.open_order(new).await.unwrap();
-    let reserved = store.reserve(&mut order, keys.clone()).await.unwrap();
-    assert_eq!(reserved, ReserveOutcome::Reserved { missed: vec![] });
+    let mut order = sale(Origin::Stock, &assignment(), None);
+    assert_eq!(store.take(&mut order, &keys, now()).await, Ok(SaleOutcome::Done));
     let held = store.license_key(&keys[0].license_key).await.unwrap().unwrap();
     assert_eq!(held.blocked(now()), Err(Unfit::BeingSold));
     // Who saw it before it was reserved is too late.
@@ -148,7 +141,7 @@ async fn what_an_order_holds_is_left_alone_until_it_has_ended() {
     let late = store.change_key(&keys[0], &next, &entry("a", now())).await;
     assert_eq!(late, Ok(KeyChange::ChangedMeanwhile));
 
-    store.sweep_orders(now()).await.unwrap();
+    store.sweep(now()).await.unwrap();
     let back = store.license_key(&keys[0].license_key).await.unwrap().unwrap();
     let next = back.blocked(now()).unwrap();
     assert_eq!(store.change_key(&back, &next, &entry("a", now())).await, Ok(KeyChange::Done));
@@ -225,7 +218,7 @@ async fn the_inventory_counts_each_key_once_and_sales_by_their_age() {
     };
     for (key, minutes) in keys.iter().zip([1, 30, 90, 23 * 60, 25 * 60]) {
         let sale = Assignment { at: then(minutes), ..assignment() };
-        assert_eq!(store.assign(std::slice::from_ref(key), &sale, None).await, Ok(AssignOutcome::Assigned));
+        assert_eq!(store.assign(std::slice::from_ref(key), &sale, None).await, SaleOutcome::Done);
     }
     let inventory = store.inventory(KeyFilter::default(), now(), |_| {}).await.unwrap();
     let of = |product: u32| inventory[&product.to_string().parse::<ProductId>().unwrap()];

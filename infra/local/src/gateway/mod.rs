@@ -127,7 +127,7 @@ async fn route(
     let request_id = uuid::Uuid::new_v4().to_string();
     let event = event::from_http(&parts, &body, client.ip(), &routes.authority, &request_id);
     let Ok(_environment) = timeout(routes.environment_within, routes.environments.acquire()).await else {
-        return problem(Problem::Unavailable, "");
+        return problem(Problem::NothingSold, "");
     };
     let invoked = invoke(desk, endpoint, &event).await;
     let mut response = invoked.unwrap_or_else(|| {

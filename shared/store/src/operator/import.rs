@@ -82,7 +82,12 @@ impl Store {
                     Taken::NotYet { .. } => {}
                 }
             }
-            let found = self.existing(existing.iter().filter_map(|at| keys.get(*at))).await?;
+            let stored: Vec<Item> = existing
+                .iter()
+                .filter_map(|at| keys.get(*at))
+                .map(|key| Key::license_key(&key.license_key).into_item())
+                .collect();
+            let found = by_key(&self.get_many(stored, true).await?)?;
             for at in existing {
                 // One that is gone since it stood in the way is sent again.
                 outcomes[at] = keys.get(at).and_then(|key| Some(outcome(key, found.get(&key.license_key)?)));
@@ -146,15 +151,6 @@ impl Store {
             turn.went_well();
         }
         Ok(taken)
-    }
-
-    /// The keys of these that exist, with all that was written to them before.
-    async fn existing(
-        &self,
-        keys: impl Iterator<Item = &StockedKey>,
-    ) -> Result<HashMap<LicenseKey, StockedKey>, StoreError> {
-        let keys = keys.map(|key| Key::license_key(&key.license_key).into_item()).collect();
-        by_key(&self.get_many(keys, true).await?)
     }
 }
 

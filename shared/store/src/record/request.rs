@@ -341,6 +341,12 @@ impl OpenRequest {
         })
     }
 
+    /// Whether it is the order of this assignment.
+    #[must_use]
+    pub fn is_of(&self, assignment: &Assignment) -> bool {
+        self.attempt == assignment.id
+    }
+
     /// Whether its lease is over at `now`.
     #[must_use]
     pub fn is_expired(&self, now: Timestamp) -> bool {

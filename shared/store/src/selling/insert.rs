@@ -22,18 +22,15 @@ impl Store {
     pub async fn insert(&self, keys: &[StockedKey]) -> Result<InsertCounts, StoreError> {
         let pace = Pace::new(None);
         let pace = &pace;
-        let batches = keys.chunks(Self::IMPORT_KEYS_MAX).map(|batch| async move {
-            let outcomes = self.import(batch, pace).await?;
-            Ok::<_, StoreError>((batch, outcomes))
-        });
-        let mut stored = futures_util::stream::iter(batches).buffer_unordered(PARALLEL_MAX);
+        let batches: Vec<&[StockedKey]> = keys.chunks(Self::IMPORT_KEYS_MAX).collect();
+        let calls: Vec<_> = batches.iter().map(|batch| self.import(batch, pace)).collect();
+        let outcomes: Vec<Vec<ImportOutcome>> =
+            futures_util::stream::iter(calls).buffered(PARALLEL_MAX).try_collect().await?;
         let mut counts = InsertCounts::default();
-        while let Some((batch, outcomes)) = stored.try_next().await? {
-            for (key, outcome) in batch.iter().zip(outcomes) {
-                match outcome {
-                    ImportOutcome::Created => counts.created += 1,
-                    _ => counts.duplicates.push(key.license_key.clone()),
-                }
+        for (key, outcome) in keys.iter().zip(outcomes.into_iter().flatten()) {
+            match outcome {
+                ImportOutcome::Created => counts.created += 1,
+                _ => counts.duplicates.push(key.license_key.clone()),
             }
         }
         Ok(counts)

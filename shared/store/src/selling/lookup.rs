@@ -1,6 +1,8 @@
-use keypool_domain::{ApiKeyHash, ApiKeyRecord, Generator, GeneratorId, Product, ProductId};
+use keypool_domain::{
+    ApiKeyHash, ApiKeyRecord, Generator, GeneratorId, LicenseKey, Product, ProductId, StockedKey,
+};
 
-use crate::record::{Catalogued as _, Item, Key, Kind, PK};
+use crate::record::{Catalogued as _, Item, Key, Kind, PK, read_license_key};
 use crate::{Store, StoreError};
 
 /// The records that a request is about: any of the three.
@@ -47,6 +49,12 @@ impl Store {
             }
         }
         Ok(found)
+    }
+
+    /// Reads a license key, with every write before. 1 read unit.
+    pub async fn license_key(&self, license_key: &LicenseKey) -> Result<Option<StockedKey>, StoreError> {
+        let item = self.get(Key::license_key(license_key)).await?;
+        item.as_ref().map(read_license_key).transpose()
     }
 
     /// Opens the connection to DynamoDB by reading a generator that nobody has made.

@@ -33,7 +33,7 @@ struct Replaced {
 }
 
 /// The record of a request as another attempt has left it.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recorded {
     /// The request was answered with this response.
     Answered(Envelope),
@@ -92,6 +92,12 @@ impl RequestSlot {
     /// The record of a large order without an `Idempotency-Key`.
     pub(crate) fn unnamed(attempt: &AssignmentId) -> Self {
         Self { key: Key::request(attempt), fingerprint: None, replaced: None }
+    }
+
+    /// The same record after `attempt` was voided.
+    pub(crate) fn voided(self, attempt: &AssignmentId) -> Self {
+        let state = RequestState::Void.as_str().to_owned();
+        Self { replaced: Some(Replaced { attempt: attempt.to_string(), state }), ..self }
     }
 
     /// Makes `put` depend on the record being as it was read.

@@ -43,7 +43,7 @@ pub struct Sale {
 }
 
 /// The result of a write that sells or reserves keys.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SaleOutcome {
     /// All keys are sold, or reserved.
     Done,
@@ -88,6 +88,16 @@ impl Sale {
     /// The keys that are reserved so far.
     pub fn taken(&self) -> impl Iterator<Item = &StockedKey> {
         self.parts.iter().flatten()
+    }
+
+    /// The record for the next attempt at the same request, after this one was abandoned.
+    #[must_use]
+    pub fn into_slot(self) -> Option<RequestSlot> {
+        let is_recorded = !self.parts.is_empty() || self.is_uncertain;
+        let slot = self.slot?;
+        // The record of a large order without an `Idempotency-Key` belongs to its attempt.
+        slot.fingerprint.as_ref()?;
+        Some(if is_recorded { slot.voided(&self.assignment.id) } else { slot })
     }
 
     /// The entry of a sale that has reserved keys.

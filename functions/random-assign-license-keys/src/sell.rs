@@ -1,0 +1,277 @@
+use std::collections::HashSet;
+use std::time::Duration;
+
+use keypool_domain::{
+    Assignment, AssignmentId, Faults, Generator, LicenseKey, NewKey, Product, Reply, StockedKey,
+    requests::RandomAssignLicenseKeys,
+};
+use keypool_http::{Answer, Call, Failure, measure};
+use keypool_store::{
+    Backoff, Drawn, Look, OpenRequest, Origin, RequestSlot, Sale, SaleOutcome, StockSize, Store,
+};
+use tokio::time::timeout;
+
+/// How often a buyer tries for keys that other buyers are quicker to take. Whenever one misses, another has bought, so a
+/// rush on a small stock has many misses, but ends with the stock.
+const ATTEMPTS_MAX: usize = 32;
+
+/// The time that is left to send the response when an order is handed over.
+const TO_ANSWER: Duration = Duration::from_millis(150);
+
+/// The source of the keys of an order.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Source<'a> {
+    /// The product's stock.
+    Stock(Look),
+    /// A generator that makes them for this order. The stock stays as it is.
+    Generator(&'a Generator),
+}
+
+/// The result of an order.
+pub(crate) enum Outcome {
+    /// Its keys are the owner's.
+    Sold(Answer),
+    /// The stock is too small.
+    TooFew { available: usize },
+}
+
+/// An order that passed all checks.
+pub(crate) struct Order<'a> {
+    pub(crate) call: &'a Call,
+    pub(crate) asked: &'a RandomAssignLicenseKeys,
+    pub(crate) product: &'a Product,
+    /// The record of the request, if it has an `Idempotency-Key`.
+    pub(crate) slot: Option<RequestSlot>,
+}
+
+/// The result of one attempt at an order.
+enum Attempt {
+    Sold(Answer),
+    /// Another attempt has answered the request. This one has sold nothing.
+    Repeated(Answer),
+    TooFew {
+        available: usize,
+    },
+    /// The stock is short, and other large orders hold keys that may come back.
+    Wait,
+}
+
+impl Order<'_> {
+    /// Sells keys from `source`: draws them, reserves all but the last part if there are too many for one write, signs the
+    /// response, and sells by one write. The first draw may have been made before.
+    ///
+    /// A short stock in which other large orders hold keys is tried again: what was reserved goes back first, so
+    /// that two such orders do not wait for each other.
+    pub(crate) async fn sell(
+        &mut self,
+        source: Source<'_>,
+        mut drawn: Option<Drawn>,
+    ) -> Result<Outcome, Failure> {
+        let mut backoff = Backoff::new();
+        loop {
+            let mut sale = self.sale(source);
+            let attempt = self.attempt(source, &mut sale, drawn.take()).await;
+            if let Ok(Attempt::Sold(answer)) = attempt {
+                self.hand_over(&sale).await;
+                return Ok(Outcome::Sold(answer));
+            }
+            self.abandon(&sale).await;
+            self.slot = sale.into_slot();
+            match attempt? {
+                Attempt::Sold(answer) | Attempt::Repeated(answer) => return Ok(Outcome::Sold(answer)),
+                Attempt::TooFew { available } => return Ok(Outcome::TooFew { available }),
+                Attempt::Wait => {
+                    self.call.check_time_to_sell()?;
+                    self.pause(&mut backoff).await;
+                }
+            }
+        }
+    }
+
+    /// One attempt: misses are replaced, first by other keys of the same draw, then by a new draw.
+    async fn attempt(
+        &self,
+        source: Source<'_>,
+        sale: &mut Sale,
+        mut drawn: Option<Drawn>,
+    ) -> Result<Attempt, Failure> {
+        let mut backoff = Backoff::new();
+        let mut gone: HashSet<LicenseKey> = HashSet::new();
+        let mut candidates: Vec<StockedKey> = Vec::new();
+        let mut stock = None;
+        let (mut misses, mut misses_of_draw) = (0, 0);
+        while misses < ATTEMPTS_MAX {
+            let wanting = self.quantity() - sale.taken().count();
+            if candidates.len() < wanting || misses_of_draw > 1 {
+                misses_of_draw = 0;
+                let found = match drawn.take() {
+                    Some(drawn) => drawn,
+                    None => self.draw(source, sale, wanting, &candidates, &gone).await?,
+                };
+                (candidates, stock) = (found.candidates, Some(found.stock));
+                if candidates.len() < wanting {
+                    return self.short(sale, candidates.len(), &found.open_requests).await;
+                }
+            }
+            let part = wanting.min(self.store().sale_keys_max());
+            let (chosen, _) = candidates.split_at(part);
+            let outcome = if part < wanting {
+                self.check_size(sale, &candidates[..wanting])?;
+                self.call.check_time_to_sell()?;
+                self.store().take(sale, chosen, self.call.now()).await?
+            } else {
+                let rows = sale.taken().chain(chosen).map(|key| key.row(sale.assignment())).collect();
+                let answer = self.sign(&Reply::LicenseKeysAssigned(rows)).await?;
+                let outcome = self.call.finish(sale, chosen, &answer).await?;
+                if outcome == SaleOutcome::Done {
+                    self.measure(source, stock, candidates.len());
+                    return Ok(Attempt::Sold(answer));
+                }
+                outcome
+            };
+            match outcome {
+                SaleOutcome::Done => drop(candidates.drain(..part)),
+                SaleOutcome::Missed { taken, changed } => {
+                    candidates.retain(|key| {
+                        !taken.contains(&key.license_key) && !changed.contains(&key.license_key)
+                    });
+                    gone.extend(taken);
+                    (misses, misses_of_draw) = (misses + 1, misses_of_draw + 1);
+                    measure::contention_retry();
+                    self.pause(&mut backoff).await;
+                }
+                SaleOutcome::Recorded(recorded) => {
+                    return self.call.repeat(recorded).map(Attempt::Repeated);
+                }
+            }
+        }
+        Err(Failure::Contention)
+    }
+
+    /// Draws keys from the stock, or makes as many as are missing.
+    async fn draw(
+        &self,
+        source: Source<'_>,
+        sale: &Sale,
+        wanting: usize,
+        candidates: &[StockedKey],
+        gone: &HashSet<LicenseKey>,
+    ) -> Result<Drawn, Failure> {
+        match source {
+            Source::Stock(look) => {
+                // The index trails, so it may still show keys that are reserved by now.
+                let reserved = sale.taken().map(|key| key.license_key.clone());
+                let pass_over = gone.iter().cloned().chain(reserved).collect();
+                Ok(self.store().draw(self.product.id, wanting, &pass_over, look).await?)
+            }
+            Source::Generator(generator) => {
+                let made = self.make(generator, wanting.saturating_sub(candidates.len())).await?;
+                let candidates = [candidates, &made].concat();
+                let stock = StockSize::Exact(candidates.len());
+                Ok(Drawn { candidates, stock, open_requests: Vec::new() })
+            }
+        }
+    }
+
+    /// Makes keys for this order.
+    async fn make(&self, generator: &Generator, count: usize) -> Result<Vec<StockedKey>, Failure> {
+        let randomness = self.call.desk().randomness();
+        let made = generator.make_distinct(count, randomness);
+        let made = made.map_err(|_| Failure::Bug("a stored generator makes invalid keys"))?;
+        let ids = self.store().take_row_ids(count).await?;
+        let now = self.call.now();
+        let new = made.into_iter().zip(ids);
+        Ok(new.map(|(key, id)| NewKey::in_stock(generator, key).into_stocked(id, now, randomness)).collect())
+    }
+
+    /// Judges a short stock. Large orders that have died are settled, and what they held comes back.
+    async fn short(
+        &self,
+        sale: &Sale,
+        found: usize,
+        open_requests: &[OpenRequest],
+    ) -> Result<Attempt, Failure> {
+        let is_other = |open: &&OpenRequest| !open.is_of(sale.assignment());
+        let others: Vec<&OpenRequest> = open_requests.iter().filter(is_other).collect();
+        if others.is_empty() {
+            let available = found + sale.taken().count();
+            return Ok(Attempt::TooFew { available });
+        }
+        for open in others {
+            self.store().settle(open, self.call.now()).await?;
+        }
+        Ok(Attempt::Wait)
+    }
+
+    /// Refuses an order whose response would be larger than Lambda accepts, before anything is reserved.
+    fn check_size(&self, sale: &Sale, chosen: &[StockedKey]) -> Result<(), Failure> {
+        if sale.taken().next().is_some() {
+            return Ok(());
+        }
+        let rows = chosen.iter().map(|key| key.row(sale.assignment())).collect();
+        if self.call.fits(&Reply::LicenseKeysAssigned(rows)) {
+            return Ok(());
+        }
+        let mut errors = Faults::default();
+        errors.add(
+            "quantity",
+            "The quantity field is too large for keys and an owner as long as these.".to_owned(),
+        );
+        Err(Reply::IncorrectAssignment(errors).into())
+    }
+
+    /// Hands a large order over. It is the buyer's already; what is not done in time, the sweep does.
+    async fn hand_over(&self, sale: &Sale) {
+        let within = self.call.time_left().saturating_sub(TO_ANSWER);
+        let handed_over = timeout(within, Box::pin(self.store().hand_over(sale))).await;
+        if !matches!(handed_over, Ok(Ok(()))) {
+            tracing::warn!("the sweep will hand an order over");
+        }
+    }
+
+    /// Voids a large order and undoes what it has reserved. What is not done in time, the sweep does.
+    async fn abandon(&self, sale: &Sale) {
+        let undone = Box::pin(self.store().abandon(sale, self.call.now()));
+        if !matches!(timeout(self.call.time_left(), undone).await, Ok(Ok(()))) {
+            tracing::warn!("the sweep will undo an order");
+        }
+    }
+
+    fn measure(&self, source: Source<'_>, stock: Option<StockSize>, candidates: usize) {
+        measure::keys_assigned(self.quantity());
+        match (source, stock) {
+            (Source::Generator(_), _) => measure::keys_generated(self.quantity()),
+            (Source::Stock(_), Some(StockSize::Exact(_))) => {
+                measure::stock_remaining(self.product.id, candidates.saturating_sub(self.quantity()));
+            }
+            (Source::Stock(_), _) => {}
+        }
+    }
+
+    async fn pause(&self, backoff: &mut Backoff) {
+        tokio::time::sleep(backoff.next_wait(self.call.desk().randomness())).await;
+    }
+
+    fn sale(&self, source: Source<'_>) -> Sale {
+        let origin = match source {
+            Source::Stock(_) => Origin::Stock,
+            Source::Generator(_) => Origin::Generator,
+        };
+        let id = AssignmentId::random(self.call.desk().randomness());
+        let assignment = Assignment { id, owner: self.asked.owner.clone(), at: self.call.now() };
+        Sale::new(self.product.id, origin, assignment, self.call.desk().lease(), self.slot.clone())
+    }
+
+    fn store(&self) -> &Store {
+        self.call.desk().store()
+    }
+
+    fn quantity(&self) -> usize {
+        usize::from(self.asked.quantity.get())
+    }
+
+    /// Signs a reply about the product.
+    pub(crate) async fn sign(&self, reply: &Reply) -> Result<Answer, Failure> {
+        self.call.seal(reply, self.product.signing_key_id.as_ref()).await
+    }
+}

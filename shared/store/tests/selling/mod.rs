@@ -1,0 +1,44 @@
+//! Sales as a function makes them, for several test files.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
+use std::time::Duration;
+
+use keypool_domain::{
+    Assignment, AssignmentId, Clock as _, Envelope, OperatingSystemRandomness, Owner, PrivateKeyUsed,
+    ProductId, Reply, SignablePayload, StockedKey, SystemClock,
+};
+use keypool_store::{Origin, RequestSlot, Sale, SaleOutcome, Store, StoreError};
+use tokio::time::Instant;
+
+/// A fresh assignment to nobody, now.
+pub(crate) fn assignment() -> Assignment {
+    let id = AssignmentId::random(&OperatingSystemRandomness);
+    Assignment { id, owner: Owner::default(), at: SystemClock.now() }
+}
+
+/// A response, signed by nobody.
+pub(crate) fn response() -> Envelope {
+    SignablePayload::new(&Reply::LicenseKeyAssigned, SystemClock.now())
+        .into_envelope(PrivateKeyUsed::Global, Some(&[7]))
+}
+
+/// A sale of keys of product 1 whose lease is over at once.
+pub(crate) fn sale(origin: Origin, assignment: &Assignment, slot: Option<RequestSlot>) -> Sale {
+    Sale::new(ProductId::MIN, origin, assignment.clone(), Duration::ZERO, slot)
+}
+
+/// Finishes a sale, with a minute for it.
+pub(crate) async fn finish(
+    store: &Store,
+    sale: &Sale,
+    keys: &[StockedKey],
+) -> Result<SaleOutcome, StoreError> {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    store.finish(sale, keys, &response(), SystemClock.now(), deadline).await
+}
+
+/// Sells keys of the stock by one write.
+pub(crate) async fn sell(store: &Store, keys: &[StockedKey], assignment: &Assignment) -> SaleOutcome {
+    finish(store, &sale(Origin::Stock, assignment, None), keys).await.unwrap()
+}
