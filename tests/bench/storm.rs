@@ -33,7 +33,7 @@ struct Arguments {
     strength: u32,
     /// How many keys a transaction takes at most: orders of more are large ones
     #[arg(long, default_value_t = 99)]
-    transaction_keys_max: usize,
+    sale_keys_max: usize,
     /// What `cargo bench` says to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
@@ -51,8 +51,7 @@ async fn main() -> ExitCode {
         rates: Rates::STORM.times(arguments.strength),
         sweep: SWEEP,
     };
-    let shop =
-        Shop::builder().impatient().with_transaction_keys_max(arguments.transaction_keys_max).open().await;
+    let shop = Shop::builder().impatient().with_sale_keys_max(arguments.sale_keys_max).open().await;
     let placed = AtomicU64::new(0);
     let bar = ProgressBar::new(u64::from(arguments.orders));
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} orders, {per_sec}, {eta} left") {

@@ -10,9 +10,9 @@ const TRANSACTION_KEYS_MAX: usize = 2;
 
 /// Disturbs a request everywhere, without an `Idempotency-Key` and with one, and expects that its undisturbed run makes
 /// these calls (among others, in this order).
-async fn expect_nothing_lost(scenario: Scenario, transaction_keys_max: usize, calls: &[&str]) {
+async fn expect_nothing_lost(scenario: Scenario, sale_keys_max: usize, calls: &[&str]) {
     let disturb = async |scenario: &Scenario, disturbances: Vec<Disturbance>| {
-        let shop = Shop::builder().with_transaction_keys_max(transaction_keys_max).open().await;
+        let shop = Shop::builder().with_sale_keys_max(sale_keys_max).open().await;
         let found = scenario.disturb_everywhere(&shop, &disturbances, SWEEP).await;
         if !scenario.idempotent {
             let mut made = found.calls.iter();

@@ -181,15 +181,15 @@ async fn no_grant_is_unused() {
     assert_eq!(shop.post("random-assign-license-keys", &order).await.status, 503);
     shop.kms.calm();
     // An order that is given up, for a buyer who finds too little in stock.
-    let given_up = shop.given_up_order(2, 3).await;
+    let given_up = shop.dead_order(2, 3).await;
     let order = [("product_id", "2"), ("quantity", "1000")];
     assert_eq!(shop.post("random-assign-license-keys", &order).await.code(), 802);
     for key in given_up {
         assert_eq!(shop.status(&key).await, keypool_domain::Status::Available);
     }
     // And for the sweep.
-    let given_up = shop.given_up_order(2, 3).await;
-    let made = shop.given_up_order_of_a_fresh_key(2).await;
+    let given_up = shop.dead_order(2, 3).await;
+    let made = shop.dead_order_of_a_fresh_key(2).await;
     shop.clock.advance_seconds(600);
     shop.sweep_orders().await;
     for key in given_up {

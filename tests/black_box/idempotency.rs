@@ -1,13 +1,12 @@
 //! A request with an `Idempotency-Key` is done once, however often it is sent, and whatever happens on the way.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use keypool_domain::requests::RandomAssignLicenseKeys;
-use keypool_domain::{
-    ApiKey, AssignmentId, ClaimId, Clock as _, Endpoint, OperatingSystemRandomness, Parameters, Status, Value,
-};
-use keypool_store::{Attempt, Claim, ClaimOutcome};
+use keypool_domain::{ApiKey, ClaimId, Clock as _, Endpoint, Parameters, Status, Value};
+use keypool_store::{Origin, Recalled, Recorded, Sale, SaleOutcome};
 use keypool_tests::{API_KEY, Fault, Shop, ShopResponse};
 use serde_json::json;
 
@@ -166,53 +165,47 @@ async fn a_malformed_key_is_400_and_does_nothing() {
     assert_eq!(shop.in_stock(1).await, 5);
 }
 
-/// Holds the claim of an order, as an attempt does that is under way.
-async fn hold_claim(shop: &Shop, key: &str, parameters: &[(&str, &str)]) -> Claim {
+/// Takes the first part of a large order, as an attempt does that is under way.
+async fn take_a_part(shop: &Shop, key: &str, parameters: &[(&str, &str)], lease: Duration) -> Sale {
     let text = |(name, value): &(&str, &str)| ((*name).to_owned(), Value::Text((*value).to_owned()));
     let parameters: Parameters = parameters.iter().map(text).collect();
-    let asked = RandomAssignLicenseKeys::try_from(&parameters).unwrap().fingerprint();
+    let asked = RandomAssignLicenseKeys::try_from(&parameters).unwrap();
     let api_key = API_KEY.parse::<ApiKey>().unwrap().hash();
     let id = ClaimId::new(api_key, Endpoint::RandomAssignLicenseKeys, &key.parse().unwrap());
-    let attempt = Attempt::new(id, AssignmentId::random(&OperatingSystemRandomness));
-    let lease = std::time::Duration::from_mins(1);
-    let outcome = shop.store.claim(&attempt, asked, shop.clock.now(), lease).await.unwrap();
-    let ClaimOutcome::Claimed(claim) = outcome else { unreachable!("{outcome:?}") };
-    claim
+    let recalled = shop.store.recall(id, asked.fingerprint(), shop.clock.now()).await.unwrap();
+    let Recalled::New(slot) = recalled else { unreachable!("{recalled:?}") };
+    let assignment = shop.sale(None).assignment().clone();
+    let mut sale = Sale::new(asked.product_id, Origin::Stock, assignment, lease, Some(slot));
+    let candidates = shop.draw(2).await.candidates;
+    let taken = shop.store.take(&mut sale, &candidates[..2], shop.clock.now()).await;
+    assert_eq!(taken, Ok(SaleOutcome::Done));
+    sale
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_first_is_under_way_a_repetition_is_409_and_then_it_is_taken_over() {
-    let shop = Shop::open().await;
+async fn a_repetition_is_409_while_the_first_is_alive_and_then_replaces_it() {
+    const THREE: [(&str, &str); 2] = [("product_id", "1"), ("quantity", "3")];
+    let shop = Shop::builder().with_sale_keys_max(2).open().await;
     shop.stock(1, 5).await;
-    let held = hold_claim(&shop, "a", &ONE).await;
-    let conflict = shop.post_once(RANDOM, "a", &ONE).await;
+    let first = take_a_part(&shop, "a", &THREE, Duration::from_mins(1)).await;
+    let conflict = shop.post_once(RANDOM, "a", &THREE).await;
     assert_eq!((conflict.status, conflict.json()["title"].as_str().unwrap()), (409, "Conflict"));
     let other = [("product_id", "1"), ("quantity", "2")];
     assert_eq!(shop.post_once(RANDOM, "a", &other).await.status, 422, "that will not change");
-    assert_eq!(shop.in_stock(1).await, 5);
+    assert_eq!(shop.in_stock(1).await, 3);
 
     // The first attempt has died, as far as anyone can tell.
     shop.clock.advance_seconds(60);
-    let answer = shop.post_once(RANDOM, "a", &ONE).await;
+    let answer = shop.post_once(RANDOM, "a", &THREE).await;
     assert_eq!(answer.code(), 803);
 
-    // But it is alive, and goes on: what it sends comes to nothing.
-    let drawn = shop.store.draw_candidates("1".parse().unwrap(), 1, &HashSet::default()).await.unwrap();
-    let keypool_store::Drawn::Enough { candidates, .. } = drawn else { panic!("{drawn:?}") };
-    let assignment = keypool_domain::Assignment {
-        id: AssignmentId::random(&OperatingSystemRandomness),
-        owner: keypool_domain::Owner::default(),
-        at: shop.clock.now(),
-    };
-    let reply = keypool_domain::Reply::LicenseKeyAssigned;
-    let payload = keypool_domain::SignablePayload::new(&reply, shop.clock.now());
-    let envelope = &payload.into_envelope(keypool_domain::PrivateKeyUsed::Global, None);
-    let recording = keypool_store::Recording { claim: &held, envelope };
-    let late = shop.store.assign(&candidates[..1], &assignment, Some(recording)).await;
-    assert_eq!(late, Ok(keypool_store::AssignOutcome::Superseded));
-    assert_eq!(shop.store.finish(recording).await, Ok(keypool_store::Held::No));
-    assert_eq!(shop.in_stock(1).await, 4);
-    assert_eq!(shop.post_once(RANDOM, "a", &ONE).await.text, answer.text);
+    // But it is alive, and goes on. Its writes fail.
+    let candidates = shop.draw(1).await.candidates;
+    let late = shop.finish(&first, &candidates[..1]).await;
+    assert!(matches!(late, SaleOutcome::Recorded(Recorded::Answered(_))), "{late:?}");
+    shop.store.abandon(&first, shop.clock.now()).await.unwrap();
+    assert_eq!(shop.in_stock(1).await, 2);
+    assert_eq!(shop.post_once(RANDOM, "a", &THREE).await.text, answer.text);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,11 +221,7 @@ async fn twenty_at_once_are_one_sale() {
         let answers: HashSet<&str> = answered.iter().map(|response| response.text.as_str()).collect();
         assert_eq!(answers.len(), 1);
         assert_eq!(answered[0].license_keys().len(), n);
-        let left = shop.store.draw_candidates("1".parse().unwrap(), 300, &HashSet::default()).await;
-        let keypool_store::Drawn::TooFew { available, .. } = left.unwrap() else {
-            panic!("nothing was sold")
-        };
-        assert_eq!(available, 300 - n);
+        assert_eq!(shop.draw(300).await.candidates.len(), 300 - n);
         assert_eq!(shop.post_once(RANDOM, "a", &order).await.text, answered[0].text);
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use futures_util::future::join_all;
-use keypool_domain::{Assignment, AssignmentId, OperatingSystemRandomness, Status};
-use keypool_store::{CommitOutcome, Drawn, NewOrder, ReserveOutcome, Swept};
+use keypool_domain::{Clock as _, Status, Timestamp};
+use keypool_store::{Recorded, SaleOutcome, Swept};
 use keypool_tests::{Fault, Shop, ShopResponse};
 use serde_json::json;
 
@@ -19,7 +19,7 @@ async fn order(shop: &Shop, product_id: &str, quantity: usize, generate: &str) -
     shop.post("random-assign-license-keys", &order).await
 }
 
-/// How many keys of each status there are, and how many records of orders that have not ended.
+/// The numbers of keys that are available, assigned and reserved, and of records of requests that are not settled.
 async fn counts(shop: &Shop) -> (usize, usize, usize, usize) {
     let mut items = Vec::new();
     let mut request = json!({"TableName": "keypool"});
@@ -35,9 +35,9 @@ async fn counts(shop: &Shop) -> (usize, usize, usize, usize) {
         items.iter().filter(|item| item["sk"]["S"] == "KEY" && item["status"]["S"] == status).count()
     };
     let open = items.iter().filter(|item| {
-        item["pk"]["S"] == "ORDERS"
+        item["pk"]["S"] == "REQUESTS"
             || item["sk"]["S"].as_str().unwrap().starts_with("PART#")
-            || item["sk"]["S"] == "ORDER" && item["expires_at"].is_null()
+            || item["sk"]["S"] == "IDEMPOTENCY" && item["state"]["S"] == "open"
     });
     (keys("available"), keys("assigned"), keys("reserved"), open.count())
 }
@@ -142,8 +142,8 @@ async fn what_a_dead_order_has_reserved_is_put_back_by_whoever_needs_it() {
     for quantity in [5, 120] {
         let shop = Shop::open().await;
         shop.stock(1, 120).await;
-        shop.given_up_order(1, 119).await;
-        assert_eq!(counts(&shop).await, (1, 0, 119, 3));
+        shop.dead_order(1, 119).await;
+        assert_eq!(counts(&shop).await, (1, 0, 119, 4));
         let response = order(&shop, "1", quantity, "0").await;
         expect_whole(&shop, &response, quantity).await;
         assert_eq!(counts(&shop).await, (120 - quantity, quantity, 0, 0));
@@ -162,11 +162,11 @@ async fn the_sweep_undoes_what_was_given_up_and_nothing_else() {
     };
     let (response, ()) = tokio::join!(order(&shop, "1", 200, "0"), sweeping);
     expect_whole(&shop, &response, 200).await;
-    shop.given_up_order(1, 60).await;
-    shop.given_up_order(1, 30).await;
+    shop.dead_order(1, 60).await;
+    shop.dead_order(1, 30).await;
     assert_eq!(counts(&shop).await, (10, 200, 90, 6));
     let now = keypool_domain::Clock::now(&*shop.clock);
-    let (one, other) = tokio::join!(shop.store.sweep_orders(now), shop.store.sweep_orders(now));
+    let (one, other) = tokio::join!(shop.store.sweep(now), shop.store.sweep(now));
     let (one, other): (Swept, Swept) = (one.unwrap(), other.unwrap());
     assert!(one.undone + other.undone >= 2 && one.failed + other.failed == 0, "{one:?} {other:?}");
     assert_eq!(counts(&shop).await, (100, 200, 0, 0));
@@ -174,42 +174,47 @@ async fn the_sweep_undoes_what_was_given_up_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_whose_response_is_lost_is_found_out() {
-    // Five keys are a large order here, so that calls can be counted: the commit is the sixth `UpdateItem`.
-    for faults in [1, 5] {
-        let shop = Shop::builder().with_transaction_keys_max(2).open().await;
+async fn a_finish_whose_response_is_lost_is_found_out() {
+    // Five keys are a large order here: two parts are taken before the finish.
+    for faults in [1, 3, 9] {
+        let shop = Shop::builder().with_sale_keys_max(2).open().await;
         shop.stock(1, 10).await;
-        let faults = [vec![Fault::Pass; 5], vec![Fault::LoseResponse; faults]].concat();
-        shop.dynamodb.disturb("UpdateItem", faults);
+        let faults = [vec![Fault::Pass; 2], vec![Fault::LoseResponse; faults]].concat();
+        shop.dynamodb.disturb("TransactWriteItems", faults);
         let response = order(&shop, "1", 5, "0").await;
         expect_whole(&shop, &response, 5).await;
-        assert!(shop.dynamodb.is_undisturbed());
+        shop.dynamodb.calm();
+        shop.sweep_orders().await;
         assert_eq!(counts(&shop).await, (5, 5, 0, 0));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_that_comes_through_after_it_was_given_up_sells_nothing() {
-    let shop = Shop::builder().with_transaction_keys_max(2).open().await;
+async fn a_late_finish_of_a_void_order_sells_nothing() {
+    let shop = Shop::builder().with_sale_keys_max(2).open().await;
     shop.stock(1, 10).await;
-    shop.dynamodb.disturb("UpdateItem", [vec![Fault::Pass; 5], vec![Fault::Postpone; 5]].concat());
-    assert_eq!(order(&shop, "1", 5, "0").await.status, 503);
+    shop.dynamodb.disturb("TransactWriteItems", [vec![Fault::Pass; 2], vec![Fault::Postpone; 5]].concat());
+    let refused = order(&shop, "1", 5, "0").await;
+    assert_eq!(refused.problem(), (503, "/problems/nothing-was-sold".to_owned()));
+    shop.dynamodb.calm();
     assert_eq!(counts(&shop).await, (10, 0, 0, 0));
     let answers = shop.dynamodb.deliver().await;
-    assert!(answers.len() == 5 && answers.iter().all(|status| status.as_u16() == 400), "{answers:?}");
+    assert!(!answers.is_empty() && answers.iter().all(|status| status.as_u16() == 400), "{answers:?}");
     shop.sweep_orders().await;
     assert_eq!(counts(&shop).await, (10, 0, 0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reservation_that_comes_through_after_it_was_undone_reserves_nothing() {
-    let shop = Shop::builder().with_transaction_keys_max(1).open().await;
+async fn a_late_part_of_a_void_order_is_undone() {
+    let shop = Shop::builder().with_sale_keys_max(1).open().await;
     shop.stock(1, 10).await;
-    // Both reservations, five times each.
-    shop.dynamodb.disturb("UpdateItem", vec![Fault::Postpone; 10]);
+    shop.dynamodb.disturb("TransactWriteItems", vec![Fault::Postpone; 5]);
     assert_eq!(order(&shop, "1", 2, "0").await.status, 503);
     shop.dynamodb.calm();
-    assert!(shop.dynamodb.deliver().await.len() >= 5);
+    assert!(!shop.dynamodb.deliver().await.is_empty());
+    // Nobody has voided the record before it came to be, so the part stays until its lease is over.
+    shop.clock.advance_seconds(60);
+    shop.sweep_orders().await;
     assert_eq!(counts(&shop).await, (10, 0, 0, 0));
     assert_eq!(order(&shop, "1", 10, "0").await.code(), 803);
 }
@@ -237,9 +242,12 @@ async fn an_order_whose_response_nobody_would_get_is_refused() {
             [("product_id", "1"), ("quantity", quantity), ("owner_name", &owner), ("owner_email", &owner)];
         shop.post("random-assign-license-keys", &order).await
     };
+    let _ = shop.dynamodb.take_operations();
     let refused = buy("1000").await;
     assert_eq!(refused.code(), 804, "{:.300}", refused.text);
     assert!(refused.response()["errors"]["quantity"][0].as_str().unwrap().contains("too large"));
+    let calls = shop.dynamodb.take_operations();
+    assert!(calls.iter().all(|call| call == "Query" || call == "BatchGetItem"), "{calls:?}");
     assert_eq!(counts(&shop).await, (1_000, 0, 0, 0));
     assert_eq!(buy("400").await.license_keys().len(), 400);
 }
@@ -248,17 +256,14 @@ async fn an_order_whose_response_nobody_would_get_is_refused() {
 async fn a_key_that_a_trailing_index_still_shows_is_reserved_once() {
     let shop = Shop::open().await;
     shop.stock(1, 10).await;
-    let product_id = "1".parse().unwrap();
-    let drawn = shop.store.draw_candidates(product_id, 10, &HashSet::default()).await.unwrap();
-    let Drawn::Enough { candidates, .. } = drawn else { unreachable!("{drawn:?}") };
-    let mut order = open(&shop).await;
-    let twice = [&candidates[..2], &candidates[..6]].concat();
-    for seen in [&twice, &candidates[3..]] {
-        let reserved = shop.store.reserve(&mut order, seen.to_vec()).await;
-        assert_eq!(reserved, Ok(ReserveOutcome::Reserved { missed: vec![] }));
-    }
-    let distinct: HashSet<_> = order.reserved().iter().map(|key| key.license_key.clone()).collect();
-    assert_eq!((order.reserved().len(), distinct.len()), (10, 10));
+    let candidates = shop.draw(10).await.candidates;
+    let mut sale = shop.sale(None);
+    let taken = shop.store.take(&mut sale, &candidates[..6], now(&shop)).await;
+    assert_eq!(taken, Ok(SaleOutcome::Done));
+    let missed = shop.store.take(&mut sale, &candidates[5..], now(&shop)).await;
+    let license_key = candidates[5].license_key.clone();
+    assert_eq!(missed, Ok(SaleOutcome::Missed { taken: vec![license_key], changed: vec![] }));
+    assert_eq!(sale.taken().count(), 6);
 }
 
 /// A key that is put back into stock gets another place: two queries of one draw may both show it.
@@ -288,46 +293,65 @@ async fn a_key_that_moved_between_two_queries_is_drawn_once_and_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_that_was_given_up_can_neither_reserve_nor_commit() {
+async fn a_void_order_can_neither_reserve_nor_finish() {
     let shop = Shop::open().await;
     shop.stock(1, 10).await;
-    let drawn = shop.store.draw_candidates("1".parse().unwrap(), 10, &HashSet::default()).await.unwrap();
-    let Drawn::Enough { candidates, .. } = drawn else { unreachable!("{drawn:?}") };
-    let mut order = open(&shop).await;
-    shop.store.reserve(&mut order, candidates[..4].to_vec()).await.unwrap();
+    let candidates = shop.draw(10).await.candidates;
+    let mut sale = shop.sale(None);
+    shop.store.take(&mut sale, &candidates[..4], now(&shop)).await.unwrap();
     // Its lease is over, and the sweep takes it for dead. But it goes on.
     shop.sweep_orders().await;
     assert_eq!(counts(&shop).await, (10, 0, 0, 0));
-    let late = shop.store.reserve(&mut order, candidates[4..].to_vec()).await;
-    assert_eq!(late, Ok(ReserveOutcome::Aborted));
-    assert_eq!(shop.store.commit(&order, None).await, Ok(CommitOutcome::Aborted));
-    shop.store.hand_over(&order, keypool_domain::Clock::now(&*shop.clock)).await.unwrap();
+    let late = shop.store.take(&mut sale, &candidates[4..], now(&shop)).await;
+    assert_eq!(late, Ok(SaleOutcome::Recorded(Recorded::Void)));
+    let late = shop.finish(&sale, &candidates[4..]).await;
+    assert_eq!(late, SaleOutcome::Recorded(Recorded::Void));
+    shop.store.hand_over(&sale).await.unwrap();
     assert_eq!(counts(&shop).await, (10, 0, 0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_committed_is_handed_over_by_the_sweep() {
+async fn a_sold_order_is_handed_over_by_the_sweep() {
     let shop = Shop::open().await;
     shop.stock(1, 10).await;
-    let drawn = shop.store.draw_candidates("1".parse().unwrap(), 4, &HashSet::default()).await.unwrap();
-    let Drawn::Enough { candidates, .. } = drawn else { unreachable!("{drawn:?}") };
-    let mut order = open(&shop).await;
-    shop.store.reserve(&mut order, candidates[..4].to_vec()).await.unwrap();
-    assert_eq!(shop.store.commit(&order, None).await, Ok(CommitOutcome::Committed));
+    let candidates = shop.draw(10).await.candidates;
+    let mut sale = shop.sale(None);
+    shop.store.take(&mut sale, &candidates[..4], now(&shop)).await.unwrap();
+    assert_eq!(shop.finish(&sale, &candidates[4..5]).await, SaleOutcome::Done);
     assert_eq!(counts(&shop).await.2, 4);
     shop.sweep_orders().await;
-    assert_eq!(counts(&shop).await, (6, 4, 0, 0));
-    // Who is alive after all, and gives it up, gives nothing back.
-    shop.store.abandon(&order, keypool_domain::Clock::now(&*shop.clock)).await.unwrap();
-    assert_eq!(counts(&shop).await, (6, 4, 0, 0));
+    assert_eq!(counts(&shop).await, (5, 5, 0, 0));
+    // An attempt that is alive after all, and abandons it, puts nothing back.
+    shop.store.abandon(&sale, now(&shop)).await.unwrap();
+    assert_eq!(counts(&shop).await, (5, 5, 0, 0));
 }
 
-/// An order of product 1 whose lease is over.
-async fn open(shop: &Shop) -> keypool_store::Order {
-    let since = keypool_domain::Clock::now(&*shop.clock);
-    let id = AssignmentId::random(&OperatingSystemRandomness);
-    let assignment = Assignment { id, owner: keypool_domain::Owner::default(), at: since };
-    let product_id = "1".parse().unwrap();
-    let lease = std::time::Duration::ZERO;
-    shop.store.open_order(NewOrder { product_id, assignment, since, lease, claim: None }).await.unwrap()
+/// An operator's change of one key must not keep the others of its part reserved.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_changed_by_hand_does_not_hold_its_part_up() {
+    for sold in [false, true] {
+        let shop = Shop::open().await;
+        shop.stock(1, 10).await;
+        let candidates = shop.draw(10).await.candidates;
+        let mut sale = shop.sale(None);
+        shop.store.take(&mut sale, &candidates[..4], now(&shop)).await.unwrap();
+        let by_hand = json!({
+            "TableName": "keypool",
+            "Key": {"pk": {"S": format!("KEY#{}", candidates[0].license_key.as_str())}, "sk": {"S": "KEY"}},
+            "UpdateExpression": "SET #s = :blocked, version = :nine",
+            "ExpressionAttributeNames": {"#s": "status"},
+            "ExpressionAttributeValues": {":blocked": {"S": "blocked"}, ":nine": {"N": "9"}},
+        });
+        shop.dynamodb_call("UpdateItem", &by_hand).await;
+        if sold {
+            assert_eq!(shop.finish(&sale, &candidates[4..5]).await, SaleOutcome::Done);
+        }
+        shop.sweep_orders().await;
+        let expected = if sold { (5, 4, 0, 0) } else { (9, 0, 0, 0) };
+        assert_eq!(counts(&shop).await, expected);
+    }
+}
+
+fn now(shop: &Shop) -> Timestamp {
+    shop.clock.now()
 }

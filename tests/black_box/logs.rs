@@ -38,7 +38,7 @@ fn row_ids(response: &ShopResponse) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_line_of_a_sale_names_its_rows() {
-    let shop = Shop::builder().with_transaction_keys_max(4).open().await;
+    let shop = Shop::builder().with_sale_keys_max(4).open().await;
     shop.stock(1, 30).await;
     let order = |quantity, generate| {
         [("product_id", "1"), ("quantity", quantity), ("owner_name", "A. Owner"), ("generate", generate)]

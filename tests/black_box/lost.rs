@@ -1,9 +1,8 @@
 //! Responses of AWS get lost after the work was done, transactions conflict, services throttle: what real AWS does
 //! now and then, and the embedded services do not. No key is sold twice, none is lost, and the buyer gets his answer.
 
-use std::collections::HashSet;
-
 use keypool_domain::Status;
+use keypool_store::SaleOutcome;
 use keypool_tests::{Fault, Shop, ShopResponse};
 use serde_json::json;
 
@@ -144,8 +143,7 @@ async fn a_throttled_kms_passes_or_is_503() {
     expect_sold(&shop, &response, 2, 8).await;
     shop.kms.disturb("Sign", vec![Fault::error("ThrottlingException"); 100]);
     assert_eq!(order(&shop, "2").await.status, 503);
-    let drawn = shop.store.draw_candidates("1".parse().unwrap(), 9, &HashSet::default()).await.unwrap();
-    assert_eq!(drawn, keypool_store::Drawn::TooFew { available: 8, open_orders: vec![] });
+    assert_eq!(shop.draw(9).await.candidates.len(), 8);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -196,13 +194,9 @@ async fn a_key_that_was_blocked_after_its_sale_stays_blocked() {
     let shop = Shop::open().await;
     let key = shop.stock(1, 1).await.remove(0);
     let stocked = shop.stored(&key).await;
-    let assignment = keypool_domain::Assignment {
-        id: keypool_domain::AssignmentId::random(&keypool_domain::OperatingSystemRandomness),
-        owner: keypool_domain::Owner::default(),
-        at: keypool_domain::Clock::now(&*shop.clock),
-    };
-    let sell = || shop.store.assign(std::slice::from_ref(&stocked), &assignment, None);
-    assert_eq!(sell().await, Ok(keypool_store::AssignOutcome::Assigned));
+    let sale = shop.sale(None);
+    let sell = || shop.finish(&sale, std::slice::from_ref(&stocked));
+    assert_eq!(sell().await, SaleOutcome::Done);
     let block = json!({
         "TableName": "keypool",
         "Key": {"pk": {"S": format!("KEY#{key}")}, "sk": {"S": "KEY"}},
@@ -211,7 +205,7 @@ async fn a_key_that_was_blocked_after_its_sale_stays_blocked() {
         "ExpressionAttributeValues": {":blocked": {"S": "blocked"}, ":one": {"N": "1"}},
     });
     shop.dynamodb_call("UpdateItem", &block).await;
-    assert_eq!(sell().await, Ok(keypool_store::AssignOutcome::Assigned), "it was sold");
+    assert_eq!(sell().await, SaleOutcome::Done, "it was sold");
     assert_eq!(shop.status(&key).await, Status::Blocked);
 }
 

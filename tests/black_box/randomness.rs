@@ -1,8 +1,7 @@
 //! Keys are drawn at random.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use keypool_store::Drawn;
 use keypool_tests::Shop;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -13,9 +12,7 @@ async fn every_key_of_a_stock_of_twenty_is_drawn_equally_often() {
     let stock = shop.stock(1, STOCK).await;
     let mut seen: HashMap<String, f64> = HashMap::new();
     for _ in 0..DRAWS {
-        let product_id = "1".parse().unwrap();
-        let drawn = shop.store.draw_candidates(product_id, 1, &HashSet::default()).await.unwrap();
-        let Drawn::Enough { candidates, .. } = drawn else { panic!("there are twenty") };
+        let candidates = shop.draw(1).await.candidates;
         *seen.entry(candidates[0].license_key.as_str().to_owned()).or_default() += 1.0;
     }
     let expected = 200.0;
@@ -33,8 +30,7 @@ async fn every_key_of_a_stock_larger_than_a_window_is_drawn() {
     shop.stock(1, STOCK).await;
     let mut seen: HashMap<String, usize> = HashMap::new();
     for _ in 0..DRAWS {
-        let drawn = shop.store.draw_candidates("1".parse().unwrap(), 1, &HashSet::new()).await.unwrap();
-        let Drawn::Enough { candidates, .. } = drawn else { panic!("there are a hundred") };
+        let candidates = shop.draw(1).await.candidates;
         *seen.entry(candidates[0].license_key.as_str().to_owned()).or_default() += 1;
     }
     // A key is drawn as often as draws start within a window before it. Places are random, so that is 40 times on
@@ -49,8 +45,7 @@ async fn two_runs_draw_in_different_orders() {
     let shop = Shop::open().await;
     shop.stock(1, 20).await;
     let draw = async || {
-        let drawn = shop.store.draw_candidates("1".parse().unwrap(), 20, &HashSet::new()).await.unwrap();
-        let Drawn::Enough { candidates, .. } = drawn else { panic!("there are twenty") };
+        let candidates = shop.draw(20).await.candidates;
         candidates.into_iter().map(|key| key.license_key).collect::<Vec<_>>()
     };
     let (mut one, mut two) = (draw().await, draw().await);

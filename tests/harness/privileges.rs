@@ -64,6 +64,16 @@ impl Privilege {
                     None => vec![on_table(operation, hash_key)],
                 }
             }
+            // Each inserts the item that its parameters hold, in the order in which the statement names them.
+            "BatchExecuteStatement" => {
+                let statements = request["Statements"].as_array().into_iter().flatten();
+                let needed = statements.map(|statement| {
+                    let text = statement["Statement"].as_str().unwrap_or_default();
+                    let position = text.split(": ?").position(|name| name.ends_with("'pk'"));
+                    on_table("PartiQLInsert", &statement["Parameters"][position.unwrap_or(usize::MAX)])
+                });
+                needed.collect::<BTreeSet<_>>().into_iter().collect()
+            }
             "PutItem" => vec![on_table(operation, &request["Item"]["pk"])],
             _ => vec![on_table(operation, &request["Key"]["pk"])],
         }

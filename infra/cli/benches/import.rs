@@ -197,7 +197,7 @@ async fn one_by_one(folder: &Path) -> f64 {
             creation_id: Some(CreationId::of_line(import, line)),
         };
         let key = key.into_stocked(id, SystemClock.now(), &OperatingSystemRandomness);
-        assert_eq!(store.insert(vec![key]).await.unwrap().created, 1);
+        assert_eq!(store.insert(&[key]).await.unwrap().created, 1);
     }
     f64::from(ONE_BY_ONE) / begun.elapsed().as_secs_f64()
 }

@@ -37,6 +37,7 @@ fn of_table(error: &StoreError, target: &TargetOptions) -> Option<String> {
             "the table was changed by something that is not keypool; `keypool doctor` looks closer"
                 .to_owned(),
         ),
+        StoreError::OutcomeUnknown { cause } => of_table(cause, target),
         StoreError::Rejected { .. } => None,
     }
 }

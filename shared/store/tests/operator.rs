@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
 use keypool_domain::{
-    AuditEntry, AuditId, Clock as _, NewKey, OperatingSystemRandomness, Owner, Principal, ProductId, Status,
-    StockedKey, SystemClock, Timestamp, Unfit,
+    Assignment, AuditEntry, AuditId, Clock as _, NewKey, OperatingSystemRandomness, Owner, Principal,
+    ProductId, Status, StockedKey, SystemClock, Timestamp, Unfit,
 };
 use keypool_http::Patience;
 use keypool_local::{Services, TABLE};
@@ -218,7 +218,7 @@ async fn the_inventory_counts_each_key_once_and_sales_by_their_age() {
     };
     for (key, minutes) in keys.iter().zip([1, 30, 90, 23 * 60, 25 * 60]) {
         let sale = Assignment { at: then(minutes), ..assignment() };
-        assert_eq!(store.assign(std::slice::from_ref(key), &sale, None).await, SaleOutcome::Done);
+        assert_eq!(sell(&store, std::slice::from_ref(key), &sale).await, SaleOutcome::Done);
     }
     let inventory = store.inventory(KeyFilter::default(), now(), |_| {}).await.unwrap();
     let of = |product: u32| inventory[&product.to_string().parse::<ProductId>().unwrap()];

@@ -171,7 +171,9 @@ fn problems_are_those_of_the_code() {
             Problem::Mismatch,
             Problem::TooLarge,
             Problem::Internal,
-            Problem::Unavailable,
+            Problem::NothingSold,
+            Problem::OutcomeUnknown { is_repeatable: true },
+            Problem::OutcomeUnknown { is_repeatable: false },
         ] {
             let content = &description.response(endpoint, problem.status())["content"];
             let response = problem.into_response(Some("JKJaXmPLvHcESHA="));

@@ -31,7 +31,7 @@ pub(crate) const MADE: &str = "MADE-KEY-";
 /// What the function `sweep-orders` does every minute. What it cannot do it does the next time.
 pub const SWEEP: Sweep = |store, now| {
     Box::pin(async move {
-        let _ = store.sweep_orders(now).await;
+        let _ = store.sweep(now).await;
     })
 };
 

@@ -98,7 +98,7 @@ pub async fn check_scheduled_binary(built: &str) {
     };
     let shop = Shop::open().await;
     shop.stock(2, 5).await;
-    let keys = shop.given_up_order(2, 3).await;
+    let keys = shop.dead_order(2, 3).await;
     let mut function = LambdaFunction::start(&binary, &shop).await;
     for event in [json!({}), json!({"version": "0", "detail-type": "Scheduled Event", "detail": {}})] {
         assert!(function.invoke(event).await.is_ok());

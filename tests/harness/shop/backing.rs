@@ -18,7 +18,7 @@ pub(crate) struct Backing {
     pub(crate) kms_url: String,
     pub(crate) global_key: Option<SigningKeyId>,
     pub(crate) patience: Patience,
-    pub(crate) transaction_keys_max: usize,
+    pub(crate) sale_keys_max: usize,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) randomness: Arc<dyn Randomness>,
     /// The environment that all desks belong to, if the proxies shall know it.
@@ -39,7 +39,7 @@ impl Backing {
         }
         let clients = settings.clients(self.patience);
         let store = Store::new(clients.dynamodb, TABLE, Arc::clone(&self.randomness))
-            .with_transaction_keys_max(self.transaction_keys_max);
+            .with_sale_keys_max(self.sale_keys_max);
         let store = match self.patience {
             Patience::Checkout => store,
             Patience::Operator => store.patient(),

@@ -15,7 +15,7 @@ use crate::{ManualClock, Proxy, ScriptedDraws, logs};
 pub struct ShopBuilder {
     pub(super) global_signing_key: bool,
     pub(super) patience: Patience,
-    pub(super) transaction_keys_max: usize,
+    pub(super) sale_keys_max: usize,
 }
 
 impl ShopBuilder {
@@ -27,8 +27,8 @@ impl ShopBuilder {
 
     /// With so few keys to a transaction that orders of more are large ones.
     #[must_use]
-    pub fn with_transaction_keys_max(self, transaction_keys_max: usize) -> Self {
-        Self { transaction_keys_max, ..self }
+    pub fn with_sale_keys_max(self, sale_keys_max: usize) -> Self {
+        Self { sale_keys_max, ..self }
     }
 
     /// As impatient as real shops are. Others wait long, so that a slow machine fails no test that is not about
@@ -63,7 +63,7 @@ impl ShopBuilder {
             kms_url: kms.url(),
             global_key: self.global_signing_key.then_some(global_key),
             patience: self.patience,
-            transaction_keys_max: self.transaction_keys_max,
+            sale_keys_max: self.sale_keys_max,
             clock: Arc::clone(&clock) as _,
             randomness: Arc::clone(&draws) as _,
             environment: None,

@@ -1,5 +1,6 @@
 mod backing;
 mod builder;
+mod sale;
 mod setup;
 
 use std::sync::Arc;
@@ -75,11 +76,7 @@ impl Shop {
     /// A shop to be set up otherwise.
     #[must_use]
     pub fn builder() -> ShopBuilder {
-        ShopBuilder {
-            global_signing_key: true,
-            patience: Patience::Operator,
-            transaction_keys_max: usize::MAX,
-        }
+        ShopBuilder { global_signing_key: true, patience: Patience::Operator, sale_keys_max: usize::MAX }
     }
 
     /// Sends a form with the demo's API key.

@@ -8,7 +8,7 @@ use keypool_domain::{
     Product, ProductId, RowId, SigningKeyId, Status, StockedKey, SystemClock, Timestamp,
 };
 use keypool_local::TABLE;
-use keypool_store::{CreateOutcome, Drawn, NewGeneratorOutcome, NewOrder, ReserveOutcome, license_key_item};
+use keypool_store::{CreateOutcome, Look, NewGeneratorOutcome, Origin, Sale, SaleOutcome, license_key_item};
 use serde_json::{Value, json};
 
 use super::Shop;
@@ -51,47 +51,47 @@ impl Shop {
         all
     }
 
-    /// Reserves keys of a product for an order that nobody goes on with, and says which.
+    /// Reserves keys of a product for a large order whose attempt has died, and returns them.
     ///
     /// # Panics
     /// If there are fewer.
-    pub async fn given_up_order(&self, product_id: u32, count: usize) -> Vec<String> {
+    pub async fn dead_order(&self, product_id: u32, count: usize) -> Vec<String> {
         let product_id = product_id.to_string().parse().unwrap();
-        let drawn = self.store.draw_candidates(product_id, count, &HashSet::default()).await.unwrap();
-        let Drawn::Enough { mut candidates, .. } = drawn else { panic!("too few keys") };
-        candidates.truncate(count);
-        let keys = candidates.iter().map(|key| key.license_key.as_str().to_owned()).collect();
-        let mut order = self.store.open_order(abandoned_order(product_id)).await.unwrap();
-        let reserved = self.store.reserve(&mut order, candidates).await.unwrap();
-        assert_eq!(reserved, ReserveOutcome::Reserved { missed: vec![] });
-        keys
+        let drawn = self.store.draw(product_id, count, &HashSet::default(), Look::Twice).await.unwrap();
+        let keys = &drawn.candidates[..count];
+        self.reserve(dead_sale(product_id, Origin::Stock), keys).await;
+        keys.iter().map(|key| key.license_key.as_str().to_owned()).collect()
     }
 
-    /// Stores a key that was made for an order of a product that nobody goes on with, and says which.
+    /// Stores a fresh key, reserved for a large order whose attempt has died, and returns it.
     ///
     /// # Panics
     /// If it exists.
-    pub async fn given_up_order_of_a_fresh_key(&self, product_id: u32) -> String {
+    pub async fn dead_order_of_a_fresh_key(&self, product_id: u32) -> String {
         let product_id = product_id.to_string().parse().unwrap();
-        let order = abandoned_order(product_id);
-        let (assignment, at) = (order.assignment.clone(), order.since);
-        let mut order = self.store.open_order_of_fresh_keys(order).await.unwrap();
         let key = NewKey {
             license_key: "FRESH-1".parse().unwrap(),
             product_id,
             activation_limit: "1".parse().unwrap(),
             validity: "365".parse().unwrap(),
-            status: Status::Reserved,
+            status: Status::Available,
             owner: keypool_domain::Owner::default(),
             assigned_at: None,
-            assignment_id: Some(assignment.id),
+            assignment_id: None,
             creation_id: None,
         };
         let ids = self.store.take_row_ids(1).await.unwrap();
-        let key = key.into_stocked(ids[0], at, &OperatingSystemRandomness);
-        let reserved = self.store.reserve_fresh(&mut order, vec![key]).await.unwrap();
-        assert_eq!(reserved, ReserveOutcome::Reserved { missed: vec![] });
+        let now = keypool_domain::Clock::now(&SystemClock);
+        let key = key.into_stocked(ids[0], now, &OperatingSystemRandomness);
+        self.reserve(dead_sale(product_id, Origin::Generator), &[key]).await;
         "FRESH-1".to_owned()
+    }
+
+    async fn reserve(&self, mut sale: Sale, keys: &[StockedKey]) {
+        let now = keypool_domain::Clock::now(&SystemClock);
+        for part in keys.chunks(self.store.sale_keys_max()) {
+            assert_eq!(self.store.take(&mut sale, part, now).await, Ok(SaleOutcome::Done));
+        }
     }
 
     /// Puts very many keys into stock, past the API.
@@ -186,10 +186,12 @@ fn put_request(key: &StockedKey) -> Value {
     json!({"PutRequest": {"Item": attributes.collect::<serde_json::Map<_, _>>()}})
 }
 
-/// An order of long ago.
-fn abandoned_order(product_id: ProductId) -> NewOrder {
-    let since = Timestamp::from_unix_microseconds(1_700_000_000_000_000).unwrap();
-    let id = AssignmentId::random(&OperatingSystemRandomness);
-    let assignment = Assignment { id, owner: keypool_domain::Owner::default(), at: since };
-    NewOrder { product_id, assignment, since, lease: Duration::ZERO, claim: None }
+/// A sale whose lease has been over for long.
+fn dead_sale(product_id: ProductId, origin: Origin) -> Sale {
+    let assignment = Assignment {
+        id: AssignmentId::random(&OperatingSystemRandomness),
+        owner: keypool_domain::Owner::default(),
+        at: Timestamp::from_unix_microseconds(1_700_000_000_000_000).unwrap(),
+    };
+    Sale::new(product_id, origin, assignment, Duration::ZERO, None)
 }

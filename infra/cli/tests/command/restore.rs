@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keypool_domain::{
-    Assignment, AssignmentId, Clock as _, OperatingSystemRandomness, Owner, StockedKey, SystemClock,
+    Assignment, AssignmentId, Clock as _, OperatingSystemRandomness, Owner, PrivateKeyUsed, Reply,
+    SignablePayload, StockedKey, SystemClock,
 };
 use keypool_http::Patience;
 use keypool_local::{DataFolder, Services, TABLE};
-use keypool_store::{CommitOutcome, NewOrder, ReserveOutcome, Store};
+use keypool_store::{Origin, Sale, SaleOutcome, Store};
 use serde_json::Value;
 
 use crate::aws::{Account, serve, serve_operations};
@@ -245,7 +246,7 @@ fn store_of(path: &Path) -> Store {
 }
 
 /// An order that holds the keys.
-async fn order_of(store: &Store, keys: &[&str], lease: Duration, is_committed: bool) {
+async fn order_of(store: &Store, keys: &[&str], lease: Duration, is_sold: bool) {
     let at = SystemClock.now();
     let mut held: Vec<StockedKey> = Vec::new();
     for key in keys {
@@ -254,12 +255,13 @@ async fn order_of(store: &Store, keys: &[&str], lease: Duration, is_committed: b
     let owner = Owner { name: Some("Linus".parse().unwrap()), email: None };
     let assignment = Assignment { id: AssignmentId::random(&OperatingSystemRandomness), owner, at };
     let product_id = "3".parse().unwrap();
-    let new = NewOrder { product_id, assignment, since: at, lease, claim: None };
-    let mut order = store.open_order(new).await.unwrap();
-    let reserved = store.reserve(&mut order, held).await.unwrap();
-    assert_eq!(reserved, ReserveOutcome::Reserved { missed: vec![] });
-    if is_committed {
-        assert_eq!(store.commit(&order, None).await.unwrap(), CommitOutcome::Committed);
+    let mut sale = Sale::new(product_id, Origin::Stock, assignment, lease, None);
+    assert_eq!(store.take(&mut sale, &held, at).await, Ok(SaleOutcome::Done));
+    if is_sold {
+        let payload = SignablePayload::new(&Reply::LicenseKeyAssigned, at);
+        let response = payload.into_envelope(PrivateKeyUsed::Global, None);
+        let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
+        assert_eq!(store.finish(&sale, &[], &response, at, deadline).await, Ok(SaleOutcome::Done));
     }
 }
 

@@ -163,9 +163,6 @@ fn by_key(items: &[Item]) -> Result<HashMap<LicenseKey, StockedKey>, StoreError>
 fn outcome(new: &StockedKey, stored: &StockedKey) -> ImportOutcome {
     let line_of = |key: &StockedKey| key.creation_id.as_ref().and_then(CreationId::import_line);
     let is_same_creation = new.creation_id.is_some() && new.creation_id == stored.creation_id;
-    if new.id == stored.id || is_same_creation && line_of(new).is_none() {
-        return ImportOutcome::Created;
-    }
     match (line_of(new), line_of(stored)) {
         (Some((ours, line)), Some((theirs, stored_line))) if ours == theirs => {
             if line == stored_line {
@@ -174,6 +171,8 @@ fn outcome(new: &StockedKey, stored: &StockedKey) -> ImportOutcome {
                 ImportOutcome::DuplicateOfLine(stored_line)
             }
         }
+        // Not an import: an earlier attempt of this call, or of this request, has stored the key.
+        (None, _) if new.id == stored.id || is_same_creation => ImportOutcome::Created,
         _ => ImportOutcome::Duplicate(stored.status),
     }
 }

@@ -146,7 +146,7 @@ pub(super) async fn check_orders(patient: Patient<'_>, report: &mut Report) -> a
     report.looking_at("looking at open orders");
     let before = SystemClock.now().unix_microseconds() - SWEPT_WITHIN_US;
     let before = Timestamp::from_unix_microseconds(before).unwrap_or_else(|| SystemClock.now());
-    match patient.target.store.orders_given_up_before(before).await {
+    match patient.target.store.requests_expired_by(before).await {
         Ok(0) => report.ok(CHECK, "none was left half done"),
         Ok(left) => report.fault(
             CHECK,

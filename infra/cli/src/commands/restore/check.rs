@@ -102,11 +102,8 @@ impl Check {
         let prepare = async {
             // An order that was open at the restore point gives its keys back when it is ended: first this,
             // then the look.
-            let swept = if self.dry_run {
-                Swept::default()
-            } else {
-                target.store.sweep_orders(SystemClock.now()).await?
-            };
+            let swept =
+                if self.dry_run { Swept::default() } else { target.store.sweep(SystemClock.now()).await? };
             Ok::<_, anyhow::Error>((swept, scan(target, &sales, output).await?))
         };
         let Some((swept, found)) = unless_interrupted(prepare).await? else { return Ok(interrupted(output)) };

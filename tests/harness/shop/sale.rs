@@ -1,0 +1,51 @@
+//! Sales past the API, for tests that look between their writes.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use keypool_domain::{
+    Assignment, AssignmentId, Clock as _, Envelope, OperatingSystemRandomness, Owner, PrivateKeyUsed, Reply,
+    SignablePayload, StockedKey,
+};
+use keypool_store::{Drawn, Look, Origin, RequestSlot, Sale, SaleOutcome};
+
+use super::Shop;
+
+impl Shop {
+    /// Draws from the stock of product 1 as a function does.
+    ///
+    /// # Panics
+    /// If DynamoDB fails.
+    pub async fn draw(&self, quantity: usize) -> Drawn {
+        let product_id = "1".parse().unwrap();
+        self.store.draw(product_id, quantity, &HashSet::default(), Look::Twice).await.unwrap()
+    }
+
+    /// A sale of keys of product 1, to nobody, whose lease is over at once.
+    ///
+    /// # Panics
+    /// Never.
+    #[must_use]
+    pub fn sale(&self, slot: Option<RequestSlot>) -> Sale {
+        let id = AssignmentId::random(&OperatingSystemRandomness);
+        let assignment = Assignment { id, owner: Owner::default(), at: self.clock.now() };
+        Sale::new("1".parse().unwrap(), Origin::Stock, assignment, Duration::ZERO, slot)
+    }
+
+    /// A response, signed by nobody.
+    #[must_use]
+    pub fn unsigned_response(&self) -> Envelope {
+        let payload = SignablePayload::new(&Reply::LicenseKeyAssigned, self.clock.now());
+        payload.into_envelope(PrivateKeyUsed::Global, None)
+    }
+
+    /// Finishes a sale, with a minute for it.
+    ///
+    /// # Panics
+    /// If its outcome cannot be learned.
+    pub async fn finish(&self, sale: &Sale, keys: &[StockedKey]) -> SaleOutcome {
+        let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
+        let (response, now) = (self.unsigned_response(), self.clock.now());
+        self.store.finish(sale, keys, &response, now, deadline).await.unwrap()
+    }
+}
