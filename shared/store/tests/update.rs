@@ -207,7 +207,6 @@ async fn a_retired_signing_key_is_kept_by_the_change_that_retires_it_and_stands_
     let global = retired(None, "2026-11-23T07:00:00Z");
     let noted = entry("signing-key.retire");
     table.store.retire(&global, &noted).await.unwrap();
-    table.store.retire(&global, &noted).await.unwrap();
     let other = table.store.retire(&global, &entry("signing-key.retire")).await;
     assert!(matches!(other, Err(StoreError::Contention { .. })), "{other:?}");
     assert_eq!(table.store.retired_keys().await.unwrap(), [global, first]);
