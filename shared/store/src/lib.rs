@@ -35,6 +35,7 @@ mod selling;
 
 use std::sync::Arc;
 
+use keypool_aws::Timeouts;
 use keypool_domain::Randomness;
 
 pub use dynamo::{Backoff, StoreError};
@@ -62,7 +63,7 @@ pub struct Store {
     client: aws_sdk_dynamodb::Client,
     table: String,
     randomness: Arc<dyn Randomness>,
-    patience: selling::Patience,
+    timeouts: Timeouts,
     /// How many parts of the table are read side by side where all of it is read.
     segments: i32,
     transaction_keys_max: usize,
@@ -80,7 +81,7 @@ impl Store {
             client,
             table: table.into(),
             randomness,
-            patience: selling::Patience::CHECKOUT,
+            timeouts: Timeouts::CHECKOUT,
             segments: operator::inventory::SEGMENTS,
             transaction_keys_max: TRANSACTION_KEYS_MAX,
         }
@@ -98,10 +99,16 @@ impl Store {
         Self { transaction_keys_max: keys.clamp(1, TRANSACTION_KEYS_MAX), ..self }
     }
 
-    /// The same table for callers who wait longer than a checkout does.
+    /// The same table for callers with other time-outs than a checkout's.
     #[must_use]
-    pub fn patient(self) -> Self {
-        Self { patience: selling::Patience::LONG, ..self }
+    pub fn with_timeouts(self, timeouts: Timeouts) -> Self {
+        Self { timeouts, ..self }
+    }
+
+    /// How long its callers wait.
+    #[must_use]
+    pub fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
     }
 
     /// The same table, read in one piece where all of it is read: the embedded DynamoDB sorts the whole table for each page

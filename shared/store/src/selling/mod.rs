@@ -11,4 +11,3 @@ mod settle;
 
 pub use counter::Counter;
 pub use lookup::{Found, Lookup};
-pub(crate) use settle::Patience;
