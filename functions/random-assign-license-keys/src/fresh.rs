@@ -1,5 +1,5 @@
 use keypool_domain::{Assignment, Generator, NewKey, Reply, StockedKey};
-use keypool_http::{Answer, Failure, measure};
+use keypool_function::{Answer, Failure, measure};
 use keypool_store::{Backoff, InsertOutcome, Lookup};
 
 use crate::large;

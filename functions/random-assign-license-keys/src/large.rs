@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use keypool_domain::{Assignment, Faults, Generator, LicenseKey, NewKey, Reply, Timestamp};
-use keypool_http::{Answer, Failure, measure};
+use keypool_function::{Answer, Failure, measure};
 use keypool_store::{Backoff, CommitOutcome, Drawn, NewOrder, Order, ReserveOutcome};
 use tokio::time::timeout;
 

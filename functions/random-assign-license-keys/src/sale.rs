@@ -1,6 +1,6 @@
 use keypool_domain::requests::RandomAssignLicenseKeys;
 use keypool_domain::{Assignment, AssignmentId, Product, Reply, StockedKey};
-use keypool_http::{Answer, Call, Failure};
+use keypool_function::{Answer, Call, Failure};
 use keypool_store::{Claim, OpenOrder, Recording, Store};
 
 /// One request for a number of keys.

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use keypool_domain::StockedKey;
-use keypool_http::{Failure, measure};
+use keypool_function::{Failure, measure};
 use keypool_store::{AssignOutcome, Backoff, Drawn};
 
 use crate::sale::{Outcome, Sale};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use keypool_aws::Timeouts;
 use keypool_domain::{OperatingSystemRandomness, SystemClock};
-use keypool_http::Desk;
+use keypool_function::Desk;
 use keypool_signing::Signer;
 use keypool_store::Store;
 use tokio::task::JoinHandle;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keypool_domain::{Activity, ApiKey, ApiKeyRecord, Endpoint, Generator, Method, Product};
-use keypool_http::{BODY_BYTES_MAX, Problem, UnreadableBody};
+use keypool_function::{BODY_BYTES_MAX, Problem, UnreadableBody};
 use keypool_tests::{API_KEY, Shop, ShopResponse};
 
 use super::{Description, names};

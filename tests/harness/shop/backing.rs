@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use keypool_aws::Timeouts;
 use keypool_domain::{Clock, Endpoint, Randomness, SigningKeyId};
-use keypool_http::Desk;
+use keypool_function::Desk;
 use keypool_local::{Gateway, Services, TABLE};
 use keypool_signing::Signer;
 use keypool_store::Store;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use keypool_aws::Timeouts;
 use keypool_domain::{Clock as _, Endpoint, OperatingSystemRandomness, Status, StockedKey};
-use keypool_http::Desk;
+use keypool_function::Desk;
 use keypool_local::{Gateway, Services, TABLE, demo};
 use keypool_signing::{PublicKey, SignedEnvelope, Signer};
 use keypool_store::Store;

@@ -8,7 +8,7 @@ use futures_util::FutureExt as _;
 use http::Method;
 use keypool_aws::{AwsSettings, Timeouts};
 use keypool_domain::{Endpoint, OperatingSystemRandomness, Parameters, SystemClock, Value};
-use keypool_http::{BODY_BYTES_MAX, Call, Desk, Problem};
+use keypool_function::{BODY_BYTES_MAX, Call, Desk, Problem};
 use keypool_signing::Signer;
 use keypool_store::Store;
 

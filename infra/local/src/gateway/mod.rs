@@ -15,7 +15,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use futures_util::StreamExt as _;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use keypool_domain::{Endpoint, ProductId};
-use keypool_http::{Desk, Failure, Problem, UnreadableBody};
+use keypool_function::{Desk, Failure, Problem, UnreadableBody};
 use keypool_store::Lookup;
 use lambda_http::lambda_runtime::{Context, LambdaEvent};
 use lambda_http::request::LambdaRequest;

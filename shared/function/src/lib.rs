@@ -1,5 +1,5 @@
-//! From an API Gateway event to a request, and from a reply to an HTTP response: what the four functions
-//! have in common.
+//! What the functions have in common: from an API Gateway event to a request, from a reply to an HTTP response,
+//! and all that a function needs to run.
 //!
 //! A function's `handle` makes a [`Call`] of the event and lets it answer with what the function does:
 //!
