@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use keypool_domain::{Activity, ChunkSystem, Endpoint, Generator, Method};
-use keypool_http::measure::{COUNTERS, distributions};
+use keypool_function::measure::{COUNTERS, distributions};
 use keypool_tests::{
     Fault, Privilege, Privileges, SWEEP_ORDERS, Shop, function_resource, functions, template,
 };
@@ -28,7 +28,7 @@ fn there_is_one_function_and_one_route_for_each_endpoint_and_one_on_a_schedule()
         assert_eq!(function["Properties"]["CodeUri"], format!("../functions/{name}"));
         // Every function crate has the same files.
         assert!(file(name, "Cargo.toml").contains(&format!("name = \"{name}\"")));
-        assert!(file(name, "src/main.rs").contains("keypool_http::run"));
+        assert!(file(name, "src/main.rs").contains("keypool_function::run"));
         assert!(file(name, "src/lib.rs").contains("pub async fn handle("));
         assert!(file(name, "tests/lambda.rs").contains("CARGO_BIN_EXE_"));
     }

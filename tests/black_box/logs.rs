@@ -67,7 +67,7 @@ async fn the_line_of_a_sale_names_its_rows() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sale_whose_outcome_is_unknown_names_its_rows_and_a_missed_one_does_not() {
-    let shop = Shop::builder().impatient().open().await;
+    let shop = Shop::builder().with_checkout_timeouts().open().await;
     shop.stock(1, 1).await;
     let order = [("product_id", "1"), ("quantity", "1")];
     // The write is done, but neither its answer nor that to the question what became of it arrives.

@@ -46,7 +46,7 @@ async fn expect_untouched(shop: &Shop, stock: &[String]) {
 }
 
 async fn open() -> (Shop, Vec<String>) {
-    let shop = Shop::builder().impatient().open().await;
+    let shop = Shop::builder().with_checkout_timeouts().open().await;
     let stock = shop.stock(1, 5).await;
     (shop, stock)
 }

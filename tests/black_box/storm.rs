@@ -10,7 +10,7 @@ use keypool_tests::{Rates, Shop};
 async fn expect_nothing_lost(seed: u64, sale_keys_max: usize) {
     let mix = Mix { big: 0, created_keys_max: 30, ..Mix::USUAL };
     let trial = Trial { seed, orders: 300, buyers: 8, mix, rates: Rates::STORM, sweep: SWEEP };
-    let shop = Shop::builder().impatient().with_sale_keys_max(sale_keys_max).open().await;
+    let shop = Shop::builder().with_checkout_timeouts().with_sale_keys_max(sale_keys_max).open().await;
     let figures = trial.run(&shop, &AtomicU64::new(0)).await;
     assert!(figures.violations.is_empty(), "{figures}");
     assert!(figures.answered(803) > 0 && figures.replays > 0 && figures.faults.len() > 10, "{figures}");

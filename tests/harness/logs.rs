@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Mutex, Once, PoisonError};
 
 use aho_corasick::AhoCorasick;
-use keypool_http::init_logs;
+use keypool_function::init_logs;
 use keypool_local::Stack;
 
 static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());

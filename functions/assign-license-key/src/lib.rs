@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use keypool_domain::requests::AssignLicenseKey;
 use keypool_domain::{Assignment, AssignmentId, Endpoint, Product, Reply, Status};
-use keypool_http::{Answer, Call, Desk, Failure, NextAction, measure};
+use keypool_function::{Answer, Call, Desk, Failure, NextAction, measure};
 use keypool_store::{Backoff, Lookup, Origin, Sale, SaleOutcome};
 use lambda_http::{Body, Request, Response};
 

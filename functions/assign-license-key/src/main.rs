@@ -2,5 +2,5 @@
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
-    keypool_http::run(assign_license_key::handle).await
+    keypool_function::run(assign_license_key::handle).await
 }

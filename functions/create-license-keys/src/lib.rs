@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use keypool_domain::requests::CreateLicenseKeys;
 use keypool_domain::{Endpoint, NewKey, Product, Reply, StockedKey};
-use keypool_http::{Answer, Call, Desk, Failure, NextAction, measure};
+use keypool_function::{Answer, Call, Desk, Failure, NextAction, measure};
 use keypool_store::{Begun, Lookup};
 use lambda_http::{Body, Request, Response};
 

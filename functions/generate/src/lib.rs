@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use keypool_domain::requests::Generate;
 use keypool_domain::{Endpoint, Generator, LicenseKey, NewKey, Product, Reply, StockedKey};
-use keypool_http::{Answer, Call, Desk, Failure, NextAction, measure};
+use keypool_function::{Answer, Call, Desk, Failure, NextAction, measure};
 use keypool_store::{Begun, Lookup};
 use lambda_http::{Body, Request, Response};
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use keypool_domain::requests::RandomAssignLicenseKeys;
 use keypool_domain::{Endpoint, Generator, Product, Reply};
-use keypool_http::{Answer, Call, Desk, Failure, NextAction, measure};
+use keypool_function::{Answer, Call, Desk, Failure, NextAction, measure};
 use keypool_store::{Drawn, Found, Look, Lookup};
 use lambda_http::{Body, Request, Response};
 

@@ -5,7 +5,7 @@ use keypool_domain::{
     Assignment, AssignmentId, Faults, Generator, LicenseKey, NewKey, Product, Reply, StockedKey,
     requests::RandomAssignLicenseKeys,
 };
-use keypool_http::{Answer, Call, Failure, measure};
+use keypool_function::{Answer, Call, Failure, measure};
 use keypool_store::{
     Backoff, Drawn, Look, OpenRequest, Origin, RequestSlot, Sale, SaleOutcome, StockSize, Store,
 };

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use keypool_http::{Desk, Failure, measure};
+use keypool_function::{Desk, Failure, measure};
 use keypool_store::Swept;
 
 /// Answers one event of the schedule.

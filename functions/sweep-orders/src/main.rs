@@ -2,5 +2,5 @@
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
-    keypool_http::run_on_schedule(sweep_orders::handle).await
+    keypool_function::run_on_schedule(sweep_orders::handle).await
 }

@@ -17,11 +17,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use keypool_aws::Timeouts;
 use keypool_domain::{
     Clock as _, CreationId, ImportId, NewKey, OperatingSystemRandomness, Owner, ProductId, Status,
     SystemClock,
 };
-use keypool_http::Patience;
 use keypool_local::{DataFolder, Services, TABLE};
 use keypool_store::Store;
 
@@ -179,7 +179,7 @@ fn measure(folder: &Path, options: &[&str]) -> Run {
 #[tokio::main]
 async fn one_by_one(folder: &Path) -> f64 {
     let endpoints = DataFolder::endpoints_at(&folder.join(".keypool")).unwrap();
-    let clients = Services::settings(endpoints.dynamodb, endpoints.kms).clients(Patience::Operator);
+    let clients = Services::settings(endpoints.dynamodb, endpoints.kms).clients(Timeouts::OPERATOR);
     let store = Store::new(clients.dynamodb, TABLE, Arc::new(OperatingSystemRandomness));
     let import = ImportId::random(&OperatingSystemRandomness);
     let ids = store.take_row_ids(ONE_BY_ONE as usize).await.unwrap();

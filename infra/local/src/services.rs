@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use keypool_http::AwsSettings;
+use keypool_aws::AwsSettings;
 
 use crate::DataFolder;
 use crate::dynamodb::DynamoDb;

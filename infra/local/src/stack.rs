@@ -3,8 +3,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use keypool_aws::Timeouts;
 use keypool_domain::{OperatingSystemRandomness, SystemClock};
-use keypool_http::{Desk, Patience};
+use keypool_function::Desk;
 use keypool_signing::Signer;
 use keypool_store::Store;
 use tokio::task::JoinHandle;
@@ -67,12 +68,12 @@ impl Stack {
         let services = Services::start((storage == Storage::Disk).then_some(&folder)).await?;
         let settings = Services::settings(services.dynamodb_url(), services.kms_url());
         // Setting up takes its time on a slow disk; a checkout's time-outs are not for it.
-        let clients = settings.clients(Patience::Operator);
+        let clients = settings.clients(Timeouts::OPERATOR);
         let randomness = Arc::new(OperatingSystemRandomness);
         let store = Store::new(clients.dynamodb, TABLE, randomness.clone());
         demo::provision(&store, &Signer::new(clients.kms, None)).await?;
 
-        let clients = settings.clients(Patience::Checkout);
+        let clients = settings.clients(Timeouts::CHECKOUT);
         let store = Store::new(clients.dynamodb, TABLE, randomness);
         let signer = Signer::new(clients.kms, Some(demo::global_signing_key()?));
         let desk = |_| Desk::new(store.clone(), signer.clone(), Arc::new(SystemClock));

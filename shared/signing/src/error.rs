@@ -1,4 +1,5 @@
 use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
+use keypool_aws::{AwsError, AwsErrorKind, classify};
 
 /// What can go wrong at KMS. None of them carries KMS's own text, which names keys by ARN.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,35 +44,13 @@ impl SigningError {
         operation: &'static str,
         error: &SdkError<E, R>,
     ) -> Self {
-        let connection = |what: &str| Self::Unavailable { operation, code: what.to_owned() };
-        match error {
-            SdkError::TimeoutError(_) => connection("time-out"),
-            SdkError::DispatchFailure(failure) if failure.is_timeout() => connection("connect time-out"),
-            SdkError::DispatchFailure(failure) if failure.is_io() => connection("connection failed"),
-            SdkError::DispatchFailure(_) => connection("request not sent"),
-            SdkError::ResponseError(_) => connection("unreadable response"),
-            SdkError::ServiceError(service) => {
-                let code = service.err().code().unwrap_or("no code").to_owned();
-                match code.as_str() {
-                    "ThrottlingException"
-                    | "Throttling"
-                    | "RequestLimitExceeded"
-                    | "LimitExceededException" => Self::Throttled { operation, code },
-                    "NotFoundException"
-                    | "DisabledException"
-                    | "KMSInvalidStateException"
-                    | "InvalidKeyUsageException"
-                    | "InvalidGrantTokenException"
-                    | "AccessDeniedException"
-                    | "UnrecognizedClientException"
-                    | "ExpiredTokenException"
-                    | "InvalidSignatureException" => Self::Misconfigured { operation, code },
-                    "ValidationException" | "SerializationException" => Self::Rejected { operation, code },
-                    // KMSInternalException, DependencyTimeoutException, KeyUnavailableException and others.
-                    _ => Self::Unavailable { operation, code },
-                }
-            }
-            _ => Self::Rejected { operation, code: "request not built".to_owned() },
+        let AwsError { kind, code } = classify(error);
+        match kind {
+            AwsErrorKind::Throttled => Self::Throttled { operation, code },
+            // KMS knows no contention.
+            AwsErrorKind::Unavailable | AwsErrorKind::Contention => Self::Unavailable { operation, code },
+            AwsErrorKind::Misconfigured => Self::Misconfigured { operation, code },
+            AwsErrorKind::Rejected => Self::Rejected { operation, code },
         }
     }
 }

@@ -2,13 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
+use keypool_aws::Timeouts;
 use keypool_domain::{PrivateKeyUsed, Reply, SignablePayload, SigningKeyId, Timestamp};
-use keypool_http::Patience;
 use keypool_local::Services;
 use keypool_signing::{InvalidEnvelope, InvalidPublicKey, PublicKey, SignedEnvelope, Signer, SigningError};
 
 struct Kms {
-    client: keypool_http::Clients,
+    client: keypool_aws::Clients,
     services: Services,
 }
 
@@ -16,7 +16,7 @@ impl Kms {
     async fn new() -> Self {
         let services = Services::start(None).await.unwrap();
         let settings = Services::settings(services.dynamodb_url(), services.kms_url());
-        Self { client: settings.clients(Patience::Checkout), services }
+        Self { client: settings.clients(Timeouts::CHECKOUT), services }
     }
 
     fn signer(&self, global_key: Option<SigningKeyId>) -> Signer {

@@ -17,8 +17,8 @@ mod record;
 mod selling;
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
+use keypool_aws::Timeouts;
 use keypool_domain::Randomness;
 use selling::SpareRowIds;
 
@@ -36,31 +36,14 @@ pub use selling::{
     Recorded, RequestSlot, SALE_KEYS_MAX, Sale, SaleOutcome, StockSize, Swept, candidate_window,
 };
 
-/// How long a sale may take.
-#[derive(Debug, Clone, Copy)]
-struct Patience {
-    /// The time for its write.
-    write_within: Duration,
-    /// The least time for finding out what became of it.
-    settle_within: Duration,
-}
-
-impl Patience {
-    /// For a checkout, with a shop that waits for 5 seconds.
-    const CHECKOUT: Self =
-        Self { write_within: Duration::from_millis(1_800), settle_within: Duration::from_millis(700) };
-    /// For a person at a terminal.
-    const LONG: Self = Self { write_within: Duration::from_secs(40), settle_within: Duration::from_secs(20) };
-}
-
 /// The table, and what is needed to use it.
 #[derive(Clone)]
 pub struct Store {
     client: aws_sdk_dynamodb::Client,
     table: String,
     randomness: Arc<dyn Randomness>,
-    patience: Patience,
-    /// How many segments of the table are read side by side where all of it is read.
+    timeouts: Timeouts,
+    /// How many parts of the table are read side by side where all of it is read.
     segments: i32,
     sale_keys_max: usize,
     row_ids: Arc<Mutex<SpareRowIds>>,
@@ -78,7 +61,7 @@ impl Store {
             client,
             table: table.into(),
             randomness,
-            patience: Patience::CHECKOUT,
+            timeouts: Timeouts::CHECKOUT,
             segments: operator::inventory::SEGMENTS,
             sale_keys_max: SALE_KEYS_MAX,
             row_ids: Arc::default(),
@@ -97,16 +80,22 @@ impl Store {
         Self { sale_keys_max: keys.clamp(1, SALE_KEYS_MAX), ..self }
     }
 
-    /// The same table for callers who wait longer than a checkout does.
+    /// The same table for callers with other time-outs than a checkout's.
     #[must_use]
-    pub fn patient(self) -> Self {
-        Self { patience: Patience::LONG, ..self }
+    pub fn with_timeouts(self, timeouts: Timeouts) -> Self {
+        Self { timeouts, ..self }
+    }
+
+    /// How long its callers wait.
+    #[must_use]
+    pub fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
     }
 
     /// How long a sale takes at most. It must not begin with less time than that, because its outcome would be unknown.
     #[must_use]
     pub fn sale_within(&self) -> Duration {
-        self.patience.write_within + self.patience.settle_within + Duration::from_millis(50)
+        self.timeouts.sale_within()
     }
 
     /// The same table, read in one piece where all of it is read: the embedded DynamoDB sorts the whole table for each

@@ -9,11 +9,11 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
     ProjectionType, ProvisionedThroughput, ScalarAttributeType, TimeToLiveSpecification,
 };
+use keypool_aws::Timeouts;
 use keypool_domain::{
     Assignment, AssignmentId, Clock as _, NewKey, OperatingSystemRandomness, Owner, ProductId, Status,
     SystemClock, Timestamp,
 };
-use keypool_http::Patience;
 use keypool_local::{Services, TABLE};
 use keypool_store::{Expiry, IndexState, Origin, Sale, SaleOutcome, Store, TableState};
 
@@ -26,7 +26,7 @@ impl Database {
     async fn new() -> Self {
         let services = Services::start(None).await.unwrap();
         let settings = Services::settings(services.dynamodb_url(), services.kms_url());
-        Self { client: settings.clients(Patience::Operator).dynamodb, _services: services }
+        Self { client: settings.clients(Timeouts::OPERATOR).dynamodb, _services: services }
     }
 
     fn store(&self, table: &str) -> Store {

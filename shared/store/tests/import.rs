@@ -10,11 +10,11 @@ use aws_sdk_dynamodb::config::interceptors::{
 };
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
+use keypool_aws::Timeouts;
 use keypool_domain::{
     Assignment, AssignmentId, Clock as _, CreationId, ImportId, NewKey, OperatingSystemRandomness, Owner,
     ProductId, Status, StockedKey, SystemClock,
 };
-use keypool_http::Patience;
 use keypool_local::{Services, TABLE};
 use keypool_store::{ImportOutcome, Pace, SaleOutcome, Store};
 use serde_json::{Value, json};
@@ -87,7 +87,7 @@ impl Table {
         let services = Services::start(None).await.unwrap();
         let settings = Services::settings(services.dynamodb_url(), services.kms_url());
         let throttles = Arc::new(AtomicUsize::new(0));
-        let config = settings.clients(Patience::Operator).dynamodb.config().to_builder();
+        let config = settings.clients(Timeouts::OPERATOR).dynamodb.config().to_builder();
         let config = config
             .interceptor(Throttles { left: Arc::clone(&throttles), statements: AtomicUsize::new(0) })
             .build();

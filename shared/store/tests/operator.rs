@@ -6,11 +6,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
+use keypool_aws::Timeouts;
 use keypool_domain::{
     Assignment, AuditEntry, AuditId, Clock as _, NewKey, OperatingSystemRandomness, Owner, Principal,
     ProductId, Status, StockedKey, SystemClock, Timestamp, Unfit,
 };
-use keypool_http::Patience;
 use keypool_local::{Services, TABLE};
 use keypool_store::{Inventory, KeyChange, KeyFilter, Look, Origin, Place, SaleOutcome, Store};
 use serde_json::json;
@@ -22,7 +22,7 @@ use selling::{assignment, sale, sell};
 async fn table() -> (Store, Services) {
     let services = Services::start(None).await.unwrap();
     let settings = Services::settings(services.dynamodb_url(), services.kms_url());
-    let clients = settings.clients(Patience::Operator);
+    let clients = settings.clients(Timeouts::OPERATOR);
     let store = Store::new(clients.dynamodb, TABLE, Arc::new(OperatingSystemRandomness));
     store.create_table().await.unwrap();
     (store, services)

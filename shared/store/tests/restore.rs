@@ -5,16 +5,17 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use keypool_aws::Timeouts;
 use keypool_domain::{AuditEntry, AuditId, Clock as _, OperatingSystemRandomness, Principal, SystemClock};
-use keypool_http::Patience;
 use keypool_local::{Services, TABLE};
 use keypool_store::{Counter, Store};
 
 async fn table() -> (Store, Services) {
     let services = Services::start(None).await.unwrap();
     let settings = Services::settings(services.dynamodb_url(), services.kms_url());
-    let clients = settings.clients(Patience::Operator);
-    let store = Store::new(clients.dynamodb, TABLE, Arc::new(OperatingSystemRandomness)).patient();
+    let clients = settings.clients(Timeouts::OPERATOR);
+    let store = Store::new(clients.dynamodb, TABLE, Arc::new(OperatingSystemRandomness))
+        .with_timeouts(Timeouts::OPERATOR);
     store.create_table().await.unwrap();
     (store, services)
 }

@@ -5,12 +5,12 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 
+use keypool_aws::Timeouts;
 use keypool_domain::{
     Activity, ApiKey, ApiKeyRecord, Assignment, AssignmentId, Clock as _, Draw, Endpoint, Generator,
     LicenseKey, Method, NewKey, OperatingSystemRandomness, Owner, Product, ProductId, Randomness, RowId,
     Status, StockedKey, SystemClock,
 };
-use keypool_http::Patience;
 use keypool_local::{Services, TABLE};
 use keypool_store::{
     Counter, CreateOutcome, Drawn, InsertCounts, Look, Lookup, NewGeneratorOutcome, Origin, SaleOutcome,
@@ -47,7 +47,7 @@ impl Table {
         let services = Services::start(None).await.unwrap();
         let settings = Services::settings(services.dynamodb_url(), services.kms_url());
         let start = Arc::new(StartAt(Mutex::new(None)));
-        let store = Store::new(settings.clients(Patience::Operator).dynamodb, TABLE, Arc::clone(&start) as _);
+        let store = Store::new(settings.clients(Timeouts::OPERATOR).dynamodb, TABLE, Arc::clone(&start) as _);
         store.create_table().await.unwrap();
         Self { store, start, _services: services }
     }
@@ -372,7 +372,7 @@ async fn lists_go_beyond_one_batch() {
 async fn a_missing_table_is_told_from_a_dead_one() {
     let services = Services::start(None).await.unwrap();
     let settings = Services::settings(services.dynamodb_url(), services.kms_url());
-    let clients = settings.clients(Patience::Checkout);
+    let clients = settings.clients(Timeouts::CHECKOUT);
     let store = Store::new(clients.dynamodb, TABLE, Arc::new(OperatingSystemRandomness));
     let key = "A".parse().unwrap();
     let missing = store.license_key(&key).await.unwrap_err();

@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use keypool_aws::Timeouts;
 use keypool_domain::{
     Activity, ApiKey, ApiKeyRecord, AuditEntry, AuditId, Clock as _, Endpoint, Generator, GeneratorId,
     Method, OperatingSystemRandomness, Principal, Product, ProductId, RetiredKey, SystemClock, Timestamp,
 };
-use keypool_http::Patience;
 use keypool_local::{Services, TABLE};
 use keypool_store::{Lookup, Store, StoreError, UpdateOutcome};
 
@@ -25,8 +25,9 @@ impl Table {
     async fn new() -> Self {
         let services = Services::start(None).await.unwrap();
         let settings = Services::settings(services.dynamodb_url(), services.kms_url());
-        let client = settings.clients(Patience::Operator).dynamodb;
-        let store = Store::new(client.clone(), TABLE, Arc::new(OperatingSystemRandomness)).patient();
+        let client = settings.clients(Timeouts::OPERATOR).dynamodb;
+        let store = Store::new(client.clone(), TABLE, Arc::new(OperatingSystemRandomness))
+            .with_timeouts(Timeouts::OPERATOR);
         store.create_table().await.unwrap();
         for id in ["1", "2"] {
             store.create(&product(id), None).await.unwrap();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keypool_domain::{Activity, ApiKey, ApiKeyRecord, Endpoint, Generator, Method, Product};
-use keypool_http::{BODY_BYTES_MAX, Problem, UnreadableBody};
+use keypool_function::{BODY_BYTES_MAX, Problem, UnreadableBody};
 use keypool_tests::{API_KEY, Shop, ShopResponse};
 
 use super::{Description, names};
@@ -135,8 +135,8 @@ async fn every_code_of_every_endpoint_is_as_described() {
 async fn responses_that_are_not_signed_are_as_described() {
     let mut seen = Seen::by(Description::read());
     let shop = Shop::builder().without_global_signing_key().open().await;
-    let impatient = Shop::builder().impatient().open().await;
-    impatient.kms.hang_up();
+    let strict = Shop::builder().with_checkout_timeouts().open().await;
+    strict.kms.hang_up();
     for endpoint in Endpoint::ALL {
         seen.post(&shop, endpoint, &[]).await;
         let request = |body: String| {
@@ -147,7 +147,7 @@ async fn responses_that_are_not_signed_are_as_described() {
         };
         let unreadable = shop.send(request("{".to_owned())).await;
         let too_large = shop.send(request("x".repeat(BODY_BYTES_MAX + 1))).await;
-        let unavailable = impatient.post(endpoint.name(), &[]).await;
+        let unavailable = strict.post(endpoint.name(), &[]).await;
         let statuses = [&unreadable, &too_large, &unavailable].map(|response| response.status);
         assert_eq!(statuses, [400, 413, 503]);
         for response in [unreadable, too_large, unavailable] {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use keypool_domain::{Activity, ApiKeyRecord};
-use keypool_http::BODY_BYTES_MAX;
+use keypool_function::BODY_BYTES_MAX;
 use keypool_tests::{API_KEY, Fault, Shop, ShopResponse};
 
 use super::record;

@@ -1,15 +1,12 @@
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
+use keypool_aws::Timeouts;
 use keypool_domain::{Clock, Endpoint, Randomness, SigningKeyId};
-use keypool_http::{Desk, Patience};
+use keypool_function::Desk;
 use keypool_local::{Gateway, Services, TABLE};
 use keypool_signing::Signer;
 use keypool_store::Store;
-
-/// How long a patient shop waits.
-const PATIENT: Duration = Duration::from_mins(2);
 
 /// What a gateway's desks are made from.
 #[derive(Clone)]
@@ -17,7 +14,7 @@ pub(crate) struct Backing {
     pub(crate) dynamodb_url: String,
     pub(crate) kms_url: String,
     pub(crate) global_key: Option<SigningKeyId>,
-    pub(crate) patience: Patience,
+    pub(crate) timeouts: Timeouts,
     pub(crate) sale_keys_max: usize,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) randomness: Arc<dyn Randomness>,
@@ -37,34 +34,22 @@ impl Backing {
             // process of its own.
             settings.region = format!("environment-{number}-{name}");
         }
-        let clients = settings.clients(self.patience);
+        let clients = settings.clients(self.timeouts);
         let store = Store::new(clients.dynamodb, TABLE, Arc::clone(&self.randomness))
+            .with_timeouts(self.timeouts)
             .with_sale_keys_max(self.sale_keys_max);
-        let store = match self.patience {
-            Patience::Checkout => store,
-            Patience::Operator => store.patient(),
-        };
         (store, Signer::new(clients.kms, self.global_key.clone()))
     }
 
     /// The desk of a function, or of the gateway itself.
     fn desk(&self, function: Option<Endpoint>) -> Desk {
         let (store, signer) = self.services(function.map_or("gateway", Endpoint::name));
-        let desk = Desk::new(store, signer, Arc::clone(&self.clock));
-        match self.patience {
-            Patience::Checkout => desk,
-            Patience::Operator => desk.answering_within(PATIENT),
-        }
+        Desk::new(store, signer, Arc::clone(&self.clock))
     }
 
     /// Starts a gateway before functions on these services.
     pub(crate) async fn gateway(&self) -> Gateway {
-        let desk = |function| self.desk(function);
-        match self.patience {
-            Patience::Checkout => Gateway::start(0, desk).await,
-            Patience::Operator => Gateway::start_patient(0, desk, PATIENT).await,
-        }
-        .unwrap()
+        Gateway::start(0, |function| self.desk(function)).await.unwrap()
     }
 }
 

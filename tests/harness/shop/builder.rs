@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
+use keypool_aws::Timeouts;
 use keypool_domain::OperatingSystemRandomness;
-use keypool_http::Patience;
 use keypool_local::{Services, TABLE, demo};
 use keypool_signing::Signer;
 use keypool_store::Store;
@@ -14,7 +14,7 @@ use crate::{ManualClock, Proxy, ScriptedDraws, logs};
 #[derive(Debug, Clone, Copy)]
 pub struct ShopBuilder {
     pub(super) global_signing_key: bool,
-    pub(super) patience: Patience,
+    pub(super) timeouts: Timeouts,
     pub(super) sale_keys_max: usize,
 }
 
@@ -31,11 +31,11 @@ impl ShopBuilder {
         Self { sale_keys_max, ..self }
     }
 
-    /// As impatient as real shops are. Others wait long, so that a slow machine fails no test that is not about
+    /// With the time-outs of real shops. Others wait long, so that a slow machine fails no test that is not about
     /// time.
     #[must_use]
-    pub fn impatient(self) -> Self {
-        Self { patience: Patience::Checkout, ..self }
+    pub fn with_checkout_timeouts(self) -> Self {
+        Self { timeouts: Timeouts::CHECKOUT, ..self }
     }
 
     /// Opens the shop.
@@ -47,7 +47,7 @@ impl ShopBuilder {
         logs::keep_secret(API_KEY);
         let services = Services::start(None).await.unwrap();
         let direct = Services::settings(services.dynamodb_url(), services.kms_url());
-        let direct = direct.clients(Patience::Operator);
+        let direct = direct.clients(Timeouts::OPERATOR);
         let store = Store::new(direct.dynamodb, TABLE, Arc::new(OperatingSystemRandomness));
         let signer = Signer::new(direct.kms, None);
         let global_key = demo::global_signing_key().unwrap();
@@ -62,7 +62,7 @@ impl ShopBuilder {
             dynamodb_url: dynamodb.url(),
             kms_url: kms.url(),
             global_key: self.global_signing_key.then_some(global_key),
-            patience: self.patience,
+            timeouts: self.timeouts,
             sale_keys_max: self.sale_keys_max,
             clock: Arc::clone(&clock) as _,
             randomness: Arc::clone(&draws) as _,

@@ -5,8 +5,9 @@ mod setup;
 
 use std::sync::Arc;
 
+use keypool_aws::Timeouts;
 use keypool_domain::{Clock as _, Endpoint, OperatingSystemRandomness, Status, StockedKey};
-use keypool_http::{Desk, Patience};
+use keypool_function::Desk;
 use keypool_local::{Gateway, Services, TABLE, demo};
 use keypool_signing::{PublicKey, SignedEnvelope, Signer};
 use keypool_store::Store;
@@ -53,12 +54,13 @@ impl Shop {
         Self::builder().open().await
     }
 
-    /// The table as the command reaches it: through the proxy, with an operator's patience.
+    /// The table as the command reaches it: through the proxy, with an operator's time-outs.
     #[must_use]
     pub fn operators_store(&self) -> Store {
         let settings = Services::settings(self.dynamodb.url(), self.kms.url());
-        let clients = settings.clients(Patience::Operator);
-        Store::new(clients.dynamodb, TABLE, Arc::new(OperatingSystemRandomness)).patient()
+        let clients = settings.clients(Timeouts::OPERATOR);
+        Store::new(clients.dynamodb, TABLE, Arc::new(OperatingSystemRandomness))
+            .with_timeouts(Timeouts::OPERATOR)
     }
 
     /// Where the embedded services are, past the proxies: DynamoDB and KMS.
@@ -76,7 +78,11 @@ impl Shop {
     /// A shop to be set up otherwise.
     #[must_use]
     pub fn builder() -> ShopBuilder {
-        ShopBuilder { global_signing_key: true, patience: Patience::Operator, sale_keys_max: usize::MAX }
+        ShopBuilder {
+            global_signing_key: true,
+            timeouts: Timeouts::OPERATOR,
+            sale_keys_max: usize::MAX,
+        }
     }
 
     /// Sends a form with the demo's API key.
@@ -133,7 +139,7 @@ impl Shop {
         &self.client
     }
 
-    /// Another environment of all functions, as patient as this shop, with a clock and randomness of its own, in which
+    /// Another environment of all functions, with the time-outs of this shop, and with a clock and randomness of its own, in which
     /// one request is served after the other. The weather disturbs it. Numbers may not be used twice.
     pub async fn environment(&self, number: u32, seed: u64, clock_skew_seconds: i64) -> Environment {
         Environment::start(number, self.backing.clone(), self.deaths.clone(), seed, clock_skew_seconds).await

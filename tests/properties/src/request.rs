@@ -6,8 +6,9 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use futures_util::FutureExt as _;
 use http::Method;
+use keypool_aws::{AwsSettings, Timeouts};
 use keypool_domain::{Endpoint, OperatingSystemRandomness, Parameters, SystemClock, Value};
-use keypool_http::{AwsSettings, BODY_BYTES_MAX, Call, Desk, Patience, Problem};
+use keypool_function::{BODY_BYTES_MAX, Call, Desk, Problem};
 use keypool_signing::Signer;
 use keypool_store::Store;
 
@@ -23,7 +24,7 @@ static DESK: LazyLock<Arc<Desk>> = LazyLock::new(|| {
         dynamodb_endpoint: None,
         kms_endpoint: None,
     };
-    let clients = settings.clients(Patience::Checkout);
+    let clients = settings.clients(Timeouts::CHECKOUT);
     let store = Store::new(clients.dynamodb, "none", Arc::new(OperatingSystemRandomness));
     Arc::new(Desk::new(store, Signer::new(clients.kms, None), Arc::new(SystemClock)))
 });

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use clap::Args;
-use keypool_http::{init_logs, log_level};
+use keypool_function::{init_logs, log_level};
 use keypool_local::{Stack, Storage, demo};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};

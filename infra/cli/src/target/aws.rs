@@ -5,8 +5,8 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_types::service_config::ServiceConfigKey;
+use keypool_aws::{AwsError, AwsErrorKind, AwsSettings, classify};
 use keypool_domain::Principal;
-use keypool_http::AwsSettings;
 
 const NO_CREDENTIALS: &str =
     "no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
@@ -91,37 +91,29 @@ pub(crate) fn in_words<E, R>(operation: &str, error: &SdkError<E, R>) -> anyhow:
 where
     E: ProvideErrorMetadata,
 {
-    let (service, _) = operation.split_once(':').unwrap_or((operation, ""));
-    match error {
-        SdkError::TimeoutError(_) => unreachable(service, "time-out"),
-        SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
-            unreachable(service, "connection failed")
-        }
-        SdkError::DispatchFailure(_) => unreachable(service, "request not sent"),
-        SdkError::ResponseError(_) => unreachable(service, "unreadable response"),
-        SdkError::ServiceError(refused) => of_code(operation, refused.err().code(), refused.err().message()),
-        _ => anyhow!("{operation}: the request could not be built"),
-    }
-}
-
-fn unreachable(service: &str, what: &str) -> anyhow::Error {
-    anyhow!("{service} does not answer ({what}): check the network and the region, and try again")
-}
-
-fn of_code(operation: &str, code: Option<&str>, message: Option<&str>) -> anyhow::Error {
-    match code {
-        Some("AccessDenied" | "AccessDeniedException") => anyhow!(
+    let AwsError { kind, code } = classify(error);
+    let SdkError::ServiceError(refused) = error else {
+        let (service, _) = operation.split_once(':').unwrap_or((operation, ""));
+        return match kind {
+            AwsErrorKind::Rejected => anyhow!("{operation}: the request could not be built"),
+            _ => {
+                anyhow!("{service} does not answer ({code}): check the network and the region, and try again")
+            }
+        };
+    };
+    match (kind, code.as_str()) {
+        (_, "AccessDenied" | "AccessDeniedException") => anyhow!(
             "these credentials lack the permission {operation}: have it granted, or use others by AWS_PROFILE"
         ),
-        Some("ExpiredToken" | "ExpiredTokenException") => {
+        (_, "ExpiredToken" | "ExpiredTokenException") => {
             anyhow!("the credentials have expired: sign in again (`aws sso login`), or renew them")
         }
-        Some("InvalidClientTokenId" | "SignatureDoesNotMatch" | "UnrecognizedClientException") => {
+        (_, "InvalidClientTokenId" | "SignatureDoesNotMatch" | "UnrecognizedClientException") => {
             anyhow!("AWS does not know these credentials: check AWS_PROFILE or the access key")
         }
-        Some("Throttling" | "ThrottlingException") => {
+        (AwsErrorKind::Throttled, _) => {
             anyhow!("{operation}: AWS takes no more for now; give the command again in a minute")
         }
-        code => anyhow!("{operation}: {} ({})", message.unwrap_or("refused"), code.unwrap_or("no code")),
+        (_, code) => anyhow!("{operation}: {} ({code})", refused.err().message().unwrap_or("refused")),
     }
 }

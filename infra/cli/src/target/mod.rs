@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use keypool_aws::{Clients, Timeouts};
 use keypool_domain::{
     AuditEntry, AuditId, Clock as _, OperatingSystemRandomness, Principal, SigningKeyId, SystemClock,
 };
-use keypool_http::{Clients, Patience};
 use keypool_local::{DataFolder, Services, TABLE, demo};
 use keypool_signing::Signer;
 use keypool_store::Store;
@@ -142,7 +142,7 @@ impl TargetOptions {
         base_url: Option<String>,
         key_tag: Option<String>,
     ) -> Target {
-        let clients = aws.settings(self.endpoint_url.clone()).clients(Patience::Operator);
+        let clients = aws.settings(self.endpoint_url.clone()).clients(Timeouts::OPERATOR);
         Target {
             store: store(&clients, &table),
             signer: Signer::new(clients.kms, global_signing_key.clone()),
@@ -166,7 +166,7 @@ impl TargetOptions {
             );
         };
         let dynamodb_url = endpoints.dynamodb.clone();
-        let clients = Services::settings(endpoints.dynamodb, endpoints.kms).clients(Patience::Operator);
+        let clients = Services::settings(endpoints.dynamodb, endpoints.kms).clients(Timeouts::OPERATOR);
         let global = demo::global_signing_key()?;
         Ok(Target {
             store: store(&clients, TABLE).unsegmented(),
@@ -185,7 +185,8 @@ impl TargetOptions {
 
 /// An operator has more time than a checkout.
 fn store(clients: &Clients, table: &str) -> Store {
-    Store::new(clients.dynamodb.clone(), table, Arc::new(OperatingSystemRandomness)).patient()
+    Store::new(clients.dynamodb.clone(), table, Arc::new(OperatingSystemRandomness))
+        .with_timeouts(Timeouts::OPERATOR)
 }
 
 impl Target {

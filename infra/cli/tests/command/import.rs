@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use keypool_http::{Clients, Patience};
+use keypool_aws::{Clients, Timeouts};
 use keypool_local::{DataFolder, Services, TABLE};
 use serde_json::Value;
 
@@ -66,7 +66,7 @@ impl Shop {
 
     fn clients(&self) -> Clients {
         let endpoints = DataFolder::endpoints_at(&self.path().join(".keypool")).unwrap();
-        Services::settings(endpoints.dynamodb, endpoints.kms).clients(Patience::Operator)
+        Services::settings(endpoints.dynamodb, endpoints.kms).clients(Timeouts::OPERATOR)
     }
 
     /// All license keys of the table, each with its attributes as text.

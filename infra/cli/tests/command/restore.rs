@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use keypool_aws::Timeouts;
 use keypool_domain::{
     Assignment, AssignmentId, Clock as _, OperatingSystemRandomness, Owner, PrivateKeyUsed, Reply,
     SignablePayload, StockedKey, SystemClock,
 };
-use keypool_http::Patience;
 use keypool_local::{DataFolder, Services, TABLE};
 use keypool_store::{Origin, Sale, SaleOutcome, Store};
 use serde_json::Value;
@@ -241,8 +241,8 @@ async fn after_the_check_a_restored_table_sells_no_key_twice() {
 /// The table of a stack, as the functions see it.
 fn store_of(path: &Path) -> Store {
     let endpoints = DataFolder::endpoints_at(&path.join(".keypool")).unwrap();
-    let clients = Services::settings(endpoints.dynamodb, endpoints.kms).clients(Patience::Operator);
-    Store::new(clients.dynamodb, TABLE, Arc::new(OperatingSystemRandomness)).patient()
+    let clients = Services::settings(endpoints.dynamodb, endpoints.kms).clients(Timeouts::OPERATOR);
+    Store::new(clients.dynamodb, TABLE, Arc::new(OperatingSystemRandomness)).with_timeouts(Timeouts::OPERATOR)
 }
 
 /// An order that holds the keys.

@@ -15,7 +15,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use futures_util::StreamExt as _;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use keypool_domain::{Endpoint, ProductId};
-use keypool_http::{Desk, Failure, Problem, UnreadableBody};
+use keypool_function::{Desk, Failure, Problem, UnreadableBody};
 use keypool_store::Lookup;
 use lambda_http::lambda_runtime::{Context, LambdaEvent};
 use lambda_http::request::LambdaRequest;
@@ -30,8 +30,9 @@ use crate::server::{Server, bind};
 /// Further ones wait, as they would for an environment to start.
 const ENVIRONMENTS: usize = 32;
 
-/// How long an event waits for an environment; then it is refused, as Lambda refuses what is beyond its concurrency.
-const ENVIRONMENT_WITHIN: Duration = Duration::from_millis(1_500);
+/// The part of the time for an answer that an event may not wait for an environment: a function needs it to read, to
+/// sign and to give keys away. An event that waits longer is refused, as Lambda refuses what is beyond its concurrency.
+const FUNCTION_WITHIN: Duration = Duration::from_millis(2_900);
 
 /// API Gateway hands no larger event to Lambda.
 const EVENT_BODY_BYTES_MAX: usize = 6 * 1_048_576;
@@ -61,22 +62,14 @@ impl Gateway {
     /// Serves the four functions on `port` of 127.0.0.1; 0 picks one. Each function has a desk of its own, as it has
     /// in Lambda, and the gateway has one (`None`) to look up public keys.
     pub async fn start(port: u16, desk: impl Fn(Option<Endpoint>) -> Desk) -> std::io::Result<Self> {
-        Self::start_patient(port, desk, ENVIRONMENT_WITHIN).await
-    }
-
-    /// The same, but requests wait that long for one of the environments.
-    pub async fn start_patient(
-        port: u16,
-        desk: impl Fn(Option<Endpoint>) -> Desk,
-        environment_within: Duration,
-    ) -> std::io::Result<Self> {
         let listener = bind(port).await?;
         let authority = listener.local_addr()?.to_string();
         let environments = Semaphore::new(ENVIRONMENTS);
         let function = |endpoint| (endpoint, Arc::new(desk(Some(endpoint))));
         let functions = Endpoint::ALL.into_iter().map(function).collect();
-        let routes =
-            Routes { functions, public_keys: desk(None), authority, environments, environment_within };
+        let public_keys = desk(None);
+        let environment_within = public_keys.answer_within().saturating_sub(FUNCTION_WITHIN);
+        let routes = Routes { functions, public_keys, authority, environments, environment_within };
         let service = Router::new().fallback(route).with_state(Arc::new(routes));
         Ok(Self { server: Server::start_router(listener, service)? })
     }

@@ -1,4 +1,5 @@
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use keypool_aws::{AwsError, AwsErrorKind, classify};
 
 /// What can go wrong at the table, sorted by what one can do about it.
 ///
@@ -73,42 +74,13 @@ impl StoreError {
         operation: &'static str,
         error: &SdkError<E, R>,
     ) -> Self {
-        let connection = |what: &str| Self::Unavailable { operation, code: what.to_owned() };
-        match error {
-            SdkError::TimeoutError(_) => connection("time-out"),
-            SdkError::DispatchFailure(failure) if failure.is_timeout() => connection("connect time-out"),
-            SdkError::DispatchFailure(failure) if failure.is_io() => connection("connection failed"),
-            SdkError::DispatchFailure(_) => connection("request not sent"),
-            SdkError::ResponseError(_) => connection("unreadable response"),
-            SdkError::ServiceError(service) => Self::from_code(operation, service.err().code()),
-            _ => Self::Rejected { operation, code: "request not built".to_owned() },
-        }
-    }
-
-    fn from_code(operation: &'static str, code: Option<&str>) -> Self {
-        let code = code.unwrap_or("no code");
-        let owned = || code.to_owned();
-        match code {
-            "TransactionConflictException"
-            | "TransactionInProgressException"
-            | "TransactionCanceledException"
-            | "ReplicatedWriteConflictException" => Self::Contention { operation },
-            "ProvisionedThroughputExceededException"
-            | "ThrottlingException"
-            | "Throttling"
-            | "RequestLimitExceeded" => Self::Throttled { operation, code: owned() },
-            "ResourceNotFoundException"
-            | "AccessDeniedException"
-            | "UnrecognizedClientException"
-            | "ExpiredTokenException"
-            | "InvalidSignatureException"
-            | "MissingAuthenticationTokenException"
-            | "IncompleteSignatureException" => Self::Misconfigured { operation, code: owned() },
-            "ValidationException" | "SerializationException" | "IdempotentParameterMismatchException" => {
-                Self::Rejected { operation, code: owned() }
-            }
-            // InternalServerError, ServiceUnavailable and whatever comes to be.
-            _ => Self::Unavailable { operation, code: owned() },
+        let AwsError { kind, code } = classify(error);
+        match kind {
+            AwsErrorKind::Contention => Self::Contention { operation },
+            AwsErrorKind::Throttled => Self::Throttled { operation, code },
+            AwsErrorKind::Unavailable => Self::Unavailable { operation, code },
+            AwsErrorKind::Misconfigured => Self::Misconfigured { operation, code },
+            AwsErrorKind::Rejected => Self::Rejected { operation, code },
         }
     }
 }

@@ -39,7 +39,7 @@ impl Store {
         prepared: &Prepared,
         deadline: Instant,
     ) -> Verdict {
-        let deadline = deadline.max(Instant::now() + self.patience.settle_within);
+        let deadline = deadline.max(Instant::now() + self.timeouts.resolve_within);
         match (&sale.slot, keys.first()) {
             (Some(slot), _) if !sale.parts.is_empty() => {
                 let void = void(slot.key.clone(), sale, sale.assignment.at);

@@ -263,7 +263,7 @@ impl Store {
             Err(writes) => Prepared::Many(self.transaction(writes)?),
         };
         let mut sending = Box::pin(self.with_retries(|| self.send(&prepared)));
-        let sent = match timeout(self.patience.write_within, &mut sending).await {
+        let sent = match timeout(self.timeouts.write_within, &mut sending).await {
             Ok(sent) => sent,
             // The process may have been frozen while the response arrived.
             Err(_) => timeout(GRACE, &mut sending).await.unwrap_or_else(|_| {

@@ -1,7 +1,7 @@
 use http::{Method, StatusCode};
 use keypool_domain::{Endpoint, PrivateKeyUsed};
 
-use super::Patient;
+use super::CheckContext;
 use super::report::Report;
 use crate::envelope::{Fault, Received};
 use crate::http::{Answer, send};
@@ -13,8 +13,8 @@ const CHECK: &str = "API";
 const INVALID_API_KEY: u64 = 100;
 
 /// Sends a request without an API key, which is refused by a signed answer and does nothing.
-pub(super) async fn check(patient: Patient<'_>, report: &mut Report) -> anyhow::Result<()> {
-    let Some(base_url) = &patient.target.base_url else {
+pub(super) async fn check(context: CheckContext<'_>, report: &mut Report) -> anyhow::Result<()> {
+    let Some(base_url) = &context.target.base_url else {
         return report.warning(
             CHECK,
             "not checked: its base URL is not known",
@@ -24,7 +24,7 @@ pub(super) async fn check(patient: Patient<'_>, report: &mut Report) -> anyhow::
     report.looking_at("asking the API");
     let url = format!("{base_url}{}", Endpoint::AssignLicenseKey.path());
     match send(Method::POST, &url, vec![], vec![]).await {
-        Ok(answer) => check_answer(patient, report, base_url, &answer).await,
+        Ok(answer) => check_answer(context, report, base_url, &answer).await,
         Err(error) => report.fault(
             CHECK,
             format!("{error:#}: no shop is served"),
@@ -34,7 +34,7 @@ pub(super) async fn check(patient: Patient<'_>, report: &mut Report) -> anyhow::
 }
 
 async fn check_answer(
-    patient: Patient<'_>,
+    context: CheckContext<'_>,
     report: &mut Report,
     base_url: &str,
     answer: &Answer,
@@ -53,7 +53,7 @@ async fn check_answer(
             format!("{base_url} answers without signatures: shops that check them refuse every answer");
         return report.fault(CHECK, said, "set KEYPOOL_SIGNING_KEY of the functions: deploy the stack again");
     }
-    let key = match present_of_target(patient.target, PrivateKeyUsed::Global, None).await {
+    let key = match present_of_target(context.target, PrivateKeyUsed::Global, None).await {
         Ok(key) => key,
         Err(error) => {
             let said = format!("{base_url} answers, but its signature was not checked: {error:#}");

@@ -4,7 +4,7 @@ use keypool_domain::{
     Activity, ApiKeyRecord, Clock as _, Endpoint, Generator, GeneratorId, Product, SystemClock, Timestamp,
 };
 
-use super::Patient;
+use super::CheckContext;
 use super::report::Report;
 use super::signing;
 use crate::commands::api_key::name_before;
@@ -13,12 +13,12 @@ use crate::commands::api_key::name_before;
 const EXPIRES_SOON_US: i64 = 14 * 24 * 60 * 60 * 1_000_000;
 
 /// Looks at products, their generators and signing keys, and at API keys.
-pub(super) async fn check(patient: Patient<'_>, report: &mut Report) -> anyhow::Result<()> {
+pub(super) async fn check(context: CheckContext<'_>, report: &mut Report) -> anyhow::Result<()> {
     report.looking_at("looking at products");
-    let store = &patient.target.store;
+    let store = &context.target.store;
     let (products, generators) = match tokio::try_join!(store.list::<Product>(), store.list::<Generator>()) {
         Ok(found) => found,
-        Err(error) => return report.failed(patient, "products", &error.into()),
+        Err(error) => return report.failed(context, "products", &error.into()),
     };
     if products.is_empty() {
         report.warning(
@@ -30,16 +30,16 @@ pub(super) async fn check(patient: Patient<'_>, report: &mut Report) -> anyhow::
     let generators: BTreeMap<GeneratorId, Generator> =
         generators.into_iter().map(|generator| (generator.id, generator)).collect();
     for product in &products {
-        check_product(patient, report, product, &generators).await?;
+        check_product(context, report, product, &generators).await?;
     }
     match store.list::<ApiKeyRecord>().await {
         Ok(api_keys) => check_api_keys(report, &api_keys),
-        Err(error) => report.failed(patient, "API keys", &error.into()),
+        Err(error) => report.failed(context, "API keys", &error.into()),
     }
 }
 
 async fn check_product(
-    patient: Patient<'_>,
+    context: CheckContext<'_>,
     report: &mut Report,
     product: &Product,
     generators: &BTreeMap<GeneratorId, Generator>,
@@ -47,7 +47,7 @@ async fn check_product(
     let id = product.id;
     let check = format!("product {id}");
     if let Some(key) = &product.signing_key_id {
-        signing::check(patient, report, &check, key, "its signing key").await?;
+        signing::check(context, report, &check, key, "its signing key").await?;
     }
     if !product.is_active() {
         return report.ok(&check, "switched off: it is answered as if it did not exist");
@@ -64,7 +64,7 @@ async fn check_product(
         let said = format!("its generator {} is switched off: no keys are made", generator.id);
         report.warning(&check, said, "switch it on, or keep enough keys in stock")?;
     }
-    match patient.target.store.is_in_stock(id).await {
+    match context.target.store.is_in_stock(id).await {
         Ok(true) => report.ok(&check, "has keys in stock"),
         Ok(false) if makes_keys => report.ok(&check, "has no keys in stock, and a generator that makes them"),
         Ok(false) => {
@@ -76,7 +76,7 @@ async fn check_product(
                 way_out,
             )
         }
-        Err(error) => report.failed(patient, &check, &error.into()),
+        Err(error) => report.failed(context, &check, &error.into()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Patient;
+use super::CheckContext;
 use super::report::Report;
 use crate::cloud::{CONCURRENT_EXECUTIONS, RSA_REQUESTS, Readings, Resources, quota, ringing, sum_and_peak};
 use crate::target::{Aws, Place};
@@ -21,9 +21,9 @@ const SHARE_MAX: f64 = 0.8;
 const GRANT: &str = "have it granted: docs/operators.md lists what the doctor needs; or see `keypool target`";
 
 /// Looks at what is around the stack. There is nothing of it on this machine.
-pub(super) async fn check(patient: Patient<'_>, report: &mut Report) -> anyhow::Result<()> {
-    let Place::Aws(aws) = &patient.target.place else { return Ok(()) };
-    match &patient.target.stack {
+pub(super) async fn check(context: CheckContext<'_>, report: &mut Report) -> anyhow::Result<()> {
+    let Place::Aws(aws) = &context.target.place else { return Ok(()) };
+    match &context.target.stack {
         Some(stack) => check_stack(aws, stack, report).await?,
         None => report.warning(
             "sweep, alarms",

@@ -39,7 +39,7 @@ pub(crate) struct Doctor {}
 
 /// What the checks need.
 #[derive(Debug, Clone, Copy)]
-struct Patient<'a> {
+struct CheckContext<'a> {
     target: &'a Target,
     options: &'a TargetOptions,
 }
@@ -47,16 +47,16 @@ struct Patient<'a> {
 impl Doctor {
     pub(crate) async fn run(&self, options: &TargetOptions, output: Output) -> anyhow::Result<Exit> {
         let target = options.open().await?;
-        let patient = Patient { target: &target, options };
+        let context = CheckContext { target: &target, options };
         let mut report = Report::new(output);
-        clock::check(patient, &mut report).await?;
-        if table::check(patient, &mut report).await? {
-            catalogue::check(patient, &mut report).await?;
-            table::check_orders(patient, &mut report).await?;
+        clock::check(context, &mut report).await?;
+        if table::check(context, &mut report).await? {
+            catalogue::check(context, &mut report).await?;
+            table::check_orders(context, &mut report).await?;
         }
-        signing::check_global(patient, &mut report).await?;
-        api::check(patient, &mut report).await?;
-        cloud::check(patient, &mut report).await?;
+        signing::check_global(context, &mut report).await?;
+        api::check(context, &mut report).await?;
+        cloud::check(context, &mut report).await?;
         report.end()
     }
 }

@@ -3,7 +3,7 @@ use keypool_signing::SigningError;
 use keypool_store::StoreError;
 use serde_json::{Value, json};
 
-use super::Patient;
+use super::CheckContext;
 use crate::advice;
 use crate::exit::Exit;
 use crate::output::{BAD, GOOD, Output, Progress, WARNING};
@@ -61,8 +61,13 @@ impl Report {
     }
 
     /// A call failed. A missing permission is the operator's, and says nothing of the functions.
-    pub(super) fn failed(&mut self, patient: Patient<'_>, check: &str, error: &Error) -> anyhow::Result<()> {
-        let way_out = advice::on(error, patient.options);
+    pub(super) fn failed(
+        &mut self,
+        context: CheckContext<'_>,
+        check: &str,
+        error: &Error,
+    ) -> anyhow::Result<()> {
+        let way_out = advice::on(error, context.options);
         let (said, way_out) = match way_out {
             Some(way_out) => (format!("{error:#}"), way_out),
             None => (format!("{error:#}"), "`keypool target` says where this looked".to_owned()),

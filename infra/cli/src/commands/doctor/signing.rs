@@ -1,16 +1,16 @@
 use keypool_domain::SigningKeyId;
 
-use super::Patient;
+use super::CheckContext;
 use super::report::Report;
 
 /// What is signed to try a key. It has characters that no base64 has, so it is the signature of no response.
 const TRIAL: &[u8] = b"keypool doctor: this is no response";
 
 /// Looks at the global signing key.
-pub(super) async fn check_global(patient: Patient<'_>, report: &mut Report) -> anyhow::Result<()> {
+pub(super) async fn check_global(context: CheckContext<'_>, report: &mut Report) -> anyhow::Result<()> {
     const CHECK: &str = "signing key";
-    match &patient.target.global_signing_key {
-        Some(key) => check(patient, report, CHECK, key, "the global key").await,
+    match &context.target.global_signing_key {
+        Some(key) => check(context, report, CHECK, key, "the global key").await,
         None => report.warning(
             CHECK,
             "not checked: which key is the global one is not known",
@@ -21,19 +21,19 @@ pub(super) async fn check_global(patient: Patient<'_>, report: &mut Report) -> a
 
 /// Has a key sign, and checks the signature as a shop does.
 pub(super) async fn check(
-    patient: Patient<'_>,
+    context: CheckContext<'_>,
     report: &mut Report,
     check: &str,
     key: &SigningKeyId,
     whose: &str,
 ) -> anyhow::Result<()> {
     report.looking_at("trying signing keys");
-    let signer = &patient.target.signer;
+    let signer = &context.target.signer;
     let public_key = match signer.public_key(key).await {
         Ok(public_key) => public_key,
         Err(error) => {
             let error = anyhow::Error::from(error).context(format!("{whose} ({key})"));
-            return report.failed(patient, check, &error);
+            return report.failed(context, check, &error);
         }
     };
     match signer.sign(key, TRIAL).await {
@@ -49,7 +49,7 @@ pub(super) async fn check(
         ),
         Err(error) => {
             let error = anyhow::Error::from(error).context(format!("{whose} ({key})"));
-            report.failed(patient, check, &error)
+            report.failed(context, check, &error)
         }
     }
 }

@@ -1,7 +1,7 @@
 use keypool_domain::{Clock as _, SystemClock, Timestamp};
 use keypool_store::{Expiry, IndexState, TableState};
 
-use super::Patient;
+use super::CheckContext;
 use super::report::Report;
 use crate::target::Place;
 
@@ -9,11 +9,11 @@ use crate::target::Place;
 const SWEPT_WITHIN_US: i64 = 5 * 60 * 1_000_000;
 
 /// Looks at the table. Whether it can be read at all.
-pub(super) async fn check(patient: Patient<'_>, report: &mut Report) -> anyhow::Result<bool> {
+pub(super) async fn check(context: CheckContext<'_>, report: &mut Report) -> anyhow::Result<bool> {
     const CHECK: &str = "table";
     report.looking_at("looking at the table");
-    let table = &patient.target.table;
-    let state = match patient.target.store.describe().await {
+    let table = &context.target.table;
+    let state = match context.target.store.describe().await {
         Ok(Some(state)) => state,
         Ok(None) => {
             let said = format!("there is no table {table}: nothing can be sold");
@@ -24,7 +24,7 @@ pub(super) async fn check(patient: Patient<'_>, report: &mut Report) -> anyhow::
         }
         Err(error) => {
             // Describing is one permission, reading another.
-            report.failed(patient, CHECK, &error.into())?;
+            report.failed(context, CHECK, &error.into())?;
             return Ok(true);
         }
     };
@@ -45,11 +45,11 @@ pub(super) async fn check(patient: Patient<'_>, report: &mut Report) -> anyhow::
     } else {
         let said =
             "capacity is set aside: it costs while nothing is sold, and more sales than that are refused";
-        report.warning("billing", said, aws(patient, "update-table", "--billing-mode PAY_PER_REQUEST"))?;
+        report.warning("billing", said, aws(context, "update-table", "--billing-mode PAY_PER_REQUEST"))?;
     }
-    check_expiry(patient, report).await?;
-    if let Place::Aws(_) = patient.target.place {
-        check_safety(patient, state, report).await?;
+    check_expiry(context, report).await?;
+    if let Place::Aws(_) = context.target.place {
+        check_safety(context, state, report).await?;
     }
     Ok(true)
 }
@@ -75,11 +75,11 @@ fn check_index(state: TableState, report: &mut Report) -> anyhow::Result<()> {
     }
 }
 
-async fn check_expiry(patient: Patient<'_>, report: &mut Report) -> anyhow::Result<()> {
+async fn check_expiry(context: CheckContext<'_>, report: &mut Report) -> anyhow::Result<()> {
     const CHECK: &str = "time to live";
     let setting = "--time-to-live-specification AttributeName=expires_at,Enabled=true";
-    let way_out = aws(patient, "update-time-to-live", setting);
-    match patient.target.store.describe_expiry().await {
+    let way_out = aws(context, "update-time-to-live", setting);
+    match context.target.store.describe_expiry().await {
         Ok(Expiry::On) => report.ok(CHECK, "what is over is deleted, by expires_at"),
         Ok(Expiry::Off) => report.warning(
             CHECK,
@@ -92,23 +92,27 @@ async fn check_expiry(patient: Patient<'_>, report: &mut Report) -> anyhow::Resu
             format!(
                 "{}, and when that is done (up to an hour): {way_out}",
                 aws(
-                    patient,
+                    context,
                     "update-time-to-live",
                     &format!("--time-to-live-specification AttributeName={attribute},Enabled=false")
                 )
             ),
         ),
-        Err(error) => report.failed(patient, CHECK, &error.into()),
+        Err(error) => report.failed(context, CHECK, &error.into()),
     }
 }
 
 /// A command that puts a setting of the table right.
-fn aws(patient: Patient<'_>, command: &str, setting: &str) -> String {
-    format!("aws dynamodb {command} --table-name {} {setting}", patient.target.table)
+fn aws(context: CheckContext<'_>, command: &str, setting: &str) -> String {
+    format!("aws dynamodb {command} --table-name {} {setting}", context.target.table)
 }
 
 /// What keeps the table from being lost. There is no such thing on this machine.
-async fn check_safety(patient: Patient<'_>, state: TableState, report: &mut Report) -> anyhow::Result<()> {
+async fn check_safety(
+    context: CheckContext<'_>,
+    state: TableState,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     const CHECK: &str = "recovery";
     if state.is_deletion_protected {
         report.ok("protection", "the table cannot be deleted by mistake")?;
@@ -116,10 +120,10 @@ async fn check_safety(patient: Patient<'_>, state: TableState, report: &mut Repo
         report.warning(
             "protection",
             "off: one command deletes the table, and with it every key ever sold",
-            aws(patient, "update-table", "--deletion-protection-enabled"),
+            aws(context, "update-table", "--deletion-protection-enabled"),
         )?;
     }
-    match patient.target.store.has_point_in_time_recovery().await {
+    match context.target.store.has_point_in_time_recovery().await {
         Ok(true) => {
             report.ok(CHECK, "the table can be brought back as it was at any moment of the last days")
         }
@@ -127,7 +131,7 @@ async fn check_safety(patient: Patient<'_>, state: TableState, report: &mut Repo
             CHECK,
             "off: what is changed by mistake cannot be brought back",
             aws(
-                patient,
+                context,
                 "update-continuous-backups",
                 "--point-in-time-recovery-specification PointInTimeRecoveryEnabled=true",
             ),
@@ -141,12 +145,12 @@ async fn check_safety(patient: Patient<'_>, state: TableState, report: &mut Repo
 }
 
 /// Looks for large orders that nobody brings to their end.
-pub(super) async fn check_orders(patient: Patient<'_>, report: &mut Report) -> anyhow::Result<()> {
+pub(super) async fn check_orders(context: CheckContext<'_>, report: &mut Report) -> anyhow::Result<()> {
     const CHECK: &str = "orders";
     report.looking_at("looking at open orders");
     let before = SystemClock.now().unix_microseconds() - SWEPT_WITHIN_US;
     let before = Timestamp::from_unix_microseconds(before).unwrap_or_else(|| SystemClock.now());
-    match patient.target.store.requests_expired_by(before).await {
+    match context.target.store.requests_expired_by(before).await {
         Ok(0) => report.ok(CHECK, "none was left half done"),
         Ok(left) => report.fault(
             CHECK,
@@ -155,6 +159,6 @@ pub(super) async fn check_orders(patient: Patient<'_>, report: &mut Report) -> a
             ),
             "the function sweep-orders does not run or fails: look at its log and its schedule",
         ),
-        Err(error) => report.failed(patient, CHECK, &error.into()),
+        Err(error) => report.failed(context, CHECK, &error.into()),
     }
 }

@@ -2,10 +2,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-/// A shop gives up after 5 seconds (WordPress's default) and asks again: by then the answer is there, or it was
-/// decided that there is none.
-pub const ANSWER_WITHIN: Duration = Duration::from_millis(4_400);
-
 /// The moment by which a request must be answered.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline(Instant);
@@ -32,13 +28,16 @@ impl Deadline {
 
 #[cfg(test)]
 mod tests {
+    use keypool_aws::Timeouts;
+
     use super::*;
 
     /// How much time is left for a request that was received so long ago.
     fn left(received_ms_ago: i64) -> Duration {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
         let received_ms = i64::try_from(now).unwrap() - received_ms_ago;
-        Deadline::of_request(received_ms, ANSWER_WITHIN).0.saturating_duration_since(Instant::now())
+        let answer_within = Timeouts::CHECKOUT.answer_within;
+        Deadline::of_request(received_ms, answer_within).0.saturating_duration_since(Instant::now())
     }
 
     #[tokio::test]

@@ -9,54 +9,16 @@ use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
-use aws_smithy_types::retry::RetryConfig;
-use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 
+use crate::Timeouts;
 use crate::latency::MeasureLatency;
-
-/// For whom the clients are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
-    /// A checkout, with a shop that waits for 5 seconds.
-    Checkout,
-    /// A person at a terminal.
-    Operator,
-}
-
-impl Patience {
-    fn time_outs(self) -> TimeoutConfig {
-        let (connect, attempt, operation) = match self {
-            // Two attempts fit into an operation; in one region an answer takes a few milliseconds.
-            Self::Checkout => (600, 800, 1_700),
-            Self::Operator => (3_000, 5_000, 15_000),
-        };
-        TimeoutConfig::builder()
-            .connect_timeout(Duration::from_millis(connect))
-            .operation_attempt_timeout(Duration::from_millis(attempt))
-            .operation_timeout(Duration::from_millis(operation))
-            .build()
-    }
-
-    fn retries(self) -> RetryConfig {
-        // The default's first wait is up to a second. The first repetition must be quick: an environment that
-        // was frozen thaws with connections that the other side has closed.
-        let (attempts, first, most) = match self {
-            Self::Checkout => (3, 20, 150),
-            Self::Operator => (5, 50, 2_000),
-        };
-        RetryConfig::standard()
-            .with_max_attempts(attempts)
-            .with_initial_backoff(Duration::from_millis(first))
-            .with_max_backoff(Duration::from_millis(most))
-    }
-}
 
 /// The time for which an idle connection is kept. DynamoDB closes it after 60 seconds, as users of AWS's SDK for
 /// Java found (aws-sdk-java#1365). A shorter time costs a shop with a sale every half a minute two TLS handshakes a
 /// sale. If the other side closes it earlier, the SDK sends the call again at once, over a new one.
-pub(crate) const POOL_IDLE: Duration = Duration::from_secs(55);
+pub const POOL_IDLE: Duration = Duration::from_secs(55);
 
 /// Where AWS is, and who we are there.
 #[derive(Debug, Clone)]
@@ -83,8 +45,8 @@ pub struct Clients {
 impl AwsSettings {
     /// Makes the clients.
     #[must_use]
-    pub fn clients(&self, patience: Patience) -> Clients {
-        let config = self.sdk_config(patience);
+    pub fn clients(&self, timeouts: Timeouts) -> Clients {
+        let config = self.sdk_config(timeouts);
         let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(&config);
         dynamodb.set_endpoint_url(self.dynamodb_endpoint.clone());
         dynamodb.push_interceptor(SharedInterceptor::new(MeasureLatency));
@@ -97,15 +59,15 @@ impl AwsSettings {
         }
     }
 
-    fn sdk_config(&self, patience: Patience) -> SdkConfig {
+    fn sdk_config(&self, timeouts: Timeouts) -> SdkConfig {
         SdkConfig::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(self.region.clone()))
             .credentials_provider(self.credentials.clone())
             .http_client(http_client())
             .sleep_impl(TokioSleep::new())
-            .timeout_config(patience.time_outs())
-            .retry_config(patience.retries())
+            .timeout_config(timeouts.of_calls())
+            .retry_config(timeouts.retries())
             // Bodies are small, and the attempt's time-out covers them.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build()

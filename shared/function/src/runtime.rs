@@ -3,13 +3,14 @@ use std::sync::Arc;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use keypool_aws::{AwsSettings, Timeouts};
 use keypool_domain::{OperatingSystemRandomness, SigningKeyId, SystemClock};
 use keypool_signing::Signer;
 use keypool_store::Store;
 use lambda_http::lambda_runtime::{self, LambdaEvent};
 use lambda_http::{Body, Error, Request, Response, service_fn};
 
-use crate::{AwsSettings, Desk, Failure, Patience, UnknownLogLevel, init_logs, log_level, measure};
+use crate::{Desk, Failure, UnknownLogLevel, init_logs, log_level, measure};
 
 /// The name of the table.
 pub const ENV_TABLE: &str = "KEYPOOL_TABLE";
@@ -60,7 +61,7 @@ where
     .await
 }
 
-/// Runs a function in Lambda that a schedule calls: nobody waits for it, so its clients are patient. A failure
+/// Runs a function in Lambda that a schedule calls: nobody waits for it, so it has an operator's time-outs. A failure
 /// makes the event a failed one, which the runtime logs and Lambda counts; its error type is [`Failure::error_type`].
 pub async fn run_on_schedule<H, F>(handle: H) -> Result<(), Error>
 where
@@ -69,10 +70,11 @@ where
 {
     init_logs(log_level()?, &[], std::io::stdout)?;
     let collector = measure::init(optional(ENV_METRICS_NAMESPACE).unwrap_or_else(|| "keypool".to_owned()))?;
-    let clients = settings_from_environment()?.clients(Patience::Operator);
+    let clients = settings_from_environment()?.clients(Timeouts::OPERATOR);
     let store = Store::new(clients.dynamodb, required(ENV_TABLE)?, Arc::new(OperatingSystemRandomness));
+    let store = store.with_timeouts(Timeouts::OPERATOR);
     let signer = Signer::new(clients.kms, None);
-    let desk = Arc::new(Desk::new(store.patient(), signer, Arc::new(SystemClock)));
+    let desk = Arc::new(Desk::new(store, signer, Arc::new(SystemClock)));
     let handle = &handle;
     lambda_runtime::run(service_fn(move |_: LambdaEvent<serde_json::Value>| {
         let done: Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> =
@@ -110,7 +112,7 @@ fn endpoint(of_service: &'static str) -> Option<String> {
 fn desk_from_environment(settings: &AwsSettings) -> Result<Desk, StartError> {
     let signing_key = optional(ENV_SIGNING_KEY).map(|text| text.parse::<SigningKeyId>());
     let signing_key = signing_key.transpose().map_err(|_| StartError::SigningKey)?;
-    let clients = settings.clients(Patience::Checkout);
+    let clients = settings.clients(Timeouts::CHECKOUT);
     let store = Store::new(clients.dynamodb, required(ENV_TABLE)?, Arc::new(OperatingSystemRandomness));
     Ok(Desk::new(store, Signer::new(clients.kms, signing_key), Arc::new(SystemClock)))
 }

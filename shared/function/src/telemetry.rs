@@ -58,7 +58,11 @@ mod tests {
         for level in [Level::ERROR, Level::WARN, Level::INFO, Level::TRACE] {
             let targets = targets(level, &[]);
             assert!(targets.would_enable(SALES, &Level::INFO), "{level}");
-            assert_eq!(targets.would_enable("keypool_http", &Level::INFO), level >= Level::INFO, "{level}");
+            assert_eq!(
+                targets.would_enable("keypool_function", &Level::INFO),
+                level >= Level::INFO,
+                "{level}"
+            );
         }
     }
 }

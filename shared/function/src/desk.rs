@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use keypool_aws::POOL_IDLE;
 use keypool_domain::{
     ApiKeyHash, ApiKeyRecord, Clock, Envelope, Generator, GeneratorId, Product, ProductId, Randomness,
     SignablePayload, SigningKeyId,
@@ -9,10 +10,9 @@ use keypool_domain::{
 use keypool_signing::{Signer, SigningError};
 use keypool_store::{Found, Lookup, Store};
 
+use crate::Failure;
 use crate::cache::Cache;
-use crate::clients::POOL_IDLE;
 use crate::refusals::Refusals;
-use crate::{ANSWER_WITHIN, Failure};
 
 /// How long API keys, products and generators are remembered: for that long after a key was switched off,
 /// a warm environment may still let it in.
@@ -30,7 +30,6 @@ pub struct Desk {
     store: Store,
     signer: Signer,
     clock: Arc<dyn Clock>,
-    answer_within: Duration,
     api_keys: Cache<ApiKeyHash, ApiKeyRecord>,
     products: Cache<ProductId, Product>,
     generators: Cache<GeneratorId, Generator>,
@@ -50,7 +49,6 @@ impl Desk {
             signer,
             clock,
             kms_called_at,
-            answer_within: ANSWER_WITHIN,
             api_keys: Cache::new(CACHED_FOR),
             products: Cache::new(CACHED_FOR),
             generators: Cache::new(CACHED_FOR),
@@ -58,22 +56,17 @@ impl Desk {
         }
     }
 
-    /// The same desk for shops that wait longer, or shorter, than [`ANSWER_WITHIN`].
-    #[must_use]
-    pub fn answering_within(self, answer_within: Duration) -> Self {
-        Self { answer_within, ..self }
-    }
-
     /// How long a request may take.
-    pub(crate) fn answer_within(&self) -> Duration {
-        self.answer_within
+    #[must_use]
+    pub fn answer_within(&self) -> Duration {
+        self.store.timeouts().answer_within
     }
 
     /// How long an attempt at a request has its claim, and an order its keys, to itself: by then it has been answered,
     /// or has died. Nothing depends on it but how long others wait.
     #[must_use]
     pub fn lease(&self) -> Duration {
-        self.answer_within + LEASE_MARGIN
+        self.answer_within() + LEASE_MARGIN
     }
 
     /// The table.

@@ -1,5 +1,5 @@
-//! From an API Gateway event to a request, and from a reply to an HTTP response: what the four functions
-//! have in common.
+//! What the functions have in common: from an API Gateway event to a request, from a reply to an HTTP response,
+//! and all that a function needs to run.
 //!
 //! A function's `handle` makes a [`Call`] of the event and lets it answer with what the function does:
 //!
@@ -11,17 +11,15 @@
 //! 5. respond: [`Call::seal`] signs a reply; [`Call::answer`] turns the outcome into a response, be it an
 //!    envelope or a problem (`problem`).
 //!
-//! [`run`], or [`run_on_schedule`], is the whole of a function's `main`: logs, metrics ([`measure`]), clients
-//! ([`AwsSettings`]), the Lambda runtime.
+//! [`run`], or [`run_on_schedule`], is the whole of a function's `main`: logs, metrics ([`measure`]), clients, the
+//! Lambda runtime.
 
 mod body;
 mod cache;
 mod call;
-mod clients;
 mod deadline;
 mod desk;
 mod failure;
-mod latency;
 pub mod measure;
 mod problem;
 mod refusals;
@@ -30,8 +28,6 @@ mod telemetry;
 
 pub use body::{BODY_BYTES_MAX, UnreadableBody};
 pub use call::{Answer, Call, NextAction};
-pub use clients::{AwsSettings, Clients, Patience};
-pub use deadline::ANSWER_WITHIN;
 pub use desk::{CACHED_FOR, Desk};
 pub use failure::Failure;
 pub use problem::Problem;

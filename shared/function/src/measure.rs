@@ -18,9 +18,8 @@
 //! | `StockRemaining` | count | `Product` |
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
+use keypool_aws::{LATENCIES, restart_latencies};
 use keypool_domain::ProductId;
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use metrics_cloudwatch_embedded::{Builder, Collector, Error};
@@ -55,32 +54,11 @@ pub const COUNTERS: [&str; 12] = [
     KMS_THROTTLES,
 ];
 
-/// The operations of AWS that functions call, and the metric of each one's latency. Metrics of one name with
-/// a dimension for the operation would need a line each.
-pub const LATENCIES: [(&str, &str); 8] = [
-    ("BatchGetItem", "BatchGetItemLatency"),
-    ("DeleteItem", "DeleteItemLatency"),
-    ("GetItem", "GetItemLatency"),
-    ("PutItem", "PutItemLatency"),
-    ("Query", "QueryLatency"),
-    ("Sign", "SignLatency"),
-    ("TransactWriteItems", "TransactWriteItemsLatency"),
-    ("UpdateItem", "UpdateItemLatency"),
-];
-
 /// The names of all distributions, and their units.
 pub fn distributions() -> impl Iterator<Item = (&'static str, Unit)> {
     let latencies = LATENCIES.into_iter().map(|(_, name)| (name, Unit::Milliseconds));
     latencies.chain([(STOCK_REMAINING, Unit::Count)])
 }
-
-/// Latencies of one operation that an event records. A request for 1,000 keys makes 2,000 calls, while a metric takes
-/// 100 values in a line; the collector logs an error for each one more. Ten are left for calls of another event that
-/// end while this one's metrics are written.
-const LATENCIES_MAX: usize = 90;
-
-/// Latencies recorded since metrics were last written, by operation.
-static RECORDED: [AtomicUsize; LATENCIES.len()] = [const { AtomicUsize::new(0) }; LATENCIES.len()];
 
 /// Keys have been given to an owner.
 pub fn keys_assigned(count: usize) {
@@ -136,16 +114,6 @@ pub(crate) fn throttle(service: &'static str) {
     counter!(if service == "KMS" { KMS_THROTTLES } else { DYNAMODB_THROTTLES }).increment(1);
 }
 
-/// A call of AWS has ended, repetitions included. To the microsecond: each digit is a byte of the log.
-#[expect(clippy::cast_precision_loss, reason = "a call takes seconds, not centuries")]
-pub(crate) fn aws_call(operation: &str, latency: Duration) {
-    let mut metrics = LATENCIES.iter().zip(&RECORDED);
-    let Some(((_, name), recorded)) = metrics.find(|((called, _), _)| *called == operation) else { return };
-    if recorded.fetch_add(1, Ordering::Relaxed) < LATENCIES_MAX {
-        histogram!(*name).record(latency.as_micros() as f64 / 1_000.0);
-    }
-}
-
 fn as_u64(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
@@ -167,9 +135,7 @@ pub(crate) fn flush(collector: &Collector) -> io::Result<()> {
     // In one piece: the collector writes a document bit by bit.
     let mut document = Vec::new();
     collector.flush(&mut document)?;
-    for count in &RECORDED {
-        count.store(0, Ordering::Relaxed);
-    }
+    restart_latencies();
     let mut stdout = io::stdout().lock();
     stdout.write_all(&document)?;
     stdout.flush()

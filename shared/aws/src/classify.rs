@@ -1,0 +1,125 @@
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+/// An error of an AWS client, without AWS's own text: that may quote an item or name a key by its ARN.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwsError {
+    /// The kind of error.
+    pub kind: AwsErrorKind,
+    /// AWS's name for the error, or what happened to the connection.
+    pub code: String,
+}
+
+/// The kinds of errors, by what one can do about them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AwsErrorKind {
+    /// Others write to the same items: try again.
+    Contention,
+    /// The service takes no more for now: try again later.
+    Throttled,
+    /// The service does not answer, or answers that it cannot.
+    Unavailable,
+    /// The table, the key, the credentials or a permission is missing.
+    Misconfigured,
+    /// The service took the request for malformed, or the SDK could not build it: a fault of the program.
+    Rejected,
+}
+
+/// Sorts an error of any AWS client.
+pub fn classify<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> AwsError {
+    let unavailable = |code: &str| AwsError { kind: AwsErrorKind::Unavailable, code: code.to_owned() };
+    match error {
+        SdkError::TimeoutError(_) => unavailable("time-out"),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => unavailable("connect time-out"),
+        SdkError::DispatchFailure(failure) if failure.is_io() => unavailable("connection failed"),
+        SdkError::DispatchFailure(_) => unavailable("request not sent"),
+        SdkError::ResponseError(_) => unavailable("unreadable response"),
+        SdkError::ServiceError(service) => {
+            let code = service.err().code().unwrap_or("no code").to_owned();
+            AwsError { kind: kind_of_code(&code), code }
+        }
+        _ => AwsError { kind: AwsErrorKind::Rejected, code: "request not built".to_owned() },
+    }
+}
+
+fn kind_of_code(code: &str) -> AwsErrorKind {
+    match code {
+        "TransactionConflictException"
+        | "TransactionInProgressException"
+        | "TransactionCanceledException"
+        | "ReplicatedWriteConflictException" => AwsErrorKind::Contention,
+        // KMS has a quota for an account and region, which all keys share.
+        "ProvisionedThroughputExceededException"
+        | "ThrottlingException"
+        | "Throttling"
+        | "RequestLimitExceeded"
+        | "LimitExceededException" => AwsErrorKind::Throttled,
+        // The table or the key.
+        "ResourceNotFoundException"
+        | "NotFoundException"
+        | "DisabledException"
+        | "KMSInvalidStateException"
+        | "InvalidKeyUsageException"
+        | "InvalidGrantTokenException"
+        // The credentials and their permissions; STS and CloudFormation have names of their own.
+        | "AccessDeniedException"
+        | "AccessDenied"
+        | "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "ExpiredTokenException"
+        | "ExpiredToken"
+        | "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "MissingAuthenticationTokenException"
+        | "IncompleteSignatureException" => AwsErrorKind::Misconfigured,
+        "ValidationException"
+        | "ValidationError"
+        | "SerializationException"
+        | "IdempotentParameterMismatchException" => AwsErrorKind::Rejected,
+        // InternalServerError, KMSInternalException, KeyUnavailableException and whatever comes to be.
+        _ => AwsErrorKind::Unavailable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_types::error::ErrorMetadata;
+
+    use super::*;
+
+    fn of_service(code: Option<&str>) -> AwsError {
+        let mut error = ErrorMetadata::builder();
+        if let Some(code) = code {
+            error = error.code(code);
+        }
+        classify(&SdkError::<_, ()>::service_error(error.message("secret").build(), ()))
+    }
+
+    #[test]
+    fn errors_of_a_service_are_sorted_by_their_codes() {
+        for (code, kind) in [
+            ("TransactionCanceledException", AwsErrorKind::Contention),
+            ("ThrottlingException", AwsErrorKind::Throttled),
+            ("InternalServerError", AwsErrorKind::Unavailable),
+            ("AccessDenied", AwsErrorKind::Misconfigured),
+            ("NotFoundException", AwsErrorKind::Misconfigured),
+            ("ValidationException", AwsErrorKind::Rejected),
+            ("AnExceptionOfTomorrow", AwsErrorKind::Unavailable),
+        ] {
+            assert_eq!(of_service(Some(code)), AwsError { kind, code: code.to_owned() });
+        }
+        let nameless = AwsError { kind: AwsErrorKind::Unavailable, code: "no code".to_owned() };
+        assert_eq!(of_service(None), nameless);
+    }
+
+    #[test]
+    fn errors_before_the_service_answers_say_what_happened() {
+        let unbuilt: SdkError<ErrorMetadata, ()> = SdkError::construction_failure("secret");
+        assert_eq!(classify(&unbuilt).kind, AwsErrorKind::Rejected);
+        let late: SdkError<ErrorMetadata, ()> = SdkError::timeout_error("secret");
+        assert_eq!(
+            classify(&late),
+            AwsError { kind: AwsErrorKind::Unavailable, code: "time-out".to_owned() }
+        );
+    }
+}

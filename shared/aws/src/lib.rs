@@ -1,0 +1,16 @@
+//! Reaching AWS, for everybody who does: the functions, the command, the embedded stack and the tests.
+//!
+//! - [`AwsSettings::clients`] makes the clients of DynamoDB and KMS.
+//! - [`Timeouts`] says how long everything may take: a call of AWS, a write, an answer.
+//! - [`classify`] sorts the errors of every AWS client, by what one can do about them.
+//! - [`LATENCIES`] names the metric that each call records.
+
+mod classify;
+mod clients;
+mod latency;
+mod timeouts;
+
+pub use classify::{AwsError, AwsErrorKind, classify};
+pub use clients::{AwsSettings, Clients, POOL_IDLE};
+pub use latency::{LATENCIES, restart_latencies};
+pub use timeouts::Timeouts;

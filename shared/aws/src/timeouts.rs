@@ -1,0 +1,98 @@
+use std::time::Duration;
+
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+
+/// How long everything may take that waits for AWS: [`Self::CHECKOUT`] or [`Self::OPERATOR`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Opening a connection.
+    pub connect_within: Duration,
+    /// One attempt at a call of AWS.
+    pub attempt_within: Duration,
+    /// A call of AWS with its repetitions.
+    pub call_within: Duration,
+    /// The most attempts at a call that the SDK makes.
+    pub attempts_max: u32,
+    /// The longest wait before the second attempt. It doubles with each further one.
+    pub first_wait: Duration,
+    /// The longest wait before any attempt.
+    pub wait_max: Duration,
+    /// The write of a sale, with its repetitions.
+    pub write_within: Duration,
+    /// The least time for finding out what became of a write whose outcome is unknown.
+    pub resolve_within: Duration,
+    /// A whole request.
+    pub answer_within: Duration,
+}
+
+impl Timeouts {
+    /// For a checkout. A shop gives up after 5 seconds (WordPress's default) and asks again. By then it has the answer, or
+    /// keypool has decided that there is none.
+    pub const CHECKOUT: Self = Self {
+        // Two attempts fit into a call. Within one region an answer takes a few milliseconds.
+        connect_within: Duration::from_millis(600),
+        attempt_within: Duration::from_millis(800),
+        call_within: Duration::from_millis(1_700),
+        attempts_max: 3,
+        // The SDK's default is up to a second. The second attempt must be quick: an environment that was frozen thaws with
+        // connections that the other side has closed.
+        first_wait: Duration::from_millis(20),
+        wait_max: Duration::from_millis(150),
+        write_within: Duration::from_millis(1_800),
+        resolve_within: Duration::from_millis(700),
+        answer_within: Duration::from_millis(4_400),
+    };
+
+    /// For a person at a terminal, a schedule, and whoever else has time.
+    pub const OPERATOR: Self = Self {
+        connect_within: Duration::from_secs(3),
+        attempt_within: Duration::from_secs(5),
+        call_within: Duration::from_secs(15),
+        attempts_max: 5,
+        first_wait: Duration::from_millis(50),
+        wait_max: Duration::from_secs(2),
+        write_within: Duration::from_secs(40),
+        resolve_within: Duration::from_secs(20),
+        answer_within: Duration::from_mins(2),
+    };
+
+    /// The longest that a sale takes: the write, and finding out what became of it. It must not begin with less time left,
+    /// because its outcome would be unknown.
+    #[must_use]
+    pub const fn sale_within(&self) -> Duration {
+        // What the timers of the two are late by.
+        const MARGIN: Duration = Duration::from_millis(50);
+        self.write_within.saturating_add(self.resolve_within).saturating_add(MARGIN)
+    }
+
+    pub(crate) fn of_calls(&self) -> TimeoutConfig {
+        TimeoutConfig::builder()
+            .connect_timeout(self.connect_within)
+            .operation_attempt_timeout(self.attempt_within)
+            .operation_timeout(self.call_within)
+            .build()
+    }
+
+    pub(crate) fn retries(&self) -> RetryConfig {
+        RetryConfig::standard()
+            .with_max_attempts(self.attempts_max)
+            .with_initial_backoff(self.first_wait)
+            .with_max_backoff(self.wait_max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_times_of_a_caller_fit_into_each_other() {
+        for timeouts in [Timeouts::CHECKOUT, Timeouts::OPERATOR] {
+            assert!(timeouts.connect_within < timeouts.attempt_within);
+            assert!(timeouts.attempt_within * 2 <= timeouts.call_within);
+            assert!(timeouts.give_away_within() < timeouts.answer_within);
+        }
+        assert!(Timeouts::CHECKOUT.answer_within < Duration::from_secs(5), "a shop gives up");
+    }
+}
