@@ -51,7 +51,8 @@ async fn main() -> ExitCode {
         rates: Rates::STORM.times(arguments.strength),
         sweep: SWEEP,
     };
-    let shop = Shop::builder().with_checkout_timeouts().with_sale_keys_max(arguments.sale_keys_max).open().await;
+    let shop =
+        Shop::builder().with_checkout_timeouts().with_sale_keys_max(arguments.sale_keys_max).open().await;
     let placed = AtomicU64::new(0);
     let bar = ProgressBar::new(u64::from(arguments.orders));
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} orders, {per_sec}, {eta} left") {

@@ -306,7 +306,7 @@ async fn a_void_order_can_neither_reserve_nor_finish() {
     assert_eq!(late, Ok(SaleOutcome::Recorded(Recorded::Void)));
     let late = shop.finish(&sale, &candidates[4..]).await;
     assert_eq!(late, SaleOutcome::Recorded(Recorded::Void));
-    shop.store.hand_over(&sale).await.unwrap();
+    shop.store.hand_over(&sale, now(&shop)).await.unwrap();
     assert_eq!(counts(&shop).await, (10, 0, 0, 0));
 }
 

@@ -34,7 +34,13 @@ async fn assign(call: &Call) -> Result<Answer, Failure> {
     for _ in 0..ATTEMPTS_MAX {
         // Nobody learns from the response whether a key is unknown, sold or of an inactive product: it has the same words
         // and the same signature.
-        let seen = key.filter(|key| key.status == Status::Available).ok_or(Reply::InvalidLicenseKey)?;
+        let Some(seen) = key.filter(|key| key.status == Status::Available) else {
+            // An earlier attempt at this request may have bought the key since its record was read.
+            return match call.recall(asked.fingerprint()).await? {
+                NextAction::Repeat(answer) => Ok(answer),
+                NextAction::Proceed(_) => Err(Reply::InvalidLicenseKey.into()),
+            };
+        };
         let about = Lookup { product: Some(seen.product_id), ..Lookup::default() };
         let product = call.desk().look_up(about).await?.product.filter(Product::is_active);
         let product = product.ok_or(Reply::InvalidLicenseKey)?;

@@ -81,6 +81,10 @@ async fn random_assign(call: &Call) -> Result<Answer, Failure> {
         Outcome::Sold(answer) => return Ok(answer),
         Outcome::TooFew { available } => available,
     };
+    // An earlier attempt at this request may have bought the last keys since its record was read.
+    if let NextAction::Repeat(answer) = call.recall(asked.fingerprint()).await? {
+        return Ok(answer);
+    }
     measure::stock_remaining(product.id, available);
     if !asked.generate {
         measure::out_of_stock();

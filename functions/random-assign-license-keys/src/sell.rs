@@ -223,7 +223,7 @@ impl Order<'_> {
     /// Hands a large order over. It is the buyer's already; what is not done in time, the sweep does.
     async fn hand_over(&self, sale: &Sale) {
         let within = self.call.time_left().saturating_sub(TO_ANSWER);
-        let handed_over = timeout(within, Box::pin(self.store().hand_over(sale))).await;
+        let handed_over = timeout(within, Box::pin(self.store().hand_over(sale, self.call.now()))).await;
         if !matches!(handed_over, Ok(Ok(()))) {
             tracing::warn!("the sweep will hand an order over");
         }

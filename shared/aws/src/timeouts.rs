@@ -91,7 +91,7 @@ mod tests {
         for timeouts in [Timeouts::CHECKOUT, Timeouts::OPERATOR] {
             assert!(timeouts.connect_within < timeouts.attempt_within);
             assert!(timeouts.attempt_within * 2 <= timeouts.call_within);
-            assert!(timeouts.give_away_within() < timeouts.answer_within);
+            assert!(timeouts.sale_within() < timeouts.answer_within);
         }
         assert!(Timeouts::CHECKOUT.answer_within < Duration::from_secs(5), "a shop gives up");
     }

@@ -17,6 +17,7 @@ mod record;
 mod selling;
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use keypool_aws::Timeouts;
 use keypool_domain::Randomness;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use futures_util::TryStreamExt as _;
 use keypool_aws::Timeouts;
 use keypool_domain::{
-    Assignment, AuditEntry, AuditId, Clock as _, NewKey, OperatingSystemRandomness, Owner, Principal,
-    ProductId, Status, StockedKey, SystemClock, Timestamp, Unfit,
+    Assignment, AssignmentId, AuditEntry, AuditId, Clock as _, NewKey, OperatingSystemRandomness, Owner,
+    Principal, ProductId, Status, StockedKey, SystemClock, Timestamp, Unfit,
 };
 use keypool_local::{Services, TABLE};
 use keypool_store::{Inventory, KeyChange, KeyFilter, Look, Origin, Place, SaleOutcome, Store};
@@ -17,7 +17,7 @@ use serde_json::json;
 
 mod selling;
 
-use selling::{assignment, sale, sell};
+use selling::{sale, sell};
 
 async fn table() -> (Store, Services) {
     let services = Services::start(None).await.unwrap();
@@ -65,6 +65,11 @@ fn entry(subject: &str, at: Timestamp) -> AuditEntry {
         before: Some(json!({"status": "available"})),
         after: Some(json!({"status": "blocked"})),
     }
+}
+
+fn assignment() -> Assignment {
+    let id = AssignmentId::random(&OperatingSystemRandomness);
+    Assignment { id, owner: Owner::default(), at: now() }
 }
 
 async fn trail(store: &Store) -> Vec<AuditEntry> {

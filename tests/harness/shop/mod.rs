@@ -78,11 +78,7 @@ impl Shop {
     /// A shop to be set up otherwise.
     #[must_use]
     pub fn builder() -> ShopBuilder {
-        ShopBuilder {
-            global_signing_key: true,
-            timeouts: Timeouts::OPERATOR,
-            sale_keys_max: usize::MAX,
-        }
+        ShopBuilder { global_signing_key: true, timeouts: Timeouts::OPERATOR, sale_keys_max: usize::MAX }
     }
 
     /// Sends a form with the demo's API key.

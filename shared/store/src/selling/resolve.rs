@@ -130,11 +130,8 @@ impl Store {
 /// Voids the record of an attempt that holds it.
 pub(super) fn void(key: Key, sale: &Sale, now: Timestamp) -> Write {
     let (expires_at, seconds) = expiry(now);
-    let open = text(RequestState::Open.as_str());
-    Write::update(key)
-        .when("#state = :open AND #attempt = :mine", [(":open", open), (":mine", text(&sale.assignment.id))])
-        .set("state", text(RequestState::Void.as_str()))
-        .set(expires_at, number(seconds))
+    let update = sale.holds(Write::update(key)).set("state", text(RequestState::Void.as_str()));
+    update.set(expires_at, number(seconds))
 }
 
 /// The outcome that the first key of a sale proves; `None` while it is as it was seen.

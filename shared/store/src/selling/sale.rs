@@ -14,8 +14,8 @@ use super::request::{RequestSlot, lease_end};
 use super::resolve::Verdict;
 use crate::dynamo::{IS_NEW, Obstacle, Transacted, Transaction, Write, Written};
 use crate::record::{
-    DRAW, Item, Key, ListedKey, OpenRequest, Origin, RequestRecord, RequestState, STOCK, SavedResponse,
-    expiry, is_text, license_key_item, number, open_request_item, part_item, text, with_sale,
+    DRAW, EXPIRES_AT, Item, Key, ListedKey, OpenRequest, Origin, RequestRecord, RequestState, STOCK,
+    SavedResponse, is_text, license_key_item, number, open_request_item, part_item, text, with_sale,
 };
 use crate::{Recorded, Store, StoreError};
 
@@ -107,15 +107,13 @@ impl Sale {
         Some(OpenRequest::new(&slot.key, self.product_id, self.origin, attempt, self.lease_until))
     }
 
-    /// Makes a change of the record depend on this attempt holding it with the parts that it has taken.
-    fn holds(&self, update: Write) -> Write {
-        const HELD: &str = "#state = :open AND #attempt = :mine AND #parts = :parts";
-        let values = [
-            (":open", text(RequestState::Open.as_str())),
-            (":mine", text(&self.assignment.id)),
-            (":parts", number(self.parts.len())),
-        ];
-        update.when(HELD, values)
+    /// Makes a write to the record depend on this attempt holding it.
+    pub(super) fn holds(&self, write: Write) -> Write {
+        let open = text(RequestState::Open.as_str());
+        write.when(
+            "#state = :open AND #attempt = :mine",
+            [(":open", open), (":mine", text(&self.assignment.id))],
+        )
     }
 
     /// Stores a fresh key with this status, or changes a key of the stock from available to it.
@@ -168,14 +166,12 @@ impl Sale {
         )
     }
 
-    /// The write to the record that takes the next part.
+    /// The write to the record that takes the next part: the first one creates it.
     fn taking(&self, slot: &RequestSlot, now: Timestamp) -> Write {
-        let parts = number(self.parts.len() + 1);
         if !self.parts.is_empty() {
-            return self.holds(Write::update(slot.key.clone())).set("parts", parts);
+            return self.holds(Write::check(slot.key.clone()));
         }
-        let mut item = with_sale(self.open_item(slot, now), self.product_id, &self.assignment, self.origin);
-        item.insert("parts".to_owned(), parts);
+        let item = with_sale(self.open_item(slot, now), self.product_id, &self.assignment, self.origin);
         slot.when_free(Write::put(item), now)
     }
 
@@ -186,24 +182,21 @@ impl Sale {
 
     /// The writes that make the record done, and remember the response if the request has an `Idempotency-Key`.
     fn finishing(&self, slot: &RequestSlot, response: &Envelope, now: Timestamp) -> Vec<Write> {
-        let (expires_at, seconds) = expiry(now);
         let done = text(RequestState::Done.as_str());
-        let Some(response) = slot.fingerprint.as_ref().map(|_| SavedResponse::of(response)) else {
-            let update = self.holds(Write::update(slot.key.clone()));
-            return vec![update.set("state", done).set(expires_at, number(seconds))];
-        };
+        let response = slot.fingerprint.as_ref().map(|_| SavedResponse::of(response));
+        let attributes = response.iter().flat_map(SavedResponse::attributes);
         let record = if self.parts.is_empty() {
             let mut item = self.open_item(slot, now);
             item.insert("state".to_owned(), done);
-            item.extend(response.attributes().map(|(name, value)| (name.to_owned(), value)));
+            item.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
             slot.when_free(Write::put(item), now)
         } else {
-            let update = self.holds(Write::update(slot.key.clone()));
-            let attributes = response.attributes().into_iter();
-            let update = attributes.fold(update, |update, (name, value)| update.set(name, value));
-            update.set("state", done).set(expires_at, number(seconds))
+            // The record must stay until its parts are handed over, so its expiry is set then.
+            let update = self.holds(Write::update(slot.key.clone())).set("state", done).remove(EXPIRES_AT);
+            attributes.fold(update, |update, (name, value)| update.set(name, value))
         };
-        [record].into_iter().chain(response.further_writes(&slot.key, now)).collect()
+        let further = response.into_iter().flat_map(|response| response.further_writes(&slot.key, now));
+        [record].into_iter().chain(further).collect()
     }
 }
 
@@ -278,9 +271,19 @@ impl Store {
         // On the heap: this is rare, and large.
         match Box::pin(self.resolve(sale, keys, &prepared, deadline)).await {
             Verdict::Sold => Ok(SaleOutcome::Done),
-            Verdict::NotSold => Err(error),
+            // Another attempt at the same request may have sold keys, or may be about to.
+            Verdict::NotSold => Ok(SaleOutcome::Recorded(self.recorded_instead(sale).await.ok_or(error)?)),
             Verdict::Unknown => Err(StoreError::OutcomeUnknown { cause: Box::new(error) }),
         }
+    }
+
+    /// The record that another attempt has left of a request, after this one has failed.
+    async fn recorded_instead(&self, sale: &Sale) -> Option<Recorded> {
+        let slot = sale.slot.as_ref()?;
+        let item = self.get_once(slot.key.clone()).await.ok().flatten()?;
+        let record = RequestRecord::read(&item).ok()?;
+        let recorded = self.recorded(&slot.key, item, &record, slot.fingerprint.as_deref()).await.ok()?;
+        (recorded != Recorded::Void).then_some(recorded)
     }
 
     /// Sends a write once. Returns the obstacle of each of its parts, or nothing if it is done.

@@ -44,20 +44,20 @@ impl Store {
 
     /// Hands the parts of a sold order over, from memory. Write units: 2 for each key, 2 for each part, 1. What is not
     /// done, the sweep does.
-    pub async fn hand_over(&self, sale: &Sale) -> Result<(), StoreError> {
+    pub async fn hand_over(&self, sale: &Sale, now: Timestamp) -> Result<(), StoreError> {
         let Some(open) = sale.open_request() else { return Ok(()) };
         let parts = sale.parts.iter().enumerate().map(|(part, keys)| {
             let key = Key::part(&open.record, &open.attempt, part);
             (key, keys.iter().map(|key| sale.listed(key)).collect())
         });
-        self.end_parts(&open, parts.collect(), &End::HandOver(&sale.assignment)).await
+        self.end_parts(&open, parts.collect(), &End::HandOver(&sale.assignment), now).await
     }
 
     /// Gives a sale up that was not finished: voids its record and undoes its parts. What is not done, the sweep does.
     pub async fn abandon(&self, sale: &Sale, now: Timestamp) -> Result<(), StoreError> {
         let Some(open) = sale.open_request() else { return Ok(()) };
         self.write(void(open.record.clone(), sale, now)).await?;
-        self.settle_decided(&open).await.map(|_| ())
+        self.settle_decided(&open, now).await.map(|_| ())
     }
 
     /// Settles every large order whose lease is over. Safe beside live traffic and beside other sweeps, because every
@@ -119,11 +119,11 @@ impl Store {
                 self.write(void).await?;
             }
         }
-        self.settle_decided(open).await.map(Some)
+        self.settle_decided(open, now).await.map(Some)
     }
 
     /// Ends the parts of an order that is not open any more, by the state of its record.
-    async fn settle_decided(&self, open: &OpenRequest) -> Result<RequestState, StoreError> {
+    async fn settle_decided(&self, open: &OpenRequest, now: Timestamp) -> Result<RequestState, StoreError> {
         let item = self.get(open.record.clone()).await?;
         let record = item.as_ref().map(RequestRecord::read).transpose()?;
         let sold = record.as_ref().filter(|record| record.is_done_by(&open.attempt));
@@ -139,7 +139,7 @@ impl Store {
                 (RequestState::Void, End::Undo(open.product_id, origin))
             }
         };
-        self.end_parts(open, parts, &end).await?;
+        self.end_parts(open, parts, &end, now).await?;
         Ok(state)
     }
 
@@ -149,15 +149,24 @@ impl Store {
         items.iter().map(|item| Ok((Key::of(item)?, read_part(item)?))).collect()
     }
 
-    /// Ends the parts, some at the same time, and deletes the entry when all are ended.
+    /// Ends the parts, some at the same time, and deletes the entry when all are ended. Only then may the record of a sold
+    /// order expire: an order whose record is gone would be undone.
     async fn end_parts(
         &self,
         open: &OpenRequest,
         parts: Vec<(Key, Vec<ListedKey>)>,
         end: &End<'_>,
+        now: Timestamp,
     ) -> Result<(), StoreError> {
         all(parts.into_iter().map(|(part, keys)| self.end_part(open, part, keys, end))).await?;
-        self.write(Write::delete(open.entry.clone())).await.map(|_| ())
+        let delete = Write::delete(open.entry.clone());
+        if let End::Undo(..) = end {
+            return self.write(delete).await.map(|_| ());
+        }
+        let (expires_at, seconds) = expiry(now);
+        let record = Write::update(open.record.clone());
+        let keep = record.when("attribute_exists(#pk)", []).set(expires_at, number(seconds));
+        self.transact([keep, delete]).await.map(|_| ())
     }
 
     /// Ends a part in one transaction that also deletes its list. If an operator has changed one of its keys, the

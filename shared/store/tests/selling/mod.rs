@@ -5,17 +5,11 @@
 use std::time::Duration;
 
 use keypool_domain::{
-    Assignment, AssignmentId, Clock as _, Envelope, OperatingSystemRandomness, Owner, PrivateKeyUsed,
-    ProductId, Reply, SignablePayload, StockedKey, SystemClock,
+    Assignment, Clock as _, Envelope, PrivateKeyUsed, ProductId, Reply, SignablePayload, StockedKey,
+    SystemClock,
 };
 use keypool_store::{Origin, RequestSlot, Sale, SaleOutcome, Store, StoreError};
 use tokio::time::Instant;
-
-/// A fresh assignment to nobody, now.
-pub(crate) fn assignment() -> Assignment {
-    let id = AssignmentId::random(&OperatingSystemRandomness);
-    Assignment { id, owner: Owner::default(), at: SystemClock.now() }
-}
 
 /// A response, signed by nobody.
 pub(crate) fn response() -> Envelope {
