@@ -3,6 +3,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::Promise;
+
 /// What a shop gets back.
 #[derive(Debug, Clone)]
 pub struct ShopResponse {
@@ -103,11 +105,11 @@ impl ShopResponse {
             assert_eq!(self.content_type, "application/problem+json", "{}", self.text);
             assert_eq!(self.json()["status"], self.status);
             // An unknown outcome has the header only if the request had an `Idempotency-Key`.
-            let of_type = self.problem().1;
-            if of_type != "/problems/outcome-unknown" {
+            let promise = Promise::of(self);
+            if promise != Some(Promise::OutcomeUnknown) {
                 assert_eq!(self.retry_after.is_some(), self.status == 503, "{}", self.text);
             }
-            assert_eq!(of_type != "about:blank", self.status == 503, "{}", self.text);
+            assert_eq!(promise.is_some(), self.status == 503, "{}", self.text);
             return;
         }
         assert_eq!(self.content_type, "application/json");

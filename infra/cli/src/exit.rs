@@ -1,3 +1,4 @@
+use std::fmt;
 use std::process::ExitCode;
 
 /// How a command ends that did not fail.
@@ -13,7 +14,7 @@ pub(crate) enum Exit {
     Interrupted,
 }
 
-/// What `--help` ends with. (2 is clap's.)
+/// What `--help` ends with. (clap finds most wrong arguments.)
 pub(crate) const HELP: &str = "\
 Examples:
   keypool local                                     everything on this machine, with a demo
@@ -29,6 +30,21 @@ Exit codes:
   3    done in part: the output says what was refused, and why
   4    it does not hold: a signature is wrong, an answer was a refusal, the doctor found a fault
   130  interrupted; what was done so far stays, and the command can be given again";
+
+/// Wrong arguments, as clap ends for those that it finds itself.
+pub(crate) const WRONG_ARGUMENTS: u8 = 2;
+
+/// Arguments that are valid one by one, but do not fit each other.
+#[derive(Debug)]
+pub(crate) struct WrongArguments(pub(crate) &'static str);
+
+impl fmt::Display for WrongArguments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for WrongArguments {}
 
 /// Interrupted by Ctrl-C, as shells say it.
 pub(crate) const INTERRUPTED: u8 = 130;

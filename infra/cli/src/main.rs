@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::commands::Command;
-use crate::exit::HELP;
+use crate::exit::{HELP, WRONG_ARGUMENTS, WrongArguments};
 use crate::output::Output;
 use crate::target::TargetOptions;
 
@@ -53,7 +53,7 @@ async fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => {
             output.error(&error, advice::on(&error, &arguments.target));
-            ExitCode::FAILURE
+            if error.is::<WrongArguments>() { WRONG_ARGUMENTS.into() } else { ExitCode::FAILURE }
         }
     }
 }

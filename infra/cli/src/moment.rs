@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use keypool_domain::{Clock as _, SystemClock, Timestamp};
+use keypool_domain::{Clock as _, InvalidTimestamp, SystemClock, Timestamp};
 
 /// A length of time, to the second: `90s`, `30m`, `24h`, `7d`, `2w`, or `0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl FromStr for Since {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let moment = Timestamp::from_date(text).or_else(|| Timestamp::from_rfc3339(text));
+        let moment = Timestamp::from_date(text).ok().or_else(|| Timestamp::from_rfc3339(text));
         if let Some(moment) = moment {
             return Ok(Self::At(moment));
         }
@@ -93,13 +93,13 @@ impl Since {
 /// The first moment after a day, which must not be over.
 pub(crate) fn end_of_day(text: &str) -> Result<Timestamp, &'static str> {
     const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
-    let end = Timestamp::from_date(text)
-        .and_then(|day| Timestamp::from_unix_microseconds(day.unix_microseconds() + DAY_US));
-    match end {
-        None => Err("must be a date as YYYY-MM-DD"),
-        Some(end) if end <= SystemClock.now() => Err("must not be a day that is over"),
-        Some(end) => Ok(end),
-    }
+    const LAST: &str = "must not be later than 9999-12-29";
+    let day = Timestamp::from_date(text).map_err(|error| match error {
+        InvalidTimestamp::Form => "must be a date as YYYY-MM-DD",
+        InvalidTimestamp::TooLate => LAST,
+    })?;
+    let end = Timestamp::from_unix_microseconds(day.unix_microseconds() + DAY_US).ok_or(LAST)?;
+    if end <= SystemClock.now() { Err("must not be a day that is over") } else { Ok(end) }
 }
 
 /// A moment that is over, as RFC 3339 writes it.
@@ -153,6 +153,16 @@ mod tests {
         ] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_last_day_is_named() {
+        assert_eq!(end_of_day("9999-12-29"), Ok(at("9999-12-30T00:00:00Z")));
+        for text in ["9999-12-30", "9999-12-31"] {
+            assert_eq!(end_of_day(text), Err("must not be later than 9999-12-29"), "{text}");
+        }
+        assert_eq!(end_of_day("9999-12-32"), Err("must be a date as YYYY-MM-DD"));
+        assert_eq!(end_of_day("2024-01-08"), Err("must not be a day that is over"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -33,6 +34,32 @@ pub enum DataFolderError {
     /// Another stack uses it.
     #[error("another keypool is running on the data folder {}: stop it, or name another folder with --data-dir", .0.display())]
     InUse(PathBuf),
+    /// Other users can write into it, so they could replace its private keys.
+    #[error(
+        "other users can write into the folder {path} (mode {mode:04o}): run `chmod go-w {path}`, or name another \
+         data folder with --data-dir",
+        path = path.display()
+    )]
+    WritableByOthers {
+        /// The data folder, or the folder of its private keys.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// Another user owns it, and can do anything with what is in it.
+    #[error(
+        "the folder {path} belongs to another user (uid {uid}): run `sudo chown -R {me} {path}`, or name another data \
+         folder with --data-dir",
+        path = path.display()
+    )]
+    OfAnotherUser {
+        /// The data folder, or the folder of its private keys.
+        path: PathBuf,
+        /// Its owner.
+        uid: u32,
+        /// The user who runs the stack.
+        me: u32,
+    },
     /// It cannot be made, read or written.
     #[error("the data folder {} cannot be used", path.display())]
     Io {
@@ -45,18 +72,31 @@ pub enum DataFolderError {
 
 const LOCK: &str = "lock";
 const ENDPOINTS: &str = "endpoints.json";
+const KEYS: &str = "kms";
+
+/// The permissions of the data folder and of the folder of its private keys, where keypool makes them.
+pub(crate) const FOLDER_MODE: u32 = 0o700;
+/// The permissions of the files in them.
+const FILE_MODE: u32 = 0o600;
+/// Write permission for the group and for others.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// How often and how long a lock is waited for that may be held for a moment only.
 const TRIES_MAX: usize = 20;
 const WAIT: Duration = Duration::from_millis(10);
 
 impl DataFolder {
-    /// Makes the folder if need be and takes it.
+    /// Makes the folder if need be and takes it. Refuses a folder that other users could change.
     pub fn take(path: &Path) -> Result<Self, DataFolderError> {
         let failed = |source| DataFolderError::Io { path: path.to_owned(), source };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
-        let lock = File::options().write(true).create(true).truncate(false).open(path.join(LOCK));
+        fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path).map_err(failed)?;
+        refuse_if_open_to_others(path)?;
+        refuse_if_open_to_others(&path.join(KEYS))?;
+        let lock =
+            File::options().write(true).create(true).truncate(false).mode(FILE_MODE).open(path.join(LOCK));
         let lock = lock.map_err(failed)?;
+        // The mode above is for a new file only.
+        lock.set_permissions(Permissions::from_mode(FILE_MODE)).map_err(failed)?;
         let mut taken = lock.try_lock();
         for _ in 0..TRIES_MAX {
             // A command that asks whether a stack runs here holds the lock for a moment.
@@ -85,13 +125,19 @@ impl DataFolder {
 
     /// The folder of the embedded KMS.
     pub(crate) fn keys(&self) -> PathBuf {
-        self.path.join("kms")
+        self.path.join(KEYS)
     }
 
     /// Writes down where the stack listens.
     pub(crate) fn announce(&self, endpoints: &Endpoints) -> Result<(), DataFolderError> {
         let json = serde_json::to_string_pretty(endpoints).unwrap_or_default();
-        fs::write(self.path.join(ENDPOINTS), json)
+        File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(FILE_MODE)
+            .open(self.path.join(ENDPOINTS))
+            .and_then(|mut file| file.write_all(json.as_bytes()))
             .map_err(|source| DataFolderError::Io { path: self.path.clone(), source })
     }
 
@@ -113,9 +159,98 @@ impl DataFolder {
     }
 }
 
+/// Refuses the folder at `path` if it exists and somebody else owns it or may write into it.
+fn refuse_if_open_to_others(path: &Path) -> Result<(), DataFolderError> {
+    let found = match fs::metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(DataFolderError::Io { path: path.to_owned(), source }),
+    };
+    let (uid, me) = (found.uid(), rustix::process::geteuid().as_raw());
+    let mode = found.mode() & 0o7777;
+    if uid != me {
+        return Err(DataFolderError::OfAnotherUser { path: path.to_owned(), uid, me });
+    }
+    if mode & WRITABLE_BY_OTHERS != 0 {
+        return Err(DataFolderError::WritableByOthers { path: path.to_owned(), mode });
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    fn make(path: &Path, mode: u32) {
+        fs::create_dir(path).unwrap();
+        // Without what the umask takes away.
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_others_can_write_into_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, given) in [("group", 0o770), ("world", 0o707), ("shared", 0o1777)] {
+            let path = folder.path().join(name);
+            make(&path, given);
+            let refused = DataFolder::take(&path).unwrap_err();
+            assert!(
+                matches!(&refused, DataFolderError::WritableByOthers { path: named, mode } if *named == path && *mode == given),
+                "{refused}"
+            );
+            let advice = format!("(mode {given:04o}): run `chmod go-w {}`", path.display());
+            assert!(refused.to_string().contains(&advice), "{refused}");
+            assert!(fs::read_dir(&path).unwrap().next().is_none(), "nothing is written into it");
+        }
+        let path = folder.path().join("readable");
+        make(&path, 0o755);
+        assert!(DataFolder::take(&path).is_ok());
+    }
+
+    #[test]
+    fn a_folder_of_keys_that_others_can_write_into_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        make(&folder.path().join(KEYS), 0o722);
+        let refused = DataFolder::take(folder.path()).unwrap_err();
+        assert!(
+            refused.to_string().contains(&format!("`chmod go-w {}`", folder.path().join(KEYS).display())),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn a_folder_of_another_user_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, owner) = if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(folder.path(), Some(65_534), None).unwrap();
+            (folder.path(), 65_534)
+        } else {
+            (Path::new("/"), 0)
+        };
+        let refused = DataFolder::take(path).unwrap_err();
+        assert!(matches!(refused, DataFolderError::OfAnotherUser { uid, .. } if uid == owner), "{refused}");
+        assert!(refused.to_string().contains("run `sudo chown -R "), "{refused}");
+    }
+
+    #[test]
+    fn files_are_their_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        let taken = DataFolder::take(&path).unwrap();
+        let nowhere = String::new;
+        taken.announce(&Endpoints { base_url: nowhere(), dynamodb: nowhere(), kms: nowhere() }).unwrap();
+        assert_eq!(mode(&path), 0o700);
+        assert_eq!([mode(&path.join(LOCK)), mode(&path.join(ENDPOINTS))], [0o600; 2]);
+        drop(taken);
+
+        fs::set_permissions(path.join(LOCK), Permissions::from_mode(0o644)).unwrap();
+        drop(DataFolder::take(&path).unwrap());
+        assert_eq!(mode(&path.join(LOCK)), 0o600, "of a stack that an earlier keypool made");
+    }
 
     #[test]
     fn one_stack_at_a_time_takes_a_folder() {

@@ -47,4 +47,4 @@ pub use random::{Draw, OperatingSystemRandomness, Randomness, pick};
 pub use reply::{KeyRow, Reply};
 pub use status::{Activity, Status};
 pub use stocked_key::{Assignment, AssignmentId, CreationId, ImportId, InvalidImportId, NewKey, StockedKey};
-pub use time::{Clock, SystemClock, Timestamp};
+pub use time::{Clock, InvalidTimestamp, SystemClock, Timestamp};

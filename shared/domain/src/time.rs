@@ -9,7 +9,8 @@ use jiff::tz::TimeZone;
 pub struct Timestamp(jiff::Timestamp);
 
 impl Timestamp {
-    /// The moment `microseconds` after 1970-01-01T00:00:00Z; `None` beyond the year 9999.
+    /// The moment `microseconds` after 1970-01-01T00:00:00Z; `None` after
+    /// 9999-12-30T22:00:00Z.
     #[must_use]
     pub fn from_unix_microseconds(microseconds: i64) -> Option<Self> {
         jiff::Timestamp::from_microsecond(microseconds).ok().map(Self)
@@ -47,16 +48,21 @@ impl Timestamp {
     }
 
     /// Reads `YYYY-MM-DD`: that day's first moment.
-    #[must_use]
-    pub fn from_date(text: &str) -> Option<Self> {
-        format!("{text} 00:00:00").parse().ok()
+    pub fn from_date(text: &str) -> Result<Self, InvalidTimestamp> {
+        format!("{text} 00:00:00").parse()
     }
 }
 
-/// A text that is not `YYYY-MM-DD HH:MM:SS` or names no real moment.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be a date and time as YYYY-MM-DD HH:MM:SS")]
-pub struct InvalidTimestamp;
+/// A text that cannot be read as a date and time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTimestamp {
+    /// It is not `YYYY-MM-DD HH:MM:SS`, or names no real moment.
+    #[error("must be a date and time as YYYY-MM-DD HH:MM:SS")]
+    Form,
+    /// It is beyond what [`jiff::Timestamp`] holds, which leaves room for every time zone within the year 9999.
+    #[error("must not be later than 9999-12-30 22:00:00")]
+    TooLate,
+}
 
 impl FromStr for Timestamp {
     type Err = InvalidTimestamp;
@@ -72,10 +78,10 @@ impl FromStr for Timestamp {
                 .all(|(byte, form)| if *form == b'0' { byte.is_ascii_digit() } else { byte == *form });
         // `strptime` takes a leap second for the one before it.
         if !in_form || text.ends_with("60") {
-            return Err(InvalidTimestamp);
+            return Err(InvalidTimestamp::Form);
         }
-        let civil = DateTime::strptime("%Y-%m-%d %H:%M:%S", text).map_err(|_| InvalidTimestamp)?;
-        let zoned = civil.to_zoned(TimeZone::UTC).map_err(|_| InvalidTimestamp)?;
+        let civil = DateTime::strptime("%Y-%m-%d %H:%M:%S", text).map_err(|_| InvalidTimestamp::Form)?;
+        let zoned = civil.to_zoned(TimeZone::UTC).map_err(|_| InvalidTimestamp::TooLate)?;
         Ok(Self(zoned.timestamp()))
     }
 }
@@ -143,7 +149,20 @@ mod tests {
             "2024-01-08 0:00:000",
             "２０２４-01-08 00:00",
         ] {
-            assert_eq!(read(text), Err(InvalidTimestamp), "{text:?}");
+            assert_eq!(read(text), Err(InvalidTimestamp::Form), "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_last_moment_is_named() {
+        let read = |text: &str| text.parse::<Timestamp>().map(Timestamp::to_whole_seconds_text);
+        assert_eq!(read("0000-01-01 00:00:00"), Ok("0000-01-01T00:00:00.000000Z".to_owned()));
+        assert_eq!(read("9999-12-30 22:00:00"), Ok("9999-12-30T22:00:00.000000Z".to_owned()));
+        for text in ["9999-12-30 22:00:01", "9999-12-31 23:59:59"] {
+            assert_eq!(read(text), Err(InvalidTimestamp::TooLate), "{text:?}");
+        }
+        assert!(InvalidTimestamp::TooLate.to_string().ends_with("9999-12-30 22:00:00"));
+        assert_eq!(Timestamp::from_date("9999-12-31"), Err(InvalidTimestamp::TooLate));
+        assert_eq!(Timestamp::from_date("9999-12-32"), Err(InvalidTimestamp::Form));
     }
 }

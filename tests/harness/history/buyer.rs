@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::mix::Place;
 use super::{Entry, Mix, Order, Outcome, PublicKeys, Told, What};
 use crate::weather::{environment_of, mix};
-use crate::{Environment, Lost, Shop, ShopResponse, Storm, Sweep};
+use crate::{Environment, Lost, Promise, Shop, ShopResponse, Storm, Sweep};
 
 /// What buyers share.
 #[derive(Debug)]
@@ -48,7 +48,9 @@ pub(super) struct Buyer<'a> {
 /// What one request came to.
 enum Came {
     Told(Told),
-    /// 503 or no answer: whatever became of it.
+    /// 503.
+    Unavailable(Promise),
+    /// No answer: whatever became of it.
     Nothing,
     /// 409: the same request is under way.
     UnderWay,
@@ -88,9 +90,10 @@ impl<'a> Buyer<'a> {
             let order = Order { owner: at.owner(attempt), mark: at.mark(attempt), ..order.clone() };
             let outcome = match self.send(&order, 0).await {
                 Came::Told(told) => Outcome::Told(told),
+                Came::Unavailable(promise) => Outcome::Unavailable(promise),
                 Came::Nothing | Came::UnderWay => Outcome::Nothing,
             };
-            let done = outcome != Outcome::Nothing;
+            let done = matches!(outcome, Outcome::Told(_));
             self.entries.push(Entry { order, outcome });
             if done {
                 return;
@@ -101,6 +104,8 @@ impl<'a> Buyer<'a> {
     /// Sends the same request until it is answered, now here, now there, now and then to both at once.
     async fn insist(&mut self, order: &Order) -> Outcome {
         let mut first: Option<Told> = None;
+        // The weakest promise, until an attempt is lost, of which nothing is known.
+        let (mut promise, mut is_lost) = (None::<Promise>, false);
         for send in 0..SENDS_MAX {
             let both = send == 0 && mix(&[self.market.seed, 7, u64::from(order.mark)]).is_multiple_of(8);
             let came =
@@ -117,14 +122,15 @@ impl<'a> Buyer<'a> {
                         let environment = &self.environments[usize::try_from(1 - send % 2).unwrap()];
                         environment.clock.advance_seconds(LEASE_SECONDS);
                     }
-                    (Came::Nothing, _) => {}
+                    (Came::Unavailable(told), _) => promise = promise.max(Some(told)),
+                    (Came::Nothing, _) => is_lost = true,
                 }
             }
             if let Some(told) = first {
                 return Outcome::Told(told);
             }
         }
-        Outcome::Nothing
+        promise.filter(|_| !is_lost).map_or(Outcome::Nothing, Outcome::Unavailable)
     }
 
     async fn send(&mut self, order: &Order, to: u32) -> Came {
@@ -162,7 +168,7 @@ impl<'a> Buyer<'a> {
                 }
                 Came::Told(Told::read(&response))
             }
-            503 => Came::Nothing,
+            503 => Came::Unavailable(Promise::of(&response).unwrap()),
             409 => Came::UnderWay,
             _ => {
                 self.report(order, &format!("answered by {}", response.text));

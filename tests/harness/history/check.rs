@@ -1,6 +1,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{CREATED, Entry, History, MADE, Order, Outcome, Stored, Table, Told, What};
+use crate::Promise;
 
 /// An invariant that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum Kind {
     SoldTwice,
     /// A key is gone, or nobody's.
     Lost,
+    /// A buyer was promised that nothing was sold, and has keys.
+    FalseNothing,
     /// Responses and table do not agree in another way.
     Other,
 }
@@ -51,7 +54,8 @@ impl<'a> Check<'a> {
         for entry in &self.history.entries {
             match &entry.outcome {
                 Outcome::Told(told) => self.told(&entry.order, told),
-                Outcome::Nothing => self.not_told(&entry.order),
+                Outcome::Unavailable(Promise::NothingSold) => self.promised(&entry.order),
+                Outcome::Nothing | Outcome::Unavailable(_) => self.not_told(&entry.order),
                 Outcome::Refused => self.refused(&entry.order),
             }
         }
@@ -142,6 +146,16 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// Nothing was sold, nor will be: that is what every response to it said.
+    fn promised(&mut self, order: &Order) {
+        let owned = self.owned_by(order).len();
+        if owned != 0 {
+            let text = format!("promised that nothing was sold, has {owned} keys");
+            self.violated(Kind::FalseNothing, order, text);
+        }
+        self.not_told(order);
+    }
+
     /// Nobody knows what became of it, but it was done as a whole or not at all.
     fn not_told(&mut self, order: &Order) {
         let owned = self.owned_by(order);
@@ -225,7 +239,7 @@ impl<'a> Check<'a> {
                         self.violations.push(Violation { kind: Kind::SoldTwice, text });
                     }
                 }
-                (What::Generate(quantity), Outcome::Nothing | Outcome::Refused) => unanswered += quantity,
+                (What::Generate(quantity), _) => unanswered += quantity,
                 _ => {}
             }
         }

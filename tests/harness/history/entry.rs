@@ -2,7 +2,7 @@ use keypool_signing::{PublicKey, SignedEnvelope};
 use serde_json::Value;
 
 use super::{Order, What};
-use crate::ShopResponse;
+use crate::{Promise, ShopResponse};
 
 /// An order, and what came of it.
 #[derive(Debug, Clone)]
@@ -18,8 +18,10 @@ pub struct Entry {
 pub enum Outcome {
     /// A signed response.
     Told(Told),
-    /// Nothing: 503, or the connection was lost. What became of it is not known.
+    /// No answer: the connection was lost. What became of it is not known.
     Nothing,
+    /// 503 whenever it was sent, and the weakest promise that came with it.
+    Unavailable(Promise),
     /// 503, and it is certain that no key was given away, then or later.
     Refused,
 }

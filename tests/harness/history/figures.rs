@@ -3,6 +3,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{Entry, History, Outcome, Table, Violation, ViolationKind, What};
+use crate::Promise;
 
 /// What a trial came to.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub struct Figures {
     pub keys: usize,
     /// Keys that were given away.
     pub keys_sold: usize,
+    /// Orders of keys that ended with a 503, by what that said.
+    pub unavailable: BTreeMap<Promise, Unavailable>,
     /// Orders that were done though their buyers got no answer, and had no `Idempotency-Key` to ask again.
     pub done_unanswered: usize,
     /// Faults by service and kind.
@@ -33,23 +36,39 @@ pub struct Figures {
     pub violations: Vec<Violation>,
 }
 
+/// Orders that ended with a 503 of one kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unavailable {
+    /// How many.
+    pub orders: usize,
+    /// How many of their owners have keys.
+    pub with_keys: usize,
+}
+
 impl Figures {
     pub(super) fn of(seed: u64, history: &History, table: &Table) -> Self {
         let mut answers = BTreeMap::new();
         for entry in &history.entries {
             let code = match &entry.outcome {
                 Outcome::Told(told) => told.code,
-                Outcome::Nothing | Outcome::Refused => 0,
+                Outcome::Nothing | Outcome::Unavailable(_) | Outcome::Refused => 0,
             };
             *answers.entry(code).or_default() += 1;
         }
         let sold = || table.keys.values().filter(|key| key.status == "assigned");
         let owners: std::collections::HashSet<&str> = sold().map(|key| key.row.owner.as_str()).collect();
-        let unanswered = |entry: &&Entry| {
-            entry.outcome == Outcome::Nothing
-                && matches!(entry.order.what, What::Buy { .. } | What::Assign(_))
-                && owners.contains(entry.order.owner.as_str())
-        };
+        let has_keys = |entry: &Entry| owners.contains(entry.order.owner.as_str());
+        let is_sale = |entry: &&Entry| matches!(entry.order.what, What::Buy { .. } | What::Assign(_));
+        let unanswered = |entry: &&Entry| matches!(entry.outcome, Outcome::Nothing | Outcome::Unavailable(_));
+        let mut unavailable = BTreeMap::from(Promise::ALL.map(|promise| (promise, Unavailable::default())));
+        for entry in history.entries.iter().filter(is_sale) {
+            if let Outcome::Unavailable(promise) = entry.outcome {
+                let figures = unavailable.entry(promise).or_default();
+                figures.orders += 1;
+                figures.with_keys += usize::from(has_keys(entry));
+            }
+        }
+        let done_unanswered = history.entries.iter().filter(is_sale).filter(unanswered);
         Self {
             seed,
             orders: history.entries.len(),
@@ -57,7 +76,8 @@ impl Figures {
             answers,
             keys: table.keys.len(),
             keys_sold: sold().count(),
-            done_unanswered: history.entries.iter().filter(unanswered).count(),
+            unavailable,
+            done_unanswered: done_unanswered.filter(|entry| has_keys(entry)).count(),
             faults: BTreeMap::new(),
             replays: 0,
             signatures: 0,
@@ -70,6 +90,28 @@ impl Figures {
     #[must_use]
     pub fn violations_of(&self, kind: ViolationKind) -> usize {
         self.violations.iter().filter(|violation| violation.kind == kind).count()
+    }
+
+    /// Orders whose buyers were promised that nothing was sold, and have keys.
+    #[must_use]
+    pub fn false_nothing(&self) -> usize {
+        self.with_keys(Promise::NothingSold)
+    }
+
+    /// Orders whose buyers were told that the outcome is unknown, and have keys.
+    #[must_use]
+    pub fn unknown_sold(&self) -> usize {
+        self.with_keys(Promise::OutcomeUnknown)
+    }
+
+    /// Orders whose buyers got a 503 without a type, and have keys.
+    #[must_use]
+    pub fn untyped_sold(&self) -> usize {
+        self.with_keys(Promise::Untyped)
+    }
+
+    fn with_keys(&self, promise: Promise) -> usize {
+        self.unavailable.get(&promise).map_or(0, |figures| figures.with_keys)
     }
 
     /// How many orders were answered by a code.
@@ -94,6 +136,15 @@ impl fmt::Display for Figures {
         writeln!(f, "| keys in the table | {} |", self.keys)?;
         writeln!(f, "| keys given away | {} |", self.keys_sold)?;
         writeln!(f, "| orders done, but unanswered | {} |", self.done_unanswered)?;
+        for (promise, Unavailable { orders, with_keys }) in &self.unavailable {
+            let (told, figure) = match promise {
+                Promise::NothingSold => ("nothing was sold", "false_nothing"),
+                Promise::OutcomeUnknown => ("outcome unknown", "unknown_sold"),
+                Promise::Untyped => ("no type", "untyped_sold"),
+            };
+            writeln!(f, "| orders answered 503, {told} | {orders} |")?;
+            writeln!(f, "| … and sold (`{figure}`) | {with_keys} |")?;
+        }
         let faults: u64 = self.faults.values().sum();
         writeln!(f, "| faults | {faults} |")?;
         for (name, count) in &self.faults {
@@ -104,10 +155,73 @@ impl fmt::Display for Figures {
         writeln!(f, "| seconds | {} |", self.took.as_secs())?;
         writeln!(f, "| **keys sold twice** | **{}** |", self.violations_of(ViolationKind::SoldTwice))?;
         writeln!(f, "| **keys lost** | **{}** |", self.violations_of(ViolationKind::Lost))?;
+        let false_nothing = self.violations_of(ViolationKind::FalseNothing);
+        writeln!(f, "| **keys sold in spite of a promise** | **{false_nothing}** |")?;
         writeln!(f, "| **other violations** | **{}** |", self.violations_of(ViolationKind::Other))?;
         for Violation { text, .. } in self.violations.iter().take(20) {
             writeln!(f, "\n- {text}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{Order, Row, Stored};
+
+    /// A history of one order, which ended with a 503, and what its owner has in the table.
+    fn of(promise: Promise, what: What, with_key: bool) -> Figures {
+        let owner = "Buyer-Number-1".to_owned();
+        let order = Order { what, product: 11, owner: owner.clone(), mark: 1, idempotency_key: None };
+        let history = History {
+            initial_stock: vec!["CREATED-KEY-1".to_owned()],
+            entries: vec![Entry { order, outcome: Outcome::Unavailable(promise) }],
+        };
+        let row = Row {
+            license_key: "CREATED-KEY-1".to_owned(),
+            id: 1,
+            assigned_at: String::new(),
+            product: 11,
+            owner: if with_key { owner } else { String::new() },
+        };
+        let status = if with_key { "assigned" } else { "available" };
+        let stored = Stored { row, status: status.to_owned(), mark: 0, in_stock: !with_key };
+        let keys = [("CREATED-KEY-1".to_owned(), stored)].into();
+        Figures::of(1, &history, &Table { keys, unfinished: Vec::new() })
+    }
+
+    fn sales() -> [What; 2] {
+        [What::Buy { quantity: 1, generate: false }, What::Assign("CREATED-KEY-1".to_owned())]
+    }
+
+    #[test]
+    fn a_promise_that_nothing_was_sold_is_held_against_the_table() {
+        for what in sales() {
+            let kept = of(Promise::NothingSold, what.clone(), false);
+            assert_eq!((kept.violations.len(), kept.false_nothing()), (0, 0));
+            let broken = of(Promise::NothingSold, what, true);
+            let kinds: Vec<ViolationKind> =
+                broken.violations.iter().map(|violation| violation.kind).collect();
+            assert_eq!((kinds, broken.false_nothing()), (vec![ViolationKind::FalseNothing], 1), "{broken}");
+        }
+    }
+
+    #[test]
+    fn an_outcome_left_open_is_counted_and_no_violation() {
+        for what in sales() {
+            for with_key in [false, true] {
+                let sold = usize::from(with_key);
+                let unknown = of(Promise::OutcomeUnknown, what.clone(), with_key);
+                assert_eq!((unknown.unknown_sold(), unknown.untyped_sold()), (sold, 0));
+                assert_eq!((unknown.done_unanswered, &unknown.violations[..]), (sold, &[][..]));
+                let untyped = of(Promise::Untyped, what.clone(), with_key);
+                assert_eq!((untyped.unknown_sold(), untyped.untyped_sold()), (0, sold));
+                assert_eq!((untyped.done_unanswered, &untyped.violations[..]), (sold, &[][..]));
+                let line =
+                    format!("| orders answered 503, no type | 1 |\n| … and sold (`untyped_sold`) | {sold} |");
+                assert!(untyped.to_string().contains(&line), "{untyped}");
+            }
+        }
     }
 }

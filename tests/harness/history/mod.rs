@@ -14,7 +14,7 @@ mod trial;
 
 pub use self::check::{Kind as ViolationKind, Violation};
 pub use self::entry::{Entry, Outcome, PublicKeys, Row, Told};
-pub use self::figures::Figures;
+pub use self::figures::{Figures, Unavailable};
 pub use self::mix::Mix;
 pub use self::order::{Order, What};
 pub use self::scenario::{Disturbance, Expected, Found, Scenario};

@@ -8,7 +8,7 @@ use super::buyer::post;
 use super::{CREATED, Entry, History, MADE, OWNER, Order, Outcome, Table, Told, Violation, What};
 use crate::shop::{numbered_generator, numbered_product};
 use crate::weather::{Point, Row, Seen, mix};
-use crate::{Environment, Fault, Lost, Shop, ShopResponse, Sweep, logs};
+use crate::{Environment, Fault, Lost, Promise, Shop, ShopResponse, Sweep, logs};
 
 /// A request that is to be disturbed at every call that it makes to AWS.
 #[derive(Debug, Clone)]
@@ -191,6 +191,7 @@ impl Scene<'_> {
     /// What an answer tells.
     fn outcome(&self, order: &Order, answer: Result<ShopResponse, Lost>, expected: Expected) -> Outcome {
         let told = answer.as_ref().ok().filter(|response| response.status == 200).map(Told::read);
+        let promise = answer.as_ref().ok().and_then(Promise::of);
         let code = told.as_ref().map(|told| told.code);
         let answer = answer.map(|response| response.text);
         match (told, expected) {
@@ -199,7 +200,7 @@ impl Scene<'_> {
                 assert_eq!(code, Some(self.scenario.code), "{order}: {answer:?}");
                 Outcome::Told(told)
             }
-            (None, Expected::Nothing) => Outcome::Nothing,
+            (None, Expected::Nothing) => promise.map_or(Outcome::Nothing, Outcome::Unavailable),
             (None, Expected::AnswerOrRefusal) => Outcome::Refused,
             (None, Expected::Answer) => panic!("{order}: {answer:?}"),
         }

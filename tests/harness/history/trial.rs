@@ -140,7 +140,7 @@ async fn replay(market: &Market<'_>, entries: &mut [Entry]) -> u64 {
                 replays += 1;
                 continue;
             }
-            (Outcome::Nothing | Outcome::Refused, Ok(now)) => {
+            (Outcome::Nothing | Outcome::Unavailable(_) | Outcome::Refused, Ok(now)) => {
                 *outcome = Outcome::Told(now);
                 continue;
             }

@@ -153,6 +153,21 @@ async fn keys_are_listed_page_by_page() {
     assert_eq!(text(&output.stderr), "there are none\n");
     let said = fails(path, &["keys", "list", "--after", "x"], 2);
     assert!(said.contains("is not what a page ended with"), "{said}");
+    let stock = ["--product", "1", "--status", "available"];
+    let of_stock =
+        values(path, &[&["keys", "list", "--json", "--limit", "7"], &stock[..]].concat()).remove(0);
+    let of_stock = of_stock["next"].as_str().unwrap();
+    for (after, wanted) in [
+        ("~~", &stock[..]),
+        (of_stock, &[]),
+        (of_stock, &stock[..2]),
+        (of_stock, &["--product", "1", "--status", "available", "--owner", "Ada"]),
+    ] {
+        let said = fails(path, &[&["keys", "list", "--after", after], wanted].concat(), 2);
+        let expected = "error: --after is not what a page of this list ended with: give the same --product, --status \
+                        and --owner as for that page\n";
+        assert_eq!(said, expected, "{wanted:?}");
+    }
     fails(path, &["keys", "list", "--status", "gone"], 2);
     fails(path, &["keys", "list", "--limit", "0"], 2);
     local.stop();

@@ -1,8 +1,9 @@
 //! `keypool local`.
 
 use std::collections::BTreeSet;
+use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
@@ -143,14 +144,37 @@ async fn what_the_local_stack_keeps_is_its_owners_alone() {
     let folder = tempfile::tempdir().unwrap();
     let local = Local::start(folder.path(), &["--port", "0"]);
     let data = folder.path().join(".keypool");
-    let mut secret = vec![data.join("dynamodb.sqlite")];
+    for folder in [data.clone(), data.join("kms")] {
+        assert_eq!(std::fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+    let mut secret = vec![data.join("dynamodb.sqlite"), data.join("lock"), data.join("endpoints.json")];
     let kept = std::fs::read_dir(data.join("kms")).unwrap().map(|entry| entry.unwrap().path());
     secret.extend(kept.filter(|path| path.extension().is_some_and(|extension| extension == "pk8")));
-    assert_eq!(secret.len(), 3, "{secret:?}");
+    assert_eq!(secret.len(), 5, "{secret:?}");
     for path in secret {
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{}", path.display());
     }
+    local.stop();
+}
+
+#[test]
+fn a_data_folder_open_to_others_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join(".keypool");
+    std::fs::create_dir_all(data.join("kms")).unwrap();
+    for (path, mode) in [(data.clone(), 0o777), (data.join("kms"), 0o775)] {
+        std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let said = fails(folder.path(), &["local", "--port", "0"], 1);
+        let named = path.strip_prefix(folder.path()).unwrap().display();
+        let advice = format!(
+            "error: other users can write into the folder {named} (mode 0{mode:o}): run `chmod go-w {named}`, or name \
+             another data folder with --data-dir\n"
+        );
+        assert_eq!(said, advice);
+        std::fs::set_permissions(&path, Permissions::from_mode(0o700)).unwrap();
+    }
+    let local = Local::start(folder.path(), &["--port", "0"]);
     local.stop();
 }
 
@@ -163,7 +187,7 @@ fn a_spoilt_data_folder_is_named() {
     assert_eq!(said, "error: the data folder .keypool cannot be used: File exists (os error 17)\n");
 
     std::fs::remove_file(&data).unwrap();
-    std::fs::create_dir_all(data.join("kms")).unwrap();
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data.join("kms")).unwrap();
     std::fs::write(data.join("dynamodb.sqlite"), "no database".repeat(500)).unwrap();
     let said = fails(folder.path(), &["local", "--port", "0"], 1);
     assert!(said.contains("dynamodb.sqlite is not a database that the embedded DynamoDB can open"), "{said}");

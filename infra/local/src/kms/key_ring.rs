@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -10,6 +10,7 @@ use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::KeyPair as _;
 use serde::{Deserialize, Serialize};
 
+use crate::data_folder::FOLDER_MODE;
 use crate::services::ServiceError;
 
 /// A tag of a key, as KMS writes it in JSON.
@@ -47,7 +48,7 @@ impl Rings {
         let failed = |source| ServiceError::File { path: folder.to_owned(), source };
         let mut rings = Self::default();
         let mut aliases = Vec::new();
-        fs::create_dir_all(folder).map_err(failed)?;
+        fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(failed)?;
         for entry in fs::read_dir(folder).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
             let Some(name) = path.file_stem().and_then(|name| name.to_str()).map(str::to_owned) else {

@@ -7,7 +7,7 @@ use keypool_store::Place;
 use serde_json::json;
 
 use super::select::Wanted;
-use crate::exit::Exit;
+use crate::exit::{Exit, WrongArguments};
 use crate::output::{Output, Table};
 use crate::target::Target;
 use crate::view;
@@ -59,6 +59,14 @@ impl FromStr for Cursor {
 impl List {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         let from = self.after.clone().map(|cursor| cursor.0);
+        // A place in the index has a draw, one in the table has none. DynamoDB refuses the one for the other.
+        if from.as_ref().is_some_and(|from| from.draw.is_some() != self.wanted.is_stock_of_a_product()) {
+            return Err(WrongArguments(
+                "--after is not what a page of this list ended with: give the same --product, --status and --owner as \
+                 for that page",
+            )
+            .into());
+        }
         let page = target.store.list_keys(&self.wanted.filter(), from, self.limit.into()).await?;
         let next = page.next.map(|place| Cursor(place).to_string());
         if output.is_json() {

@@ -67,4 +67,9 @@ impl Wanted {
     pub(super) fn filter(&self) -> KeyFilter {
         KeyFilter { product_id: self.product, status: self.status, owner: self.owner.clone() }
     }
+
+    /// Whether they are the keys in stock of one product, which the index lists.
+    pub(super) fn is_stock_of_a_product(&self) -> bool {
+        self.product.is_some() && self.status == Some(Status::Available) && self.owner.is_none()
+    }
 }

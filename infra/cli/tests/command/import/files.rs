@@ -1,4 +1,8 @@
-use super::Shop;
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use super::{Shop, summary};
 use crate::harness::{fails, ok, text};
 
 #[test]
@@ -86,6 +90,40 @@ async fn what_is_wrong_with_a_line_costs_that_line_alone() {
     assert_eq!(told[3], "4 T\t2 refused: license_key must not contain control characters");
     assert_eq!(told[4..], ["5 refused: is longer than 64 KB", "6 T3 created"]);
     assert_eq!(shop.keys().await.len(), 6);
+}
+
+#[tokio::test]
+async fn keys_that_nobody_can_type_are_imported_with_a_warning() {
+    let shop = Shop::open();
+    let content = "N1\n\u{feff}N1\nN\u{200b}2\n\u{c4}3\nA\u{308}3\nN4\n";
+    let warnings = json!([
+        { "kind": "byte_order_mark", "count": 1, "lines": [2] },
+        { "kind": "zero_width", "count": 1, "lines": [3] },
+        { "kind": "twin", "count": 1, "lines": [5], "of_lines": [4] },
+    ]);
+    let warned = |output: &Output| {
+        let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+        value["warnings"].clone()
+    };
+    shop.write("keys.txt", content);
+    let arguments = ["keys.txt", "--product", "1"];
+    let rehearsed = shop.import(&[&arguments[..], &["--dry-run"]].concat(), 0);
+    assert_eq!(warned(&rehearsed), warnings);
+    let output = shop.import(&arguments, 0);
+    assert_eq!((summary(&output), warned(&output)), ([6, 6, 0, 0], warnings.clone()));
+    assert_eq!(warned(&shop.import(&arguments, 0)), warnings, "an import that was done before warns too");
+    assert!(shop.keys().await.contains_key("\u{feff}N1"), "the key is stored as it is");
+
+    let said = ok(shop.path(), &[&["keys", "import"], &arguments[..]].concat());
+    let expected = "6 lines: 6 created, 0 duplicate, 0 refused\n\
+                    warning: 1 key with an invisible byte order mark (U+FEFF): line 2\n\
+                    warning: 1 key with an invisible character (U+200B to U+200F): line 3\n\
+                    warning: 1 key in another Unicode normalization than an earlier key that looks the same: \
+                    line 5 (as 4)\n\
+                    receipt: keys.txt.receipt.jsonl\n";
+    assert_eq!(said, expected);
+    shop.write("plain.txt", "P1\n");
+    assert_eq!(warned(&shop.import(&["plain.txt", "--product", "1"], 0)), json!([]));
 }
 
 #[test]

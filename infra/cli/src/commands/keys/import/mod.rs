@@ -1,7 +1,8 @@
 //! `keypool keys import`: many keys from a file into the table.
 //!
 //! `source` cuts the file into records, `columns` and `row` say what they mean, `pipeline` has them written, a `batch` at a
-//! time, and told to the `receipt`, in the order of the file. `seen` finds duplicates where nothing is written.
+//! time, and told to the `receipt`, in the order of the file. `seen` finds duplicates where nothing is written, `suspicious`
+//! finds keys that a buyer could hardly type.
 
 mod batch;
 mod columns;
@@ -10,6 +11,7 @@ mod receipt;
 mod row;
 mod seen;
 mod source;
+mod suspicious;
 mod told;
 
 use std::num::NonZeroU32;
@@ -29,6 +31,7 @@ use self::pipeline::{Ended, Pipeline};
 use self::receipt::{Opened, Receipt};
 use self::row::Rules;
 use self::source::{Format, Source};
+use self::suspicious::Suspicious;
 use self::told::Counts;
 use crate::exit::Exit;
 use crate::output::{BAD, GOOD, Output, WARNING, printable};
@@ -45,6 +48,8 @@ Examples:
 What each line came to stands in the receipt, FILE.receipt.jsonl, which holds the keys and is for your eyes only: \
 created, duplicate (of an earlier line, or of a key in stock, sold, blocked or reserved), or refused, and why. \
 created + duplicate + refused = lines. A key that exists is never changed.
+
+The summary warns of keys with invisible characters, and of keys that look the same; they are imported like others.
 
 Interrupted, by Ctrl-C or by a loss of power? Give the same command again: it goes on where the receipt ends, and \
 recognises the keys that it stored before.
@@ -108,9 +113,9 @@ impl Import {
             Opened::Interrupted(receipt, import, earlier) => (receipt, import, Some(earlier)),
             Opened::Complete(counts, earlier) => {
                 // A new delivery under the name of the last one must not be taken for it.
-                pipeline::compare(source.read(), earlier).await?;
+                let suspicious = pipeline::compare(source.read(), earlier).await?;
                 output.note(&format!("{} is complete: this import was done before", path.display()));
-                return self.summarise(&path, counts, "complete before", output);
+                return self.summarise(&path, counts, &suspicious, "complete before", output);
             }
         };
         self.note(target, import, if earlier.is_some() { "resumed" } else { "begun" }, None).await?;
@@ -127,6 +132,7 @@ impl Import {
         };
         let ended = pipeline.run(source.read(), interrupted).await;
         let refused = std::mem::take(&mut pipeline.refused);
+        let suspicious = std::mem::take(&mut pipeline.suspicious);
         drop(pipeline);
         drop(progress);
         for line in refused {
@@ -141,7 +147,7 @@ impl Import {
         let noted = self.note(target, import, state, Some(counts)).await;
         let ended = ended.with_context(|| format!("{} was not imported to its end", self.file.display()))?;
         noted?;
-        let exit = self.summarise(&path, counts, state, output)?;
+        let exit = self.summarise(&path, counts, &suspicious, state, output)?;
         if ended == Ended::Interrupted {
             output.note("interrupted: give the same command again to go on");
             return Ok(Exit::Interrupted);
@@ -214,8 +220,16 @@ impl Import {
         Ok(target.store.note(&entry).await?)
     }
 
-    fn summarise(&self, receipt: &Path, counts: Counts, state: &str, output: Output) -> anyhow::Result<Exit> {
+    fn summarise(
+        &self,
+        receipt: &Path,
+        counts: Counts,
+        suspicious: &Suspicious,
+        state: &str,
+        output: Output,
+    ) -> anyhow::Result<Exit> {
         let mut value = counts.to_json();
+        value["warnings"] = suspicious.to_json();
         value["state"] = json!(state);
         value["dry_run"] = json!(self.dry_run);
         value["receipt"] = json!(receipt.display().to_string());
@@ -223,9 +237,13 @@ impl Import {
         let words = if self.dry_run { "would be created" } else { "created" };
         let if_any = |count: u64, style: Style| if count > 0 { style } else { Style::new() };
         let (good, warning, bad) = (if_any(created, GOOD), if_any(duplicate, WARNING), if_any(refused, BAD));
+        let mut warnings = suspicious.sentences().join(&format!("\n{WARNING}warning{WARNING:#}: "));
+        if !warnings.is_empty() {
+            warnings = format!("{WARNING}warning{WARNING:#}: {warnings}\n");
+        }
         let text = format!(
             "{} {}: {good}{created} {words}{good:#}, {warning}{duplicate} duplicate{warning:#}, \
-             {bad}{refused} refused{bad:#}\nreceipt: {}",
+             {bad}{refused} refused{bad:#}\n{warnings}receipt: {}",
             counts.lines(),
             if counts.lines() == 1 { "line" } else { "lines" },
             receipt.display(),

@@ -19,6 +19,7 @@ use super::receipt::{ANOTHER_FILE, Earlier, Receipt};
 use super::row::Rules;
 use super::seen::Seen;
 use super::source::Record;
+use super::suspicious::Suspicious;
 use super::told::{Outcome, Told, told_key};
 use crate::output::Progress;
 
@@ -46,6 +47,8 @@ pub(super) struct Pipeline<'a> {
     pub(super) progress: &'a Progress,
     /// For people: the first lines that were refused.
     pub(super) refused: Vec<String>,
+    /// The suspicious keys of all lines that were read.
+    pub(super) suspicious: Suspicious,
     under_way: FuturesOrdered<JoinHandle<Result<Vec<Told>, StoreError>>>,
     pace: Arc<Pace>,
     batch: Vec<Entry>,
@@ -79,6 +82,7 @@ impl<'a> Pipeline<'a> {
             earlier: None,
             progress,
             refused: Vec::new(),
+            suspicious: Suspicious::default(),
             under_way: FuturesOrdered::new(),
             pace: Arc::new(pace),
             batch: Vec::new(),
@@ -132,6 +136,7 @@ impl<'a> Pipeline<'a> {
     }
 
     async fn take(&mut self, record: Record) -> anyhow::Result<()> {
+        note_suspicious(&mut self.suspicious, &record);
         let key = key_of(&record);
         if self.was_told(record.line, key.as_deref())? {
             return Ok(());
@@ -252,18 +257,29 @@ fn key_of(record: &Record) -> Option<String> {
     record.content.as_ref().ok().and_then(|cells| cells.get(Field::LicenseKey)).map(told_key)
 }
 
-/// Holds a file against all that was told of it: whether it is the one that was imported.
+fn note_suspicious(suspicious: &mut Suspicious, record: &Record) {
+    if let Ok(cells) = &record.content
+        && let Some(text) = cells.get(Field::LicenseKey)
+    {
+        suspicious.note(text, record.line);
+    }
+}
+
+/// Compares a file with the receipt of a complete import: fails if it is another file. Returns its suspicious keys.
 pub(super) async fn compare(
     mut records: Receiver<io::Result<Vec<Record>>>,
     mut earlier: Earlier,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Suspicious> {
+    let mut suspicious = Suspicious::default();
     loop {
         let chunk = records.recv().await.context("reading ended before the file did")?;
         let chunk = chunk.context("reading failed")?;
         if chunk.is_empty() {
-            return earlier.end();
+            earlier.end()?;
+            return Ok(suspicious);
         }
         for record in chunk {
+            note_suspicious(&mut suspicious, &record);
             let told = earlier.next()?;
             let told =
                 told.with_context(|| format!("{ANOTHER_FILE}: it goes on with line {}", record.line))?;

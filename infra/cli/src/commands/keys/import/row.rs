@@ -3,7 +3,8 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use keypool_domain::{
-    ActivationLimit, CreationId, LicenseKey, NewKey, Owner, ProductId, Status, Timestamp, Validity,
+    ActivationLimit, CreationId, InvalidTimestamp, LicenseKey, NewKey, Owner, ProductId, Status, Timestamp,
+    Validity,
 };
 
 use super::columns::{Cells, Field};
@@ -91,9 +92,12 @@ fn time_of(text: &str) -> Result<Option<Timestamp>, String> {
     if text.starts_with("0000-00-00") {
         return Ok(None);
     }
-    let time =
-        text.parse().ok().or_else(|| Timestamp::from_rfc3339(text)).or_else(|| Timestamp::from_date(text));
-    time.map(Some).ok_or_else(|| "assigned_at must be a date and time as YYYY-MM-DD HH:MM:SS".to_owned())
+    if let Some(time) = Timestamp::from_rfc3339(text) {
+        return Ok(Some(time));
+    }
+    let has_time = text.contains(':');
+    let time = if has_time { text.parse() } else { Timestamp::from_date(text) };
+    time.map(Some).map_err(|error: InvalidTimestamp| format!("{} {error}", Field::AssignedAt.name()))
 }
 
 #[cfg(test)]
@@ -163,6 +167,11 @@ mod tests {
             ((Field::ProductId, "x"), "product_id must be an integer"),
             ((Field::Validity, "-1"), "validity must be at least 0"),
             ((Field::AssignedAt, "yesterday"), "assigned_at must be a date and time as YYYY-MM-DD HH:MM:SS"),
+            (
+                (Field::AssignedAt, "9999-12-31 23:59:59"),
+                "assigned_at must not be later than 9999-12-30 22:00:00",
+            ),
+            ((Field::AssignedAt, "9999-12-31"), "assigned_at must not be later than 9999-12-30 22:00:00"),
         ] {
             assert_eq!(key(&[cell]).unwrap_err(), expected);
         }
