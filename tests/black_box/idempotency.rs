@@ -192,7 +192,7 @@ async fn a_repetition_is_409_while_the_first_is_alive_and_then_replaces_it() {
     assert_eq!((conflict.status, conflict.json()["title"].as_str().unwrap()), (409, "Conflict"));
     let other = [("product_id", "1"), ("quantity", "2")];
     assert_eq!(shop.post_once(RANDOM, "a", &other).await.status, 422, "that will not change");
-    assert_eq!(shop.in_stock(1).await, 3);
+    assert_eq!(shop.draw(5).await.candidates.len(), 3);
 
     // The first attempt has died, as far as anyone can tell.
     shop.clock.advance_seconds(60);
@@ -204,7 +204,7 @@ async fn a_repetition_is_409_while_the_first_is_alive_and_then_replaces_it() {
     let late = shop.finish(&first, &candidates[..1]).await;
     assert!(matches!(late, SaleOutcome::Recorded(Recorded::Answered(_))), "{late:?}");
     shop.store.abandon(&first, shop.clock.now()).await.unwrap();
-    assert_eq!(shop.in_stock(1).await, 2);
+    assert_eq!(shop.draw(5).await.candidates.len(), 2);
     assert_eq!(shop.post_once(RANDOM, "a", &THREE).await.text, answer.text);
 }
 
@@ -268,6 +268,10 @@ async fn refusals_are_not_remembered() {
     assert_eq!(shop.post_once(RANDOM, "a", &many).await.code(), 803);
 }
 
+fn half_way() -> Vec<Fault> {
+    [vec![Fault::Pass; 2], vec![Fault::error("ValidationException"); 8]].concat()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_creation_that_fails_half_way_is_taken_up_where_it_was_left() {
     let shop = Shop::open().await;
@@ -275,9 +279,8 @@ async fn a_creation_that_fails_half_way_is_taken_up_where_it_was_left() {
     let keys = serde_json::to_string(&keys).unwrap();
     let mut parameters = CREATE.to_vec();
     parameters[0].1 = &keys;
-    // The claim passes, then some keys, then none.
-    let faults = [vec![Fault::Pass; 31], vec![Fault::error("ValidationException"); 30]].concat();
-    shop.dynamodb.disturb("PutItem", faults);
+    // Two batches of 25 keys pass, the third does not.
+    shop.dynamodb.disturb("BatchExecuteStatement", half_way());
     assert_eq!(shop.post_once("create-license-keys", "a", &parameters).await.status, 500);
     shop.dynamodb.calm();
     let there = shop.in_stock(1).await;
@@ -299,8 +302,7 @@ async fn a_creation_that_fails_half_way_is_taken_up_where_it_was_left() {
 async fn a_generation_that_fails_half_way_makes_no_further_keys() {
     let shop = Shop::open().await;
     let parameters = [("generator_id", "1"), ("quantity", "60")];
-    let faults = [vec![Fault::Pass; 31], vec![Fault::error("ValidationException"); 30]].concat();
-    shop.dynamodb.disturb("PutItem", faults);
+    shop.dynamodb.disturb("BatchExecuteStatement", half_way());
     assert_eq!(shop.post_once("generate", "a", &parameters).await.status, 500);
     shop.dynamodb.calm();
     let there = shop.in_stock(1).await;
@@ -316,15 +318,14 @@ async fn a_generation_that_fails_half_way_makes_no_further_keys() {
 
 /// Otherwise both attempts would make keys: those that the first has noted, and those that the second thinks of.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plan_that_is_noted_just_before_the_claim_is_taken_over_is_not_missed() {
+async fn a_response_noted_just_before_the_takeover_is_not_missed() {
     let shop = Shop::open().await;
     let parameters = [("generator_id", "1"), ("quantity", "60")];
-    let faults = [vec![Fault::Pass; 31], vec![Fault::error("ValidationException"); 30]].concat();
-    shop.dynamodb.disturb("PutItem", faults);
+    shop.dynamodb.disturb("BatchExecuteStatement", half_way());
     assert_eq!(shop.post_once("generate", "a", &parameters).await.status, 500);
     shop.dynamodb.calm();
 
-    // The second attempt reads the claim as it was before the plan was noted.
+    // The second attempt sees the record as it was before the response was noted.
     let table = shop.dynamodb_call("Scan", &json!({"TableName": "keypool"})).await;
     let mut items = table["Items"].as_array().unwrap().iter();
     let mut unplanned = items.find(|item| item["sk"]["S"] == "IDEMPOTENCY").unwrap().clone();
@@ -354,7 +355,7 @@ async fn a_sale_whose_every_response_is_lost_is_repeated_from_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_attempt_lets_go_of_its_claim() {
+async fn a_failed_attempt_does_not_hold_its_repetition_up() {
     let shop = Shop::open().await;
     shop.stock(1, 10).await;
     shop.kms.disturb("Sign", [Fault::error("DisabledException")]);
@@ -390,11 +391,13 @@ async fn a_response_that_fills_several_items_is_remembered() {
     assert_eq!(first.license_keys().len(), 1_000, "{:.300}", first.text);
     let _ = shop.dynamodb.take_calls();
     assert_eq!(shop.post_once(RANDOM, "a", &order).await.text, first.text);
-    assert_eq!(shop.dynamodb.take_operations(), ["PutItem", "BatchGetItem"]);
+    let operations = shop.dynamodb.take_operations();
+    let reads: Vec<&String> = operations.iter().filter(|operation| *operation != "Query").collect();
+    assert_eq!(reads, ["GetItem", "BatchGetItem"], "and the draw beside them");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idempotency_key_costs_one_call_and_a_repetition_is_one_call() {
+async fn an_idempotency_key_costs_a_read_beside_the_draw() {
     let shop = Shop::open().await;
     shop.draws.start_in_first_quarter();
     shop.stock_in_bulk("1".parse().unwrap(), 100).await;
@@ -402,14 +405,16 @@ async fn an_idempotency_key_costs_one_call_and_a_repetition_is_one_call() {
     let _ = (shop.dynamodb.take_calls(), shop.kms.take_calls());
     shop.post_once(RANDOM, "a", &ONE).await;
     let calls = shop.dynamodb.take_calls();
-    let operations: Vec<&str> = calls.iter().map(|call| call.operation.as_str()).collect();
-    assert_eq!(operations, ["PutItem", "Query", "TransactWriteItems"]);
-    // The claim; then key and claim in one transaction, each twice.
-    let written = [&calls[0], &calls[2]].map(|call| (call.table_units, call.index_units));
-    assert_eq!(written, [(1.0, 0.0), (4.0, 1.0)]);
+    let mut operations: Vec<&str> = calls.iter().map(|call| call.operation.as_str()).collect();
+    operations[..2].sort_unstable();
+    // The record is read beside the draw; then key and record are written in one transaction, each at twice the units.
+    assert_eq!(operations, ["GetItem", "Query", "TransactWriteItems"]);
+    assert_eq!((calls[2].table_units, calls[2].index_units), (4.0, 1.0));
     assert_eq!(shop.kms.take_calls().len(), 1);
     shop.post_once(RANDOM, "a", &ONE).await;
-    assert_eq!(shop.dynamodb.take_operations(), ["PutItem"]);
+    let mut operations = shop.dynamodb.take_operations();
+    operations.sort();
+    assert_eq!(operations, ["GetItem", "Query"]);
     assert_eq!(shop.kms.take_calls().len(), 0);
 }
 

@@ -213,7 +213,7 @@ async fn a_late_part_of_a_void_order_is_undone() {
     shop.dynamodb.calm();
     assert!(!shop.dynamodb.deliver().await.is_empty());
     // Nobody has voided the record before it came to be, so the part stays until its lease is over.
-    shop.clock.advance_seconds(60);
+    shop.clock.advance_seconds(300);
     shop.sweep_orders().await;
     assert_eq!(counts(&shop).await, (10, 0, 0, 0));
     assert_eq!(order(&shop, "1", 10, "0").await.code(), 803);

@@ -70,10 +70,11 @@ async fn a_sale_whose_outcome_is_unknown_names_its_rows_and_a_missed_one_does_no
     let shop = Shop::builder().with_checkout_timeouts().open().await;
     shop.stock(1, 1).await;
     let order = [("product_id", "1"), ("quantity", "1")];
-    // The write is done, but neither its answer nor that to the question what became of it arrives.
-    shop.dynamodb.disturb("UpdateItem", vec![Fault::LoseResponse; 12]);
+    // The write is done, but no response to it arrives, nor to any question about it.
+    shop.dynamodb.disturb("UpdateItem", vec![Fault::LoseResponse; 1_000]);
     let unknown = shop.post("random-assign-license-keys", &order).await;
-    assert_eq!(unknown.status, 503);
+    assert_eq!(unknown.problem(), (503, "/problems/outcome-unknown".to_owned()));
+    assert_eq!(unknown.retry_after, None, "it has no Idempotency-Key");
     shop.dynamodb.calm();
     assert_eq!(logged_row_ids(&unknown), Some(shop.stored("KEY-1-000000").await.id.to_string()));
     let none = shop.post("random-assign-license-keys", &order).await;

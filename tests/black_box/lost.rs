@@ -212,13 +212,14 @@ async fn a_key_that_was_blocked_after_its_sale_stays_blocked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_created_are_counted_as_created_whatever_gets_lost() {
     let shop = Shop::open().await;
-    let faults = [Fault::LoseResponse, Fault::Pass, conflict("PutItem"), Fault::LoseResponse];
-    shop.dynamodb.disturb("PutItem", faults);
+    let faults = [Fault::LoseResponse, Fault::error("ThrottlingException"), Fault::LoseResponse];
+    shop.dynamodb.disturb("BatchExecuteStatement", faults);
     shop.dynamodb.disturb("UpdateItem", [Fault::LoseResponse]);
     assert_eq!(shop.stock(1, 20).await.len(), 20, "20 created, no duplicate");
     assert!(shop.dynamodb.is_undisturbed());
     assert_eq!(shop.in_stock(1).await, 20);
-    shop.dynamodb.disturb("PutItem", [Fault::LoseResponse, Fault::error("ThrottlingException")]);
+    let faults = [Fault::LoseResponse, Fault::error("ThrottlingException")];
+    shop.dynamodb.disturb("BatchExecuteStatement", faults);
     let response = shop.post("generate", &[("generator_id", "1"), ("quantity", "10")]).await;
     assert_eq!(response.license_keys().len(), 10);
     assert_eq!(shop.in_stock(1).await, 30);

@@ -114,5 +114,5 @@ async fn a_proxy_counts_what_it_passes_on() {
     // The tests above are worth something only if the calls go through the proxies.
     let (shop, _) = open().await;
     let counted = |proxy: &Proxy| proxy.take_calls().len();
-    assert!(counted(&shop.dynamodb) > 5 && counted(&shop.kms) == 1);
+    assert!(counted(&shop.dynamodb) >= 3 && counted(&shop.kms) == 1);
 }

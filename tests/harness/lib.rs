@@ -35,6 +35,6 @@ pub use quota::CpuQuota;
 pub use randomness::{ScriptedDraws, SeededRandomness};
 pub use response::ShopResponse;
 pub use shape::Shape;
-pub use shop::{API_KEY, Shop, ShopBuilder};
+pub use shop::{API_KEY, FormerState, Shop, ShopBuilder};
 pub use tls::{Certificate, TlsFront};
 pub use weather::{Deaths, Point, Rates, Row, Seen, Storm, Weather};

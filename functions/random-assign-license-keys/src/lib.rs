@@ -67,7 +67,12 @@ async fn random_assign(call: &Call) -> Result<Answer, Failure> {
     let look = if makes_keys { Look::Once } else { Look::Twice };
     let quantity = usize::from(asked.quantity.get());
     let drawn = drawn.filter(|drawn| makes_keys || drawn.candidates.len() >= quantity);
-    let to_draw = product.as_ref().filter(|_| drawn.is_none()).map(|_| &asked);
+    let window = match drawn {
+        None => call.desk().take_window(asked.product_id, quantity),
+        Some(_) => None,
+    };
+    let has_keys = drawn.is_some() || window.is_some();
+    let to_draw = product.as_ref().filter(|_| !has_keys).map(|_| &asked);
     let (recalled, drawn_now) =
         tokio::join!(call.recall(asked.fingerprint()), draw_if_wanted(call, to_draw, look));
     let drawn = drawn.map(Ok).or(drawn_now);
@@ -76,7 +81,7 @@ async fn random_assign(call: &Call) -> Result<Answer, Failure> {
         NextAction::Proceed(slot) => slot,
     };
     let product = product.ok_or(Reply::ProductNotFound)?;
-    let mut order = Order { call, asked: &asked, product: &product, slot };
+    let mut order = Order { call, asked: &asked, product: &product, slot, window };
     let available = match order.sell(Source::Stock(look), drawn.transpose()?).await? {
         Outcome::Sold(answer) => return Ok(answer),
         Outcome::TooFew { available } => available,
@@ -85,7 +90,6 @@ async fn random_assign(call: &Call) -> Result<Answer, Failure> {
     if let NextAction::Repeat(answer) = call.recall(asked.fingerprint()).await? {
         return Ok(answer);
     }
-    measure::stock_remaining(product.id, available);
     if !asked.generate {
         measure::out_of_stock();
         return order.sign(&Reply::InsufficientLicenseKeys { available_quantity: available }).await;

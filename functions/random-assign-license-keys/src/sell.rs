@@ -5,7 +5,7 @@ use keypool_domain::{
     Assignment, AssignmentId, Faults, Generator, LicenseKey, NewKey, Product, Reply, StockedKey,
     requests::RandomAssignLicenseKeys,
 };
-use keypool_function::{Answer, Call, Failure, measure};
+use keypool_function::{Answer, Call, Failure, Window, measure};
 use keypool_store::{
     Backoff, Drawn, Look, OpenRequest, Origin, RequestSlot, Sale, SaleOutcome, StockSize, Store,
 };
@@ -42,6 +42,8 @@ pub(crate) struct Order<'a> {
     pub(crate) product: &'a Product,
     /// The record of the request, if it has an `Idempotency-Key`.
     pub(crate) slot: Option<RequestSlot>,
+    /// Keys that an earlier draw of this environment has left.
+    pub(crate) window: Option<Window>,
 }
 
 /// The result of one attempt at an order.
@@ -88,9 +90,10 @@ impl Order<'_> {
         }
     }
 
-    /// One attempt: misses are replaced, first by other keys of the same draw, then by a new draw.
+    /// One attempt: misses are replaced, first by other keys of the same draw, then by a new draw. Of a window that was kept,
+    /// one miss is enough, because others have sold from it since.
     async fn attempt(
-        &self,
+        &mut self,
         source: Source<'_>,
         sale: &mut Sale,
         mut drawn: Option<Drawn>,
@@ -98,19 +101,34 @@ impl Order<'_> {
         let mut backoff = Backoff::new();
         let mut gone: HashSet<LicenseKey> = HashSet::new();
         let mut candidates: Vec<StockedKey> = Vec::new();
-        let mut stock = None;
-        let (mut misses, mut misses_of_draw) = (0, 0);
+        let (mut stock, mut drawn_at) = (StockSize::Exact(0), self.call.now());
+        let (mut misses, mut misses_left) = (0, 0);
         while misses < ATTEMPTS_MAX {
             let wanting = self.quantity() - sale.taken().count();
-            if candidates.len() < wanting || misses_of_draw > 1 {
-                misses_of_draw = 0;
-                let found = match drawn.take() {
-                    Some(drawn) => drawn,
-                    None => self.draw(source, sale, wanting, &candidates, &gone).await?,
-                };
-                (candidates, stock) = (found.candidates, Some(found.stock));
-                if candidates.len() < wanting {
-                    return self.short(sale, candidates.len(), &found.open_requests).await;
+            if candidates.len() < wanting || misses_left == 0 {
+                if let Some(window) = self.window.take() {
+                    (candidates, stock, drawn_at) = (window.keys, window.stock, window.drawn_at);
+                    misses_left = 1;
+                } else {
+                    let found = match drawn.take() {
+                        Some(drawn) => drawn,
+                        None => self.draw(source, sale, wanting, &candidates, &gone).await?,
+                    };
+                    (candidates, stock, drawn_at) = (found.candidates, found.stock, self.call.now());
+                    misses_left = 2;
+                    if let Source::Stock(_) = source {
+                        measure::stock_estimate(self.product.id, stock.get());
+                    }
+                    if candidates.len() < wanting && !gone.is_empty() {
+                        // Keys that were gone may be back, for example from a large order that was undone.
+                        gone.clear();
+                        (misses, misses_left) = (misses + 1, 0);
+                        self.pause(&mut backoff).await;
+                        continue;
+                    }
+                    if candidates.len() < wanting {
+                        return self.short(sale, candidates.len(), &found.open_requests).await;
+                    }
                 }
             }
             let part = wanting.min(self.store().sale_keys_max());
@@ -124,7 +142,15 @@ impl Order<'_> {
                 let answer = self.sign(&Reply::LicenseKeysAssigned(rows)).await?;
                 let outcome = self.call.finish(sale, chosen, &answer).await?;
                 if outcome == SaleOutcome::Done {
-                    self.measure(source, stock, candidates.len());
+                    measure::keys_assigned(self.quantity());
+                    match source {
+                        Source::Generator(_) => measure::keys_generated(self.quantity()),
+                        Source::Stock(_) => {
+                            let keys = candidates.split_off(part);
+                            let window = Window { keys, stock, drawn_at };
+                            self.call.desk().keep_window(self.product.id, window);
+                        }
+                    }
                     return Ok(Attempt::Sold(answer));
                 }
                 outcome
@@ -136,7 +162,7 @@ impl Order<'_> {
                         !taken.contains(&key.license_key) && !changed.contains(&key.license_key)
                     });
                     gone.extend(taken);
-                    (misses, misses_of_draw) = (misses + 1, misses_of_draw + 1);
+                    (misses, misses_left) = (misses + 1, misses_left - 1);
                     measure::contention_retry();
                     self.pause(&mut backoff).await;
                 }
@@ -234,17 +260,6 @@ impl Order<'_> {
         let undone = Box::pin(self.store().abandon(sale, self.call.now()));
         if !matches!(timeout(self.call.time_left(), undone).await, Ok(Ok(()))) {
             tracing::warn!("the sweep will undo an order");
-        }
-    }
-
-    fn measure(&self, source: Source<'_>, stock: Option<StockSize>, candidates: usize) {
-        measure::keys_assigned(self.quantity());
-        match (source, stock) {
-            (Source::Generator(_), _) => measure::keys_generated(self.quantity()),
-            (Source::Stock(_), Some(StockSize::Exact(_))) => {
-                measure::stock_remaining(self.product.id, candidates.saturating_sub(self.quantity()));
-            }
-            (Source::Stock(_), _) => {}
         }
     }
 

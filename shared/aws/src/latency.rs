@@ -14,7 +14,8 @@ use tokio::time::Instant;
 
 /// The operations of AWS that functions call, and the metric of each one's latency. Metrics of one name with
 /// a dimension for the operation would need a line each.
-pub const LATENCIES: [(&str, &str); 8] = [
+pub const LATENCIES: [(&str, &str); 9] = [
+    ("BatchExecuteStatement", "BatchExecuteStatementLatency"),
     ("BatchGetItem", "BatchGetItemLatency"),
     ("DeleteItem", "DeleteItemLatency"),
     ("GetItem", "GetItemLatency"),
@@ -25,7 +26,7 @@ pub const LATENCIES: [(&str, &str); 8] = [
     ("UpdateItem", "UpdateItemLatency"),
 ];
 
-/// Latencies of one operation that an event records. A request for 1,000 keys makes 2,000 calls, while a metric takes
+/// Latencies of one operation that an event records. A rush of retries makes many, while a metric takes
 /// 100 values in a line; the collector logs an error for each one more. Ten are left for calls of another event that
 /// end while this one's metrics are written.
 const LATENCIES_MAX: usize = 90;

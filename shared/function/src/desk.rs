@@ -13,6 +13,7 @@ use keypool_store::{Found, Lookup, Store};
 use crate::Failure;
 use crate::cache::Cache;
 use crate::refusals::Refusals;
+use crate::windows::{Window, Windows};
 
 /// How long API keys, products and generators are remembered: for that long after a key was switched off,
 /// a warm environment may still let it in.
@@ -34,6 +35,7 @@ pub struct Desk {
     products: Cache<ProductId, Product>,
     generators: Cache<GeneratorId, Generator>,
     refusals: Refusals,
+    windows: Windows,
     /// When KMS was last called, in Unix microseconds.
     kms_called_at: AtomicI64,
 }
@@ -53,6 +55,7 @@ impl Desk {
             products: Cache::new(CACHED_FOR),
             generators: Cache::new(CACHED_FOR),
             refusals: Refusals::default(),
+            windows: Windows::default(),
         }
     }
 
@@ -131,6 +134,17 @@ impl Desk {
     ) -> Result<Envelope, SigningError> {
         self.kms_called_at.store(self.clock.now().unix_microseconds(), Ordering::Relaxed);
         self.signer.seal(payload, product_key).await
+    }
+
+    /// Keys of a product that an earlier draw has read and not used: at least `quantity`, if there are any.
+    #[must_use]
+    pub fn take_window(&self, product_id: ProductId, quantity: usize) -> Option<Window> {
+        self.windows.take(product_id, quantity, self.clock.now())
+    }
+
+    /// Keeps the unused keys of a draw for the next sale, if the stock is large.
+    pub fn keep_window(&self, product_id: ProductId, window: Window) {
+        self.windows.keep(product_id, window);
     }
 
     /// Whether a product was read lately.

@@ -25,6 +25,7 @@ mod problem;
 mod refusals;
 mod runtime;
 mod telemetry;
+mod windows;
 
 pub use body::{BODY_BYTES_MAX, UnreadableBody};
 pub use call::{Answer, Call, NextAction};
@@ -33,3 +34,4 @@ pub use failure::Failure;
 pub use problem::Problem;
 pub use runtime::{ENV_METRICS_NAMESPACE, ENV_SIGNING_KEY, ENV_TABLE, StartError, run, run_on_schedule};
 pub use telemetry::{ENV_LOG_LEVEL, UnknownLogLevel, init_logs, log_level};
+pub use windows::Window;

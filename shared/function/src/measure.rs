@@ -15,7 +15,7 @@
 //! | `Failures` | count | |
 //! | `DynamoDbThrottles`, `KmsThrottles` | count | |
 //! | `QueryLatency`, `SignLatency` and so on: [`LATENCIES`] | milliseconds | |
-//! | `StockRemaining` | count | `Product` |
+//! | `StockEstimate` | count | `Product` |
 
 use std::io::{self, Write};
 
@@ -36,7 +36,7 @@ const ORDERS_UNDONE: &str = "OrdersUndone";
 const FAILURES: &str = "Failures";
 const DYNAMODB_THROTTLES: &str = "DynamoDbThrottles";
 const KMS_THROTTLES: &str = "KmsThrottles";
-const STOCK_REMAINING: &str = "StockRemaining";
+const STOCK_ESTIMATE: &str = "StockEstimate";
 
 /// The names of all counters.
 pub const COUNTERS: [&str; 12] = [
@@ -57,7 +57,7 @@ pub const COUNTERS: [&str; 12] = [
 /// The names of all distributions, and their units.
 pub fn distributions() -> impl Iterator<Item = (&'static str, Unit)> {
     let latencies = LATENCIES.into_iter().map(|(_, name)| (name, Unit::Milliseconds));
-    latencies.chain([(STOCK_REMAINING, Unit::Count)])
+    latencies.chain([(STOCK_ESTIMATE, Unit::Count)])
 }
 
 /// Keys have been given to an owner.
@@ -97,11 +97,11 @@ pub fn orders_swept(finished: usize, undone: usize) {
     counter!(ORDERS_UNDONE).increment(as_u64(undone));
 }
 
-/// A draw has seen the end of the stock, and so knows how many keys are left after it. A distribution and not a gauge:
-/// a gauge would be repeated with every event, long after the product was restocked.
-#[expect(clippy::cast_precision_loss, reason = "what a draw can see of a stock are some hundred keys")]
-pub fn stock_remaining(product_id: ProductId, count: usize) {
-    histogram!(STOCK_REMAINING, "Product" => product_id.to_string()).record(count as f64);
+/// A draw has seen how large a product's stock is: exactly if it saw all of it, else as an estimate. A distribution and
+/// not a gauge, because a gauge would be repeated with every event, long after the product was restocked.
+#[expect(clippy::cast_precision_loss, reason = "a stock has fewer keys than a float has digits")]
+pub fn stock_estimate(product_id: ProductId, keys: usize) {
+    histogram!(STOCK_ESTIMATE, "Product" => product_id.to_string()).record(keys as f64);
 }
 
 /// A request was answered by a problem with a status of 500 or more.

@@ -95,6 +95,7 @@ fn no_role_may_read_the_whole_table_or_administer_anything() {
         "dynamodb:UpdateItem",
         "dynamodb:DeleteItem",
         "dynamodb:ConditionCheckItem",
+        "dynamodb:PartiQLInsert",
         "kms:Sign",
     ];
     for privilege in Privileges::granted().all() {
@@ -106,7 +107,7 @@ fn no_role_may_read_the_whole_table_or_administer_anything() {
 #[test]
 fn no_role_may_write_what_only_an_operator_writes() {
     let reads = ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"];
-    let written = ["KEY#*", "COUNTER#license-key", "IDEMPOTENCY#*", "ORDER#*", "ORDERS"];
+    let written = ["KEY#*", "COUNTER#license-key", "IDEMPOTENCY#*", "REQUESTS", "ORDER#*", "ORDERS"];
     let read = ["APIKEY#*", "PRODUCT#*", "GENERATOR#*"];
     for privilege in Privileges::granted().all() {
         let records = privilege.records.as_str();

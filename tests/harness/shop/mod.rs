@@ -1,5 +1,6 @@
 mod backing;
 mod builder;
+mod former;
 mod sale;
 mod setup;
 
@@ -16,6 +17,7 @@ use serde_json::Value;
 
 pub(crate) use self::backing::Backing;
 pub use self::builder::ShopBuilder;
+pub use self::former::FormerState;
 pub(crate) use self::setup::{numbered_generator, numbered_product};
 use crate::weather::{Deaths, Weather};
 use crate::{Environment, ManualClock, Privileges, Proxy, ScriptedDraws, ShopResponse, Sweep, logs};

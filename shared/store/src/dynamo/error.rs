@@ -48,7 +48,7 @@ pub enum StoreError {
     },
     /// Neither the write of a sale nor the question what became of it was answered in time. The keys may have been sold,
     /// or may still be.
-    #[error("the outcome of a sale is unknown: {cause}")]
+    #[error("the outcome of a sale could not be learned: {cause}")]
     OutcomeUnknown {
         /// The error of the write.
         cause: Box<StoreError>,

@@ -325,8 +325,10 @@ impl Store {
         for (key, obstacle) in keys.iter().zip(of_keys) {
             let Obstacle::Condition(item) = obstacle else { continue };
             let item = item.as_ref();
-            // A sale is all or none, so one key of this attempt proves that all are.
-            if is_text(item, "assignment_id", sale.assignment.id.as_str()) {
+            // A sale is all or none, so one key that this attempt has sold proves that all are. A reserved one only
+            // shows that the index trails: it was taken before.
+            let is_reserved = is_text(item, "status", Status::Reserved.as_str());
+            if is_text(item, "assignment_id", sale.assignment.id.as_str()) && !is_reserved {
                 return Ok(SaleOutcome::Done);
             }
             let is_for_sale = is_text(item, "status", Status::Available.as_str());
