@@ -1,5 +1,5 @@
 use keypool_domain::{Assignment, Generator, NewKey, Reply, StockedKey};
-use keypool_function::{Answer, Failure, measure};
+use keypool_function::{FunctionError, SignedReply, measure};
 use keypool_store::{Backoff, InsertOutcome, Lookup};
 
 use crate::large;
@@ -8,11 +8,11 @@ use crate::stock::ATTEMPTS_MAX;
 
 /// Has the whole quantity made by the product's generator and gives it away as it is stored. The stock stays
 /// as it is.
-pub(crate) async fn assign(sale: &Sale<'_>) -> Result<Answer, Failure> {
-    let call = sale.call;
+pub(crate) async fn assign(sale: &Sale<'_>) -> Result<SignedReply, FunctionError> {
+    let invocation = sale.invocation;
     let about = Lookup { generator: sale.product.generator_id, ..Lookup::default() };
-    let generator = call.desk().look_up(about).await?.generator.filter(Generator::is_active);
-    let Some(generator) = generator else { return sale.seal(&Reply::GeneratorNotFound).await };
+    let generator = invocation.desk().look_up(about).await?.generator.filter(Generator::is_active);
+    let Some(generator) = generator else { return sale.sign_reply(&Reply::GeneratorNotFound).await };
     let answer = if sale.is_large() {
         large::of_fresh_keys(sale, &generator).await?
     } else {
@@ -22,27 +22,27 @@ pub(crate) async fn assign(sale: &Sale<'_>) -> Result<Answer, Failure> {
     Ok(answer)
 }
 
-async fn assign_at_once(sale: &Sale<'_>, generator: &Generator) -> Result<Answer, Failure> {
-    let (call, store) = (sale.call, sale.store());
+async fn assign_at_once(sale: &Sale<'_>, generator: &Generator) -> Result<SignedReply, FunctionError> {
+    let (invocation, store) = (sale.invocation, sale.store());
     let mut backoff = Backoff::new();
     for _ in 0..ATTEMPTS_MAX {
         let assignment = sale.assignment();
         let keys = make(sale, generator, &assignment, sale.quantity(), NewKey::assigned).await?;
-        let answer = sale.seal_rows(&keys, &assignment).await?;
-        call.check_time_to_give_away()?;
-        call.note_sale(&keys);
+        let answer = sale.sign_rows(&keys, &assignment).await?;
+        invocation.check_time_to_give_away()?;
+        invocation.note_sale(&keys);
         match store.insert_assigned(&keys, sale.recording(&answer)).await? {
             InsertOutcome::Inserted => {
                 measure::keys_assigned(sale.quantity());
                 return Ok(answer);
             }
-            InsertOutcome::Superseded => return Err(Failure::InFlight),
+            InsertOutcome::Superseded => return Err(FunctionError::InFlight),
             InsertOutcome::Collided(_) => {
-                tokio::time::sleep(backoff.next_wait(call.desk().randomness())).await;
+                tokio::time::sleep(backoff.next_wait(invocation.desk().randomness())).await;
             }
         }
     }
-    Err(Failure::Contention)
+    Err(FunctionError::Contention)
 }
 
 /// Makes keys, and what is to be stored of each.
@@ -52,10 +52,10 @@ pub(crate) async fn make(
     assignment: &Assignment,
     count: usize,
     new_key: fn(&Generator, keypool_domain::LicenseKey, &Assignment) -> NewKey,
-) -> Result<Vec<StockedKey>, Failure> {
-    let randomness = sale.call.desk().randomness();
+) -> Result<Vec<StockedKey>, FunctionError> {
+    let randomness = sale.invocation.desk().randomness();
     let made = generator.make_distinct(count, randomness);
-    let made = made.map_err(|_| Failure::Bug("a stored generator makes invalid keys"))?;
+    let made = made.map_err(|_| FunctionError::Bug("a stored generator makes invalid keys"))?;
     let ids = sale.store().take_row_ids(count).await?;
     let stocked = made
         .into_iter()

@@ -1,8 +1,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use keypool_domain::{Assignment, Faults, Generator, LicenseKey, NewKey, Reply, Timestamp};
-use keypool_function::{Answer, Failure, measure};
+use keypool_domain::{Assignment, Generator, LicenseKey, NewKey, Reply, Timestamp, ValidationErrors};
+use keypool_function::{FunctionError, SignedReply, measure};
 use keypool_store::{Backoff, CommitOutcome, Drawn, NewOrder, Order, ReserveOutcome};
 use tokio::time::timeout;
 
@@ -24,8 +24,8 @@ enum Filled {
 
 /// Gives away more keys of the stock than one transaction holds: reserves them one by one under the record of an
 /// order, signs, and decides for all of them by one write.
-pub(crate) async fn from_stock(sale: &Sale<'_>) -> Result<Outcome, Failure> {
-    let since = sale.call.now();
+pub(crate) async fn from_stock(sale: &Sale<'_>) -> Result<Outcome, FunctionError> {
+    let since = sale.invocation.now();
     forget_earlier_attempts(sale).await?;
     let mut backoff = Backoff::new();
     loop {
@@ -52,11 +52,11 @@ pub(crate) async fn from_stock(sale: &Sale<'_>) -> Result<Outcome, Failure> {
 
 /// Orders of attempts that this one has taken over from: nothing will come of them, since they do not hold the claim
 /// any more.
-async fn forget_earlier_attempts(sale: &Sale<'_>) -> Result<(), Failure> {
+async fn forget_earlier_attempts(sale: &Sale<'_>) -> Result<(), FunctionError> {
     let Some(claim) = sale.claim.as_ref().filter(|claim| claim.is_resumed()) else { return Ok(()) };
     let open = sale.store().open_orders(sale.product.id).await?;
     for order in open.iter().filter(|order| order.is_under(claim)) {
-        sale.store().recover(order, sale.call.now()).await?;
+        sale.store().recover(order, sale.invocation.now()).await?;
     }
     Ok(())
 }
@@ -67,8 +67,8 @@ async fn fill(
     order: &mut Option<Order>,
     assignment: &Assignment,
     since: Timestamp,
-) -> Result<Filled, Failure> {
-    let (call, store) = (sale.call, sale.store());
+) -> Result<Filled, FunctionError> {
+    let (invocation, store) = (sale.invocation, sale.store());
     let mut backoff = Backoff::new();
     let mut missed: HashSet<LicenseKey> = HashSet::new();
     loop {
@@ -77,7 +77,7 @@ async fn fill(
         if wanting == 0 {
             return Ok(Filled::Completely);
         }
-        call.check_time_to_give_away()?;
+        invocation.check_time_to_give_away()?;
         // The index trails: it may still show what is reserved by now.
         let held = order.iter().flat_map(Order::reserved).map(|key| key.license_key.clone());
         let pass_over = missed.iter().cloned().chain(held).collect();
@@ -89,7 +89,7 @@ async fn fill(
                     None => order.insert(store.open_order(new_order(sale, assignment, since)).await?),
                 };
                 match store.reserve(order, candidates).await? {
-                    ReserveOutcome::Aborted => return Err(Failure::Contention),
+                    ReserveOutcome::Aborted => return Err(FunctionError::Contention),
                     ReserveOutcome::Reserved { missed: gone } if gone.is_empty() => {}
                     ReserveOutcome::Reserved { missed: gone } => {
                         missed.extend(gone);
@@ -112,7 +112,7 @@ async fn fill(
                 // Those who came later give way; what is reserved is kept.
             }
         }
-        tokio::time::sleep(backoff.next_wait(call.desk().randomness())).await;
+        tokio::time::sleep(backoff.next_wait(invocation.desk().randomness())).await;
     }
 }
 
@@ -123,10 +123,10 @@ async fn wait_for_those_before(
     assignment: &Assignment,
     since: Timestamp,
     backoff: &mut Backoff,
-) -> Result<(), Failure> {
+) -> Result<(), FunctionError> {
     loop {
-        sale.call.check_time_to_give_away()?;
-        tokio::time::sleep(backoff.next_wait(sale.call.desk().randomness())).await;
+        sale.invocation.check_time_to_give_away()?;
+        tokio::time::sleep(backoff.next_wait(sale.invocation.desk().randomness())).await;
         let open = sale.store().open_orders(sale.product.id).await?;
         sale.recover(&open).await?;
         if !open.iter().any(|open| open.is_before(since, assignment)) {
@@ -136,7 +136,10 @@ async fn wait_for_those_before(
 }
 
 /// Gives away more keys, made for it, than one transaction holds.
-pub(crate) async fn of_fresh_keys(sale: &Sale<'_>, generator: &Generator) -> Result<Answer, Failure> {
+pub(crate) async fn of_fresh_keys(
+    sale: &Sale<'_>,
+    generator: &Generator,
+) -> Result<SignedReply, FunctionError> {
     forget_earlier_attempts(sale).await?;
     let assignment = sale.assignment();
     let opened = sale.store().open_order_of_fresh_keys(new_order(sale, &assignment, assignment.at));
@@ -155,36 +158,40 @@ async fn make_all(
     generator: &Generator,
     order: &mut Order,
     assignment: &Assignment,
-) -> Result<(), Failure> {
+) -> Result<(), FunctionError> {
     loop {
         let wanting = sale.quantity() - order.reserved().len();
         if wanting == 0 {
             return Ok(());
         }
-        sale.call.check_time_to_give_away()?;
+        sale.invocation.check_time_to_give_away()?;
         let keys = fresh::make(sale, generator, assignment, wanting, NewKey::reserved).await?;
         // Keys that existed are made anew.
         if let ReserveOutcome::Aborted = sale.store().reserve_fresh(order, keys).await? {
-            return Err(Failure::Contention);
+            return Err(FunctionError::Contention);
         }
     }
 }
 
 fn new_order(sale: &Sale<'_>, assignment: &Assignment, since: Timestamp) -> NewOrder {
-    let lease = sale.call.desk().lease();
+    let lease = sale.invocation.desk().lease();
     let product_id = sale.product.id;
     NewOrder { product_id, assignment: assignment.clone(), since, lease, claim: None }
         .under(sale.claim.as_ref())
 }
 
 /// Signs, decides, and lets the keys say so.
-async fn conclude(sale: &Sale<'_>, order: &Order, assignment: &Assignment) -> Result<Answer, Failure> {
+async fn conclude(
+    sale: &Sale<'_>,
+    order: &Order,
+    assignment: &Assignment,
+) -> Result<SignedReply, FunctionError> {
     match Box::pin(decide(sale, order, assignment)).await {
         Ok(answer) => {
             measure::keys_assigned(sale.quantity());
             // They are the buyer's, whether all of them say so by now or not: the sweep sees to the rest.
-            let within = sale.call.time_left().saturating_sub(TO_ANSWER);
-            let handed_over = timeout(within, sale.store().hand_over(order, sale.call.now())).await;
+            let within = sale.invocation.time_left().saturating_sub(TO_ANSWER);
+            let handed_over = timeout(within, sale.store().hand_over(order, sale.invocation.now())).await;
             if !matches!(handed_over, Ok(Ok(()))) {
                 tracing::warn!("an order is left to the sweep to hand over");
             }
@@ -197,28 +204,33 @@ async fn conclude(sale: &Sale<'_>, order: &Order, assignment: &Assignment) -> Re
     }
 }
 
-async fn decide(sale: &Sale<'_>, order: &Order, assignment: &Assignment) -> Result<Answer, Failure> {
-    let answer = sale.seal_rows(order.reserved(), assignment).await?;
+async fn decide(
+    sale: &Sale<'_>,
+    order: &Order,
+    assignment: &Assignment,
+) -> Result<SignedReply, FunctionError> {
+    let answer = sale.sign_rows(order.reserved(), assignment).await?;
     if answer.is_too_large() {
-        let mut faults = Faults::default();
+        let mut faults = ValidationErrors::default();
         faults.add(
             "quantity",
             "The quantity field is too large for keys and an owner as long as these.".to_owned(),
         );
         return Err(Reply::IncorrectAssignment(faults).into());
     }
-    sale.call.check_time_to_give_away()?;
-    sale.call.note_sale(order.reserved());
+    sale.invocation.check_time_to_give_away()?;
+    sale.invocation.note_sale(order.reserved());
     match sale.store().commit(order, sale.recording(&answer)).await? {
         CommitOutcome::Committed => Ok(answer),
-        CommitOutcome::Aborted => Err(Failure::Contention),
-        CommitOutcome::Superseded => Err(Failure::InFlight),
+        CommitOutcome::Aborted => Err(FunctionError::Contention),
+        CommitOutcome::Superseded => Err(FunctionError::InFlight),
     }
 }
 
 /// Gives an order up. What cannot be undone in time, a sweep will undo.
 async fn abandon(sale: &Sale<'_>, order: &Order) {
-    let undone = timeout(sale.call.time_left(), sale.store().abandon(order, sale.call.now())).await;
+    let undone =
+        timeout(sale.invocation.time_left(), sale.store().abandon(order, sale.invocation.now())).await;
     if !matches!(undone, Ok(Ok(()))) {
         tracing::warn!("an order is left to the sweep to undo");
     }

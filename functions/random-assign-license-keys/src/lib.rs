@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use keypool_domain::requests::RandomAssignLicenseKeys;
 use keypool_domain::{Endpoint, Product, Reply};
-use keypool_function::{Answer, Call, Desk, Failure, NextAction, measure};
+use keypool_function::{Desk, FunctionError, Invocation, NextAction, SignedReply, measure};
 use keypool_store::{Drawn, Found, Lookup};
 use lambda_http::{Body, Request, Response};
 
@@ -20,19 +20,19 @@ use crate::sale::{Outcome, Sale};
 
 /// Answers one event.
 pub async fn handle(desk: Arc<Desk>, event: Request) -> Response<Body> {
-    let call = Call::receive(desk, Endpoint::RandomAssignLicenseKeys, event).await;
-    call.answer(random_assign(&call)).await
+    let invocation = Invocation::receive(desk, Endpoint::RandomAssignLicenseKeys, event).await;
+    invocation.answer(random_assign(&invocation)).await
 }
 
 /// Authorizes the request. Where the product has yet to be read, its stock is looked at beside that, so that a cold
 /// environment waits for one read and not for two.
 async fn authorise(
-    call: &Call,
+    invocation: &Invocation,
     asked: Option<&RandomAssignLicenseKeys>,
-) -> Result<(Found, Option<Drawn>), Failure> {
-    let (desk, store) = (call.desk(), call.desk().store());
+) -> Result<(Found, Option<Drawn>), FunctionError> {
+    let (desk, store) = (invocation.desk(), invocation.desk().store());
     let product = asked.map(|asked| asked.product_id);
-    let authorise = call.authorise(Lookup { product, ..Lookup::default() });
+    let authorise = invocation.authorise(Lookup { product, ..Lookup::default() });
     let cold = asked.filter(|asked| !desk.remembers_product(asked.product_id));
     let quantity = |asked: &RandomAssignLicenseKeys| usize::from(asked.quantity.get());
     match cold.filter(|asked| quantity(asked) <= store.transaction_keys_max()) {
@@ -47,17 +47,17 @@ async fn authorise(
     }
 }
 
-async fn random_assign(call: &Call) -> Result<Answer, Failure> {
-    let asked = RandomAssignLicenseKeys::try_from(call.parameters()?);
-    let (found, drawn_ahead) = authorise(call, asked.as_ref().ok()).await?;
+async fn random_assign(invocation: &Invocation) -> Result<SignedReply, FunctionError> {
+    let asked = RandomAssignLicenseKeys::try_from(invocation.parameters()?);
+    let (found, drawn_ahead) = authorise(invocation, asked.as_ref().ok()).await?;
     let asked = asked.map_err(Reply::IncorrectAssignment)?;
-    let claim = match call.next_action(asked.fingerprint()).await? {
+    let claim = match invocation.next_action(asked.fingerprint()).await? {
         NextAction::Repeat(answer) => return Ok(answer),
         NextAction::Proceed(claim) => claim,
     };
     let product = found.product.filter(Product::is_active).ok_or(Reply::ProductNotFound)?;
 
-    let sale = Sale { call, asked, product, claim };
+    let sale = Sale { invocation, asked, product, claim };
     // On the heap: large orders are rare, and so is their future's size.
     let outcome = if sale.is_large() {
         Box::pin(large::from_stock(&sale)).await?
@@ -72,7 +72,7 @@ async fn random_assign(call: &Call) -> Result<Answer, Failure> {
                 return Box::pin(fresh::assign(&sale)).await;
             }
             measure::out_of_stock();
-            sale.seal(&Reply::InsufficientLicenseKeys { available_quantity: available }).await
+            sale.sign_reply(&Reply::InsufficientLicenseKeys { available_quantity: available }).await
         }
     }
 }

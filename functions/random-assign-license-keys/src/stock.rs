@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use keypool_domain::StockedKey;
-use keypool_function::{Failure, measure};
+use keypool_function::{FunctionError, measure};
 use keypool_store::{AssignOutcome, Backoff, Drawn};
 
 use crate::sale::{Outcome, Sale};
@@ -13,8 +13,11 @@ pub(crate) const ATTEMPTS_MAX: usize = 32;
 /// Draws keys, signs the response that hands them over, and only then takes them out of the stock. Keys that
 /// another buyer took in between are replaced: first by others of the same draw, then by a new draw. The first draw may
 /// have been made ahead.
-pub(crate) async fn assign(sale: &Sale<'_>, mut drawn_ahead: Option<Drawn>) -> Result<Outcome, Failure> {
-    let (call, store, quantity) = (sale.call, sale.store(), sale.quantity());
+pub(crate) async fn assign(
+    sale: &Sale<'_>,
+    mut drawn_ahead: Option<Drawn>,
+) -> Result<Outcome, FunctionError> {
+    let (invocation, store, quantity) = (sale.invocation, sale.store(), sale.quantity());
     let mut backoff = Backoff::new();
     let mut taken = HashSet::new();
     let mut candidates: Vec<StockedKey> = Vec::new();
@@ -36,17 +39,17 @@ pub(crate) async fn assign(sale: &Sale<'_>, mut drawn_ahead: Option<Drawn>) -> R
                 Drawn::TooFew { open_orders, .. } => {
                     // What a large order leaves, or what is left of one that has died, goes back into stock.
                     sale.recover(&open_orders).await?;
-                    call.check_time_to_give_away()?;
-                    tokio::time::sleep(backoff.next_wait(call.desk().randomness())).await;
+                    invocation.check_time_to_give_away()?;
+                    tokio::time::sleep(backoff.next_wait(invocation.desk().randomness())).await;
                     continue;
                 }
             }
         }
         let (chosen, _) = candidates.split_at(quantity);
         let assignment = sale.assignment();
-        let answer = sale.seal_rows(chosen, &assignment).await?;
-        call.check_time_to_give_away()?;
-        call.note_sale(chosen);
+        let answer = sale.sign_rows(chosen, &assignment).await?;
+        invocation.check_time_to_give_away()?;
+        invocation.note_sale(chosen);
         match store.assign(chosen, &assignment, sale.recording(&answer)).await? {
             AssignOutcome::Assigned => {
                 measure::keys_assigned(quantity);
@@ -55,17 +58,17 @@ pub(crate) async fn assign(sale: &Sale<'_>, mut drawn_ahead: Option<Drawn>) -> R
                 }
                 return Ok(Outcome::Assigned(answer));
             }
-            AssignOutcome::Superseded => return Err(Failure::InFlight),
+            AssignOutcome::Superseded => return Err(FunctionError::InFlight),
             AssignOutcome::Missed { taken: gone, changed } => {
-                call.note_sale([]);
+                invocation.note_sale([]);
                 candidates
                     .retain(|key| !gone.contains(&key.license_key) && !changed.contains(&key.license_key));
                 stock = stock.map(|stock| stock.saturating_sub(gone.len()));
                 taken.extend(gone);
                 measure::contention_retry();
-                tokio::time::sleep(backoff.next_wait(call.desk().randomness())).await;
+                tokio::time::sleep(backoff.next_wait(invocation.desk().randomness())).await;
             }
         }
     }
-    Err(Failure::Contention)
+    Err(FunctionError::Contention)
 }
