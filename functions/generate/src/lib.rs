@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use keypool_domain::requests::Generate;
 use keypool_domain::{Endpoint, Generator, LicenseKey, NewKey, Product, Reply, StockedKey};
-use keypool_function::{Answer, Call, Desk, Failure, NextAction, measure};
+use keypool_function::{Desk, FunctionError, Invocation, NextAction, SignedReply, measure};
 use keypool_store::{Begun, Lookup};
 use lambda_http::{Body, Request, Response};
 
@@ -14,27 +14,27 @@ const ROUNDS_MAX: usize = 4;
 
 /// Answers one event.
 pub async fn handle(desk: Arc<Desk>, event: Request) -> Response<Body> {
-    let call = Call::receive(desk, Endpoint::Generate, event).await;
-    call.answer(generate(&call)).await
+    let invocation = Invocation::receive(desk, Endpoint::Generate, event).await;
+    invocation.answer(generate(&invocation)).await
 }
 
-async fn generate(call: &Call) -> Result<Answer, Failure> {
-    let asked = Generate::try_from(call.parameters()?);
+async fn generate(invocation: &Invocation) -> Result<SignedReply, FunctionError> {
+    let asked = Generate::try_from(invocation.parameters()?);
     let generator = asked.as_ref().ok().map(|asked| asked.generator_id);
-    let found = call.authorise(Lookup { generator, ..Lookup::default() }).await?;
+    let found = invocation.authorise(Lookup { generator, ..Lookup::default() }).await?;
     let asked = asked.map_err(Reply::IncorrectGeneration)?;
-    let begun = match call.begin(asked.fingerprint()).await? {
+    let begun = match invocation.begin(asked.fingerprint()).await? {
         NextAction::Repeat(answer) => return Ok(answer),
         NextAction::Proceed(begun) => begun,
     };
     let generator = found.generator.filter(Generator::is_active).ok_or(Reply::GeneratorNotFound)?;
     let about = Lookup { product: Some(generator.product_id), ..Lookup::default() };
-    let product = call.desk().look_up(about).await?.product;
+    let product = invocation.desk().look_up(about).await?.product;
     let product = product.filter(Product::is_active).ok_or(Reply::ProductNotFound)?;
 
     let (mut noted, mut keys) = match noted(begun.as_ref())? {
         Some((answer, keys)) => (Some(answer), keys),
-        None => (None, make(call, &generator, usize::from(asked.quantity.get()))?),
+        None => (None, make(invocation, &generator, usize::from(asked.quantity.get()))?),
     };
     let mut to_store = keys.clone();
     let creation_id = begun.as_ref().map(Begun::creation_id);
@@ -47,41 +47,45 @@ async fn generate(call: &Call) -> Result<Answer, Failure> {
                 return Ok(answer);
             }
             let reply = Reply::Generated(keys.clone());
-            let answer = call.seal(&reply, product.signing_key_id.as_ref()).await?;
-            call.note_response(begun.as_ref(), &answer).await?;
+            let answer = invocation.sign_reply(&reply, product.signing_key_id.as_ref()).await?;
+            invocation.note_response(begun.as_ref(), &answer).await?;
             Ok(answer)
         };
-        let store = call.desk().store();
-        let ids = async { store.take_row_ids(to_store.len()).await.map_err(Failure::from) };
+        let store = invocation.desk().store();
+        let ids = async { store.take_row_ids(to_store.len()).await.map_err(FunctionError::from) };
         let (answer, ids) = tokio::try_join!(answer, ids)?;
-        let now = call.now();
+        let now = invocation.now();
         let stocked = |(key, id): (LicenseKey, _)| {
             let new = NewKey::in_stock(&generator, key).created_by(creation_id);
-            new.into_stocked(id, now, call.desk().randomness())
+            new.into_stocked(id, now, invocation.desk().randomness())
         };
         let stored: Vec<StockedKey> = to_store.into_iter().zip(ids).map(stocked).collect();
         let counts = store.insert(&stored).await?;
         measure::keys_generated(counts.created);
         if counts.duplicates.is_empty() {
-            call.record_answer(begun.as_ref(), &answer).await?;
+            invocation.record_answer(begun.as_ref(), &answer).await?;
             return Ok(answer);
         }
         let duplicates: HashSet<LicenseKey> = counts.duplicates.into_iter().collect();
-        to_store = make(call, &generator, duplicates.len())?;
+        to_store = make(invocation, &generator, duplicates.len())?;
         keys.retain(|key| !duplicates.contains(key));
         keys.extend(to_store.iter().cloned());
     }
-    Err(Failure::Contention)
+    Err(FunctionError::Contention)
 }
 
 /// The response that an earlier attempt was about to give, and its keys, of which it may have stored some.
-fn noted(begun: Option<&Begun>) -> Result<Option<(Answer, Vec<LicenseKey>)>, Failure> {
+fn noted(begun: Option<&Begun>) -> Result<Option<(SignedReply, Vec<LicenseKey>)>, FunctionError> {
     let Some(envelope) = begun.and_then(Begun::noted) else { return Ok(None) };
-    let (_, keys) = envelope.read().map_err(|_| Failure::Bug("what was noted is no reply"))?;
-    Ok(Some((Answer::remembered(envelope.clone())?, keys)))
+    let (_, keys) = envelope.read().map_err(|_| FunctionError::Bug("what was noted is no reply"))?;
+    Ok(Some((SignedReply::remembered(envelope.clone())?, keys)))
 }
 
-fn make(call: &Call, generator: &Generator, count: usize) -> Result<Vec<LicenseKey>, Failure> {
-    let made = generator.make_distinct(count, call.desk().randomness());
-    made.map_err(|_| Failure::Bug("a stored generator makes invalid keys"))
+fn make(
+    invocation: &Invocation,
+    generator: &Generator,
+    count: usize,
+) -> Result<Vec<LicenseKey>, FunctionError> {
+    let made = generator.make_distinct(count, invocation.desk().randomness());
+    made.map_err(|_| FunctionError::Bug("a stored generator makes invalid keys"))
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use keypool_domain::requests::RandomAssignLicenseKeys;
 use keypool_domain::{Endpoint, Generator, Product, Reply};
-use keypool_function::{Answer, Call, Desk, Failure, NextAction, measure};
+use keypool_function::{Desk, FunctionError, Invocation, NextAction, SignedReply, measure};
 use keypool_store::{Drawn, Found, Look, Lookup};
 use lambda_http::{Body, Request, Response};
 
@@ -17,48 +17,55 @@ use crate::sell::{Order, Outcome, Source};
 
 /// Answers one event.
 pub async fn handle(desk: Arc<Desk>, event: Request) -> Response<Body> {
-    let call = Call::receive(desk, Endpoint::RandomAssignLicenseKeys, event).await;
-    call.answer(random_assign(&call)).await
+    let invocation = Invocation::receive(desk, Endpoint::RandomAssignLicenseKeys, event).await;
+    invocation.answer(random_assign(&invocation)).await
 }
 
 /// Authorizes the request. Where the product has yet to be read, its stock is drawn from beside that, so that a cold
 /// environment waits for one read and not for two.
 async fn authorise(
-    call: &Call,
+    invocation: &Invocation,
     asked: Option<&RandomAssignLicenseKeys>,
-) -> Result<(Found, Option<Drawn>), Failure> {
+) -> Result<(Found, Option<Drawn>), FunctionError> {
     let product = asked.map(|asked| asked.product_id);
-    let authorise = call.authorise(Lookup { product, ..Lookup::default() });
-    match asked.filter(|asked| !call.desk().remembers_product(asked.product_id)) {
+    let authorise = invocation.authorise(Lookup { product, ..Lookup::default() });
+    match asked.filter(|asked| !invocation.desk().remembers_product(asked.product_id)) {
         Some(asked) => {
             // On the heap: cold environments are rare.
-            tokio::try_join!(authorise, Box::pin(draw_cold(call, asked)))
+            tokio::try_join!(authorise, Box::pin(draw_cold(invocation, asked)))
         }
         None => Ok((authorise.await?, None)),
     }
 }
 
 /// Draws for a request that is not authorized yet. An error is left to the draw that follows.
-async fn draw_cold(call: &Call, asked: &RandomAssignLicenseKeys) -> Result<Option<Drawn>, Failure> {
-    Ok(draw(call, asked, Look::Once).await.ok())
+async fn draw_cold(
+    invocation: &Invocation,
+    asked: &RandomAssignLicenseKeys,
+) -> Result<Option<Drawn>, FunctionError> {
+    Ok(draw(invocation, asked, Look::Once).await.ok())
 }
 
-async fn draw(call: &Call, asked: &RandomAssignLicenseKeys, look: Look) -> Result<Drawn, Failure> {
+async fn draw(
+    invocation: &Invocation,
+    asked: &RandomAssignLicenseKeys,
+    look: Look,
+) -> Result<Drawn, FunctionError> {
     let quantity = usize::from(asked.quantity.get());
-    Ok(call.desk().store().draw(asked.product_id, quantity, &HashSet::new(), look).await?)
+    Ok(invocation.desk().store().draw(asked.product_id, quantity, &HashSet::new(), look).await?)
 }
 
 async fn draw_if_wanted(
-    call: &Call,
+    invocation: &Invocation,
     asked: Option<&RandomAssignLicenseKeys>,
     look: Look,
-) -> Option<Result<Drawn, Failure>> {
-    Some(draw(call, asked?, look).await)
+) -> Option<Result<Drawn, FunctionError>> {
+    Some(draw(invocation, asked?, look).await)
 }
 
-async fn random_assign(call: &Call) -> Result<Answer, Failure> {
-    let asked = RandomAssignLicenseKeys::try_from(call.parameters()?);
-    let (found, drawn) = authorise(call, asked.as_ref().ok()).await?;
+async fn random_assign(invocation: &Invocation) -> Result<SignedReply, FunctionError> {
+    let asked = RandomAssignLicenseKeys::try_from(invocation.parameters()?);
+    let (found, drawn) = authorise(invocation, asked.as_ref().ok()).await?;
     let asked = asked.map_err(Reply::IncorrectAssignment)?;
     let product = found.product.filter(Product::is_active);
 
@@ -68,26 +75,26 @@ async fn random_assign(call: &Call) -> Result<Answer, Failure> {
     let quantity = usize::from(asked.quantity.get());
     let drawn = drawn.filter(|drawn| makes_keys || drawn.candidates.len() >= quantity);
     let window = match drawn {
-        None => call.desk().take_window(asked.product_id, quantity),
+        None => invocation.desk().take_window(asked.product_id, quantity),
         Some(_) => None,
     };
     let has_keys = drawn.is_some() || window.is_some();
     let to_draw = product.as_ref().filter(|_| !has_keys).map(|_| &asked);
     let (recalled, drawn_now) =
-        tokio::join!(call.recall(asked.fingerprint()), draw_if_wanted(call, to_draw, look));
+        tokio::join!(invocation.recall(asked.fingerprint()), draw_if_wanted(invocation, to_draw, look));
     let drawn = drawn.map(Ok).or(drawn_now);
     let slot = match recalled? {
         NextAction::Repeat(answer) => return Ok(answer),
         NextAction::Proceed(slot) => slot,
     };
     let product = product.ok_or(Reply::ProductNotFound)?;
-    let mut order = Order { call, asked: &asked, product: &product, slot, window };
+    let mut order = Order { invocation, asked: &asked, product: &product, slot, window };
     let available = match order.sell(Source::Stock(look), drawn.transpose()?).await? {
         Outcome::Sold(answer) => return Ok(answer),
         Outcome::TooFew { available } => available,
     };
     // An earlier attempt at this request may have bought the last keys since its record was read.
-    if let NextAction::Repeat(answer) = call.recall(asked.fingerprint()).await? {
+    if let NextAction::Repeat(answer) = invocation.recall(asked.fingerprint()).await? {
         return Ok(answer);
     }
     if !asked.generate {
@@ -95,10 +102,10 @@ async fn random_assign(call: &Call) -> Result<Answer, Failure> {
         return order.sign(&Reply::InsufficientLicenseKeys { available_quantity: available }).await;
     }
     let about = Lookup { generator: product.generator_id, ..Lookup::default() };
-    let generator = call.desk().look_up(about).await?.generator.filter(Generator::is_active);
+    let generator = invocation.desk().look_up(about).await?.generator.filter(Generator::is_active);
     let Some(generator) = generator else { return order.sign(&Reply::GeneratorNotFound).await };
     match Box::pin(order.sell(Source::Generator(&generator), None)).await? {
         Outcome::Sold(answer) => Ok(answer),
-        Outcome::TooFew { .. } => Err(Failure::Bug("a generator makes as many keys as asked for")),
+        Outcome::TooFew { .. } => Err(FunctionError::Bug("a generator makes as many keys as asked for")),
     }
 }

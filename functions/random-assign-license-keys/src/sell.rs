@@ -2,10 +2,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use keypool_domain::{
-    Assignment, AssignmentId, Faults, Generator, LicenseKey, NewKey, Product, Reply, StockedKey,
+    Assignment, AssignmentId, Generator, LicenseKey, NewKey, Product, Reply, StockedKey, ValidationErrors,
     requests::RandomAssignLicenseKeys,
 };
-use keypool_function::{Answer, Call, Failure, Window, measure};
+use keypool_function::{FunctionError, Invocation, SignedReply, Window, measure};
 use keypool_store::{
     Backoff, Drawn, Look, OpenRequest, Origin, RequestSlot, Sale, SaleOutcome, StockSize, Store,
 };
@@ -30,14 +30,14 @@ pub(crate) enum Source<'a> {
 /// The result of an order.
 pub(crate) enum Outcome {
     /// Its keys are the owner's.
-    Sold(Answer),
+    Sold(SignedReply),
     /// The stock is too small.
     TooFew { available: usize },
 }
 
 /// An order that passed all checks.
 pub(crate) struct Order<'a> {
-    pub(crate) call: &'a Call,
+    pub(crate) invocation: &'a Invocation,
     pub(crate) asked: &'a RandomAssignLicenseKeys,
     pub(crate) product: &'a Product,
     /// The record of the request, if it has an `Idempotency-Key`.
@@ -48,9 +48,9 @@ pub(crate) struct Order<'a> {
 
 /// The result of one attempt at an order.
 enum Attempt {
-    Sold(Answer),
+    Sold(SignedReply),
     /// Another attempt has answered the request. This one has sold nothing.
-    Repeated(Answer),
+    Repeated(SignedReply),
     TooFew {
         available: usize,
     },
@@ -68,7 +68,7 @@ impl Order<'_> {
         &mut self,
         source: Source<'_>,
         mut drawn: Option<Drawn>,
-    ) -> Result<Outcome, Failure> {
+    ) -> Result<Outcome, FunctionError> {
         let mut backoff = Backoff::new();
         loop {
             let mut sale = self.sale(source);
@@ -83,7 +83,7 @@ impl Order<'_> {
                 Attempt::Sold(answer) | Attempt::Repeated(answer) => return Ok(Outcome::Sold(answer)),
                 Attempt::TooFew { available } => return Ok(Outcome::TooFew { available }),
                 Attempt::Wait => {
-                    self.call.check_time_to_sell()?;
+                    self.invocation.check_time_to_sell()?;
                     self.pause(&mut backoff).await;
                 }
             }
@@ -97,11 +97,11 @@ impl Order<'_> {
         source: Source<'_>,
         sale: &mut Sale,
         mut drawn: Option<Drawn>,
-    ) -> Result<Attempt, Failure> {
+    ) -> Result<Attempt, FunctionError> {
         let mut backoff = Backoff::new();
         let mut gone: HashSet<LicenseKey> = HashSet::new();
         let mut candidates: Vec<StockedKey> = Vec::new();
-        let (mut stock, mut drawn_at) = (StockSize::Exact(0), self.call.now());
+        let (mut stock, mut drawn_at) = (StockSize::Exact(0), self.invocation.now());
         let (mut misses, mut misses_left) = (0, 0);
         while misses < ATTEMPTS_MAX {
             let wanting = self.quantity() - sale.taken().count();
@@ -114,7 +114,7 @@ impl Order<'_> {
                         Some(drawn) => drawn,
                         None => self.draw(source, sale, wanting, &candidates, &gone).await?,
                     };
-                    (candidates, stock, drawn_at) = (found.candidates, found.stock, self.call.now());
+                    (candidates, stock, drawn_at) = (found.candidates, found.stock, self.invocation.now());
                     misses_left = 2;
                     if let Source::Stock(_) = source {
                         measure::stock_estimate(self.product.id, stock.get());
@@ -135,12 +135,12 @@ impl Order<'_> {
             let (chosen, _) = candidates.split_at(part);
             let outcome = if part < wanting {
                 self.check_size(sale, &candidates[..wanting])?;
-                self.call.check_time_to_sell()?;
-                self.store().take(sale, chosen, self.call.now()).await?
+                self.invocation.check_time_to_sell()?;
+                self.store().take(sale, chosen, self.invocation.now()).await?
             } else {
                 let rows = sale.taken().chain(chosen).map(|key| key.row(sale.assignment())).collect();
                 let answer = self.sign(&Reply::LicenseKeysAssigned(rows)).await?;
-                let outcome = self.call.finish(sale, chosen, &answer).await?;
+                let outcome = self.invocation.finish(sale, chosen, &answer).await?;
                 if outcome == SaleOutcome::Done {
                     measure::keys_assigned(self.quantity());
                     match source {
@@ -148,7 +148,7 @@ impl Order<'_> {
                         Source::Stock(_) => {
                             let keys = candidates.split_off(part);
                             let window = Window { keys, stock, drawn_at };
-                            self.call.desk().keep_window(self.product.id, window);
+                            self.invocation.desk().keep_window(self.product.id, window);
                         }
                     }
                     return Ok(Attempt::Sold(answer));
@@ -167,11 +167,11 @@ impl Order<'_> {
                     self.pause(&mut backoff).await;
                 }
                 SaleOutcome::Recorded(recorded) => {
-                    return self.call.repeat(recorded).map(Attempt::Repeated);
+                    return self.invocation.repeat(recorded).map(Attempt::Repeated);
                 }
             }
         }
-        Err(Failure::Contention)
+        Err(FunctionError::Contention)
     }
 
     /// Draws keys from the stock, or makes as many as are missing.
@@ -182,7 +182,7 @@ impl Order<'_> {
         wanting: usize,
         candidates: &[StockedKey],
         gone: &HashSet<LicenseKey>,
-    ) -> Result<Drawn, Failure> {
+    ) -> Result<Drawn, FunctionError> {
         match source {
             Source::Stock(look) => {
                 // The index trails, so it may still show keys that are reserved by now.
@@ -200,12 +200,12 @@ impl Order<'_> {
     }
 
     /// Makes keys for this order.
-    async fn make(&self, generator: &Generator, count: usize) -> Result<Vec<StockedKey>, Failure> {
-        let randomness = self.call.desk().randomness();
+    async fn make(&self, generator: &Generator, count: usize) -> Result<Vec<StockedKey>, FunctionError> {
+        let randomness = self.invocation.desk().randomness();
         let made = generator.make_distinct(count, randomness);
-        let made = made.map_err(|_| Failure::Bug("a stored generator makes invalid keys"))?;
+        let made = made.map_err(|_| FunctionError::Bug("a stored generator makes invalid keys"))?;
         let ids = self.store().take_row_ids(count).await?;
-        let now = self.call.now();
+        let now = self.invocation.now();
         let new = made.into_iter().zip(ids);
         Ok(new.map(|(key, id)| NewKey::in_stock(generator, key).into_stocked(id, now, randomness)).collect())
     }
@@ -216,7 +216,7 @@ impl Order<'_> {
         sale: &Sale,
         found: usize,
         open_requests: &[OpenRequest],
-    ) -> Result<Attempt, Failure> {
+    ) -> Result<Attempt, FunctionError> {
         let is_other = |open: &&OpenRequest| !open.is_of(sale.assignment());
         let others: Vec<&OpenRequest> = open_requests.iter().filter(is_other).collect();
         if others.is_empty() {
@@ -224,21 +224,21 @@ impl Order<'_> {
             return Ok(Attempt::TooFew { available });
         }
         for open in others {
-            self.store().settle(open, self.call.now()).await?;
+            self.store().settle(open, self.invocation.now()).await?;
         }
         Ok(Attempt::Wait)
     }
 
     /// Refuses an order whose response would be larger than Lambda accepts, before anything is reserved.
-    fn check_size(&self, sale: &Sale, chosen: &[StockedKey]) -> Result<(), Failure> {
+    fn check_size(&self, sale: &Sale, chosen: &[StockedKey]) -> Result<(), FunctionError> {
         if sale.taken().next().is_some() {
             return Ok(());
         }
         let rows = chosen.iter().map(|key| key.row(sale.assignment())).collect();
-        if self.call.fits(&Reply::LicenseKeysAssigned(rows)) {
+        if self.invocation.fits(&Reply::LicenseKeysAssigned(rows)) {
             return Ok(());
         }
-        let mut errors = Faults::default();
+        let mut errors = ValidationErrors::default();
         errors.add(
             "quantity",
             "The quantity field is too large for keys and an owner as long as these.".to_owned(),
@@ -248,8 +248,9 @@ impl Order<'_> {
 
     /// Hands a large order over. It is the buyer's already; what is not done in time, the sweep does.
     async fn hand_over(&self, sale: &Sale) {
-        let within = self.call.time_left().saturating_sub(TO_ANSWER);
-        let handed_over = timeout(within, Box::pin(self.store().hand_over(sale, self.call.now()))).await;
+        let within = self.invocation.time_left().saturating_sub(TO_ANSWER);
+        let handed_over =
+            timeout(within, Box::pin(self.store().hand_over(sale, self.invocation.now()))).await;
         if !matches!(handed_over, Ok(Ok(()))) {
             tracing::warn!("the sweep will hand an order over");
         }
@@ -257,14 +258,14 @@ impl Order<'_> {
 
     /// Voids a large order and undoes what it has reserved. What is not done in time, the sweep does.
     async fn abandon(&self, sale: &Sale) {
-        let undone = Box::pin(self.store().abandon(sale, self.call.now()));
-        if !matches!(timeout(self.call.time_left(), undone).await, Ok(Ok(()))) {
+        let undone = Box::pin(self.store().abandon(sale, self.invocation.now()));
+        if !matches!(timeout(self.invocation.time_left(), undone).await, Ok(Ok(()))) {
             tracing::warn!("the sweep will undo an order");
         }
     }
 
     async fn pause(&self, backoff: &mut Backoff) {
-        tokio::time::sleep(backoff.next_wait(self.call.desk().randomness())).await;
+        tokio::time::sleep(backoff.next_wait(self.invocation.desk().randomness())).await;
     }
 
     fn sale(&self, source: Source<'_>) -> Sale {
@@ -272,13 +273,13 @@ impl Order<'_> {
             Source::Stock(_) => Origin::Stock,
             Source::Generator(_) => Origin::Generator,
         };
-        let id = AssignmentId::random(self.call.desk().randomness());
-        let assignment = Assignment { id, owner: self.asked.owner.clone(), at: self.call.now() };
-        Sale::new(self.product.id, origin, assignment, self.call.desk().lease(), self.slot.clone())
+        let id = AssignmentId::random(self.invocation.desk().randomness());
+        let assignment = Assignment { id, owner: self.asked.owner.clone(), at: self.invocation.now() };
+        Sale::new(self.product.id, origin, assignment, self.invocation.desk().lease(), self.slot.clone())
     }
 
     fn store(&self) -> &Store {
-        self.call.desk().store()
+        self.invocation.desk().store()
     }
 
     fn quantity(&self) -> usize {
@@ -286,7 +287,7 @@ impl Order<'_> {
     }
 
     /// Signs a reply about the product.
-    pub(crate) async fn sign(&self, reply: &Reply) -> Result<Answer, Failure> {
-        self.call.seal(reply, self.product.signing_key_id.as_ref()).await
+    pub(crate) async fn sign(&self, reply: &Reply) -> Result<SignedReply, FunctionError> {
+        self.invocation.sign_reply(reply, self.product.signing_key_id.as_ref()).await
     }
 }

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use keypool_function::{Desk, Failure, measure};
+use keypool_function::{Desk, FunctionError, measure};
 use keypool_store::Swept;
 
 /// Answers one event of the schedule.
-pub async fn handle(desk: Arc<Desk>) -> Result<(), Failure> {
+pub async fn handle(desk: Arc<Desk>) -> Result<(), FunctionError> {
     let swept = desk.store().sweep(desk.clock().now()).await?;
     measure::orders_swept(swept.finished, swept.undone);
     if swept != Swept::default() {
@@ -15,6 +15,6 @@ pub async fn handle(desk: Arc<Desk>) -> Result<(), Failure> {
     }
     match swept.failed {
         0 => Ok(()),
-        orders => Err(Failure::LeftUndone { orders }),
+        orders => Err(FunctionError::LeftUndone { orders }),
     }
 }

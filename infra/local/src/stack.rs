@@ -74,9 +74,9 @@ impl Stack {
         demo::provision(&store, &Signer::new(clients.kms, None)).await?;
 
         let clients = settings.clients(Timeouts::CHECKOUT);
-        let store = Store::new(clients.dynamodb, TABLE, randomness);
+        let store = Store::new(clients.dynamodb, TABLE, randomness.clone());
         let signer = Signer::new(clients.kms, Some(demo::global_signing_key()?));
-        let desk = |_| Desk::new(store.clone(), signer.clone(), Arc::new(SystemClock));
+        let desk = |_| Desk::new(store.clone(), signer.clone(), Arc::new(SystemClock), randomness.clone());
         let gateway = Gateway::start(port, desk).await.map_err(|source| StackError::Port { port, source })?;
         let sweeper = Arc::new(desk(None));
         let sweeping = tokio::spawn(async move {

@@ -94,7 +94,7 @@ impl FromStr for ApiKeyHash {
 
 /// Why an API key does not open an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum ApiKeyRefusal {
     /// 100: none given, unknown, or two that differ.
     Invalid,
     /// 101: switched off or expired.
@@ -105,7 +105,7 @@ pub enum Refusal {
     Network,
 }
 
-impl Refusal {
+impl ApiKeyRefusal {
     /// The contract's code.
     #[must_use]
     pub const fn code(self) -> u16 {
@@ -150,20 +150,25 @@ pub struct ApiKeyRecord {
 
 impl ApiKeyRecord {
     /// Whether the key opens `endpoint` to `client` at `now`, in the contract's order of checks: 101, 103, 102.
-    pub fn check(&self, endpoint: Endpoint, client: Option<IpAddr>, now: Timestamp) -> Result<(), Refusal> {
+    pub fn check(
+        &self,
+        endpoint: Endpoint,
+        client: Option<IpAddr>,
+        now: Timestamp,
+    ) -> Result<(), ApiKeyRefusal> {
         let expired = self.valid_until.is_some_and(|end| end <= now);
         if self.activity == Activity::Inactive || expired {
-            return Err(Refusal::Inactive);
+            return Err(ApiKeyRefusal::Inactive);
         }
         // A client on IPv4 may arrive as an IPv4-mapped IPv6 address.
         let client = client.map(|address| address.to_canonical());
         let from_a_listed_network =
             || client.is_some_and(|address| self.networks.iter().any(|network| network.contains(&address)));
         if !self.networks.is_empty() && !from_a_listed_network() {
-            return Err(Refusal::Network);
+            return Err(ApiKeyRefusal::Network);
         }
         if !self.capabilities.contains(&endpoint) {
-            return Err(Refusal::Capability);
+            return Err(ApiKeyRefusal::Capability);
         }
         Ok(())
     }
@@ -196,11 +201,11 @@ mod tests {
             (Activity::Active, Endpoint::Generate, inside, 1, Ok(())),
             (Activity::Active, Endpoint::Generate, client("::ffff:192.0.2.7"), 1, Ok(())),
             (Activity::Active, Endpoint::Generate, client("2001:db8::1"), 1_999_999, Ok(())),
-            (Activity::Active, Endpoint::Generate, inside, 2_000_000, Err(Refusal::Inactive)),
-            (Activity::Inactive, Endpoint::AssignLicenseKey, outside, 1, Err(Refusal::Inactive)),
-            (Activity::Active, Endpoint::AssignLicenseKey, outside, 1, Err(Refusal::Network)),
-            (Activity::Active, Endpoint::Generate, None, 1, Err(Refusal::Network)),
-            (Activity::Active, Endpoint::AssignLicenseKey, inside, 1, Err(Refusal::Capability)),
+            (Activity::Active, Endpoint::Generate, inside, 2_000_000, Err(ApiKeyRefusal::Inactive)),
+            (Activity::Inactive, Endpoint::AssignLicenseKey, outside, 1, Err(ApiKeyRefusal::Inactive)),
+            (Activity::Active, Endpoint::AssignLicenseKey, outside, 1, Err(ApiKeyRefusal::Network)),
+            (Activity::Active, Endpoint::Generate, None, 1, Err(ApiKeyRefusal::Network)),
+            (Activity::Active, Endpoint::AssignLicenseKey, inside, 1, Err(ApiKeyRefusal::Capability)),
         ] {
             let record = ApiKeyRecord { activity, ..record() };
             assert_eq!(record.check(endpoint, address, at(now)), expected);

@@ -4,7 +4,7 @@ use crate::{Assignment, Draw, Owner, Randomness, Status, StockedKey, Timestamp};
 
 /// Why a license key is not fit for a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
+pub enum NotAllowedInStatus {
     /// Its status is not one that the change begins with.
     #[error("it is {0}")]
     Is(Status),
@@ -24,15 +24,19 @@ impl StockedKey {
     }
 
     /// Out of use. Whose it is stays known.
-    pub fn blocked(&self, now: Timestamp) -> Result<Self, Unfit> {
+    pub fn blocked(&self, now: Timestamp) -> Result<Self, NotAllowedInStatus> {
         match self.status {
-            Status::Blocked => Err(Unfit::Is(Status::Blocked)),
+            Status::Blocked => Err(NotAllowedInStatus::Is(Status::Blocked)),
             _ => Ok(Self { status: Status::Blocked, draw: None, ..self.changed(now)? }),
         }
     }
 
     /// In use again: its owner's if it has one, else in stock.
-    pub fn unblocked(&self, now: Timestamp, randomness: &(impl Randomness + ?Sized)) -> Result<Self, Unfit> {
+    pub fn unblocked(
+        &self,
+        now: Timestamp,
+        randomness: &(impl Randomness + ?Sized),
+    ) -> Result<Self, NotAllowedInStatus> {
         match self.status {
             Status::Blocked if self.has_owner() => Ok(Self {
                 status: Status::Assigned,
@@ -40,20 +44,24 @@ impl StockedKey {
                 ..self.changed(now)?
             }),
             Status::Blocked => self.in_stock(now, randomness),
-            other => Err(Unfit::Is(other)),
+            other => Err(NotAllowedInStatus::Is(other)),
         }
     }
 
     /// Back in stock: taken from its owner, or no longer set aside. Whoever had it knows it still.
-    pub fn released(&self, now: Timestamp, randomness: &(impl Randomness + ?Sized)) -> Result<Self, Unfit> {
+    pub fn released(
+        &self,
+        now: Timestamp,
+        randomness: &(impl Randomness + ?Sized),
+    ) -> Result<Self, NotAllowedInStatus> {
         match self.status {
             Status::Assigned | Status::Reserved => self.in_stock(now, randomness),
-            other => Err(Unfit::Is(other)),
+            other => Err(NotAllowedInStatus::Is(other)),
         }
     }
 
     /// Given to an owner by an operator: out of stock, or of what was set aside.
-    pub fn given(&self, assignment: Assignment) -> Result<Self, Unfit> {
+    pub fn given(&self, assignment: Assignment) -> Result<Self, NotAllowedInStatus> {
         match self.status {
             Status::Available | Status::Reserved => Ok(Self {
                 status: Status::Assigned,
@@ -63,11 +71,15 @@ impl StockedKey {
                 draw: None,
                 ..self.changed(assignment.at)?
             }),
-            other => Err(Unfit::Is(other)),
+            other => Err(NotAllowedInStatus::Is(other)),
         }
     }
 
-    fn in_stock(&self, now: Timestamp, randomness: &(impl Randomness + ?Sized)) -> Result<Self, Unfit> {
+    fn in_stock(
+        &self,
+        now: Timestamp,
+        randomness: &(impl Randomness + ?Sized),
+    ) -> Result<Self, NotAllowedInStatus> {
         Ok(Self {
             status: Status::Available,
             owner: Owner::default(),
@@ -79,9 +91,9 @@ impl StockedKey {
     }
 
     /// The next version. An order that has the key reserved asks for the one it knows, so nothing may move it meanwhile.
-    fn changed(&self, now: Timestamp) -> Result<Self, Unfit> {
+    fn changed(&self, now: Timestamp) -> Result<Self, NotAllowedInStatus> {
         if self.status == Status::Reserved && self.assignment_id.is_some() {
-            return Err(Unfit::BeingSold);
+            return Err(NotAllowedInStatus::BeingSold);
         }
         Ok(Self { version: self.version + 1, updated_at: now, ..self.clone() })
     }
@@ -147,12 +159,12 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_said() {
         let available = key(Status::Available);
-        assert_eq!(available.unblocked(at(2), &Random), Err(Unfit::Is(Status::Available)));
-        assert_eq!(available.released(at(2), &Random), Err(Unfit::Is(Status::Available)));
+        assert_eq!(available.unblocked(at(2), &Random), Err(NotAllowedInStatus::Is(Status::Available)));
+        assert_eq!(available.released(at(2), &Random), Err(NotAllowedInStatus::Is(Status::Available)));
         let blocked = available.blocked(at(2)).unwrap();
-        assert_eq!(blocked.blocked(at(3)), Err(Unfit::Is(Status::Blocked)));
-        assert_eq!(blocked.given(assignment()), Err(Unfit::Is(Status::Blocked)));
-        assert_eq!(blocked.released(at(3), &Random), Err(Unfit::Is(Status::Blocked)));
+        assert_eq!(blocked.blocked(at(3)), Err(NotAllowedInStatus::Is(Status::Blocked)));
+        assert_eq!(blocked.given(assignment()), Err(NotAllowedInStatus::Is(Status::Blocked)));
+        assert_eq!(blocked.released(at(3), &Random), Err(NotAllowedInStatus::Is(Status::Blocked)));
     }
 
     #[test]
@@ -160,8 +172,8 @@ mod tests {
         let set_aside = key(Status::Reserved);
         assert_eq!(set_aside.released(at(2), &Random).unwrap().status, Status::Available);
         let held = StockedKey { assignment_id: Some(AssignmentId::random(&Random)), ..set_aside };
-        assert_eq!(held.blocked(at(2)), Err(Unfit::BeingSold));
-        assert_eq!(held.released(at(2), &Random), Err(Unfit::BeingSold));
-        assert_eq!(held.given(assignment()), Err(Unfit::BeingSold));
+        assert_eq!(held.blocked(at(2)), Err(NotAllowedInStatus::BeingSold));
+        assert_eq!(held.released(at(2), &Random), Err(NotAllowedInStatus::BeingSold));
+        assert_eq!(held.given(assignment()), Err(NotAllowedInStatus::BeingSold));
     }
 }

@@ -28,7 +28,7 @@ mod status;
 mod stocked_key;
 mod time;
 
-pub use api_key::{ApiKey, ApiKeyHash, ApiKeyRecord, InvalidApiKey, InvalidApiKeyHash, Refusal};
+pub use api_key::{ApiKey, ApiKeyHash, ApiKeyRecord, ApiKeyRefusal, InvalidApiKey, InvalidApiKeyHash};
 pub use audit::{AuditEntry, AuditId, Principal};
 pub use endpoint::{Endpoint, UnknownEndpoint};
 pub use envelope::{Envelope, PrivateKeyUsed, SignablePayload, UnreadableEnvelope};
@@ -36,12 +36,12 @@ pub use generator::{
     Charset, ChunkSystem, Generator, GeneratorId, InvalidGenerator, KEY_SPACE_BITS_MIN, Method,
 };
 pub use idempotency::{ClaimId, Fingerprint, IdempotencyKey, InvalidIdempotencyKey};
-pub use key_change::Unfit;
+pub use key_change::NotAllowedInStatus;
 pub use license_key::{InvalidLicenseKey, InvalidLicenseKeys, LicenseKey, LicenseKeys, ListFault};
 pub use limits::{ActivationLimit, Quantity, RowId, Validity};
 pub use name::{InvalidName, Name};
 pub use owner::{Owner, OwnerField};
-pub use parameters::{Faults, Fields, Parameters, Reported, Value};
+pub use parameters::{Fields, Parameters, Reported, ValidationErrors, Value};
 pub use product::{Product, ProductId, RetiredKey, SigningKeyId};
 pub use random::{Draw, OperatingSystemRandomness, Randomness, pick};
 pub use reply::{KeyRow, Reply};

@@ -53,9 +53,9 @@ impl fmt::Debug for Parameters {
 
 /// What is wrong with a request: parameter name to sentences, in the order they were found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Faults(Vec<(&'static str, Vec<String>)>);
+pub struct ValidationErrors(Vec<(&'static str, Vec<String>)>);
 
-impl Faults {
+impl ValidationErrors {
     /// Adds a sentence to those about `parameter`.
     pub fn add(&mut self, parameter: &'static str, sentence: String) {
         match self.0.iter_mut().find(|(name, _)| *name == parameter) {
@@ -65,7 +65,7 @@ impl Faults {
     }
 }
 
-impl Serialize for Faults {
+impl Serialize for ValidationErrors {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(name, sentences)| (name, sentences)))
     }
@@ -82,14 +82,14 @@ pub struct Reported(());
 #[derive(Debug)]
 pub struct Fields<'a> {
     parameters: &'a Parameters,
-    faults: Faults,
+    faults: ValidationErrors,
 }
 
 impl<'a> Fields<'a> {
     /// Starts to read `parameters`.
     #[must_use]
     pub fn of(parameters: &'a Parameters) -> Self {
-        Self { parameters, faults: Faults::default() }
+        Self { parameters, faults: ValidationErrors::default() }
     }
 
     /// A parameter that must be given, and not empty.
@@ -141,7 +141,7 @@ impl<'a> Fields<'a> {
 
     /// The request if there was no fault, else all of them. Read every field before you put the request
     /// together, so that none is left out.
-    pub fn finish<T>(self, request: Result<T, Reported>) -> Result<T, Faults> {
+    pub fn finish<T>(self, request: Result<T, Reported>) -> Result<T, ValidationErrors> {
         request.map_err(|Reported(())| self.faults)
     }
 }

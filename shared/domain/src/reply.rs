@@ -2,15 +2,15 @@ use serde::ser::{SerializeMap, SerializeStruct};
 use serde::{Serialize, Serializer};
 
 use crate::{
-    ActivationLimit, Faults, LicenseKey, Owner, OwnerField, ProductId, Refusal, RowId, Status, Timestamp,
-    Validity,
+    ActivationLimit, ApiKeyRefusal, LicenseKey, Owner, OwnerField, ProductId, RowId, Status, Timestamp,
+    ValidationErrors, Validity,
 };
 
 /// What a client is told: the signed part of a response.
 #[derive(Debug, Clone)]
 pub enum Reply {
     /// 100–103: the API key does not open this endpoint.
-    Refused(Refusal),
+    Refused(ApiKeyRefusal),
     /// 800.
     LicenseKeyAssigned,
     /// 801: unknown, or not available.
@@ -23,7 +23,7 @@ pub enum Reply {
     /// 803.
     LicenseKeysAssigned(Vec<KeyRow>),
     /// 804: of assign-license-key and random-assign-license-keys.
-    IncorrectAssignment(Faults),
+    IncorrectAssignment(ValidationErrors),
     /// 805: unknown or inactive.
     ProductNotFound,
     /// 806: unknown or inactive.
@@ -31,7 +31,7 @@ pub enum Reply {
     /// 815.
     Generated(Vec<LicenseKey>),
     /// 816: of generate.
-    IncorrectGeneration(Faults),
+    IncorrectGeneration(ValidationErrors),
     /// 900 and, when `created` is 0, 902.
     Created {
         /// How many were stored.
@@ -40,7 +40,7 @@ pub enum Reply {
         duplicate: usize,
     },
     /// 901: of create-license-keys.
-    IncorrectCreation(Faults),
+    IncorrectCreation(ValidationErrors),
 }
 
 impl Reply {

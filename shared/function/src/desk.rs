@@ -10,7 +10,7 @@ use keypool_domain::{
 use keypool_signing::{Signer, SigningError};
 use keypool_store::{Found, Lookup, Store};
 
-use crate::Failure;
+use crate::FunctionError;
 use crate::cache::Cache;
 use crate::refusals::Refusals;
 use crate::windows::{Window, Windows};
@@ -25,12 +25,13 @@ const LEASE_MARGIN: Duration = Duration::from_millis(2_600);
 /// How long an environment may take to open its connections before it asks for work.
 const WARM_UP_WITHIN: Duration = Duration::from_secs(1);
 
-/// What every function needs, made once for an environment: the table, the signer, the clock, and what was
-/// read lately.
+/// What every function needs, made once for an environment: the table, the signer, the clock,
+/// randomness, and what was read lately.
 pub struct Desk {
     store: Store,
     signer: Signer,
     clock: Arc<dyn Clock>,
+    randomness: Arc<dyn Randomness>,
     api_keys: Cache<ApiKeyHash, ApiKeyRecord>,
     products: Cache<ProductId, Product>,
     generators: Cache<GeneratorId, Generator>,
@@ -43,13 +44,14 @@ pub struct Desk {
 impl Desk {
     /// A desk that has read nothing yet.
     #[must_use]
-    pub fn new(store: Store, signer: Signer, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(store: Store, signer: Signer, clock: Arc<dyn Clock>, randomness: Arc<dyn Randomness>) -> Self {
         // An environment calls KMS when it starts.
         let kms_called_at = AtomicI64::new(clock.now().unix_microseconds());
         Self {
             store,
             signer,
             clock,
+            randomness,
             kms_called_at,
             api_keys: Cache::new(CACHED_FOR),
             products: Cache::new(CACHED_FOR),
@@ -98,7 +100,7 @@ impl Desk {
     /// Where randomness comes from.
     #[must_use]
     pub fn randomness(&self) -> &dyn Randomness {
-        self.store.randomness()
+        &*self.randomness
     }
 
     /// Opens the connections to DynamoDB and KMS side by side, while the environment starts and has a full CPU: the
@@ -133,7 +135,7 @@ impl Desk {
         product_key: Option<&SigningKeyId>,
     ) -> Result<Envelope, SigningError> {
         self.kms_called_at.store(self.clock.now().unix_microseconds(), Ordering::Relaxed);
-        self.signer.seal(payload, product_key).await
+        self.signer.sign_reply(payload, product_key).await
     }
 
     /// Keys of a product that an earlier draw has read and not used: at least `quantity`, if there are any.
@@ -154,7 +156,7 @@ impl Desk {
     }
 
     /// Finds what is asked for, in the caches or, all that is missing there, in one read.
-    pub async fn look_up(&self, lookup: Lookup) -> Result<Found, Failure> {
+    pub async fn look_up(&self, lookup: Lookup) -> Result<Found, FunctionError> {
         let now = self.clock.now();
         let mut found = Found {
             api_key: lookup.api_key.and_then(|hash| self.api_keys.value(&hash, now)),

@@ -9,7 +9,7 @@ use crate::UnreadableBody;
 /// What is answered when there is nothing to sign: problem details (RFC 9457). Never a stack trace, an AWS
 /// error text, an ARN or a table name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Problem {
+pub enum ProblemDetails {
     /// 400.
     UnreadableBody(UnreadableBody),
     /// 400.
@@ -35,7 +35,7 @@ pub enum Problem {
     },
 }
 
-impl Problem {
+impl ProblemDetails {
     /// When a client may try again after a 503: by then throttles have usually passed.
     pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use keypool_domain::Timestamp;
 use tokio::sync::OnceCell;
 
-use crate::{Answer, Failure};
+use crate::{FunctionError, SignedReply};
 
 /// Signed refusals of the present second, by their code. A refusal without members of its own is the same bytes for a
 /// whole second, so each is signed once a second, however many callers get it: a flood of them costs no more.
@@ -14,7 +14,7 @@ pub(crate) struct Refusals(Mutex<HashMap<u16, Signed>>);
 #[derive(Debug)]
 struct Signed {
     unix_seconds: i64,
-    answer: Arc<OnceCell<Answer>>,
+    answer: Arc<OnceCell<SignedReply>>,
 }
 
 impl Refusals {
@@ -24,13 +24,13 @@ impl Refusals {
         &self,
         code: u16,
         now: Timestamp,
-        sign: impl Future<Output = Result<Answer, Failure>>,
-    ) -> Result<Answer, Failure> {
+        sign: impl Future<Output = Result<SignedReply, FunctionError>>,
+    ) -> Result<SignedReply, FunctionError> {
         let answer = self.of_second(code, now.unix_seconds());
         answer.get_or_try_init(|| sign).await.cloned()
     }
 
-    fn of_second(&self, code: u16, unix_seconds: i64) -> Arc<OnceCell<Answer>> {
+    fn of_second(&self, code: u16, unix_seconds: i64) -> Arc<OnceCell<SignedReply>> {
         let mut by_code = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let signed = by_code
             .entry(code)

@@ -10,7 +10,7 @@ use keypool_store::Store;
 use lambda_http::lambda_runtime::{self, LambdaEvent};
 use lambda_http::{Body, Error, Request, Response, service_fn};
 
-use crate::{Desk, Failure, UnknownLogLevel, init_logs, log_level, measure};
+use crate::{Desk, FunctionError, UnknownLogLevel, init_logs, log_level, measure};
 
 /// The name of the table.
 pub const ENV_TABLE: &str = "KEYPOOL_TABLE";
@@ -62,11 +62,11 @@ where
 }
 
 /// Runs a function in Lambda that a schedule calls: nobody waits for it, so it has an operator's time-outs. A failure
-/// makes the event a failed one, which the runtime logs and Lambda counts; its error type is [`Failure::error_type`].
+/// makes the event a failed one, which the runtime logs and Lambda counts; its error type is [`FunctionError::error_type`].
 pub async fn run_on_schedule<H, F>(handle: H) -> Result<(), Error>
 where
     H: Fn(Arc<Desk>) -> F,
-    F: Future<Output = Result<(), Failure>> + Send + 'static,
+    F: Future<Output = Result<(), FunctionError>> + Send + 'static,
 {
     init_logs(log_level()?, &[], std::io::stdout)?;
     let collector = measure::init(optional(ENV_METRICS_NAMESPACE).unwrap_or_else(|| "keypool".to_owned()))?;
@@ -74,10 +74,10 @@ where
     let store = Store::new(clients.dynamodb, required(ENV_TABLE)?, Arc::new(OperatingSystemRandomness));
     let store = store.with_timeouts(Timeouts::OPERATOR);
     let signer = Signer::new(clients.kms, None);
-    let desk = Arc::new(Desk::new(store, signer, Arc::new(SystemClock)));
+    let desk = Arc::new(Desk::new(store, signer, Arc::new(SystemClock), Arc::new(OperatingSystemRandomness)));
     let handle = &handle;
     lambda_runtime::run(service_fn(move |_: LambdaEvent<serde_json::Value>| {
-        let done: Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> =
+        let done: Pin<Box<dyn Future<Output = Result<(), FunctionError>> + Send>> =
             Box::pin(handle(Arc::clone(&desk)));
         async move {
             let done = done.await;
@@ -114,7 +114,8 @@ fn desk_from_environment(settings: &AwsSettings) -> Result<Desk, StartError> {
     let signing_key = signing_key.transpose().map_err(|_| StartError::SigningKey)?;
     let clients = settings.clients(Timeouts::CHECKOUT);
     let store = Store::new(clients.dynamodb, required(ENV_TABLE)?, Arc::new(OperatingSystemRandomness));
-    Ok(Desk::new(store, Signer::new(clients.kms, signing_key), Arc::new(SystemClock)))
+    let signer = Signer::new(clients.kms, signing_key);
+    Ok(Desk::new(store, signer, Arc::new(SystemClock), Arc::new(OperatingSystemRandomness)))
 }
 
 fn optional(name: &'static str) -> Option<String> {

@@ -11,7 +11,7 @@ const KEPT_FOR_US: i64 = 5_000_000;
 /// than a window saves. The bench `draw` shows it.
 const STOCK_MIN: usize = 5_000;
 
-/// Keys that a draw has read and not used. The next sale of the environment draws from them, without a call. Whether a
+/// Keys that a draw has read and not used. The next sale of the environment draws from them, without a invocation. Whether a
 /// key is still for sale, the condition of the sale decides.
 #[derive(Debug, Default)]
 pub(crate) struct Windows(Mutex<HashMap<ProductId, Window>>);

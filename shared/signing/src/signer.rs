@@ -25,7 +25,7 @@ impl Signer {
 
     /// Signs `payload` with the product's key, else the global key. Where there is neither, the envelope says
     /// `Private key not set` and KMS is not asked.
-    pub async fn seal(
+    pub async fn sign_reply(
         &self,
         payload: SignablePayload,
         product_key: Option<&SigningKeyId>,

@@ -52,12 +52,12 @@ async fn the_products_key_goes_before_the_global_one() {
     for (product_key, signs, used) in
         [(Some(&product), &product, "\"product\""), (None, &global, "\"global\"")]
     {
-        let json = signer.seal(payload(), product_key).await.unwrap().to_json();
+        let json = signer.sign_reply(payload(), product_key).await.unwrap().to_json();
         assert!(json.contains(&format!("\"private_key_used\":{used}")));
         let key = signer.public_key(signs).await.unwrap();
         assert!(SignedEnvelope::from_json(&json).unwrap().verify(&key).is_ok());
     }
-    let unsigned = kms.signer(None).seal(payload(), None).await.unwrap().to_json();
+    let unsigned = kms.signer(None).sign_reply(payload(), None).await.unwrap().to_json();
     let key = signer.public_key(&global).await.unwrap();
     assert_eq!(SignedEnvelope::from_json(&unsigned).unwrap().verify(&key), Err(InvalidEnvelope::Unsigned));
     assert_eq!(kms.signer(None).key_for(Some(&product)), Some((&product, PrivateKeyUsed::Product)));

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use futures_util::TryStreamExt as _;
 use keypool_aws::Timeouts;
 use keypool_domain::{
-    Assignment, AssignmentId, AuditEntry, AuditId, Clock as _, NewKey, OperatingSystemRandomness, Owner,
-    Principal, ProductId, Status, StockedKey, SystemClock, Timestamp, Unfit,
+    Assignment, AssignmentId, AuditEntry, AuditId, Clock as _, NewKey, NotAllowedInStatus,
+    OperatingSystemRandomness, Owner, Principal, ProductId, Status, StockedKey, SystemClock, Timestamp,
 };
 use keypool_local::{Services, TABLE};
 use keypool_store::{Inventory, KeyChange, KeyFilter, Look, Origin, Place, SaleOutcome, Store};
@@ -140,7 +140,7 @@ async fn what_an_order_holds_is_left_alone_until_it_has_ended() {
     let mut order = sale(Origin::Stock, &assignment(), None);
     assert_eq!(store.take(&mut order, &keys, now()).await, Ok(SaleOutcome::Done));
     let held = store.license_key(&keys[0].license_key).await.unwrap().unwrap();
-    assert_eq!(held.blocked(now()), Err(Unfit::BeingSold));
+    assert_eq!(held.blocked(now()), Err(NotAllowedInStatus::BeingSold));
     // Who saw it before it was reserved is too late.
     let next = keys[0].blocked(now()).unwrap();
     let late = store.change_key(&keys[0], &next, &entry("a", now())).await;

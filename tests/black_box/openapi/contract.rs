@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use keypool_domain::requests::{AssignLicenseKey, CreateLicenseKeys, Generate, RandomAssignLicenseKeys};
 use keypool_domain::{
-    Assignment, AssignmentId, Clock as _, Endpoint, Faults, NewKey, OperatingSystemRandomness, Owner,
-    Parameters, Refusal, Reply, RowId, Status, SystemClock, Value as Parameter,
+    ApiKeyRefusal, Assignment, AssignmentId, Clock as _, Endpoint, NewKey, OperatingSystemRandomness, Owner,
+    Parameters, Reply, RowId, Status, SystemClock, ValidationErrors, Value as Parameter,
 };
 use keypool_tests::Shape;
 use serde_json::{Value, json};
@@ -120,15 +120,15 @@ fn limits_are_those_of_the_code() {
 /// One of each. The match is there for the compiler to ask for a reply that is new.
 fn every_reply() -> Vec<Reply> {
     let faults = || {
-        let mut faults = Faults::default();
+        let mut faults = ValidationErrors::default();
         faults.add("quantity", "The quantity field is required.".to_owned());
         faults
     };
     let replies = vec![
-        Reply::Refused(Refusal::Invalid),
-        Reply::Refused(Refusal::Inactive),
-        Reply::Refused(Refusal::Capability),
-        Reply::Refused(Refusal::Network),
+        Reply::Refused(ApiKeyRefusal::Invalid),
+        Reply::Refused(ApiKeyRefusal::Inactive),
+        Reply::Refused(ApiKeyRefusal::Capability),
+        Reply::Refused(ApiKeyRefusal::Network),
         Reply::LicenseKeyAssigned,
         Reply::InvalidLicenseKey,
         Reply::InsufficientLicenseKeys { available_quantity: 5 },
@@ -144,7 +144,12 @@ fn every_reply() -> Vec<Reply> {
     ];
     for reply in &replies {
         match reply {
-            Reply::Refused(Refusal::Invalid | Refusal::Inactive | Refusal::Capability | Refusal::Network)
+            Reply::Refused(
+                ApiKeyRefusal::Invalid
+                | ApiKeyRefusal::Inactive
+                | ApiKeyRefusal::Capability
+                | ApiKeyRefusal::Network,
+            )
             | Reply::LicenseKeyAssigned
             | Reply::InvalidLicenseKey
             | Reply::InsufficientLicenseKeys { .. }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keypool_domain::{Activity, ApiKey, ApiKeyRecord, Endpoint, Generator, Method, Product};
-use keypool_function::{BODY_BYTES_MAX, Problem, UnreadableBody};
+use keypool_function::{BODY_BYTES_MAX, ProblemDetails, UnreadableBody};
 use keypool_tests::{API_KEY, Shop, ShopResponse};
 
 use super::{Description, names};
@@ -165,15 +165,15 @@ fn problems_are_those_of_the_code() {
         let described = names(&description.operation(endpoint)["responses"]);
         assert_eq!(described, BTreeSet::from(statuses.map(str::to_owned)));
         for problem in [
-            Problem::UnreadableBody(UnreadableBody::FormEncoding),
-            Problem::MalformedIdempotencyKey,
-            Problem::InFlight,
-            Problem::Mismatch,
-            Problem::TooLarge,
-            Problem::Internal,
-            Problem::NothingSold,
-            Problem::OutcomeUnknown { is_repeatable: true },
-            Problem::OutcomeUnknown { is_repeatable: false },
+            ProblemDetails::UnreadableBody(UnreadableBody::FormEncoding),
+            ProblemDetails::MalformedIdempotencyKey,
+            ProblemDetails::InFlight,
+            ProblemDetails::Mismatch,
+            ProblemDetails::TooLarge,
+            ProblemDetails::Internal,
+            ProblemDetails::NothingSold,
+            ProblemDetails::OutcomeUnknown { is_repeatable: true },
+            ProblemDetails::OutcomeUnknown { is_repeatable: false },
         ] {
             let content = &description.response(endpoint, problem.status())["content"];
             let response = problem.into_response(Some("JKJaXmPLvHcESHA="));

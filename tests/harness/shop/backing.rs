@@ -44,7 +44,7 @@ impl Backing {
     /// The desk of a function, or of the gateway itself.
     fn desk(&self, function: Option<Endpoint>) -> Desk {
         let (store, signer) = self.services(function.map_or("gateway", Endpoint::name));
-        Desk::new(store, signer, Arc::clone(&self.clock))
+        Desk::new(store, signer, Arc::clone(&self.clock), Arc::clone(&self.randomness))
     }
 
     /// Starts a gateway before functions on these services.

@@ -149,7 +149,7 @@ impl Shop {
     /// If it fails.
     pub async fn sweep_orders(&self) {
         let (store, signer) = self.backing.services(crate::SWEEP_ORDERS);
-        let desk = Desk::new(store, signer, Arc::clone(&self.clock) as _);
+        let desk = Desk::new(store, signer, Arc::clone(&self.clock) as _, Arc::clone(&self.draws) as _);
         sweep_orders::handle(Arc::new(desk)).await.unwrap();
     }
 

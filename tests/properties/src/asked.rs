@@ -1,6 +1,6 @@
 use keypool_domain::requests::{AssignLicenseKey, CreateLicenseKeys, Generate, RandomAssignLicenseKeys};
 use keypool_domain::{
-    Endpoint, Faults, LicenseKey, LicenseKeys, Owner, OwnerField, Parameters, Quantity, Value,
+    Endpoint, LicenseKey, LicenseKeys, Owner, OwnerField, Parameters, Quantity, ValidationErrors, Value,
 };
 
 use crate::encoding::Pair;
@@ -25,7 +25,7 @@ pub(crate) const NAMES: [&str; 15] = [
 ];
 
 /// What an endpoint is asked for by these parameters, written as parameters again.
-pub(crate) fn asked(endpoint: Endpoint, parameters: &Parameters) -> Result<Vec<Pair>, Faults> {
+pub(crate) fn asked(endpoint: Endpoint, parameters: &Parameters) -> Result<Vec<Pair>, ValidationErrors> {
     let mut pairs: Vec<(&str, Option<String>)> = Vec::new();
     match endpoint {
         Endpoint::CreateLicenseKeys => {

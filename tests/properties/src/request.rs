@@ -8,7 +8,7 @@ use futures_util::FutureExt as _;
 use http::Method;
 use keypool_aws::{AwsSettings, Timeouts};
 use keypool_domain::{Endpoint, OperatingSystemRandomness, Parameters, SystemClock, Value};
-use keypool_function::{BODY_BYTES_MAX, Call, Desk, Problem};
+use keypool_function::{BODY_BYTES_MAX, Desk, Invocation, ProblemDetails};
 use keypool_signing::Signer;
 use keypool_store::Store;
 
@@ -26,7 +26,8 @@ static DESK: LazyLock<Arc<Desk>> = LazyLock::new(|| {
     };
     let clients = settings.clients(Timeouts::CHECKOUT);
     let store = Store::new(clients.dynamodb, "none", Arc::new(OperatingSystemRandomness));
-    Arc::new(Desk::new(store, Signer::new(clients.kms, None), Arc::new(SystemClock)))
+    let signer = Signer::new(clients.kms, None);
+    Arc::new(Desk::new(store, signer, Arc::new(SystemClock), Arc::new(OperatingSystemRandomness)))
 });
 
 /// Holds a request against what is true of every one. It is written as `METHOD ENDPOINT?QUERY`, header lines, an empty
@@ -58,10 +59,10 @@ pub fn holds(raw: &[u8]) {
         }
         Err(problem) => {
             let expected = match problem {
-                Problem::MethodNotAllowed => sent.method != Method::POST,
-                Problem::TooLarge => sent.body.len() > BODY_BYTES_MAX,
-                Problem::UnreadableBody(_) => sent.method == Method::POST,
-                Problem::MalformedIdempotencyKey => sent.has_malformed_idempotency_key(),
+                ProblemDetails::MethodNotAllowed => sent.method != Method::POST,
+                ProblemDetails::TooLarge => sent.body.len() > BODY_BYTES_MAX,
+                ProblemDetails::UnreadableBody(_) => sent.method == Method::POST,
+                ProblemDetails::MalformedIdempotencyKey => sent.has_malformed_idempotency_key(),
                 _ => false,
             };
             assert!(expected, "{problem:?}");
@@ -70,12 +71,12 @@ pub fn holds(raw: &[u8]) {
 }
 
 /// The parameters that a function is handed. `None` if the body is not of that kind.
-fn receive(sent: &Sent<'_>, delivery: Delivery) -> Option<Result<Parameters, Problem>> {
+fn receive(sent: &Sent<'_>, delivery: Delivery) -> Option<Result<Parameters, ProblemDetails>> {
     let event = lambda_http::request::from_str(&sent.event(delivery)?);
     let event = event.unwrap_or_else(|error| panic!("not an event to lambda_http: {error}"));
     // All of the body is there: there is nothing to wait for.
-    let call = Call::receive(Arc::clone(&DESK), sent.endpoint, event).now_or_never().unwrap();
-    Some(call.parameters().cloned().map_err(|failure| failure.problem()))
+    let invocation = Invocation::receive(Arc::clone(&DESK), sent.endpoint, event).now_or_never().unwrap();
+    Some(invocation.parameters().cloned().map_err(|failure| failure.problem()))
 }
 
 fn is_what_json_says(sent: &Sent<'_>, parameters: &Parameters) {
@@ -107,7 +108,7 @@ fn survives_every_format(sent: &Sent<'_>, parameters: &Parameters) {
     let again = |(content_type, body): encoding::Encoded| {
         let sent = Sent::post(sent.endpoint, &content_type, &body);
         match receive(&sent, Delivery::Base64) {
-            Some(Err(Problem::TooLarge)) => None,
+            Some(Err(ProblemDetails::TooLarge)) => None,
             read => Some(read.unwrap().unwrap_or_else(|problem| panic!("{content_type}: {problem:?}"))),
         }
     };

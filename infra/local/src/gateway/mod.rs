@@ -15,7 +15,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use futures_util::StreamExt as _;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use keypool_domain::{Endpoint, ProductId};
-use keypool_function::{Desk, Failure, Problem, UnreadableBody};
+use keypool_function::{Desk, FunctionError, ProblemDetails, UnreadableBody};
 use keypool_store::Lookup;
 use lambda_http::lambda_runtime::{Context, LambdaEvent};
 use lambda_http::request::LambdaRequest;
@@ -95,22 +95,22 @@ async fn route(
     if path == "/public-key.pem" {
         return match *request.method() {
             Method::GET => public_key(&routes.public_keys, request.uri().query()).await,
-            _ => problem(Problem::MethodNotAllowed, "GET"),
+            _ => problem(ProblemDetails::MethodNotAllowed, "GET"),
         };
     }
     if let Some(page) = docs::page(path) {
         return if request.method() == Method::GET {
             page
         } else {
-            problem(Problem::MethodNotAllowed, "GET")
+            problem(ProblemDetails::MethodNotAllowed, "GET")
         };
     }
     let function = routes.functions.iter().find(|(endpoint, _)| endpoint.path() == path);
     let Some((endpoint, desk)) = function.map(|(endpoint, desk)| (*endpoint, Arc::clone(desk))) else {
-        return problem(Problem::NotFound, "");
+        return problem(ProblemDetails::NotFound, "");
     };
     if request.method() != Method::POST {
-        return problem(Problem::MethodNotAllowed, "POST");
+        return problem(ProblemDetails::MethodNotAllowed, "POST");
     }
     let (parts, body) = request.into_parts();
     let body = match read(body).await {
@@ -120,12 +120,12 @@ async fn route(
     let request_id = uuid::Uuid::new_v4().to_string();
     let event = event::from_http(&parts, &body, client.ip(), &routes.authority, &request_id);
     let Ok(_environment) = timeout(routes.environment_within, routes.environments.acquire()).await else {
-        return problem(Problem::NothingSold, "");
+        return problem(ProblemDetails::NothingSold, "");
     };
     let invoked = invoke(desk, endpoint, &event).await;
     let mut response = invoked.unwrap_or_else(|| {
         tracing::error!(endpoint = endpoint.name(), request_id, "the event or its answer cannot be read");
-        problem(Problem::Internal, "")
+        problem(ProblemDetails::Internal, "")
     });
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(REQUEST_ID, value);
@@ -134,11 +134,11 @@ async fn route(
 }
 
 /// The whole body, unless it is too large for an event or cut off.
-async fn read(body: Body) -> Result<Vec<u8>, Problem> {
+async fn read(body: Body) -> Result<Vec<u8>, ProblemDetails> {
     let mut chunks = body.into_data_stream();
     let (mut bytes, mut total) = (Vec::new(), 0);
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| Problem::UnreadableBody(UnreadableBody::CutOff))?;
+        let chunk = chunk.map_err(|_| ProblemDetails::UnreadableBody(UnreadableBody::CutOff))?;
         total += chunk.len();
         if total <= EVENT_BODY_BYTES_MAX {
             bytes.extend_from_slice(&chunk);
@@ -146,7 +146,7 @@ async fn read(body: Body) -> Result<Vec<u8>, Problem> {
             break;
         }
     }
-    if total <= EVENT_BODY_BYTES_MAX { Ok(bytes) } else { Err(Problem::TooLarge) }
+    if total <= EVENT_BODY_BYTES_MAX { Ok(bytes) } else { Err(ProblemDetails::TooLarge) }
 }
 
 /// Has a function answer an event, by the way that it takes in Lambda. `None` if the event is not one to
@@ -164,7 +164,7 @@ async fn invoke(desk: Arc<Desk>, endpoint: Endpoint, event: &str) -> Option<Resp
             })
         }
     });
-    let answered = Adapter::from(handler).call(LambdaEvent::new(request, Context::default())).await;
+    let answered = Adapter::from(handler).invocation(LambdaEvent::new(request, Context::default())).await;
     let Ok(answer) = answered;
     event::to_http(serde_json::to_value(answer).ok()?)
 }
@@ -177,7 +177,7 @@ async fn public_key(desk: &Desk, query: Option<&str>) -> Response<Body> {
             .header(header::CONTENT_TYPE, "application/x-pem-file")
             .body(Body::from(pem))
             .unwrap_or_default(),
-        Ok(None) => problem(Problem::NotFound, ""),
+        Ok(None) => problem(ProblemDetails::NotFound, ""),
         Err(failure) => {
             tracing::error!(%failure, "no public key");
             problem(failure.problem(), "")
@@ -185,7 +185,7 @@ async fn public_key(desk: &Desk, query: Option<&str>) -> Response<Body> {
     }
 }
 
-async fn public_key_pem(desk: &Desk, product: Option<&str>) -> Result<Option<String>, Failure> {
+async fn public_key_pem(desk: &Desk, product: Option<&str>) -> Result<Option<String>, FunctionError> {
     let product_key = match product.map(str::parse::<ProductId>) {
         None => None,
         Some(Err(_)) => return Ok(None),
@@ -199,7 +199,7 @@ async fn public_key_pem(desk: &Desk, product: Option<&str>) -> Result<Option<Str
     Ok(Some(desk.signer().public_key(key).await?.to_pem()))
 }
 
-fn problem(problem: Problem, allowed: &'static str) -> Response<Body> {
+fn problem(problem: ProblemDetails, allowed: &'static str) -> Response<Body> {
     let mut response = problem.into_response(None).map(|body| Body::from(body.to_vec()));
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));

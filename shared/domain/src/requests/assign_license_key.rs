@@ -1,4 +1,4 @@
-use crate::{Faults, Fields, Fingerprint, LicenseKey, Owner, Parameters};
+use crate::{Fields, Fingerprint, LicenseKey, Owner, Parameters, ValidationErrors};
 
 /// Gives one named key to an owner.
 #[derive(Debug, Clone)]
@@ -10,9 +10,9 @@ pub struct AssignLicenseKey {
 }
 
 impl TryFrom<&Parameters> for AssignLicenseKey {
-    type Error = Faults;
+    type Error = ValidationErrors;
 
-    fn try_from(parameters: &Parameters) -> Result<Self, Faults> {
+    fn try_from(parameters: &Parameters) -> Result<Self, ValidationErrors> {
         let mut fields = Fields::of(parameters);
         let license_key = fields.required("license_key");
         let name = fields.optional("owner_name");

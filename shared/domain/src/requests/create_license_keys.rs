@@ -1,6 +1,6 @@
 use crate::{
-    ActivationLimit, CreationId, Faults, Fields, Fingerprint, LicenseKeys, NewKey, Owner, Parameters,
-    ProductId, Status, Timestamp, Validity,
+    ActivationLimit, CreationId, Fields, Fingerprint, LicenseKeys, NewKey, Owner, Parameters, ProductId,
+    Status, Timestamp, ValidationErrors, Validity,
 };
 
 /// Puts keys into stock.
@@ -23,9 +23,9 @@ pub struct CreateLicenseKeys {
 }
 
 impl TryFrom<&Parameters> for CreateLicenseKeys {
-    type Error = Faults;
+    type Error = ValidationErrors;
 
-    fn try_from(parameters: &Parameters) -> Result<Self, Faults> {
+    fn try_from(parameters: &Parameters) -> Result<Self, ValidationErrors> {
         let mut fields = Fields::of(parameters);
         let license_keys = fields.required_array("license_keys");
         let product_id = fields.required("product_id");

@@ -1,4 +1,4 @@
-use crate::{Faults, Fields, Fingerprint, GeneratorId, Parameters, Quantity};
+use crate::{Fields, Fingerprint, GeneratorId, Parameters, Quantity, ValidationErrors};
 
 /// Makes new keys and puts them into stock.
 #[derive(Debug, Clone, Copy)]
@@ -10,9 +10,9 @@ pub struct Generate {
 }
 
 impl TryFrom<&Parameters> for Generate {
-    type Error = Faults;
+    type Error = ValidationErrors;
 
-    fn try_from(parameters: &Parameters) -> Result<Self, Faults> {
+    fn try_from(parameters: &Parameters) -> Result<Self, ValidationErrors> {
         let mut fields = Fields::of(parameters);
         let generator_id = fields.required("generator_id");
         let quantity = fields.required("quantity");

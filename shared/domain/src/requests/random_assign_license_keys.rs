@@ -1,6 +1,6 @@
 use std::str::FromStr;
 
-use crate::{Faults, Fields, Fingerprint, Owner, Parameters, ProductId, Quantity};
+use crate::{Fields, Fingerprint, Owner, Parameters, ProductId, Quantity, ValidationErrors};
 
 /// Gives a number of keys, drawn at random, to an owner: all or none.
 #[derive(Debug, Clone)]
@@ -35,9 +35,9 @@ impl FromStr for Switch {
 }
 
 impl TryFrom<&Parameters> for RandomAssignLicenseKeys {
-    type Error = Faults;
+    type Error = ValidationErrors;
 
-    fn try_from(parameters: &Parameters) -> Result<Self, Faults> {
+    fn try_from(parameters: &Parameters) -> Result<Self, ValidationErrors> {
         let mut fields = Fields::of(parameters);
         let product_id = fields.required("product_id");
         let quantity = fields.required("quantity");

@@ -3,8 +3,8 @@ use std::cell::Cell;
 use clap::Args;
 use futures_util::StreamExt as _;
 use keypool_domain::{
-    Assignment, AssignmentId, Clock as _, LicenseKey, OperatingSystemRandomness, Owner, OwnerField,
-    StockedKey, SystemClock, Unfit,
+    Assignment, AssignmentId, Clock as _, LicenseKey, NotAllowedInStatus, OperatingSystemRandomness, Owner,
+    OwnerField, StockedKey, SystemClock,
 };
 use keypool_store::KeyChange;
 use serde_json::{Value, json};
@@ -132,7 +132,7 @@ impl Assign {
             let id = AssignmentId::random(&OperatingSystemRandomness);
             let owner = Owner { name: self.owner_name.clone(), email: self.owner_email.clone() };
             let given = key.given(Assignment { id, owner, at: SystemClock.now() });
-            given.map_err(|unfit: Unfit| unfit.to_string())
+            given.map_err(|unfit: NotAllowedInStatus| unfit.to_string())
         };
         change(target, output, "keys.assign", &self.named, &self.reason, next).await
     }

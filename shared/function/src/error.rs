@@ -3,18 +3,18 @@ use keypool_signing::SigningError;
 use keypool_store::StoreError;
 use lambda_http::lambda_runtime::Diagnostic;
 
-use crate::Problem;
+use crate::ProblemDetails;
 
 /// Why a function did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum FunctionError {
     /// The request can be answered without doing anything: the API key was refused, parameters are faulty,
     /// there is no such product. Signed by the global key.
     #[error("refused with code {}", .0.code())]
     Refused(Reply),
     /// The request cannot be read.
     #[error("unreadable request")]
-    Unreadable(Problem),
+    Unreadable(ProblemDetails),
     /// The table failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -44,36 +44,36 @@ pub enum Failure {
     Bug(&'static str),
 }
 
-impl Failure {
+impl FunctionError {
     /// What the client is told. The one place that maps failures to HTTP.
     #[must_use]
-    pub fn problem(&self) -> Problem {
+    pub fn problem(&self) -> ProblemDetails {
         match self {
             Self::Unreadable(problem) => *problem,
-            Self::Contention | Self::OutOfTime | Self::LeftUndone { .. } => Problem::NothingSold,
-            Self::InFlight => Problem::InFlight,
-            Self::Mismatch => Problem::Mismatch,
+            Self::Contention | Self::OutOfTime | Self::LeftUndone { .. } => ProblemDetails::NothingSold,
+            Self::InFlight => ProblemDetails::InFlight,
+            Self::Mismatch => ProblemDetails::Mismatch,
             Self::Store(error) => match error {
                 StoreError::Contention { .. }
                 | StoreError::Throttled { .. }
                 | StoreError::Unavailable { .. }
-                | StoreError::Misconfigured { .. } => Problem::NothingSold,
-                StoreError::OutcomeUnknown { .. } => Problem::OutcomeUnknown { is_repeatable: false },
-                StoreError::Rejected { .. } | StoreError::Corrupt { .. } => Problem::Internal,
+                | StoreError::Misconfigured { .. } => ProblemDetails::NothingSold,
+                StoreError::OutcomeUnknown { .. } => ProblemDetails::OutcomeUnknown { is_repeatable: false },
+                StoreError::Rejected { .. } | StoreError::Corrupt { .. } => ProblemDetails::Internal,
             },
             Self::Signing(error) => match error {
                 SigningError::Throttled { .. }
                 | SigningError::Unavailable { .. }
-                | SigningError::Misconfigured { .. } => Problem::NothingSold,
-                SigningError::Rejected { .. } => Problem::Internal,
+                | SigningError::Misconfigured { .. } => ProblemDetails::NothingSold,
+                SigningError::Rejected { .. } => ProblemDetails::Internal,
             },
-            // Refusals are sealed before anyone asks for a problem.
-            Self::Refused(_) | Self::Bug(_) => Problem::Internal,
+            // Refusals are signed before anyone asks for a problem.
+            Self::Refused(_) | Self::Bug(_) => ProblemDetails::Internal,
         }
     }
 }
 
-impl Failure {
+impl FunctionError {
     /// The name of the failure, as Lambda reports that of a failed event: `Category.Reason`.
     #[must_use]
     pub const fn error_type(&self) -> &'static str {
@@ -114,15 +114,15 @@ impl Failure {
     }
 }
 
-impl From<Reply> for Failure {
+impl From<Reply> for FunctionError {
     fn from(reply: Reply) -> Self {
         Self::Refused(reply)
     }
 }
 
-impl From<Failure> for Diagnostic {
+impl From<FunctionError> for Diagnostic {
     /// The failure as Lambda shows it for a failed event.
-    fn from(failure: Failure) -> Self {
+    fn from(failure: FunctionError) -> Self {
         Self { error_type: failure.error_type().to_owned(), error_message: failure.to_string() }
     }
 }

@@ -1,0 +1,156 @@
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use keypool_domain::{ApiKey, ApiKeyRefusal, Endpoint, IdempotencyKey, Parameters, Reply, RowId, Timestamp};
+use keypool_store::{Found, Lookup};
+use lambda_http::http::Method;
+use lambda_http::http::header::{CONTENT_TYPE, HeaderMap};
+use lambda_http::request::RequestContext;
+use lambda_http::{Body, Request, RequestExt as _};
+use tokio::time::Instant;
+
+use crate::credentials::presented_api_key;
+use crate::deadline::Deadline;
+use crate::once::Once;
+use crate::{BODY_BYTES_MAX, Desk, FunctionError, ProblemDetails, body};
+
+/// One request on its way through a function: the event, parsed.
+#[derive(Debug)]
+pub struct Invocation {
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) endpoint: Endpoint,
+    parameters: Result<Parameters, ProblemDetails>,
+    pub(crate) api_key: Result<ApiKey, ApiKeyRefusal>,
+    pub(crate) idempotency_key: Option<IdempotencyKey>,
+    pub(crate) once: Once,
+    /// The keys that the latest write was to sell.
+    sold: Mutex<Vec<RowId>>,
+    client: Option<IpAddr>,
+    pub(crate) request_id: Option<String>,
+    pub(crate) received: Instant,
+    pub(crate) deadline: Deadline,
+}
+
+/// The header that makes a repetition of a request harmless.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+impl Invocation {
+    /// Takes an event apart. Whatever is wrong with it shows when it is asked for.
+    pub async fn receive(desk: Arc<Desk>, endpoint: Endpoint, event: Request) -> Self {
+        desk.connect_ahead();
+        let (client, request_id, received_ms) = match event.request_context_ref() {
+            // `X-Forwarded-For` is the caller's word; this is API Gateway's.
+            Some(RequestContext::ApiGatewayV2(context)) => {
+                (context.http.source_ip.clone(), context.request_id.clone(), context.time_epoch)
+            }
+            _ => (None, None, i64::MAX),
+        };
+        let (parts, body) = event.into_parts();
+        let parameters = match parts.method {
+            Method::POST => read(&parts.headers, body).await,
+            _ => Err(ProblemDetails::MethodNotAllowed),
+        };
+        let api_key = match &parameters {
+            Ok(parameters) => presented_api_key(&parts.headers, parameters),
+            Err(_) => Err(ApiKeyRefusal::Invalid),
+        };
+        let (parameters, idempotency_key) = match idempotency_key(&parts.headers) {
+            Ok(key) => (parameters, key),
+            Err(malformed) => (parameters.and(Err(malformed)), None),
+        };
+        let deadline = Deadline::of_request(received_ms, desk.answer_within());
+        Self {
+            desk,
+            endpoint,
+            parameters,
+            api_key,
+            idempotency_key,
+            once: Once::default(),
+            sold: Mutex::default(),
+            client: client.and_then(|address| address.parse().ok()),
+            request_id,
+            received: Instant::now(),
+            deadline,
+        }
+    }
+
+    /// The desk it came to.
+    #[must_use]
+    pub fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    /// Checks that a sale, and finding out what became of it, would end before the buyer stops listening. Else returns
+    /// [`FunctionError::OutOfTime`].
+    pub fn check_time_to_sell(&self) -> Result<(), FunctionError> {
+        if self.time_left() >= self.desk.store().sale_within() {
+            Ok(())
+        } else {
+            Err(FunctionError::OutOfTime)
+        }
+    }
+
+    /// How long there is until the request must be answered.
+    #[must_use]
+    pub fn time_left(&self) -> Duration {
+        self.deadline.instant().saturating_duration_since(Instant::now())
+    }
+
+    /// The present moment.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.desk.clock().now()
+    }
+
+    /// The parameters, if the body can be read.
+    pub fn parameters(&self) -> Result<&Parameters, FunctionError> {
+        self.parameters.as_ref().map_err(|problem| FunctionError::Unreadable(*problem))
+    }
+
+    /// Checks that the API key opens the endpoint to this client (codes 100, 101, 103, 102), and finds what the
+    /// request is about; `about.api_key` is filled in here. One read at most.
+    pub async fn authorise(&self, about: Lookup) -> Result<Found, FunctionError> {
+        let refused = |refusal| FunctionError::Refused(Reply::Refused(refusal));
+        let hash = self.api_key.as_ref().map_err(|refusal| refused(*refusal))?.hash();
+        let found = self.desk.look_up(Lookup { api_key: Some(hash), ..about }).await?;
+        let record = found.api_key.as_ref().ok_or_else(|| refused(ApiKeyRefusal::Invalid))?;
+        record.check(self.endpoint, self.client, self.now()).map_err(refused)?;
+        Ok(found)
+    }
+
+    /// Notes the keys of the next write for the log. After a restore of the table, the log tells which keys were sold
+    /// since.
+    pub(crate) fn note_row_ids(&self, row_ids: Vec<RowId>) {
+        *self.sold.lock().unwrap_or_else(PoisonError::into_inner) = row_ids;
+    }
+
+    /// The numeric ids of the keys that the latest write was to sell; `None` if there was no such write.
+    pub(crate) fn row_ids(&self) -> Option<String> {
+        let sold = self.sold.lock().unwrap_or_else(PoisonError::into_inner);
+        let ids: Vec<String> = sold.iter().map(ToString::to_string).collect();
+        (!ids.is_empty()).then(|| ids.join(","))
+    }
+}
+
+/// Reads the parameters, if the body is not too large.
+async fn read(headers: &HeaderMap, body: Body) -> Result<Parameters, ProblemDetails> {
+    let body = match body {
+        Body::Text(text) => Bytes::from(text),
+        Body::Binary(bytes) => Bytes::from(bytes),
+        _ => Bytes::new(),
+    };
+    if body.len() > BODY_BYTES_MAX {
+        return Err(ProblemDetails::TooLarge);
+    }
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    body::parameters(content_type, body).await.map_err(ProblemDetails::UnreadableBody)
+}
+
+/// The idempotency key, if one was sent.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ProblemDetails> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let key = value.to_str().ok().and_then(|text| text.parse().ok());
+    key.map(Some).ok_or(ProblemDetails::MalformedIdempotencyKey)
+}

@@ -1,0 +1,146 @@
+use keypool_domain::{Envelope, Reply, SignablePayload, SigningKeyId, Timestamp};
+use lambda_http::http::StatusCode;
+use lambda_http::http::header::{CONTENT_TYPE, HeaderValue};
+use lambda_http::{Body, Response};
+
+use crate::telemetry::SALES;
+use crate::{FunctionError, Invocation, ProblemDetails, measure};
+
+/// A reply, signed.
+#[derive(Debug, Clone)]
+pub struct SignedReply {
+    envelope: Envelope,
+    code: u16,
+    http_status: u16,
+    remembered: bool,
+}
+
+/// The size of a response that Lambda accepts: 6 MB, of which headers are a small part.
+const ANSWER_BYTES_MAX: usize = 6 * 1_048_576 - 65_536;
+
+impl Invocation {
+    /// Whether Lambda accepts a response with this reply.
+    #[must_use]
+    pub fn fits(&self, reply: &Reply) -> bool {
+        SignablePayload::new(reply, self.now()).envelope_bytes_max() <= ANSWER_BYTES_MAX
+    }
+
+    /// Signs a reply, given now, with the product's key, else the global key. The global key signs a refusal without
+    /// members of its own once a second.
+    pub async fn sign_reply(
+        &self,
+        reply: &Reply,
+        product_key: Option<&SigningKeyId>,
+    ) -> Result<SignedReply, FunctionError> {
+        let now = self.now();
+        let signed = self.signed(reply, product_key, now);
+        if product_key.is_none() && reply.is_bare_refusal() {
+            // On the heap: a sale shall not carry its size.
+            Box::pin(self.desk.refusals().answer(reply.code(), now, signed)).await
+        } else {
+            signed.await
+        }
+    }
+
+    async fn signed(
+        &self,
+        reply: &Reply,
+        product_key: Option<&SigningKeyId>,
+        now: Timestamp,
+    ) -> Result<SignedReply, FunctionError> {
+        let envelope = Box::pin(self.desk.sign(SignablePayload::new(reply, now), product_key)).await?;
+        let remembered = reply.is_remembered();
+        Ok(SignedReply { envelope, code: reply.code(), http_status: reply.http_status(), remembered })
+    }
+
+    /// Answers with the outcome of `act`, in time, and writes the request's one log line.
+    pub async fn answer(
+        &self,
+        act: impl Future<Output = Result<SignedReply, FunctionError>>,
+    ) -> Response<Body> {
+        let signed = async {
+            match act.await {
+                Err(FunctionError::Refused(reply)) => self.sign_reply(&reply, None).await,
+                outcome => outcome,
+            }
+        };
+        let mut signed = std::pin::pin!(signed);
+        let outcome = match tokio::time::timeout_at(self.deadline.instant(), &mut signed).await {
+            Ok(outcome) => outcome,
+            // A sale ends by itself, shortly after the deadline at the latest. Cut off, its outcome would be unknown.
+            Err(_) if self.is_selling() => signed.await,
+            Err(_) => Err(FunctionError::OutOfTime),
+        };
+        self.release(&outcome).await;
+        let (response, code) = match &outcome {
+            Ok(answer) => (answer.to_response(), Some(answer.code)),
+            Err(failure) => (self.problem(failure).into_response(self.request_id.as_deref()), None),
+        };
+        self.log(response.status(), code, outcome.err());
+        response
+    }
+
+    /// The problem details of a failure of this request.
+    fn problem(&self, failure: &FunctionError) -> ProblemDetails {
+        match failure.problem() {
+            ProblemDetails::OutcomeUnknown { .. } => {
+                ProblemDetails::OutcomeUnknown { is_repeatable: self.idempotency_key.is_some() }
+            }
+            problem => problem,
+        }
+    }
+
+    /// The one place that logs a request. What it names is free of license keys, API keys, owners and
+    /// signatures, and so are the texts of all failures.
+    fn log(&self, status: StatusCode, code: Option<u16>, failure: Option<FunctionError>) {
+        let endpoint = self.endpoint.name();
+        let request_id = self.request_id.as_deref().unwrap_or_default();
+        let duration_ms = u64::try_from(self.received.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let status = status.as_u16();
+        let row_ids = self.row_ids();
+        match failure {
+            None if matches!(code, Some(800 | 803)) => {
+                tracing::info!(
+                    target: SALES, endpoint, request_id, status, code, duration_ms, row_ids, "answered"
+                );
+            }
+            None => tracing::info!(endpoint, request_id, status, code, duration_ms, "answered"),
+            Some(failure) if status < 500 => {
+                tracing::info!(endpoint, request_id, status, duration_ms, %failure, "refused");
+            }
+            Some(failure) => {
+                measure::failure();
+                if let Some(service) = failure.throttled_service() {
+                    measure::throttle(service);
+                }
+                // The write may have been done, so its keys are named.
+                tracing::error!(endpoint, request_id, status, duration_ms, row_ids, %failure, "failed");
+            }
+        }
+    }
+}
+
+impl SignedReply {
+    /// What was answered before, or was about to be: 200, as all that is remembered.
+    pub fn remembered(envelope: Envelope) -> Result<Self, FunctionError> {
+        let (code, _) = envelope.read().map_err(|_| FunctionError::Bug("what is remembered is no reply"))?;
+        Ok(Self { envelope, code, http_status: 200, remembered: true })
+    }
+
+    /// The signed envelope.
+    pub(crate) fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+
+    /// Whether a repetition of the request gets this very reply.
+    pub(crate) fn is_remembered(&self) -> bool {
+        self.remembered
+    }
+
+    fn to_response(&self) -> Response<Body> {
+        let mut response = Response::new(Body::Text(self.envelope.to_json()));
+        *response.status_mut() = self.http_status.try_into().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+}
