@@ -164,7 +164,7 @@ async fn invoke(desk: Arc<Desk>, endpoint: Endpoint, event: &str) -> Option<Resp
             })
         }
     });
-    let answered = Adapter::from(handler).invocation(LambdaEvent::new(request, Context::default())).await;
+    let answered = Adapter::from(handler).call(LambdaEvent::new(request, Context::default())).await;
     let Ok(answer) = answered;
     event::to_http(serde_json::to_value(answer).ok()?)
 }
