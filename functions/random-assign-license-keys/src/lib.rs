@@ -94,7 +94,7 @@ async fn random_assign(invocation: &Invocation) -> Result<SignedReply, FunctionE
         Outcome::TooFew { available } => available,
     };
     // An earlier attempt at this request may have bought the last keys since its record was read.
-    if let NextAction::Repeat(answer) = invocation.recall(asked.fingerprint()).await? {
+    if let NextAction::Repeat(answer) = Box::pin(invocation.recall(asked.fingerprint())).await? {
         return Ok(answer);
     }
     if !asked.generate {

@@ -127,7 +127,7 @@ impl Order<'_> {
                         continue;
                     }
                     if candidates.len() < wanting {
-                        return self.short(sale, candidates.len(), &found.open_requests).await;
+                        return Box::pin(self.short(sale, candidates.len(), &found.open_requests)).await;
                     }
                 }
             }
@@ -136,7 +136,8 @@ impl Order<'_> {
             let outcome = if part < wanting {
                 self.check_size(sale, &candidates[..wanting])?;
                 self.invocation.check_time_to_sell()?;
-                self.store().take(sale, chosen, self.invocation.now()).await?
+                // On the heap, as all that is rare and large.
+                Box::pin(self.store().take(sale, chosen, self.invocation.now())).await?
             } else {
                 let rows = sale.taken().chain(chosen).map(|key| key.row(sale.assignment())).collect();
                 let answer = self.sign(&Reply::LicenseKeysAssigned(rows)).await?;
@@ -191,7 +192,8 @@ impl Order<'_> {
                 Ok(self.store().draw(self.product.id, wanting, &pass_over, look).await?)
             }
             Source::Generator(generator) => {
-                let made = self.make(generator, wanting.saturating_sub(candidates.len())).await?;
+                let missing = wanting.saturating_sub(candidates.len());
+                let made = Box::pin(self.make(generator, missing)).await?;
                 let candidates = [candidates, &made].concat();
                 let stock = StockSize::Exact(candidates.len());
                 Ok(Drawn { candidates, stock, open_requests: Vec::new() })

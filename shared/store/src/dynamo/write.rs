@@ -34,6 +34,18 @@ enum Action {
     Check(Key),
 }
 
+/// Gives a builder of the SDK the table and the condition. A failed condition brings the item back.
+macro_rules! conditional {
+    ($builder:expr, $table:expr, $write:expr) => {
+        $builder
+            .table_name($table)
+            .set_condition_expression($write.condition())
+            .set_expression_attribute_names($write.names())
+            .set_expression_attribute_values($write.values())
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+    };
+}
+
 /// The result of a conditional write.
 #[derive(Debug)]
 pub(crate) enum Written {
@@ -173,54 +185,30 @@ impl Write {
         (!values.is_empty()).then_some(values)
     }
 
-    /// The write as a part of a transaction. A failed condition brings the item back.
+    /// The write as a part of a transaction.
     pub(crate) fn into_part(self, table: &str) -> Result<TransactWriteItem, StoreError> {
-        const ALL_OLD: ReturnValuesOnConditionCheckFailure = ReturnValuesOnConditionCheckFailure::AllOld;
-        let (condition, names, values) = (self.condition(), self.names(), self.values());
-        let update = self.update_expression();
         let part = TransactWriteItem::builder();
-        let built = match self.action {
-            Action::Put(item) => Put::builder()
-                .table_name(table)
-                .set_item(Some(item))
-                .set_condition_expression(condition)
-                .set_expression_attribute_names(names)
-                .set_expression_attribute_values(values)
-                .return_values_on_condition_check_failure(ALL_OLD)
-                .build()
-                .map(|put| part.put(put)),
-            Action::Update { key, .. } => Update::builder()
-                .table_name(table)
-                .set_key(Some(key.into_item()))
-                .update_expression(update)
-                .set_condition_expression(condition)
-                .set_expression_attribute_names(names)
-                .set_expression_attribute_values(values)
-                .return_values_on_condition_check_failure(ALL_OLD)
-                .build()
-                .map(|update| part.update(update)),
-            Action::Delete(key) => Delete::builder()
-                .table_name(table)
-                .set_key(Some(key.into_item()))
-                .set_condition_expression(condition)
-                .set_expression_attribute_names(names)
-                .set_expression_attribute_values(values)
-                .return_values_on_condition_check_failure(ALL_OLD)
-                .build()
-                .map(|delete| part.delete(delete)),
-            Action::Check(key) => ConditionCheck::builder()
-                .table_name(table)
-                .set_key(Some(key.into_item()))
-                .condition_expression(condition.unwrap_or_default())
-                .set_expression_attribute_names(names)
-                .set_expression_attribute_values(values)
-                .return_values_on_condition_check_failure(ALL_OLD)
-                .build()
-                .map(|check| part.condition_check(check)),
+        let built = match &self.action {
+            Action::Put(item) => {
+                let put = Put::builder().set_item(Some(item.clone()));
+                conditional!(put, table, self).build().map(|put| part.put(put))
+            }
+            Action::Update { key, .. } => {
+                let update = Update::builder().set_key(Some(key.clone().into_item()));
+                let update = update.update_expression(self.update_expression());
+                conditional!(update, table, self).build().map(|update| part.update(update))
+            }
+            Action::Delete(key) => {
+                let delete = Delete::builder().set_key(Some(key.clone().into_item()));
+                conditional!(delete, table, self).build().map(|delete| part.delete(delete))
+            }
+            Action::Check(key) => {
+                let check = ConditionCheck::builder().set_key(Some(key.clone().into_item()));
+                conditional!(check, table, self).build().map(|check| part.condition_check(check))
+            }
         };
-        built
-            .map(aws_sdk_dynamodb::types::builders::TransactWriteItemBuilder::build)
-            .map_err(|_| unbuilt("TransactWriteItems"))
+        let built = built.map_err(|_| unbuilt("TransactWriteItems"))?;
+        Ok(built.build())
     }
 }
 
@@ -240,23 +228,11 @@ impl Store {
 
     /// Sends a write once.
     pub(crate) async fn write_once(&self, write: Write) -> Result<Written, StoreError> {
-        const ALL_OLD: ReturnValuesOnConditionCheckFailure = ReturnValuesOnConditionCheckFailure::AllOld;
-        let (condition, names, values) = (write.condition(), write.names(), write.values());
-        let update = write.update_expression();
         let refused = |item: Option<&Item>| Ok(Written::Refused(item.cloned()));
-        match write.action {
+        match &write.action {
             Action::Put(item) => {
-                let sent = self
-                    .client
-                    .put_item()
-                    .table_name(&self.table)
-                    .set_item(Some(item))
-                    .set_condition_expression(condition)
-                    .set_expression_attribute_names(names)
-                    .set_expression_attribute_values(values)
-                    .return_values_on_condition_check_failure(ALL_OLD)
-                    .send()
-                    .await;
+                let put = self.client.put_item().set_item(Some(item.clone()));
+                let sent = conditional!(put, &self.table, write).send().await;
                 let Err(error) = sent else { return Ok(Written::Done) };
                 match error.as_service_error() {
                     Some(PutItemError::ConditionalCheckFailedException(failed)) => refused(failed.item()),
@@ -264,18 +240,9 @@ impl Store {
                 }
             }
             Action::Update { key, .. } => {
-                let sent = self
-                    .client
-                    .update_item()
-                    .table_name(&self.table)
-                    .set_key(Some(key.into_item()))
-                    .update_expression(update)
-                    .set_condition_expression(condition)
-                    .set_expression_attribute_names(names)
-                    .set_expression_attribute_values(values)
-                    .return_values_on_condition_check_failure(ALL_OLD)
-                    .send()
-                    .await;
+                let update = self.client.update_item().set_key(Some(key.clone().into_item()));
+                let update = update.update_expression(write.update_expression());
+                let sent = conditional!(update, &self.table, write).send().await;
                 let Err(error) = sent else { return Ok(Written::Done) };
                 match error.as_service_error() {
                     Some(UpdateItemError::ConditionalCheckFailedException(failed)) => refused(failed.item()),
@@ -283,17 +250,8 @@ impl Store {
                 }
             }
             Action::Delete(key) => {
-                let sent = self
-                    .client
-                    .delete_item()
-                    .table_name(&self.table)
-                    .set_key(Some(key.into_item()))
-                    .set_condition_expression(condition)
-                    .set_expression_attribute_names(names)
-                    .set_expression_attribute_values(values)
-                    .return_values_on_condition_check_failure(ALL_OLD)
-                    .send()
-                    .await;
+                let delete = self.client.delete_item().set_key(Some(key.clone().into_item()));
+                let sent = conditional!(delete, &self.table, write).send().await;
                 let Err(error) = sent else { return Ok(Written::Done) };
                 match error.as_service_error() {
                     Some(DeleteItemError::ConditionalCheckFailedException(failed)) => refused(failed.item()),

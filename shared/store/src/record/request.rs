@@ -321,23 +321,20 @@ impl OpenRequest {
         let origin = Origin::read(&reader)?;
         let (product_id, rest) = reader.raw(SK)?.split_once('#').ok_or_else(corrupt)?;
         let product_id = product_id.parse().map_err(|_| corrupt())?;
-        Ok(match rest.split_once('#') {
-            Some((id, attempt)) => {
-                let Ok(attempt) = attempt.parse();
-                Self { entry, ..Self::new(&Key::request(id), product_id, origin, &attempt, lease_until) }
-            }
-            None => {
-                let Ok(attempt) = rest.parse();
-                Self {
-                    entry,
-                    record: Key::former_order(rest),
-                    product_id,
-                    attempt,
-                    origin,
-                    parts: Key::PARTS.to_owned(),
-                    lease_until: lease_until.saturating_add(FORMER_WRITES_US),
-                }
-            }
+        if let Some((id, attempt)) = rest.split_once('#') {
+            let Ok(attempt) = attempt.parse();
+            let open = Self::new(&Key::request(id), product_id, origin, &attempt, lease_until);
+            return Ok(Self { entry, ..open });
+        }
+        let Ok(attempt) = rest.parse();
+        Ok(Self {
+            entry,
+            record: Key::former_order(rest),
+            product_id,
+            attempt,
+            origin,
+            parts: Key::PARTS.to_owned(),
+            lease_until: lease_until.saturating_add(FORMER_WRITES_US),
         })
     }
 

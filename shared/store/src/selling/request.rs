@@ -171,14 +171,15 @@ impl Store {
             }
             let is_dead = record.state == RequestState::Open && record.lease_until <= now.unix_microseconds();
             if is_dead && record.product_id.is_some() {
-                self.settle_parts_of(&key, &record, now).await?;
+                Box::pin(self.settle_parts_of(&key, &record, now)).await?;
                 continue;
             }
             if is_dead || record.state == RequestState::Void {
                 let replaced = Replaced { attempt: record.attempt, state: record.state_text };
                 return Ok(Recalled::New(slot(Some(replaced))));
             }
-            return Ok(Recalled::Recorded(self.recorded(&key, item, &record, Some(&fingerprint)).await?));
+            let recorded = Box::pin(self.recorded(&key, item, &record, Some(&fingerprint))).await?;
+            return Ok(Recalled::Recorded(recorded));
         }
         Ok(Recalled::Recorded(Recorded::InProgress))
     }

@@ -272,7 +272,9 @@ impl Store {
         match Box::pin(self.resolve(sale, keys, &prepared, deadline)).await {
             Verdict::Sold => Ok(SaleOutcome::Done),
             // Another attempt at the same request may have sold keys, or may be about to.
-            Verdict::NotSold => Ok(SaleOutcome::Recorded(self.recorded_instead(sale).await.ok_or(error)?)),
+            Verdict::NotSold => {
+                Ok(SaleOutcome::Recorded(Box::pin(self.recorded_instead(sale)).await.ok_or(error)?))
+            }
             Verdict::Unknown => Err(StoreError::OutcomeUnknown { cause: Box::new(error) }),
         }
     }
@@ -318,7 +320,8 @@ impl Store {
                 return Ok(SaleOutcome::Done);
             }
             let fingerprint = slot.fingerprint.as_deref();
-            let recorded = self.recorded(&slot.key, item.clone(), &record, fingerprint).await?;
+            // On the heap, as all that is rare and large.
+            let recorded = Box::pin(self.recorded(&slot.key, item.clone(), &record, fingerprint)).await?;
             return Ok(SaleOutcome::Recorded(recorded));
         }
         let (mut taken, mut changed) = (Vec::new(), Vec::new());

@@ -130,17 +130,15 @@ impl Store {
         let assignment = sold.map(RequestRecord::assignment).transpose()?;
         // Read after the decision: no part can be added any more.
         let parts = self.parts(open).await?;
-        let (state, end) = match &assignment {
-            Some(assignment) => (RequestState::Done, End::HandOver(assignment)),
-            None => {
-                // Another attempt may have replaced the record. An order of the first version has its origin only there.
-                let own = record.filter(|record| record.attempt == open.attempt.as_str());
-                let origin = own.map_or(open.origin, |record| record.origin);
-                (RequestState::Void, End::Undo(open.product_id, origin))
-            }
-        };
-        self.end_parts(open, parts, &end, now).await?;
-        Ok(state)
+        if let Some(assignment) = &assignment {
+            self.end_parts(open, parts, &End::HandOver(assignment), now).await?;
+            return Ok(RequestState::Done);
+        }
+        // Another attempt may have replaced the record. An order of the first version has its origin only there.
+        let own = record.filter(|record| record.attempt == open.attempt.as_str());
+        let origin = own.map_or(open.origin, |record| record.origin);
+        self.end_parts(open, parts, &End::Undo(open.product_id, origin), now).await?;
+        Ok(RequestState::Void)
     }
 
     async fn parts(&self, open: &OpenRequest) -> Result<Vec<(Key, Vec<ListedKey>)>, StoreError> {
