@@ -71,6 +71,7 @@ impl Request {
                 | "DeleteItem"
                 | "BatchWriteItem"
                 | "TransactWriteItems"
+                | "BatchExecuteStatement"
         );
         if takes_units && target.is_some_and(|target| target.starts_with("DynamoDB")) {
             // Nobody else asks for them, so the member is not there yet.
