@@ -12,8 +12,8 @@ use crate::turn::Turn;
 const STEPS_MAX: usize = 100;
 
 impl Desk {
-    /// True if a sweep that is alone ends, and then a new attempt for each of the requests gets the recorded response;
-    /// or else keys, if there are enough.
+    /// True if a sweep that is alone ends, and then a new attempt for each of the requests gets the recorded
+    /// response; or else keys, if there are enough.
     pub(crate) fn can_go_on(&self, state: &State) -> bool {
         let mut state = state.clone();
         self.attempts().all(|attempt| self.sweeps_alone(&mut state, attempt))

@@ -57,8 +57,8 @@ pub struct Desk {
     pub small_max: u8,
     /// The number of times an attempt draws keys.
     pub draws_max: u8,
-    /// A draw uses any window: one read at any moment before, even before the attempt began. It shows each key at any
-    /// version at which the key was ever in stock. Otherwise a draw shows the keys as they are.
+    /// A draw uses any window: one read at any moment before, even before the attempt began. It shows each
+    /// key at any version at which the key was ever in stock. Otherwise a draw shows the keys as they are.
     pub old_windows: bool,
     /// The number of sweeps that run side by side. Each takes up any entry at any time.
     pub sweeps: u8,

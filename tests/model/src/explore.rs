@@ -139,8 +139,8 @@ impl Desk {
         }
     }
 
-    /// True if the record of an attempt is needed still, but nothing else would hold it.
-    fn may_expire(&self, state: &State, id: AttemptId) -> bool {
+    /// True if [`Rule::KeepsRecords`] keeps the record of an attempt.
+    fn is_kept(&self, state: &State, id: AttemptId) -> bool {
         match self.record(&state.table, id) {
             Some(Record::Void(by)) => by == id,
             Some(Record::Done(response)) => response.by == id && state.table.has_entry(id),
@@ -237,7 +237,7 @@ impl Model for Desk {
             actions.extend(key_ids().filter(assigned).map(Action::Releases));
         }
         if !self.keeps(Rule::KeepsRecords) {
-            actions.extend(self.attempts().filter(|id| self.may_expire(state, *id)).map(Action::Expires));
+            actions.extend(self.attempts().filter(|id| self.is_kept(state, *id)).map(Action::Expires));
         }
     }
 

@@ -13,16 +13,18 @@ pub enum Rule {
     WritesInOneTransaction,
     /// An attempt signs the response before it sells the keys.
     SignsFirst,
-    /// An attempt fences off a sale, or voids an order, of unknown outcome before it reports that nothing was sold.
+    /// An attempt fences off a sale, or voids an order, of unknown outcome before it reports that nothing was
+    /// sold.
     ResolvesUnknownOutcome,
     /// An attempt whose fence is refused looks for its own id in the key.
     ReadsRefusedFence,
-    /// A key that has changed more than once proves nothing: the record decides, or the outcome stays unknown.
+    /// A key that has changed more than once proves nothing: the record decides, or the outcome stays
+    /// unknown.
     DoubtsMovedKey,
     /// The transaction of the sale also records the response under the Idempotency-Key.
     RecordsResponseInSale,
-    /// A take and a finish require the record to be open for their attempt; a small sale requires that none is
-    /// open or done.
+    /// A take and a finish require the record to be open for their attempt; a small sale requires that none
+    /// is open or done.
     ChecksRecord,
     /// An attempt begins once: its begin names the state that it replaces, which never comes back.
     BeginsOnce,

@@ -122,7 +122,7 @@ impl Settle {
         Some(Self { stage, ..self })
     }
 
-    fn part(&self) -> Option<(u8, Keys)> {
+    fn part(self) -> Option<(u8, Keys)> {
         (0..).zip(self.parts).find(|(_, keys)| !keys.is_empty())
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::picks::{KEYS_MAX, KeyId, Keys};
 
-/// The number of attempts in a model, including the one that tries afterwards whether buying is still possible.
+/// The number of attempts in a model, including the one that tries afterwards whether buying is still
+/// possible.
 pub const ATTEMPTS_MAX: usize = 4;
 /// The number of parts of a large order.
 pub const PARTS_MAX: usize = 2;
@@ -88,7 +89,7 @@ pub type Parts = [Keys; PARTS_MAX];
 pub struct Table {
     /// License keys.
     pub keys: [Key; KEYS_MAX],
-    /// Request records; [`crate::Desk::record_id`] says which is an attempt's.
+    /// Request records. Attempts with the same Idempotency-Key share that of the first of them.
     pub records: [Record; ATTEMPTS_MAX],
     /// The parts of each attempt.
     pub parts: [Parts; ATTEMPTS_MAX],

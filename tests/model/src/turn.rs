@@ -7,7 +7,8 @@ use crate::protocol::Rule;
 use crate::settle::Settle;
 use crate::table::{AttemptId, Record, Response, Status, Table};
 
-/// An attempt with all it can see. Of the table it looks only at items that came with the answer to its write.
+/// An attempt with all it can see. Of the table it looks only at items that came with the answer to its
+/// write.
 pub(crate) struct Turn<'a> {
     desk: &'a Desk,
     table: &'a Table,
@@ -66,7 +67,8 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Ends with this answer, and undoes a large order. No write of unknown outcome is under way that could sell.
+    /// Ends with this answer, and undoes a large order. No write of unknown outcome is under way that could
+    /// sell.
     pub(crate) fn fails(&mut self, told: Told) {
         self.attempt.tell(told);
         self.settles();
@@ -143,7 +145,8 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// The answer of an attempt that does not hold its record, and has not sold under it unless the record says so.
+    /// The answer of an attempt that does not hold its record, and has not sold under it unless the record
+    /// says so.
     fn lost(&self) -> Told {
         match self.record() {
             Some(Record::Done(response)) => Told::Sold(response),
@@ -185,9 +188,8 @@ impl<'a> Turn<'a> {
 
     /// The keys are the buyer's. Without their rules the response is signed, or recorded, only now.
     fn sold(&mut self) {
-        let picks = match self.attempt.at {
-            At::Selling(picks) | At::Resending(picks) | At::Finishing(picks) => picks,
-            _ => return,
+        let (At::Selling(picks) | At::Resending(picks) | At::Finishing(picks)) = self.attempt.at else {
+            return;
         };
         let keys = self.attempt.taken_keys().and(picks.keys());
         *self.signed = keys;

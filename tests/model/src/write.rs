@@ -175,7 +175,8 @@ fn change_keys(desk: &Desk, table: &mut Table, picks: Picks, attempt: AttemptId,
     for (key, seen) in picks.iter() {
         let key = table.key_mut(key);
         let as_drawn = key.version == seen || !desk.keeps(Rule::ChecksVersion);
-        if if fresh { *key == Key::ABSENT } else { key.status == Status::Available && as_drawn } {
+        let in_stock = key.status == Status::Available && as_drawn;
+        if (fresh && *key == Key::ABSENT) || (!fresh && in_stock) {
             key.becomes(status);
         } else {
             all = false;
