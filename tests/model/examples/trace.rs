@@ -1,6 +1,6 @@
-//! Tells how a property comes to be violated without a rule, at each of the desks:
-//! `cargo run -p keypool-model --example trace -- UndoFences`. Without an argument it lists the rules.
-#![expect(clippy::print_stdout, reason = "it is for reading")]
+//! Shows how each desk violates a property without a rule:
+//! `cargo run -p keypool-model --example trace -- BeginsOnce`. Without an argument it lists the rules.
+#![expect(clippy::print_stdout, reason = "the output is for reading")]
 
 use keypool_model::trace::counterexample;
 use keypool_model::{Rule, desks, properties};

@@ -1,103 +1,87 @@
-//! One run of a function for one request of a buyer: where it stands, and what it waits for.
+//! One run of a function for one request: its position, and the write it waits for.
 
 use crate::desk::Desk;
 use crate::picks::{Keys, Picks};
-use crate::protocol::Rule;
-use crate::recovery::Recovery;
-use crate::table::{AttemptId, Envelope, PARTS_MAX};
+use crate::settle::Settle;
+use crate::table::{AttemptId, PARTS_MAX, Parts, Record, Response};
 use crate::write::Write;
 
-/// What the buyer was told.
+/// The answer to the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Told {
-    /// Nothing yet, or ever.
+    /// No answer yet, or ever.
     Nothing,
-    /// These keys are yours (803).
-    Sold(Envelope),
-    /// There is not enough in stock (802).
+    /// These keys are sold to you (803).
+    Sold(Response),
+    /// The stock is too small (802).
     Refused,
-    /// It failed, and nothing was sold (503).
-    Failed,
-    /// Nobody knows what became of it (503), or another attempt is at it (409).
+    /// The request failed. This attempt has sold nothing, and never will (503).
+    NothingSold,
+    /// The request failed, with an unknown outcome (503).
     Unknown,
+    /// Another attempt is at work on the request (409).
+    InProgress,
 }
 
-/// Where an attempt stands.
+/// The position of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum At {
-    /// The claim is to be put.
-    Claiming,
-    /// The claim is to be taken over from another attempt, whose lease is over.
-    TakingOver(AttemptId),
-    /// Keys are to be drawn.
+    /// Read the record.
+    Reading,
+    /// Settle another attempt, whose lease is over, to replace its record.
+    Replacing(Settle),
+    /// Begin in place of the record that was read.
+    Beginning(Record),
+    /// Draw keys.
     Drawing,
-    /// A small order is to be written.
+    /// Sell the keys of a small sale.
     Selling(Picks),
-    /// What became of a small order is to be found out, and if nothing, is to stay so.
+    /// Find out whether a small sale was made, and prevent it if not.
     Fencing(Picks),
-    /// The claim is to be released, before the buyer is refused.
-    Releasing,
-    /// The response is to be recorded in the claim.
-    Finishing(Keys),
-    /// A big order is to be opened.
-    Opening(Picks),
-    /// Replacements are to be listed.
-    Appending(Picks),
-    /// These keys are being reserved, side by side.
-    Reserving(Picks),
-    /// The order is to be committed.
-    Committing,
-    /// The order's keys are being put back, and others will be drawn.
-    SteppingBack(Recovery),
-    /// The order is being finished or undone.
-    Recovering(Recovery),
-    /// The attempt has ended, or crashed.
+    /// Send a small sale of fresh keys again to find out whether it was made.
+    Resending(Picks),
+    /// Record the response. Only without [`crate::Rule::RecordsResponseInSale`].
+    Recording(Keys),
+    /// Take a part of a large order.
+    Taking(Picks),
+    /// Sell a large order.
+    Finishing(Picks),
+    /// Void, hand over or undo its own large order.
+    Settling(Settle),
+    /// Ended or crashed.
     Ended,
 }
 
 /// An attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Attempt {
-    /// Where it stands.
+    /// Its position.
     pub at: At,
-    /// The keys it has reserved.
-    pub held: Keys,
-    /// How many lists of keys it has written.
-    pub parts: u8,
-    /// How often it may draw yet.
+    /// The parts it has taken.
+    pub taken: Parts,
+    /// The number of draws it has left.
     pub draws_left: u8,
-    /// Whether the buyer will be refused as soon as all is tidied up.
-    pub refusing: bool,
-    /// What the buyer was told.
+    /// The answer to the caller.
     pub told: Told,
 }
 
 impl Attempt {
-    /// One that has not done anything yet.
+    /// An attempt that has done nothing yet.
     pub(crate) fn new(desk: &Desk, attempt: AttemptId) -> Self {
-        let at = if desk.attempt(attempt).claim.is_some() { At::Claiming } else { At::Drawing };
-        Self {
-            at,
-            held: Keys::NONE,
-            parts: 0,
-            draws_left: desk.draws_max,
-            refusing: false,
-            told: Told::Nothing,
-        }
+        let at = match desk.request(attempt).header {
+            Some(_) => At::Reading,
+            None if desk.is_large(attempt) => At::Beginning(Record::Absent),
+            None => At::Drawing,
+        };
+        Self { at, taken: [Keys::NONE; PARTS_MAX], draws_left: desk.draws_max, told: Told::Nothing }
     }
 
     /// Ends it. What it had in memory is gone.
     pub(crate) fn end(&mut self) {
-        *self = Self {
-            at: At::Ended,
-            held: Keys::NONE,
-            parts: 0,
-            draws_left: 0,
-            refusing: false,
-            told: self.told,
-        };
+        *self = Self { at: At::Ended, taken: [Keys::NONE; PARTS_MAX], draws_left: 0, told: self.told };
     }
 
+    /// Tells the caller, who hears only the first answer.
     pub(crate) fn tell(&mut self, told: Told) {
         if self.told == Told::Nothing {
             self.told = told;
@@ -109,37 +93,34 @@ impl Attempt {
         self.end();
     }
 
-    /// The writes it waits for. More than one while keys are being reserved.
+    /// The keys it has taken.
     #[must_use]
-    pub fn pending(&self, desk: &Desk, attempt: AttemptId) -> Vec<Write> {
-        let order = attempt;
-        let write = match self.at {
-            At::Claiming => Write::Claim { attempt },
-            At::TakingOver(from) => Write::TakeOver { attempt, from },
-            At::Selling(picks) => Write::Sell { attempt, picks },
-            At::Fencing(picks) => match picks.iter().next() {
-                Some((key, seen)) => Write::Fence { key, seen },
-                None => return Vec::new(),
-            },
-            At::Releasing => Write::Release { attempt },
-            At::Finishing(keys) => Write::Finish { attempt, keys },
-            At::Opening(picks) => Write::Open { order, picks },
-            At::Appending(picks) => {
-                let part = if desk.keeps(Rule::ListsBeforeReserving) { self.parts } else { 0 };
-                Write::Append { order, part, picks }
-            }
-            At::Reserving(picks) => {
-                return picks.iter().map(|(key, seen)| Write::Reserve { order, key, seen }).collect();
-            }
-            At::Committing => Write::Commit { order, keys: self.held },
-            At::SteppingBack(recovery) | At::Recovering(recovery) => recovery.pending(),
-            At::Drawing | At::Ended => return Vec::new(),
-        };
-        vec![write]
+    pub fn taken_keys(&self) -> Keys {
+        self.taken.iter().fold(Keys::NONE, |all, part| all.and(*part))
     }
-}
 
-/// Whether an attempt may list more keys.
-pub(crate) fn may_draw(attempt: &Attempt) -> bool {
-    attempt.at == At::Drawing && attempt.draws_left > 0 && usize::from(attempt.parts) < PARTS_MAX
+    /// The number of parts it has taken.
+    #[must_use]
+    pub fn taken_parts(&self) -> u8 {
+        self.taken.iter().map(|part| u8::from(!part.is_empty())).sum()
+    }
+
+    /// The write it waits for.
+    #[must_use]
+    pub fn pending(&self, desk: &Desk, attempt: AttemptId) -> Option<Write> {
+        let draw = desk.draws_max - self.draws_left;
+        Some(match self.at {
+            At::Replacing(settle) | At::Settling(settle) => settle.pending(),
+            At::Beginning(replaces) => Write::Begin { attempt, replaces },
+            At::Selling(picks) | At::Resending(picks) => Write::Sell { attempt, draw, picks },
+            At::Fencing(picks) => {
+                let (key, seen) = picks.iter().next()?;
+                Write::Fence { key, seen }
+            }
+            At::Recording(keys) => Write::Record { attempt, keys },
+            At::Taking(picks) => Write::Take { attempt, draw, part: self.taken_parts(), picks },
+            At::Finishing(picks) => Write::Finish { attempt, draw, picks, taken: self.taken_keys() },
+            At::Reading | At::Drawing | At::Ended => return None,
+        })
+    }
 }

@@ -1,72 +1,73 @@
-//! A licence desk of a certain size, and the state it is in.
+//! A license desk of a certain size, and its state.
 
 use crate::attempt::{At, Attempt};
 use crate::history::History;
-use crate::picks::KEYS_MAX;
+use crate::picks::KeyId;
 use crate::protocol::{Protocol, Rule};
-use crate::recovery::Recovery;
-use crate::table::{ATTEMPTS_MAX, AttemptId, CLAIMS_MAX, Claim, ClaimId, Key, Order, Table};
-use crate::write::Write;
+use crate::settle::Settle;
+use crate::table::{ATTEMPTS_MAX, AttemptId, Record, Status, Table};
+use crate::write::{Outcome, Write};
 
-/// How many writes can be held up at the same time. More are not explored.
+/// The number of writes that can be held up at the same time.
 pub const HELD_UP_MAX: usize = 3;
-/// How many sweeps run at the same time, at most.
+/// The number of sweeps that run at the same time.
 pub const SWEEPS_MAX: usize = 2;
 
-/// What an attempt is asked to do.
+/// The request that an attempt serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request {
-    /// How many keys are to be sold.
+    /// The number of keys to sell.
     pub quantity: u8,
-    /// The claim, if there is an Idempotency-Key. Attempts with the same claim are one buyer's.
-    pub claim: Option<ClaimId>,
-    /// The keys do not come from the stock, but are made for the order.
+    /// The Idempotency-Key, if there is one. Attempts with the same one serve one buyer.
+    pub header: Option<u8>,
+    /// The keys do not come from the stock, but are made when they are sold.
     pub makes_fresh_keys: bool,
 }
 
 impl Request {
-    /// For so many keys of the stock.
+    /// A request for so many keys of the stock.
     #[must_use]
     pub fn of(quantity: u8) -> Self {
-        Self { quantity, claim: None, makes_fresh_keys: false }
+        Self { quantity, header: None, makes_fresh_keys: false }
     }
 
-    /// With an Idempotency-Key.
+    /// The request with an Idempotency-Key.
     #[must_use]
-    pub fn claiming(self, claim: ClaimId) -> Self {
-        Self { claim: Some(claim), ..self }
+    pub fn with_header(self, header: u8) -> Self {
+        Self { header: Some(header), ..self }
     }
 
-    /// For fresh keys.
+    /// The request for fresh keys.
     #[must_use]
     pub fn fresh(self) -> Self {
         Self { makes_fresh_keys: true, ..self }
     }
 }
 
-/// What is explored: who buys, and what may go wrong.
+/// The bounds of an exploration: who buys, and what may go wrong.
 #[derive(Debug, Clone)]
 pub struct Desk {
     /// The protocol.
     pub protocol: Protocol,
-    /// One request for each attempt. Each begins when it likes.
+    /// One request for each attempt. Each begins at any time.
     pub requests: Vec<Request>,
-    /// How many keys are in stock at first.
+    /// The number of keys in stock at first.
     pub stock: u8,
-    /// The largest order that one transaction sells.
+    /// The largest number of keys in a transaction. Larger orders take parts first.
     pub small_max: u8,
-    /// How often an attempt draws keys.
+    /// The number of times an attempt draws keys.
     pub draws_max: u8,
-    /// Whether a draw may find keys as they were at any time before. Otherwise it finds them as they are.
-    pub stale_index: bool,
-    /// Whether an order may put its keys back and draw others, to let an older one go first.
-    pub steps_back: bool,
-    /// How many sweeps may be under way side by side. Each takes up any open order at any time.
+    /// A draw uses any window: one read at any moment before, even before the attempt began. It shows each
+    /// key at any version at which the key was ever in stock. Otherwise a draw shows the keys as they are.
+    pub old_windows: bool,
+    /// The number of sweeps that run side by side. Each takes up any entry at any time.
     pub sweeps: u8,
-    /// How many processes may crash.
+    /// The number of processes that crash.
     pub crashes: u8,
-    /// How often a process waits in vain for an answer: it sends the same write again, or gives up.
+    /// The number of times a process gets no answer in time. It sends the write again, or stops waiting.
     pub timeouts: u8,
+    /// The number of assigned keys that an operator puts back in stock.
+    pub releases: u8,
 }
 
 impl Desk {
@@ -79,11 +80,11 @@ impl Desk {
             stock,
             small_max: 1,
             draws_max: 2,
-            stale_index: true,
-            steps_back: false,
+            old_windows: true,
             sweeps: 0,
             crashes: 0,
             timeouts: 0,
+            releases: 0,
         }
     }
 
@@ -101,18 +102,50 @@ impl Desk {
         (0..).take(self.requests.len())
     }
 
-    pub(crate) fn attempt(&self, attempt: AttemptId) -> Request {
+    pub(crate) fn request(&self, attempt: AttemptId) -> Request {
         self.requests.get(usize::from(attempt)).copied().unwrap_or(Request::of(0))
     }
 
-    /// Whether the attempt needs an order: more keys than one transaction sells.
-    pub(crate) fn is_big(&self, attempt: AttemptId) -> bool {
-        let request = self.attempt(attempt);
-        request.quantity > self.small_max || request.makes_fresh_keys
+    /// True if the order needs more than one transaction.
+    pub(crate) fn is_large(&self, attempt: AttemptId) -> bool {
+        self.request(attempt).quantity > self.small_max
+    }
+
+    /// True if the attempt sells by a transaction. One key without a record is sold by a single update.
+    pub(crate) fn is_transaction(&self, attempt: AttemptId) -> bool {
+        self.request(attempt).quantity > 1 || self.request(attempt).header.is_some()
+    }
+
+    /// The number of keys the attempt still wants.
+    fn wants(&self, id: AttemptId, attempt: &Attempt) -> u8 {
+        self.request(id).quantity - attempt.taken_keys().count()
+    }
+
+    /// True if the next write of the attempt takes a part; false if it sells.
+    pub(crate) fn takes(&self, id: AttemptId, attempt: &Attempt) -> bool {
+        self.wants(id, attempt) > self.small_max
+    }
+
+    /// The number of keys in the next write of the attempt.
+    pub(crate) fn draws_count(&self, id: AttemptId, attempt: &Attempt) -> u8 {
+        self.wants(id, attempt).min(self.small_max)
+    }
+
+    /// The place of an attempt's request record. A small sale without an Idempotency-Key has none.
+    pub(crate) fn record_id(&self, attempt: AttemptId) -> Option<AttemptId> {
+        match self.request(attempt).header {
+            Some(header) => self.attempts().find(|id| self.request(*id).header == Some(header)),
+            None => self.is_large(attempt).then_some(attempt),
+        }
+    }
+
+    /// An attempt's request record.
+    pub(crate) fn record(&self, table: &Table, attempt: AttemptId) -> Option<Record> {
+        self.record_id(attempt).map(|id| table.records[usize::from(id)])
     }
 }
 
-/// Writes that nobody waits for, and that will be done at some time.
+/// The writes that are under way though nobody waits for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct HeldUp([Option<Write>; HELD_UP_MAX]);
 
@@ -122,7 +155,7 @@ impl HeldUp {
         self.0.iter().flatten().copied()
     }
 
-    /// One more, if there is room. Their order does not matter, so there is but one.
+    /// Adds one, if there is room. Their order does not matter, so they are sorted.
     pub(crate) fn with(mut self, write: Write) -> Option<Self> {
         *self.0.iter_mut().find(|place| place.is_none())? = Some(write);
         self.0.sort_unstable_by(|a, b| b.cmp(a));
@@ -138,61 +171,70 @@ impl HeldUp {
     }
 }
 
-/// All there is at a moment.
+/// The state of a desk.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct State {
-    /// What is stored.
+    /// The table.
     pub table: Table,
-    /// The attempts. Those that have no request stay as they are.
+    /// The attempts. Those without a request stay as they are.
     pub attempts: [Attempt; ATTEMPTS_MAX],
-    /// The sweeps that are at an order. They are alike, so they stand in order.
-    pub sweeps: [Option<Recovery>; SWEEPS_MAX],
-    /// Writes under way that nobody waits for.
+    /// The sweeps at work, sorted, since they are alike.
+    pub sweeps: [Option<Settle>; SWEEPS_MAX],
+    /// The writes under way that nobody waits for.
     pub held_up: HeldUp,
-    /// How many crashes may come yet.
+    /// The number of crashes still to come.
     pub crashes_left: u8,
-    /// How many time-outs may come yet.
+    /// The number of time-outs still to come.
     pub timeouts_left: u8,
-    /// What has happened, as far as it matters.
+    /// The number of releases still to come.
+    pub releases_left: u8,
+    /// The past, as far as it matters.
     pub history: History,
 }
 
 impl State {
     pub(crate) fn initial(desk: &Desk) -> Self {
-        let mut keys = [Key::ABSENT; KEYS_MAX];
-        keys[..usize::from(desk.stock)].fill(Key::NEW);
-        let table =
-            Table { keys, claims: [Claim::Absent; CLAIMS_MAX], orders: [Order::ABSENT; ATTEMPTS_MAX] };
         let mut attempts = [Attempt::new(desk, 0); ATTEMPTS_MAX];
         for (id, attempt) in (0..).zip(&mut attempts) {
             *attempt = Attempt::new(desk, id);
         }
         let mut state = Self {
-            table,
+            table: Table::new(desk.stock),
             attempts,
             sweeps: [None; SWEEPS_MAX],
             held_up: HeldUp::default(),
             crashes_left: desk.crashes,
             timeouts_left: desk.timeouts,
+            releases_left: desk.releases,
             history: History::default(),
         };
         state.history.observe(&state.table);
         state
     }
 
-    /// Does a write.
+    /// Makes a write. True if it is done, now or before.
     pub(crate) fn write(&mut self, desk: &Desk, write: Write) -> bool {
-        let done = write.apply(desk, &mut self.table);
-        if let Write::Commit { order, .. } = write
-            && done
+        let outcome = write.apply(desk, &mut self.table);
+        if let Write::Sell { attempt, .. } | Write::Finish { attempt, .. } = write
+            && outcome == Outcome::Done
         {
-            self.history.committed(order);
+            self.history.sells(attempt);
         }
         self.history.observe(&self.table);
-        done
+        outcome != Outcome::Refused
     }
 
-    /// Whether every attempt has ended, or has not begun.
+    /// Puts an assigned key back in stock.
+    pub(crate) fn release(&mut self, key: KeyId) -> Option<()> {
+        let Status::Assigned(by) = self.table.key(key).status else { return None };
+        self.releases_left -= 1;
+        self.table.key_mut(key).becomes(Status::Available);
+        self.history.releases(key, by);
+        self.history.observe(&self.table);
+        Some(())
+    }
+
+    /// True if every attempt has ended, or has not begun.
     #[must_use]
     pub fn all_attempts_ended(&self, desk: &Desk) -> bool {
         desk.attempts().all(|id| {
@@ -201,12 +243,12 @@ impl State {
         })
     }
 
-    /// Whether nothing will happen any more: nobody is at work, nothing is under way, and a sweep would find nothing.
+    /// True if nothing more happens: nobody is at work, no write is under way, and there is no entry.
     #[must_use]
     pub fn is_quiet(&self, desk: &Desk) -> bool {
         self.all_attempts_ended(desk)
             && self.held_up.iter().next().is_none()
             && self.sweeps.iter().all(Option::is_none)
-            && self.table.orders.iter().all(|order| !order.is_open())
+            && !self.table.entries.contains(&true)
     }
 }

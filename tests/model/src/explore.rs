@@ -1,17 +1,17 @@
-//! What may happen next.
+//! The transitions between states.
 
 use stateright::{Model, Property};
 
-use crate::attempt::{At, Attempt, may_draw};
-use crate::desk::{Desk, State};
-use crate::picks::{Picks, key_ids};
+use crate::attempt::{At, Attempt, Told};
+use crate::desk::{Desk, SWEEPS_MAX, State};
+use crate::picks::{KeyId, Picks, key_ids};
 use crate::protocol::Rule;
-use crate::recovery::Recovery;
-use crate::table::{AttemptId, PARTS_MAX, Status};
+use crate::settle::Settle;
+use crate::table::{AttemptId, Record, Status};
 use crate::turn::Turn;
 use crate::write::Write;
 
-/// Who does something.
+/// A process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Process {
     /// An attempt.
@@ -20,175 +20,175 @@ pub enum Process {
     Sweep(u8),
 }
 
-/// Something that may happen.
+/// A transition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// An attempt draws these keys, and signs the response if the order is small.
+    /// An attempt reads its record.
+    Reads(AttemptId),
+    /// An attempt finds an open record whose lease is not over.
+    FindsLeaseAlive(AttemptId),
+    /// An attempt draws these keys, and signs the response if they are the last.
     Draws(AttemptId, Picks),
-    /// An attempt finds too few keys, and will refuse.
+    /// An attempt finds too few keys, and refuses.
     FindsTooFew(AttemptId),
-    /// An attempt finds too few keys, and puts those back that it has reserved.
-    StepsBack(AttemptId),
-    /// A sweep takes an open order up. `old_list`: it reads the lists as they were before the latest part.
-    TakesUp {
-        /// The order.
-        order: AttemptId,
-        /// Whether the latest part is not seen.
-        old_list: bool,
-    },
-    /// A write is done, and the process gets the answer.
+    /// The deadline comes before an attempt has drawn.
+    RunsOutOfTime(AttemptId),
+    /// A sweep takes up the entry of an attempt.
+    TakesUp(AttemptId),
+    /// A write is made, and the process gets the answer.
     Writes(Process, Write),
-    /// A process gets no answer in time, and sends the same write again. The first is held up.
+    /// A process gets no answer, and sends the same write again. The first copy is held up.
     Repeats(Process, Write),
-    /// A process gets no answer, and does not wait any longer.
-    GivesUp {
-        /// Who.
+    /// A process gets no answer, and stops waiting: its time is over, or the deadline comes.
+    StopsWaiting {
+        /// The process.
         process: Process,
         /// The write.
         write: Write,
-        /// Whether it will be done at some time, or is lost.
+        /// True if it arrives at some time; false if it is lost.
         held_up: bool,
     },
-    /// A process dies. Of the writes it waits for, those given by bits are held up; the others are lost.
-    Crashes(Process, u8),
-    /// A write that was held up is done.
+    /// A process dies.
+    Crashes {
+        /// The process.
+        process: Process,
+        /// True if the write it waits for arrives at some time; false if there is none or it is lost.
+        held_up: bool,
+    },
+    /// A write arrives that was held up.
     Arrives(Write),
+    /// An operator puts an assigned key back in stock.
+    Releases(KeyId),
+    /// The record of an attempt is deleted. Only without [`Rule::KeepsRecords`].
+    Expires(AttemptId),
 }
 
 impl Desk {
-    pub(crate) fn pending(&self, state: &State, process: Process) -> Vec<Write> {
+    pub(crate) fn pending(&self, state: &State, process: Process) -> Option<Write> {
         match process {
             Process::Attempt(id) => state.attempts[usize::from(id)].pending(self, id),
-            Process::Sweep(place) => state.sweeps[usize::from(place)].iter().map(Recovery::pending).collect(),
+            Process::Sweep(place) => state.sweeps[usize::from(place)].map(|settle| settle.pending()),
         }
     }
 
-    fn processes(&self, state: &State) -> impl Iterator<Item = Process> + use<> {
-        let at_work = (0..).zip(state.sweeps).filter(|(_, sweep)| sweep.is_some());
-        let sweeps: Vec<_> = at_work.map(|(place, _)| Process::Sweep(place)).collect();
-        self.attempts().map(Process::Attempt).chain(sweeps)
+    fn processes(&self) -> impl Iterator<Item = Process> + use<> {
+        self.attempts().map(Process::Attempt).chain([0, 1].map(Process::Sweep))
     }
 
-    /// All ways to pick as many keys as the attempt needs, each at a version at which it was in stock.
-    fn draws(&self, state: &State, id: AttemptId) -> Vec<Picks> {
+    /// All ways to draw as many keys as the next write of the attempt needs.
+    pub(crate) fn draws(&self, state: &State, id: AttemptId) -> Vec<Picks> {
         let attempt = &state.attempts[usize::from(id)];
-        let needed = self.attempt(id).quantity - attempt.held.count();
+        let (count, taken) = (self.draws_count(id, attempt), attempt.taken_keys());
         let mut draws = vec![Picks::NONE];
-        for key in key_ids().filter(|key| !attempt.held.contains(*key)) {
+        for key in key_ids().filter(|key| !taken.contains(*key)) {
             let now = state.table.key(key);
-            let versions: Vec<u8> = if self.attempt(id).makes_fresh_keys {
+            let versions: Vec<u8> = if self.request(id).makes_fresh_keys {
                 // Made at random, so nobody else makes the same.
-                (now.status == Status::Absent && key >= self.stock)
-                    .then_some(now.version)
-                    .into_iter()
-                    .collect()
-            } else if self.stale_index {
+                let is_new = now.status == Status::Absent && key >= self.stock;
+                is_new.then_some(now.version).into_iter().collect()
+            } else if self.old_windows {
                 state.history.in_stock_at(key).collect()
             } else {
                 (now.status == Status::Available).then_some(now.version).into_iter().collect()
             };
             let more: Vec<Picks> = draws
                 .iter()
-                .filter(|picks| picks.keys().count() < needed)
+                .filter(|picks| picks.keys().count() < count)
                 .flat_map(|picks| versions.iter().map(|seen| picks.with(key, *seen)))
                 .collect();
             draws.extend(more);
         }
-        draws.retain(|picks| picks.keys().count() == needed);
+        draws.retain(|picks| picks.keys().count() == count);
         draws
     }
 
-    fn drawing(&self, state: &State, id: AttemptId, actions: &mut Vec<Action>) {
+    fn attempt_actions(&self, state: &State, id: AttemptId, actions: &mut Vec<Action>) {
         let attempt = &state.attempts[usize::from(id)];
-        if attempt.at != At::Drawing {
-            return;
-        }
-        actions.push(Action::FindsTooFew(id));
-        if may_draw(attempt) {
-            actions.extend(self.draws(state, id).into_iter().map(|picks| Action::Draws(id, picks)));
-            if self.steps_back && !attempt.held.is_empty() {
-                actions.push(Action::StepsBack(id));
+        match attempt.at {
+            At::Reading => actions.push(Action::Reads(id)),
+            At::Replacing(settle) if settle.is_voiding() => actions.push(Action::FindsLeaseAlive(id)),
+            At::Drawing => {
+                actions.extend([Action::FindsTooFew(id), Action::RunsOutOfTime(id)]);
+                if attempt.draws_left > 0 {
+                    actions.extend(self.draws(state, id).into_iter().map(|picks| Action::Draws(id, picks)));
+                }
             }
+            _ => {}
         }
     }
 
-    fn faults(&self, state: &State, process: Process, writes: &[Write], actions: &mut Vec<Action>) {
-        if state.timeouts_left > 0 {
-            for write in writes.iter().copied() {
+    fn process_actions(&self, state: &State, process: Process, actions: &mut Vec<Action>) {
+        let write = self.pending(state, process);
+        if let Some(write) = write {
+            actions.push(Action::Writes(process, write));
+            if state.timeouts_left > 0 {
                 actions.push(Action::Repeats(process, write));
-                actions.push(Action::GivesUp { process, write, held_up: true });
-                actions.push(Action::GivesUp { process, write, held_up: false });
+                actions.extend([true, false].map(|held_up| Action::StopsWaiting { process, write, held_up }));
             }
         }
-        let has_ended = match process {
+        let may_crash = match process {
             Process::Attempt(id) => {
                 let attempt = &state.attempts[usize::from(id)];
-                attempt.at == At::Ended || *attempt == Attempt::new(self, id)
+                attempt.at != At::Ended && *attempt != Attempt::new(self, id)
             }
-            Process::Sweep(_) => false,
+            Process::Sweep(_) => write.is_some(),
         };
-        if state.crashes_left > 0 && !has_ended {
-            actions.extend((0..1 << writes.len()).map(|held_up| Action::Crashes(process, held_up)));
+        if state.crashes_left > 0 && may_crash {
+            actions.push(Action::Crashes { process, held_up: false });
+            actions.extend(write.map(|_| Action::Crashes { process, held_up: true }));
         }
     }
 
-    fn sweeping(&self, state: &State, actions: &mut Vec<Action>) {
-        let at_work = state.sweeps.iter().flatten().count();
-        if at_work >= usize::from(self.sweeps) {
-            return;
-        }
-        for order in self.attempts().filter(|order| state.table.order(*order).is_open()) {
-            actions.push(Action::TakesUp { order, old_list: false });
-            if !self.keeps(Rule::ReadsListConsistently) {
-                actions.push(Action::TakesUp { order, old_list: true });
-            }
+    /// True if [`Rule::KeepsRecords`] keeps the record of an attempt.
+    fn is_kept(&self, state: &State, id: AttemptId) -> bool {
+        match self.record(&state.table, id) {
+            Some(Record::Void(by)) => by == id,
+            Some(Record::Done(response)) => response.by == id && state.table.has_entry(id),
+            _ => false,
         }
     }
 
-    fn answers(&self, state: &mut State, process: Process, write: Write) {
-        let done = state.write(self, write);
-        match process {
-            Process::Attempt(id) => Turn::new(self, state, id).answered(write, done),
-            Process::Sweep(place) => {
-                let sweep = &mut state.sweeps[usize::from(place)];
-                *sweep = sweep.and_then(|recovery| recovery.answered(self, &state.table, done));
-            }
-        }
-    }
-
-    /// What comes of an action. `None` if it goes beyond the bounds.
+    /// The state after an action. `None` if it goes beyond the bounds.
     pub(crate) fn after(&self, state: &State, action: Action) -> Option<State> {
         let mut state = state.clone();
         match action {
-            Action::Draws(id, picks) => Turn::new(self, &mut state, id).drew(picks),
-            Action::FindsTooFew(id) => Turn::new(self, &mut state, id).found_too_few(),
-            Action::StepsBack(id) => Turn::new(self, &mut state, id).steps_back(),
-            Action::TakesUp { order, old_list } => {
-                let recovery = Recovery::begin(self, &state.table, order)?;
-                let recovery = if old_list { recovery.with_old_list() } else { recovery };
-                *state.sweeps.iter_mut().find(|sweep| sweep.is_none())? = Some(recovery);
+            Action::Reads(id) => Turn::new(self, &mut state, id).reads(),
+            Action::FindsLeaseAlive(id) => state.attempts[usize::from(id)].ends_with(Told::InProgress),
+            Action::Draws(id, picks) => Turn::new(self, &mut state, id).draws(picks),
+            Action::FindsTooFew(id) => Turn::new(self, &mut state, id).refuses(),
+            Action::RunsOutOfTime(id) => Turn::new(self, &mut state, id).fails(Told::NothingSold),
+            Action::TakesUp(id) => {
+                let settle = Settle::begin(self, &state.table, id);
+                *state.sweeps.iter_mut().find(|sweep| sweep.is_none())? = Some(settle);
             }
-            Action::Writes(process, write) => self.answers(&mut state, process, write),
+            Action::Writes(process, write) => {
+                let done = state.write(self, write);
+                match process {
+                    Process::Attempt(id) => Turn::new(self, &mut state, id).answered(done),
+                    Process::Sweep(place) => {
+                        let sweep = &mut state.sweeps[usize::from(place)];
+                        *sweep = sweep.and_then(|settle| settle.answered(self, &state.table));
+                    }
+                }
+            }
             Action::Repeats(_, write) => {
                 state.timeouts_left -= 1;
                 state.held_up = state.held_up.with(write)?;
             }
-            Action::GivesUp { process, write, held_up } => {
+            Action::StopsWaiting { process, write, held_up } => {
                 state.timeouts_left -= 1;
                 if held_up {
                     state.held_up = state.held_up.with(write)?;
                 }
                 match process {
-                    Process::Attempt(id) => Turn::new(self, &mut state, id).gave_up(write),
+                    Process::Attempt(id) => Turn::new(self, &mut state, id).gets_no_answer(),
                     Process::Sweep(place) => state.sweeps[usize::from(place)] = None,
                 }
             }
-            Action::Crashes(process, held_up) => {
+            Action::Crashes { process, held_up } => {
                 state.crashes_left -= 1;
-                for (bit, write) in self.pending(&state, process).into_iter().enumerate() {
-                    if held_up >> bit & 1 == 1 {
-                        state.held_up = state.held_up.with(write)?;
-                    }
+                if held_up {
+                    state.held_up = state.held_up.with(self.pending(&state, process)?)?;
                 }
                 match process {
                     Process::Attempt(id) => state.attempts[usize::from(id)].end(),
@@ -199,6 +199,8 @@ impl Desk {
                 state.held_up = state.held_up.without(write);
                 state.write(self, write);
             }
+            Action::Releases(key) => state.release(key)?,
+            Action::Expires(id) => state.table.records[usize::from(self.record_id(id)?)] = Record::Absent,
         }
         state.sweeps.sort_unstable();
         Some(state)
@@ -215,13 +217,13 @@ impl Model for Desk {
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         for id in self.attempts() {
-            self.drawing(state, id, actions);
+            self.attempt_actions(state, id, actions);
         }
-        self.sweeping(state, actions);
-        for process in self.processes(state) {
-            let writes = self.pending(state, process);
-            actions.extend(writes.iter().map(|write| Action::Writes(process, *write)));
-            self.faults(state, process, &writes, actions);
+        if state.sweeps.iter().flatten().count() < usize::from(self.sweeps) {
+            actions.extend(self.attempts().filter(|id| state.table.has_entry(*id)).map(Action::TakesUp));
+        }
+        for process in self.processes() {
+            self.process_actions(state, process, actions);
         }
         let mut last = None;
         for write in state.held_up.iter() {
@@ -229,6 +231,13 @@ impl Model for Desk {
                 actions.push(Action::Arrives(write));
             }
             last = Some(write);
+        }
+        if state.releases_left > 0 {
+            let assigned = |key: &KeyId| matches!(state.table.key(*key).status, Status::Assigned(_));
+            actions.extend(key_ids().filter(assigned).map(Action::Releases));
+        }
+        if !self.keeps(Rule::KeepsRecords) {
+            actions.extend(self.attempts().filter(|id| self.is_kept(state, *id)).map(Action::Expires));
         }
     }
 
@@ -241,4 +250,4 @@ impl Model for Desk {
     }
 }
 
-const _: () = assert!(PARTS_MAX == 2, "an order has one list, and one of replacements");
+const _: () = assert!(SWEEPS_MAX == 2, "all sweeps are among the processes");

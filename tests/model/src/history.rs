@@ -1,33 +1,41 @@
-//! What has happened. No process can see this; the properties are stated with it.
+//! The past. No process sees it; the properties refer to it.
 
 use crate::picks::{KEYS_MAX, KeyId, Keys, key_ids};
 use crate::table::{ATTEMPTS_MAX, AttemptId, Status, Table};
 
-/// What has happened, as far as it matters.
+/// The past, as far as it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct History {
-    /// For each key the versions at which it was in stock, as bits. A stale index may show any of them.
+    /// For each key the versions at which it was in stock, as bits. A window may show any of them.
     in_stock_at: [u16; KEYS_MAX],
-    /// For each key the attempts that have owned it, as bits.
+    /// For each key the attempts that have owned it since it was last released, as bits.
     owners: [u8; KEYS_MAX],
-    /// The orders that were committed, as bits.
-    committed: u8,
+    /// For each attempt the keys that it owned until they were released, and does not own again.
+    released: [Keys; ATTEMPTS_MAX],
+    /// The attempts that have sold, as bits.
+    sold: u8,
     /// For each attempt the keys of the response it has signed last.
     pub(crate) signed: [Keys; ATTEMPTS_MAX],
 }
 
 impl History {
-    pub(crate) fn committed(&mut self, order: AttemptId) {
-        self.committed |= 1 << order;
+    pub(crate) fn sells(&mut self, attempt: AttemptId) {
+        self.sold |= 1 << attempt;
     }
 
-    /// Whether the order of this attempt was committed.
+    /// True if this attempt has sold.
     #[must_use]
-    pub fn was_committed(&self, order: AttemptId) -> bool {
-        self.committed >> order & 1 == 1
+    pub fn has_sold(&self, attempt: AttemptId) -> bool {
+        self.sold >> attempt & 1 == 1
     }
 
-    /// Takes note of how things stand.
+    pub(crate) fn releases(&mut self, key: KeyId, by: AttemptId) {
+        self.owners[usize::from(key)] = 0;
+        let released = &mut self.released[usize::from(by)];
+        *released = released.with(key);
+    }
+
+    /// Notes the owners and the stock.
     pub(crate) fn observe(&mut self, table: &Table) {
         for key in key_ids() {
             let index = usize::from(key);
@@ -36,6 +44,8 @@ impl History {
             }
             if let Some(owner) = self.owner(table, key) {
                 self.owners[index] |= 1 << owner;
+                let released = &mut self.released[usize::from(owner)];
+                *released = released.without(Keys::NONE.with(key));
             }
         }
     }
@@ -46,27 +56,32 @@ impl History {
         (0..16).filter(move |version| versions >> version & 1 == 1)
     }
 
-    /// Whose a key is: assigned, or reserved by an order that was committed.
+    /// The owner of a key: it is assigned, or reserved for an attempt that has sold.
     #[must_use]
     pub fn owner(&self, table: &Table, key: KeyId) -> Option<AttemptId> {
         match table.key(key).status {
             Status::Assigned(by) => Some(by),
-            Status::Reserved(by) if self.was_committed(by) => Some(by),
+            Status::Reserved(by) if self.has_sold(by) => Some(by),
             _ => None,
         }
     }
 
-    /// Whether a key has had no owner, or has had one and has it still.
+    /// True if a key has had no owner since it was last released, or still has the only one.
     #[must_use]
     pub fn has_one_owner(&self, table: &Table, key: KeyId) -> bool {
-        let owners = self.owners[usize::from(key)];
-        owners == self.owner(table, key).map_or(0, |owner| 1 << owner)
+        self.owners[usize::from(key)] == self.owner(table, key).map_or(0, |owner| 1 << owner)
     }
 
-    /// The keys that are an attempt's.
+    /// The keys that an attempt owns.
     #[must_use]
     pub fn owned(&self, table: &Table, attempt: AttemptId) -> Keys {
         key_ids().filter(|key| self.owner(table, *key) == Some(attempt)).collect()
+    }
+
+    /// The keys that an attempt owned until an operator released them.
+    #[must_use]
+    pub fn released(&self, attempt: AttemptId) -> Keys {
+        self.released[usize::from(attempt)]
     }
 
     /// The keys of the response that an attempt has signed last.

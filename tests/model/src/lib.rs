@@ -1,46 +1,58 @@
 //! A model of how keypool sells license keys, explored state by state.
 //!
-//! The functions and the sweep share nothing but the table, and any of them may die, be held up, or not learn what
-//! became of a write. Tests try some of the ways in which their steps can interleave; this crate tries all of them,
-//! for a few keys and a few buyers. `tests/holds.rs` explores every state of every desk in [`desks`] and
-//! finds that the [`properties`] hold. `tests/teeth.rs` leaves out one rule of the [`protocol`] after the other,
-//! and finds each time a run that ends badly, so the rules are needed, and the model is able to see why.
-//! `cargo run -p keypool-model --example trace -- UndoFences` tells such runs step by step.
+//! The functions and the sweep share nothing but the table. Any of them may die, be slow, or never learn the
+//! outcome of a write. Ordinary tests try some of the ways in which their steps interleave. This crate tries
+//! all of them, for a few keys and a few buyers.
+//!
+//! - `tests/holds.rs` explores every state of every desk in [`desks`], and finds that the [`properties`]
+//!   hold.
+//! - `tests/teeth.rs` leaves out one rule of the [`protocol`] after the other, and finds each time a run that
+//!   ends badly. So every rule is needed, and the model can see why.
+//! - `cargo run -p keypool-model --example trace -- BeginsOnce` shows such runs step by step.
 //!
 //! # What is modelled
 //!
-//! - **The table** ([`table`]): license keys with status, version, and the attempt that has assigned or reserved
-//!   them; claims; orders with their lists. Each [`write::Write`] is atomic and conditional, alone or as a transaction.
-//! - **The attempts** ([`attempt`]): one run of a function for one request. They begin when they like. Attempts
-//!   with the same claim are retries with the same Idempotency-Key, later or at the same time, so one of them may be
-//!   a zombie. An order larger than `small_max` is a big one: two keys, where `small_max` is 1.
-//! - **The sweeps**, and what an attempt does to its own order ([`recovery`]). Up to two sweeps are at work, any number
-//!   after each other.
-//! - **The network**: a write that gets no answer in time is sent again, or given up. Either way it may be done
-//!   later: before its sender does anything else (that is a lost response), or at any time after, when the sender has
-//!   gone on, ended or died. Or it is lost.
-//! - **Crashes** between any two steps. Each write that was waited for is lost or done later.
-//! - **Leases**: there is no clock. A lease may be over at any moment, so a claim may be taken over and an order may be
-//!   aborted while its attempt is in full work.
-//! - **The index**: a draw may show each key as it was at any moment at which it was in stock, or not at all. Who
-//!   finds too few keys may do so at any time.
+//! - **The table** ([`table`]): license keys with status, version and attempt; request records (open, done or
+//!   void); parts; entries. Each [`write::Write`] is atomic and conditional, alone or as a transaction.
+//!   DynamoDB recognizes the repetition of a committed transaction by its token, reports success and changes
+//!   nothing.
+//! - **The attempts** ([`attempt`]): one run of a function for one request. Each begins at any time. Attempts
+//!   with the same Idempotency-Key are retries, later or at the same time. An order of more than `small_max`
+//!   keys is a large one: it begins, takes parts, and finishes with the remaining keys.
+//! - **Settling** ([`settle`]): void, then hand over or undo. Up to two sweeps are at work, any number after
+//!   each other.
+//! - **The window**: a draw uses a window that was read at any moment before, even before its attempt began.
+//!   The window shows each key at any version at which the key was ever in stock, or not at all. Any draw may
+//!   find too few keys.
+//! - **The network**: a write that gets no answer is sent again, or its process stops waiting. Either way it
+//!   arrives before the next step of its sender (a lost response), at any time later, or never.
+//! - **The deadline**: it comes before a draw, or while any write is under way. The attempt then resolves the
+//!   outcome; the resolution may get no answer either.
+//! - **Crashes** between any two steps. The write that the process waited for arrives later, or never.
+//! - **Leases**: there is no clock. Any open record may be voided at any moment, while its attempt is at
+//!   work.
+//! - **The operator** puts assigned keys back in stock, at any moment.
 //!
 //! # Bounds
 //!
-//! Two or three keys; two or three attempts; at most two draws an attempt, so one list of replacements; one crash; up
-//! to two time-outs ([`desks`] has the numbers for each desk); at most three writes held up at a time
-//! ([`desk::HELD_UP_MAX`]). Within these bounds every state is met: from five thousand to two million for a desk, eleven
-//! million in all. The tests assert that there are so many. States are told apart by 64-bit hashes.
+//! Two or three keys; one to three attempts; two or three draws and up to two parts for each; one crash; up
+//! to three time-outs; one release; at most three writes held up at a time ([`desk::HELD_UP_MAX`]). [`desks`]
+//! has the numbers of each desk. Within these bounds every state is met: from fifteen thousand to three and a
+//! half million for a desk, sixteen million in all. The tests assert that there are so many. States are told
+//! apart by 64-bit hashes.
 //!
 //! # What is left out
 //!
-//! Waiting, seniority and time: an order that is short of keys may wait, be refused, or step back, and all of it is
-//! safe; that it does not wait for ever is not shown here. Reads are atomic, consistent but for the index, and
-//! happen together with the write whose answer calls for them. The keys of a list are undone or marked one after the other
-//! (reserving goes side by side). The expiry of claims and of finished orders is left out: a write must not be
-//! held up for longer than these are kept. So are blocking keys, creating and generating (except the fresh keys of a
-//! big order), signatures (a response is known by its keys), throttles and transaction conflicts
-//! (which say nothing about the outcome, and are repeated like a lost response).
+//! - Waiting and time. An order that finds too few keys is refused here; the function voids and undoes it,
+//!   waits, and tries again as a new attempt, which begins at any time in the model anyway.
+//! - Expiry. A write is never held up for longer than void and done records are kept, nor a repetition for
+//!   longer than DynamoDB remembers its token.
+//! - Reads of their own, but for the first read of a record. Other reads happen with the write that calls for
+//!   them. They are consistent. A read of the fenced key after a conflict adds nothing to a refused fence.
+//! - Throttles and transaction conflicts. They say nothing about the outcome, and are repeated like a lost
+//!   response.
+//! - Blocking keys, creating and generating keys (except the fresh keys of a sale), and signatures (a
+//!   response is known by its keys).
 
 mod alone;
 pub mod attempt;
@@ -51,7 +63,7 @@ pub mod history;
 pub mod picks;
 pub mod properties;
 pub mod protocol;
-pub mod recovery;
+pub mod settle;
 pub mod table;
 pub mod trace;
 mod turn;

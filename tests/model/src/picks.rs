@@ -1,8 +1,8 @@
-//! Sets of license keys, and keys together with the version they were read at.
+//! Sets of license keys, and keys together with the versions that a draw has seen.
 
 use std::fmt;
 
-/// How many license keys a model has at most.
+/// The number of license keys in a model.
 pub const KEYS_MAX: usize = 3;
 
 /// A license key, as an index.
@@ -21,40 +21,51 @@ impl Keys {
     /// No key.
     pub const NONE: Self = Self(0);
 
-    /// The first `count` keys.
-    #[must_use]
-    pub fn first(count: u8) -> Self {
-        (0..count).collect()
-    }
-
-    /// How many there are.
+    /// The number of keys.
     #[must_use]
     pub fn count(self) -> u8 {
         key_ids().map(|key| self.0 >> key & 1).sum()
     }
 
-    /// Whether there is none.
+    /// True if there is none.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether `key` is one of them.
+    /// True if `key` is one of them.
     #[must_use]
     pub fn contains(self, key: KeyId) -> bool {
         self.0 >> key & 1 == 1
     }
 
-    /// Whether some key is in both.
+    /// True if some key is in both.
     #[must_use]
     pub fn meets(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 
-    /// One more.
+    /// The set with `key`.
     #[must_use]
     pub fn with(self, key: KeyId) -> Self {
         Self(self.0 | 1 << key)
+    }
+
+    /// The keys in either set.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The keys that are not in `other`.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// The keys, in order.
+    pub fn iter(self) -> impl Iterator<Item = KeyId> {
+        key_ids().filter(move |key| self.contains(*key))
     }
 }
 
@@ -66,11 +77,11 @@ impl FromIterator<KeyId> for Keys {
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(key_ids().filter(|key| self.contains(*key))).finish()
+        f.debug_set().entries(self.iter()).finish()
     }
 }
 
-/// License keys as they were read: each with its version. Versions begin at 1.
+/// License keys as a draw has seen them: each with its version. Versions begin at 1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Picks([u8; KEYS_MAX]);
 
@@ -78,7 +89,7 @@ impl Picks {
     /// No key.
     pub const NONE: Self = Self([0; KEYS_MAX]);
 
-    /// The version `key` was read at, if it is among them.
+    /// The version at which `key` was seen, if it is one of them.
     #[must_use]
     pub fn seen(self, key: KeyId) -> Option<u8> {
         Some(self.0[usize::from(key)]).filter(|seen| *seen > 0)
@@ -95,31 +106,17 @@ impl Picks {
         self.iter().map(|(key, _)| key).collect()
     }
 
-    /// Whether there is none.
+    /// True if there is none.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self == Self::NONE
     }
 
-    /// With `key`, read at version `seen`.
+    /// The picks with `key`, seen at version `seen`.
     #[must_use]
     pub fn with(mut self, key: KeyId, seen: u8) -> Self {
         self.0[usize::from(key)] = seen;
         self
-    }
-
-    /// Without `key`.
-    #[must_use]
-    pub fn without(self, key: KeyId) -> Self {
-        self.with(key, 0)
-    }
-
-    /// Those of the keys that `others` does not hold.
-    #[must_use]
-    pub fn outside(self, others: Keys) -> Self {
-        self.iter()
-            .filter(|(key, _)| !others.contains(*key))
-            .fold(Self::NONE, |picks, (key, seen)| picks.with(key, seen))
     }
 }
 

@@ -1,41 +1,47 @@
-//! What must hold in every state, and what must be possible.
+//! The properties that must hold in every state, and those that must be possible.
 
 use stateright::Property;
 
 use crate::attempt::Told;
 use crate::desk::{Desk, State};
 use crate::picks::{Keys, key_ids};
-use crate::table::{AttemptId, Claim, ClaimId, Envelope, Status};
+use crate::table::{AttemptId, Record, Response, Status};
 
-/// A key has at most one owner, ever: whose it is once, it stays.
+/// A key has at most one owner, until an operator releases it.
 pub const ONE_OWNER: &str = "a key has one owner";
-/// Two responses that were told never share a key.
+/// Two responses never name the same key, unless an operator released it in between.
 pub const NO_KEY_TWICE: &str = "no key is told twice";
-/// Keys are given away only with the signed response that names just them in hand.
-pub const SIGNED_BEFORE: &str = "signed before it is given away";
+/// An attempt sells only keys that its signed response names.
+pub const SIGNED_BEFORE: &str = "signed before sold";
 /// An attempt owns all keys of its order, or none.
 pub const ALL_OR_NONE: &str = "all or none";
-/// What a buyer is told to own is owned.
+/// The buyer owns the keys of the response, but for those that an operator released.
 pub const TOLD_IS_OWNED: &str = "what is told is owned";
-/// Whoever is told that nothing was sold is right, then and later.
-pub const FAILURE_IS_TRUE: &str = "nothing is sold after a failure was told";
-/// When all is quiet, every key is in stock or assigned.
+/// An attempt that reports that nothing was sold, or refuses, owns no key, now and later.
+pub const NOTHING_SOLD_IS_TRUE: &str = "nothing is sold after nothing-sold was told";
+/// When nothing more happens, no key is reserved, and no part is left.
 pub const NO_KEY_LOST: &str = "no key is lost";
-/// Under one claim at most one assignment is made.
-pub const ONE_SALE_PER_CLAIM: &str = "one sale per claim";
-/// All responses told under one claim are the same, and are the one that is recorded.
-pub const ONE_ANSWER_PER_CLAIM: &str = "one answer per claim";
-/// When all attempts have ended, the sweep comes to an end, and another attempt gets what it should.
+/// At most one attempt sells under an Idempotency-Key.
+pub const ONE_SALE_PER_HEADER: &str = "one sale per Idempotency-Key";
+/// All responses under an Idempotency-Key are the recorded one, and a sale is recorded.
+pub const ONE_ANSWER_PER_HEADER: &str = "one answer per Idempotency-Key";
+/// When all attempts have ended, a sweep ends, and a new attempt gets what it should.
 pub const CAN_GO_ON: &str = "another attempt can succeed";
 
 /// A buyer gets keys.
 pub const SELLS: &str = "sells";
 /// A buyer is refused.
 pub const REFUSES: &str = "refuses";
-/// It fails, and the buyer knows that nothing was sold.
+/// A request fails, and the buyer knows that nothing was sold.
 pub const FAILS: &str = "fails";
-/// Keys are sold though the attempt that sold them never told so.
+/// A request fails, and the buyer does not know whether keys were sold.
+pub const STAYS_UNKNOWN: &str = "stays unknown";
+/// A buyer learns that another attempt is at work.
+pub const IN_PROGRESS: &str = "is in progress";
+/// Keys are sold by an attempt that died before it answered.
 pub const SELLS_UNTOLD: &str = "sells untold";
+/// A key is told to one buyer, released, and told to another.
+pub const SELLS_AGAIN: &str = "sells a released key";
 
 /// All that must hold in every state.
 pub const ALWAYS: [&str; 10] = [
@@ -44,10 +50,10 @@ pub const ALWAYS: [&str; 10] = [
     SIGNED_BEFORE,
     ALL_OR_NONE,
     TOLD_IS_OWNED,
-    FAILURE_IS_TRUE,
+    NOTHING_SOLD_IS_TRUE,
     NO_KEY_LOST,
-    ONE_SALE_PER_CLAIM,
-    ONE_ANSWER_PER_CLAIM,
+    ONE_SALE_PER_HEADER,
+    ONE_ANSWER_PER_HEADER,
     CAN_GO_ON,
 ];
 
@@ -57,102 +63,115 @@ pub(crate) fn all() -> Vec<Property<Desk>> {
             key_ids().all(|key| state.history.has_one_owner(&state.table, key))
         }),
         Property::always(NO_KEY_TWICE, |desk: &Desk, state: &State| {
-            let told: Vec<Envelope> = told(desk, state).map(|(_, envelope)| envelope).collect();
-            told.iter().all(|a| told.iter().all(|b| a == b || !a.keys.meets(b.keys)))
+            let responses: Vec<Response> = told(desk, state).map(|(_, response)| response).collect();
+            responses.iter().all(|a| {
+                responses.iter().all(|b| a == b || !not_released(state, *a).meets(not_released(state, *b)))
+            })
         }),
         Property::always(SIGNED_BEFORE, |desk: &Desk, state: &State| {
-            desk.attempts().all(|id| {
-                let signed = state.history.signed(id);
-                key_ids()
-                    .all(|key| state.history.owner(&state.table, key) != Some(id) || signed.contains(key))
-            })
+            desk.attempts().all(|id| owned(state, id).without(state.history.signed(id)).is_empty())
         }),
         Property::always(ALL_OR_NONE, |desk: &Desk, state: &State| {
             desk.attempts().all(|id| all_or_none(desk, state, id))
         }),
         Property::always(TOLD_IS_OWNED, |desk: &Desk, state: &State| {
-            told(desk, state).all(|(id, envelope)| {
-                envelope.keys == state.history.owned(&state.table, envelope.by)
-                    && envelope.keys.count() == desk.attempt(id).quantity
+            told(desk, state).all(|(_, response)| {
+                not_released(state, response) == owned(state, response.by)
+                    && response.keys.count() == desk.request(response.by).quantity
             })
         }),
-        Property::always(FAILURE_IS_TRUE, |desk: &Desk, state: &State| {
+        Property::always(NOTHING_SOLD_IS_TRUE, |desk: &Desk, state: &State| {
             desk.attempts().all(|id| {
-                let failed = matches!(state.attempts[usize::from(id)].told, Told::Failed | Told::Refused);
-                !failed || state.history.owned(&state.table, id).is_empty()
+                let promised = matches!(told_to(state, id), Told::NothingSold | Told::Refused);
+                !promised || owned(state, id).is_empty()
             })
         }),
         Property::always(NO_KEY_LOST, |desk: &Desk, state: &State| {
             !state.is_quiet(desk) || nothing_is_lost(desk, state)
         }),
-        Property::always(ONE_SALE_PER_CLAIM, |desk: &Desk, state: &State| {
-            claims(desk).all(|claim| sellers(desk, state, claim).count() <= 1)
+        Property::always(ONE_SALE_PER_HEADER, |desk: &Desk, state: &State| {
+            headers(desk).all(|header| sellers(desk, state, header).count() <= 1)
         }),
-        Property::always(ONE_ANSWER_PER_CLAIM, |desk: &Desk, state: &State| {
-            claims(desk).all(|claim| one_answer(desk, state, claim))
+        Property::always(ONE_ANSWER_PER_HEADER, |desk: &Desk, state: &State| {
+            headers(desk).all(|header| one_answer(desk, state, header))
         }),
         Property::always(CAN_GO_ON, |desk: &Desk, state: &State| {
             !state.all_attempts_ended(desk) || desk.can_go_on(state)
         }),
         Property::sometimes(SELLS, |desk: &Desk, state: &State| told(desk, state).next().is_some()),
-        Property::sometimes(REFUSES, |desk: &Desk, state: &State| was_told(desk, state, Told::Refused)),
-        Property::sometimes(FAILS, |desk: &Desk, state: &State| was_told(desk, state, Told::Failed)),
+        Property::sometimes(REFUSES, |desk: &Desk, state: &State| is_told(desk, state, Told::Refused)),
+        Property::sometimes(FAILS, |desk: &Desk, state: &State| is_told(desk, state, Told::NothingSold)),
+        Property::sometimes(STAYS_UNKNOWN, |desk: &Desk, state: &State| is_told(desk, state, Told::Unknown)),
+        Property::sometimes(IN_PROGRESS, |desk: &Desk, state: &State| is_told(desk, state, Told::InProgress)),
         Property::sometimes(SELLS_UNTOLD, |desk: &Desk, state: &State| {
-            state.is_quiet(desk)
-                && desk.attempts().any(|id| {
-                    let told = state.attempts[usize::from(id)].told;
-                    !state.history.owned(&state.table, id).is_empty() && told == Told::Nothing
-                })
+            let untold = |id| told_to(state, id) == Told::Nothing && !owned(state, id).is_empty();
+            state.is_quiet(desk) && desk.attempts().any(untold)
+        }),
+        Property::sometimes(SELLS_AGAIN, |desk: &Desk, state: &State| {
+            told(desk, state).any(|(_, a)| told(desk, state).any(|(_, b)| a.by != b.by && a.keys == b.keys))
         }),
     ]
 }
 
-fn told(desk: &Desk, state: &State) -> impl Iterator<Item = (AttemptId, Envelope)> {
-    desk.attempts().filter_map(|id| match state.attempts[usize::from(id)].told {
-        Told::Sold(envelope) => Some((id, envelope)),
+fn told_to(state: &State, id: AttemptId) -> Told {
+    state.attempts[usize::from(id)].told
+}
+
+fn told(desk: &Desk, state: &State) -> impl Iterator<Item = (AttemptId, Response)> {
+    desk.attempts().filter_map(|id| match told_to(state, id) {
+        Told::Sold(response) => Some((id, response)),
         _ => None,
     })
 }
 
-fn was_told(desk: &Desk, state: &State, what: Told) -> bool {
-    desk.attempts().any(|id| state.attempts[usize::from(id)].told == what)
+fn is_told(desk: &Desk, state: &State, what: Told) -> bool {
+    desk.attempts().any(|id| told_to(state, id) == what)
+}
+
+fn owned(state: &State, id: AttemptId) -> Keys {
+    state.history.owned(&state.table, id)
+}
+
+/// The keys of a response that its buyer should still own.
+fn not_released(state: &State, response: Response) -> Keys {
+    response.keys.without(state.history.released(response.by))
 }
 
 fn all_or_none(desk: &Desk, state: &State, id: AttemptId) -> bool {
-    let owned = state.history.owned(&state.table, id);
-    let whole = owned.count() == desk.attempt(id).quantity && owned == state.history.signed(id);
-    whole || (owned == Keys::NONE && !state.history.was_committed(id))
+    let (owned, signed) = (owned(state, id), state.history.signed(id));
+    let whole = signed.count() == desk.request(id).quantity
+        && signed.without(state.history.released(id)) == owned.without(state.history.released(id));
+    owned.is_empty() || whole
 }
 
 fn nothing_is_lost(desk: &Desk, state: &State) -> bool {
-    key_ids().all(|key| match state.table.key(key).status {
+    let in_place = key_ids().all(|key| match state.table.key(key).status {
         Status::Available | Status::Assigned(_) => true,
         Status::Reserved(_) => false,
-        // Keys of the stock are never deleted; a fresh one may never have come to be.
+        // Keys of the stock are never deleted; a fresh one may never be stored.
         Status::Absent => key >= desk.stock,
-    })
+    });
+    in_place && state.table.parts.iter().flatten().all(|part| part.is_empty())
 }
 
-fn claims(desk: &Desk) -> impl Iterator<Item = ClaimId> {
-    let claims = desk.requests.iter().filter_map(|request| request.claim).max();
-    0..claims.map_or(0, |last| last + 1)
+fn headers(desk: &Desk) -> impl Iterator<Item = u8> {
+    let last = desk.requests.iter().filter_map(|request| request.header).max();
+    0..last.map_or(0, |last| last + 1)
 }
 
-/// The attempts under a claim that own keys.
-fn sellers(desk: &Desk, state: &State, claim: ClaimId) -> impl Iterator<Item = AttemptId> {
-    desk.attempts().filter(move |id| {
-        desk.attempt(*id).claim == Some(claim) && !state.history.owned(&state.table, *id).is_empty()
-    })
+/// The attempts under an Idempotency-Key that have sold.
+fn sellers(desk: &Desk, state: &State, header: u8) -> impl Iterator<Item = AttemptId> {
+    desk.attempts().filter(move |id| desk.request(*id).header == Some(header) && state.history.has_sold(*id))
 }
 
-/// What was told under a claim is what is recorded, and what was sold is recorded.
-fn one_answer(desk: &Desk, state: &State, claim: ClaimId) -> bool {
-    let recorded = match state.table.claim(claim) {
-        Claim::Done(envelope) => Some(envelope),
+fn one_answer(desk: &Desk, state: &State, header: u8) -> bool {
+    let mut attempts = desk.attempts().filter(|id| desk.request(*id).header == Some(header));
+    let recorded = match attempts.next().and_then(|id| desk.record(&state.table, id)) {
+        Some(Record::Done(response)) => Some(response),
         _ => None,
     };
     told(desk, state)
-        .filter(|(id, _)| desk.attempt(*id).claim == Some(claim))
+        .filter(|(id, _)| desk.request(*id).header == Some(header))
         .all(|(_, told)| Some(told) == recorded)
-        && sellers(desk, state, claim).all(|seller| recorded.is_some_and(|recorded| recorded.by == seller))
+        && sellers(desk, state, header).all(|seller| recorded.is_some_and(|recorded| recorded.by == seller))
 }

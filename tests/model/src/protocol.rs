@@ -1,97 +1,70 @@
-//! The rules the protocol consists of. Each can be left out, to see what it is there for.
+//! The rules of the protocol. Each can be left out, to see what goes wrong without it.
 
 /// A rule of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Rule {
-    /// A sale and a reservation ask for the version that was read.
+    /// A sale and a take change a key only at the version that the draw has seen.
     ChecksVersion,
-    /// A sale and a reservation ask whether the key is available.
-    ChecksStatus,
-    /// A repeated sale recognises the keys that it has assigned itself.
+    /// A repeated sale of one key recognizes the key that its first copy assigned.
     KnowsOwnSale,
-    /// A repeated reservation recognises itself.
-    KnowsOwnReservation,
-    /// The keys of a small order are sold by one transaction, all or none.
-    SellsInOneTransaction,
-    /// The response is signed before keys are given away.
-    CommitsLast,
-    /// A sale whose outcome is not known is fenced off before the buyer is told that it failed.
-    Fences,
-    /// A commit whose outcome is not known is called off by an abort before the buyer is told that it failed.
-    AbortsUnknownCommit,
-    /// The claim is finished by the very transaction that sells.
-    FinishesClaimInSale,
-    /// A claim whose lease is over is taken over by the next attempt.
+    /// All repetitions of a transaction carry one token, so the repetition of a committed one succeeds.
+    RepeatsWithOneToken,
+    /// A sale changes all its keys in one transaction; a take reserves its keys and lists them in one.
+    WritesInOneTransaction,
+    /// An attempt signs the response before it sells the keys.
+    SignsFirst,
+    /// An attempt fences off a sale, or voids an order, of unknown outcome before it reports that nothing was
+    /// sold.
+    ResolvesUnknownOutcome,
+    /// An attempt whose fence is refused looks for its own id in the key.
+    ReadsRefusedFence,
+    /// A key that has changed more than once proves nothing: the record decides, or the outcome stays
+    /// unknown.
+    DoubtsMovedKey,
+    /// The transaction of the sale also records the response under the Idempotency-Key.
+    RecordsResponseInSale,
+    /// A take and a finish require the record to be open for their attempt; a small sale requires that none
+    /// is open or done.
+    ChecksRecord,
+    /// An attempt begins once: its begin names the state that it replaces, which never comes back.
+    BeginsOnce,
+    /// A void record stays while late writes may arrive; a done record stays as long as its entry.
+    KeepsRecords,
+    /// Only an open record is voided.
+    VoidsOnlyOpen,
+    /// Parts are read after the void, with strong consistency.
+    ReadsPartsAfterVoid,
+    /// An undo and a hand-over change a key only while it is reserved for their attempt.
+    ChangesOnlyOwnReservation,
+    /// A part is deleted in the transaction that changes its keys, and not before.
+    DeletesPartWithKeys,
+    /// An entry is deleted after all its parts.
+    DeletesEntryLast,
+    /// A new attempt settles an open record whose lease is over, and replaces it.
     TakesOver,
-    /// A sale asks for the claim to be held by its own attempt (and not by any).
-    SaleChecksAttempt,
-    /// A buyer whose attempt has lost its claim is not told that it failed: it may yet sell.
-    LostClaimIsUnknown,
-    /// A refusal releases the claim only if the attempt holds it.
-    ReleaseChecksAttempt,
-    /// A refusal releases the claim only if nothing was sold under it.
-    ReleaseChecksState,
-    /// Keys are listed in the order before they are touched.
-    ListsBeforeReserving,
-    /// Keys are listed only in an order that is still reserving.
-    AppendsOnlyWhileReserving,
-    /// Only a reservation that has definitely failed is replaced by another.
-    ReplacesOnlyDefiniteMisses,
-    /// An order is committed only while it is reserving.
-    CommitChecksState,
-    /// An order is aborted only while it is reserving.
-    AbortChecksState,
-    /// A key is marked as assigned only if this order reserves it.
-    MarkChecksOrder,
-    /// A key goes back to the stock only if this order reserves it.
-    UndoChecksOrder,
-    /// A key goes back to the stock only if it is reserved as it was listed, and not by a later reservation.
-    UndoChecksVersion,
-    /// Undoing an order moves on the version of listed keys that it does not hold, against late reservations.
-    UndoFences,
-    /// The list of keys is read after the abort, and not before.
-    AbortsBeforeReading,
-    /// The list of keys is read with strong consistency.
-    ReadsListConsistently,
-    /// The list is deleted only when all of it is undone or marked.
-    DeletesListLast,
-    /// A finished order stays in the table, closed, so that a late write cannot bring it to life again.
-    KeepsFinishedOrders,
-    /// Fresh keys are stored by a transaction that asks for the order to be reserving.
-    InsertsOnlyWhileReserving,
 }
 
 impl Rule {
-    /// All of them.
-    pub const ALL: [Self; 28] = [
+    /// All rules.
+    pub const ALL: [Self; 18] = [
         Self::ChecksVersion,
-        Self::ChecksStatus,
         Self::KnowsOwnSale,
-        Self::KnowsOwnReservation,
-        Self::SellsInOneTransaction,
-        Self::CommitsLast,
-        Self::Fences,
-        Self::AbortsUnknownCommit,
-        Self::FinishesClaimInSale,
+        Self::RepeatsWithOneToken,
+        Self::WritesInOneTransaction,
+        Self::SignsFirst,
+        Self::ResolvesUnknownOutcome,
+        Self::ReadsRefusedFence,
+        Self::DoubtsMovedKey,
+        Self::RecordsResponseInSale,
+        Self::ChecksRecord,
+        Self::BeginsOnce,
+        Self::KeepsRecords,
+        Self::VoidsOnlyOpen,
+        Self::ReadsPartsAfterVoid,
+        Self::ChangesOnlyOwnReservation,
+        Self::DeletesPartWithKeys,
+        Self::DeletesEntryLast,
         Self::TakesOver,
-        Self::SaleChecksAttempt,
-        Self::LostClaimIsUnknown,
-        Self::ReleaseChecksAttempt,
-        Self::ReleaseChecksState,
-        Self::ListsBeforeReserving,
-        Self::AppendsOnlyWhileReserving,
-        Self::ReplacesOnlyDefiniteMisses,
-        Self::CommitChecksState,
-        Self::AbortChecksState,
-        Self::MarkChecksOrder,
-        Self::UndoChecksOrder,
-        Self::UndoChecksVersion,
-        Self::UndoFences,
-        Self::AbortsBeforeReading,
-        Self::ReadsListConsistently,
-        Self::DeletesListLast,
-        Self::KeepsFinishedOrders,
-        Self::InsertsOnlyWhileReserving,
     ];
 }
 
@@ -102,7 +75,7 @@ pub struct Protocol {
 }
 
 impl Protocol {
-    /// The protocol as it is.
+    /// The protocol with all rules.
     #[must_use]
     pub fn complete() -> Self {
         Self::default()
@@ -114,7 +87,7 @@ impl Protocol {
         Self { without: rules.into_iter().collect() }
     }
 
-    /// Whether `rule` is kept.
+    /// True if `rule` is kept.
     #[must_use]
     pub fn keeps(&self, rule: Rule) -> bool {
         !self.without.contains(&rule)

@@ -1,150 +1,149 @@
-//! The table: license keys, claims, orders.
+//! The table: license keys, request records, parts and entries.
 
-use crate::picks::{KEYS_MAX, KeyId, Keys, Picks};
+use crate::picks::{KEYS_MAX, KeyId, Keys};
 
-/// How many attempts a model has at most, with the one that tries afterwards whether buying is still possible.
+/// The number of attempts in a model, including the one that tries afterwards whether buying is still
+/// possible.
 pub const ATTEMPTS_MAX: usize = 4;
-/// How many claims a model has at most.
-pub const CLAIMS_MAX: usize = 2;
-/// In how many parts an order lists its keys, at most.
+/// The number of parts of a large order.
 pub const PARTS_MAX: usize = 2;
 
-/// One run of a function for one request of a buyer. Its assignment and its order carry its id.
+/// One run of a function for one request of a buyer.
 pub type AttemptId = u8;
-/// The record of an Idempotency-Key.
-pub type ClaimId = u8;
 
-/// Where a license key stands.
+/// The status of a license key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Status {
-    /// It is not stored (yet, or any more).
+    /// Not stored (yet, or any more).
     Absent,
-    /// It is in stock.
+    /// In stock.
     Available,
-    /// An order reserves it.
+    /// Reserved for this attempt.
     Reserved(AttemptId),
-    /// It is an owner's, by this assignment.
+    /// Sold by this attempt.
     Assigned(AttemptId),
 }
 
 /// A license key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key {
-    /// Where it stands.
+    /// The status, with the attempt.
     pub status: Status,
-    /// Moves on with every change. 1 when the key is not stored.
+    /// The number of changes, from 1.
     pub version: u8,
 }
 
 impl Key {
-    /// A key that is not there.
+    /// A key that is not stored.
     pub const ABSENT: Self = Self { status: Status::Absent, version: 1 };
     /// A key that was put in stock.
     pub const NEW: Self = Self { status: Status::Available, version: 1 };
 
-    /// Changes it.
+    /// Changes the status and raises the version.
     pub fn becomes(&mut self, status: Status) {
         *self = Self { status, version: self.version + 1 };
     }
 }
 
 /// A signed response that hands keys over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Envelope {
-    /// The assignment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Response {
+    /// The attempt that sold the keys.
     pub by: AttemptId,
-    /// Its keys.
+    /// The keys.
     pub keys: Keys,
 }
 
-/// The record of an Idempotency-Key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Claim {
-    /// There is none.
+/// A request record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Record {
+    /// Not stored.
     Absent,
-    /// An attempt works under it.
-    Started(AttemptId),
-    /// It was answered.
-    Done(Envelope),
+    /// An attempt takes keys for it.
+    Open(AttemptId),
+    /// An attempt has sold keys for it.
+    Done(Response),
+    /// The attempt was called off.
+    Void(AttemptId),
 }
 
-/// The state of an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum OrderState {
-    /// There is no such order.
-    Absent,
-    /// Keys are being reserved.
-    Reserving,
-    /// The reserved keys are the buyer's.
-    Committed,
-    /// The reserved keys go back.
-    Aborted,
-    /// Committed, and all keys are marked.
-    Sold,
-    /// Aborted, and all keys are back.
-    Void,
-}
-
-/// The lists of an order's keys.
-pub type Parts = [Picks; PARTS_MAX];
-
-/// A big order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Order {
-    /// How far it is.
-    pub state: OrderState,
-    /// The keys it has reserved or may reserve.
-    pub parts: Parts,
-}
-
-impl Order {
-    /// No order.
-    pub const ABSENT: Self = Self { state: OrderState::Absent, parts: [Picks::NONE; PARTS_MAX] };
-
-    /// Whether somebody has yet to finish or undo it.
+impl Record {
+    /// True if an attempt may replace it.
     #[must_use]
-    pub fn is_open(&self) -> bool {
-        matches!(self.state, OrderState::Reserving | OrderState::Committed | OrderState::Aborted)
+    pub fn is_free(self) -> bool {
+        matches!(self, Self::Absent | Self::Void(_))
+    }
+
+    /// True if this attempt has sold.
+    #[must_use]
+    pub fn is_done_by(self, attempt: AttemptId) -> bool {
+        matches!(self, Self::Done(response) if response.by == attempt)
     }
 }
 
-/// All records.
+/// The parts of one attempt: the keys that each reserves.
+pub type Parts = [Keys; PARTS_MAX];
+
+/// All items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Table {
     /// License keys.
     pub keys: [Key; KEYS_MAX],
-    /// Records of Idempotency-Keys.
-    pub claims: [Claim; CLAIMS_MAX],
-    /// Big orders, by the attempt that opened them.
-    pub orders: [Order; ATTEMPTS_MAX],
+    /// Request records. Attempts with the same Idempotency-Key share that of the first of them.
+    pub records: [Record; ATTEMPTS_MAX],
+    /// The parts of each attempt.
+    pub parts: [Parts; ATTEMPTS_MAX],
+    /// True for each attempt that has an entry.
+    pub entries: [bool; ATTEMPTS_MAX],
+    /// The transactions that DynamoDB has committed: for each attempt the numbers of their draws, as bits.
+    tokens: [u8; ATTEMPTS_MAX],
 }
 
 impl Table {
+    /// A table with `stock` keys and nothing else.
+    #[must_use]
+    pub(crate) fn new(stock: u8) -> Self {
+        let mut keys = [Key::ABSENT; KEYS_MAX];
+        keys[..usize::from(stock)].fill(Key::NEW);
+        Self {
+            keys,
+            records: [Record::Absent; ATTEMPTS_MAX],
+            parts: [[Keys::NONE; PARTS_MAX]; ATTEMPTS_MAX],
+            entries: [false; ATTEMPTS_MAX],
+            tokens: [0; ATTEMPTS_MAX],
+        }
+    }
+
     /// A license key.
     #[must_use]
     pub fn key(&self, key: KeyId) -> Key {
         self.keys[usize::from(key)]
     }
 
-    /// A license key, to be changed.
+    /// A license key, to change it.
     pub fn key_mut(&mut self, key: KeyId) -> &mut Key {
         &mut self.keys[usize::from(key)]
     }
 
-    /// A claim.
+    /// The parts of an attempt.
     #[must_use]
-    pub fn claim(&self, claim: ClaimId) -> Claim {
-        self.claims[usize::from(claim)]
+    pub fn parts(&self, attempt: AttemptId) -> Parts {
+        self.parts[usize::from(attempt)]
     }
 
-    /// The order of an attempt.
+    /// True if an attempt has an entry.
     #[must_use]
-    pub fn order(&self, order: AttemptId) -> Order {
-        self.orders[usize::from(order)]
+    pub fn has_entry(&self, attempt: AttemptId) -> bool {
+        self.entries[usize::from(attempt)]
     }
 
-    /// The order of an attempt, to be changed.
-    pub fn order_mut(&mut self, order: AttemptId) -> &mut Order {
-        &mut self.orders[usize::from(order)]
+    /// True if the transaction of this draw was committed.
+    #[must_use]
+    pub(crate) fn has_committed(&self, attempt: AttemptId, draw: u8) -> bool {
+        self.tokens[usize::from(attempt)] >> draw & 1 == 1
+    }
+
+    pub(crate) fn commits(&mut self, attempt: AttemptId, draw: u8) {
+        self.tokens[usize::from(attempt)] |= 1 << draw;
     }
 }

@@ -1,4 +1,4 @@
-//! How a property comes to be violated.
+//! The search for a run that violates a property.
 
 use std::collections::BTreeSet;
 
@@ -7,14 +7,14 @@ use stateright::{Checker as _, HasDiscoveries, Model as _};
 use crate::desk::Desk;
 use crate::explore::Action;
 
-/// A run that ends in a state in which `property` does not hold, if there is one. As short as can be if `shortest`;
-/// else whichever is met first.
+/// A run to a state that violates `property`, if there is one: the shortest if `shortest`, else the first
+/// that is met.
 #[must_use]
 pub fn counterexample(desk: &Desk, property: &'static str, shortest: bool) -> Option<Vec<Action>> {
     let mut found: Option<Vec<Action>> = None;
     loop {
         let checker = desk.clone().checker().finish_when(HasDiscoveries::AnyOf(BTreeSet::from([property])));
-        // States as deep as the run that was found are not looked at again. (The first state has depth 1.)
+        // The next search skips states as deep as the run that was found. (The first state has depth 1.)
         let checker = match &found {
             Some(run) => checker.target_max_depth(run.len() + 1),
             None => checker,

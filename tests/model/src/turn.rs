@@ -1,21 +1,20 @@
-//! What an attempt does next: after a draw, after an answer, and when there is none.
+//! The next step of an attempt: after a draw, after an answer, and when no answer comes.
 
 use crate::attempt::{At, Attempt, Told};
 use crate::desk::{Desk, State};
-use crate::picks::{Keys, Picks, key_ids};
+use crate::picks::{Keys, Picks};
 use crate::protocol::Rule;
-use crate::recovery::Recovery;
-use crate::table::{AttemptId, Claim, Envelope, OrderState, Status, Table};
-use crate::write::Write;
+use crate::settle::Settle;
+use crate::table::{AttemptId, Record, Response, Status, Table};
 
-/// What an attempt does next, with all there is in view. Of the table it looks only at records whose state came
-/// with the answer to its write.
+/// An attempt with all it can see. Of the table it looks only at items that came with the answer to its
+/// write.
 pub(crate) struct Turn<'a> {
-    pub(crate) desk: &'a Desk,
-    pub(crate) table: &'a Table,
-    pub(crate) id: AttemptId,
-    pub(crate) attempt: &'a mut Attempt,
-    pub(crate) signed: &'a mut Keys,
+    desk: &'a Desk,
+    table: &'a Table,
+    id: AttemptId,
+    attempt: &'a mut Attempt,
+    signed: &'a mut Keys,
 }
 
 impl<'a> Turn<'a> {
@@ -30,248 +29,189 @@ impl<'a> Turn<'a> {
         }
     }
 
-    fn claim(&self) -> Option<Claim> {
-        self.desk.attempt(self.id).claim.map(|claim| self.table.claim(claim))
+    fn record(&self) -> Option<Record> {
+        self.desk.record(self.table, self.id)
     }
 
-    fn order_state(&self) -> OrderState {
-        self.table.order(self.id).state
-    }
-
-    /// Keys were drawn.
-    pub(crate) fn drew(&mut self, picks: Picks) {
-        self.attempt.draws_left -= 1;
-        self.attempt.at = if !self.desk.is_big(self.id) {
-            if self.desk.keeps(Rule::CommitsLast) {
-                *self.signed = picks.keys();
+    /// Reads the record, before anything is written.
+    pub(crate) fn reads(&mut self) {
+        match self.record() {
+            Some(Record::Open(other)) if self.desk.keeps(Rule::TakesOver) => {
+                self.attempt.at = At::Replacing(Settle::begin(self.desk, self.table, other));
             }
-            At::Selling(picks)
-        } else if self.attempt.parts == 0 {
-            At::Opening(picks)
-        } else if self.desk.keeps(Rule::ListsBeforeReserving) {
-            At::Appending(picks)
-        } else {
-            At::Reserving(picks)
-        };
-    }
-
-    /// The draw found too few.
-    pub(crate) fn found_too_few(&mut self) {
-        self.attempt.refusing = true;
-        self.tidy_up();
-    }
-
-    /// Puts all keys back that are reserved, to draw others later.
-    pub(crate) fn steps_back(&mut self) {
-        let parts = self.table.order(self.id).parts;
-        self.attempt.held = Keys::NONE;
-        self.attempt.at = At::SteppingBack(Recovery::step_back(self.id, parts));
-    }
-
-    /// The pending `write` was answered: `done`, or its condition did not hold.
-    pub(crate) fn answered(&mut self, write: Write, done: bool) {
-        match self.attempt.at {
-            At::Claiming | At::TakingOver(_) => self.looks_at_claim(),
-            At::Selling(picks) => self.sold(picks, done),
-            At::Fencing(picks) => {
-                if !done && self.is_mine(picks) {
-                    self.tell_sold(picks.keys());
-                } else {
-                    self.attempt.ends_with(Told::Failed);
-                }
-            }
-            At::Releasing => match self.claim() {
-                None | Some(Claim::Absent) => self.attempt.ends_with(Told::Refused),
-                Some(Claim::Done(envelope)) => self.attempt.ends_with(Told::Sold(envelope)),
-                Some(Claim::Started(_)) => self.attempt.ends_with(Told::Unknown),
-            },
-            At::Finishing(keys) => {
-                if done {
-                    self.attempt.tell(Told::Sold(Envelope { by: self.id, keys }));
-                } else {
-                    self.attempt.tell(Told::Unknown);
-                }
-                self.tidy_up();
-            }
-            At::Opening(picks) => match self.order_state() {
-                OrderState::Reserving => {
-                    self.attempt.parts = 1;
-                    self.attempt.at = At::Reserving(picks);
-                }
-                _ => self.attempt.ends_with(Told::Failed),
-            },
-            At::Appending(picks) => {
-                if self.order_state() == OrderState::Reserving || done {
-                    self.attempt.parts += 1;
-                    self.reserves(picks.outside(self.attempt.held));
-                } else {
-                    self.fails();
-                }
-            }
-            At::Reserving(picks) => {
-                if let Write::Reserve { key, .. } = write {
-                    if done {
-                        self.attempt.held = self.attempt.held.with(key);
-                    }
-                    self.reserves(picks.without(key));
-                }
-            }
-            At::Committing => self.committed(done),
-            At::SteppingBack(recovery) => {
-                self.attempt.at =
-                    recovery.answered(self.desk, self.table, done).map_or(At::Drawing, At::SteppingBack);
-            }
-            At::Recovering(recovery) => {
-                if matches!(write, Write::Abort { .. }) && !self.attempt.refusing {
-                    self.found_out();
-                }
-                match recovery.answered(self.desk, self.table, done) {
-                    Some(recovery) => self.attempt.at = At::Recovering(recovery),
-                    None => self.tidied_up(),
-                }
-            }
-            At::Drawing | At::Ended => {}
+            _ => self.replaces_record(),
         }
     }
 
-    /// Nobody knows whether the pending `write` was done, or will be.
-    pub(crate) fn gave_up(&mut self, write: Write) {
+    /// Goes on if the record is free.
+    fn replaces_record(&mut self) {
+        match self.record().filter(|record| record.is_free()) {
+            Some(record) if self.desk.is_large(self.id) => self.attempt.at = At::Beginning(record),
+            Some(_) => self.attempt.at = At::Drawing,
+            None => self.attempt.ends_with(self.lost()),
+        }
+    }
+
+    /// Draws these keys. Signs the response if they are the last.
+    pub(crate) fn draws(&mut self, picks: Picks) {
+        let is_large = self.desk.is_large(self.id);
+        let takes = self.desk.takes(self.id, self.attempt);
+        self.attempt.draws_left -= 1;
+        self.attempt.at = match (is_large, takes) {
+            (true, true) => At::Taking(picks),
+            (true, false) => At::Finishing(picks),
+            (false, _) => At::Selling(picks),
+        };
+        if !takes && self.desk.keeps(Rule::SignsFirst) {
+            *self.signed = self.attempt.taken_keys().and(picks.keys());
+        }
+    }
+
+    /// Ends with this answer, and undoes a large order. No write of unknown outcome is under way that could
+    /// sell.
+    pub(crate) fn fails(&mut self, told: Told) {
+        self.attempt.tell(told);
+        self.settles();
+    }
+
+    /// Finds too few keys. Only the record shows whether another attempt has sold them to this very buyer.
+    pub(crate) fn refuses(&mut self) {
+        match self.record() {
+            Some(Record::Done(_)) => self.fails(self.lost()),
+            _ => self.fails(Told::Refused),
+        }
+    }
+
+    /// Gets the answer to the pending write.
+    pub(crate) fn answered(&mut self, done: bool) {
         match self.attempt.at {
-            At::Selling(picks) if self.desk.keeps(Rule::Fences) => self.attempt.at = At::Fencing(picks),
-            At::Selling(_) | At::Opening(_) => self.attempt.ends_with(Told::Failed),
-            At::Reserving(picks) => match write {
-                Write::Reserve { key, .. } if !self.desk.keeps(Rule::ReplacesOnlyDefiniteMisses) => {
-                    self.reserves(picks.without(key));
-                }
-                _ => self.fails(),
+            At::Replacing(settle) => match settle.answered(self.desk, self.table) {
+                Some(settle) => self.attempt.at = At::Replacing(settle),
+                None => self.replaces_record(),
             },
-            At::Committing if self.desk.keeps(Rule::AbortsUnknownCommit) => self.tidy_up(),
-            At::Appending(_) | At::SteppingBack(_) | At::Committing => self.fails(),
-            At::Recovering(_) if self.attempt.refusing => self.attempt.ends_with(Told::Failed),
+            At::Beginning(_) => match self.record() {
+                Some(Record::Open(by)) if by == self.id => self.attempt.at = At::Drawing,
+                _ => self.attempt.ends_with(self.lost()),
+            },
+            At::Selling(_) | At::Resending(_) | At::Finishing(_) if done => self.sold(),
+            At::Selling(_) => self.missed(Record::is_free),
+            At::Resending(_) => match self.record() {
+                None => self.attempt.ends_with(Told::Unknown),
+                Some(_) => self.attempt.ends_with(self.lost()),
+            },
+            At::Fencing(picks) => {
+                let told = if done { Told::NothingSold } else { self.fence_refused(picks) };
+                self.attempt.ends_with(told);
+            }
+            At::Recording(keys) => {
+                let told = if done { Told::Sold(Response { by: self.id, keys }) } else { Told::Unknown };
+                self.attempt.ends_with(told);
+            }
+            At::Taking(picks) if done => {
+                let part = usize::from(self.attempt.taken_parts());
+                self.attempt.taken[part] = picks.keys();
+                self.attempt.at = At::Drawing;
+            }
+            At::Taking(_) | At::Finishing(_) => {
+                let mine = self.id;
+                self.missed(|record| record == Record::Open(mine));
+            }
+            At::Settling(settle) => {
+                if settle.is_voiding() && self.attempt.told == Told::Nothing {
+                    self.attempt.tell(self.lost());
+                }
+                match settle.answered(self.desk, self.table) {
+                    Some(settle) => self.attempt.at = At::Settling(settle),
+                    None => self.attempt.end(),
+                }
+            }
+            At::Reading | At::Drawing | At::Ended => {}
+        }
+    }
+
+    /// Gets no answer in time: the outcome of the pending write is unknown, and it may still arrive.
+    pub(crate) fn gets_no_answer(&mut self) {
+        let resolves = self.desk.keeps(Rule::ResolvesUnknownOutcome);
+        match self.attempt.at {
+            At::Selling(picks) if resolves && self.desk.request(self.id).makes_fresh_keys => {
+                self.attempt.at = At::Resending(picks);
+            }
+            At::Selling(picks) if resolves => self.attempt.at = At::Fencing(picks),
+            At::Finishing(_) if resolves => self.settles(),
+            // The finish was never sent, so nothing can be sold.
+            At::Taking(_) | At::Finishing(_) => self.fails(Told::NothingSold),
+            At::Beginning(_) | At::Replacing(_) | At::Selling(_) => self.attempt.ends_with(Told::NothingSold),
             _ => self.attempt.ends_with(Told::Unknown),
         }
     }
 
-    fn looks_at_claim(&mut self) {
-        match self.claim() {
-            None => self.attempt.at = At::Drawing,
-            Some(Claim::Absent) => self.attempt.at = At::Claiming,
-            Some(Claim::Started(by)) if by == self.id => self.attempt.at = At::Drawing,
-            Some(Claim::Started(by)) if self.desk.keeps(Rule::TakesOver) => {
-                self.attempt.at = At::TakingOver(by);
-            }
-            Some(Claim::Started(_)) => self.attempt.ends_with(Told::Unknown),
-            Some(Claim::Done(envelope)) => self.attempt.ends_with(Told::Sold(envelope)),
+    /// The answer of an attempt that does not hold its record, and has not sold under it unless the record
+    /// says so.
+    fn lost(&self) -> Told {
+        match self.record() {
+            Some(Record::Done(response)) => Told::Sold(response),
+            Some(Record::Open(by)) if by != self.id => Told::InProgress,
+            _ => Told::NothingSold,
         }
     }
 
-    /// Whether these keys carry this attempt's assignment.
-    fn is_mine(&self, picks: Picks) -> bool {
-        self.desk.keeps(Rule::KnowsOwnSale)
-            && picks.iter().any(|(key, _)| self.table.key(key).status == Status::Assigned(self.id))
+    /// A write was refused. If the record still allows it, a key was gone, and others are drawn.
+    fn missed(&mut self, allows: impl Fn(Record) -> bool) {
+        if self.record().is_some_and(|record| !allows(record)) {
+            let told = self.lost();
+            self.fails(told);
+        } else if self.attempt.draws_left > 0 {
+            self.attempt.at = At::Drawing;
+        } else {
+            self.fails(Told::NothingSold);
+        }
     }
 
-    fn sold(&mut self, picks: Picks, done: bool) {
-        if done || self.is_mine(picks) {
-            self.tell_sold(picks.keys());
+    /// The fence was refused. The key, then the record, says why.
+    fn fence_refused(&self, picks: Picks) -> Told {
+        let Some((key, seen)) = picks.iter().next() else { return Told::Unknown };
+        let key = self.table.key(key);
+        if !self.desk.keeps(Rule::ReadsRefusedFence) {
+            Told::NothingSold
+        } else if key.status == Status::Assigned(self.id) {
+            Told::Sold(Response { by: self.id, keys: picks.keys() })
+        } else if !self.desk.keeps(Rule::DoubtsMovedKey) {
+            Told::NothingSold
+        } else if self.record().is_some() {
+            self.lost()
+        } else if key.version == seen + 1 {
+            Told::NothingSold
+        } else {
+            Told::Unknown
+        }
+    }
+
+    /// The keys are the buyer's. Without their rules the response is signed, or recorded, only now.
+    fn sold(&mut self) {
+        let (At::Selling(picks) | At::Resending(picks) | At::Finishing(picks)) = self.attempt.at else {
             return;
-        }
-        match self.claim() {
-            Some(Claim::Done(envelope)) => self.attempt.ends_with(Told::Sold(envelope)),
-            Some(Claim::Absent) => self.attempt.ends_with(self.lost_claim()),
-            Some(Claim::Started(by)) if by != self.id => self.attempt.ends_with(self.lost_claim()),
-            _ if self.attempt.draws_left > 0 => self.attempt.at = At::Drawing,
-            _ => self.attempt.ends_with(Told::Failed),
-        }
-    }
-
-    fn lost_claim(&self) -> Told {
-        if self.desk.keeps(Rule::LostClaimIsUnknown) { Told::Unknown } else { Told::Failed }
-    }
-
-    /// The keys are the buyer's.
-    fn tell_sold(&mut self, keys: Keys) {
+        };
+        let keys = self.attempt.taken_keys().and(picks.keys());
         *self.signed = keys;
-        if !self.desk.keeps(Rule::FinishesClaimInSale) && self.claim().is_some() {
-            self.attempt.at = At::Finishing(keys);
+        let is_large = self.desk.is_large(self.id);
+        if !is_large && self.record().is_some() && !self.desk.keeps(Rule::RecordsResponseInSale) {
+            self.attempt.at = At::Recording(keys);
             return;
         }
-        self.attempt.tell(Told::Sold(Envelope { by: self.id, keys }));
-        self.tidy_up();
-    }
-
-    /// Goes on reserving, or with what comes then.
-    fn reserves(&mut self, waiting: Picks) {
-        let (desk, attempt) = (self.desk, &mut *self.attempt);
-        attempt.at = if !waiting.is_empty() {
-            At::Reserving(waiting)
-        } else if attempt.held.count() < desk.attempt(self.id).quantity {
-            At::Drawing
-        } else if !desk.keeps(Rule::ListsBeforeReserving) && self.table.order(self.id).parts[0].is_empty() {
-            let held = key_ids().filter(|key| attempt.held.contains(*key));
-            let seen = |key| self.table.key(key).version - 1;
-            At::Appending(held.fold(Picks::NONE, |picks, key| picks.with(key, seen(key))))
+        self.attempt.tell(Told::Sold(Response { by: self.id, keys }));
+        if is_large {
+            self.attempt.at = At::Settling(Settle::hand_over(self.desk, self.id, self.attempt.taken));
         } else {
-            if desk.keeps(Rule::CommitsLast) {
-                *self.signed = attempt.held;
-            }
-            At::Committing
-        };
-    }
-
-    fn committed(&mut self, done: bool) {
-        if done || self.order_state() == OrderState::Committed {
-            self.tell_sold(self.attempt.held);
-            return;
-        }
-        let mine = self.id;
-        let told = match (self.claim(), self.order_state()) {
-            (Some(Claim::Done(envelope)), _) => Told::Sold(envelope),
-            (Some(Claim::Started(by)), _) if by != mine => Told::Unknown,
-            (Some(Claim::Absent), _) | (_, OrderState::Absent) => Told::Unknown,
-            (_, OrderState::Sold) => Told::Sold(Envelope { by: mine, keys: self.attempt.held }),
-            _ => Told::Failed,
-        };
-        self.attempt.tell(told);
-        self.tidy_up();
-    }
-
-    /// The outcome of a commit was not known, and an abort was tried.
-    fn found_out(&mut self) {
-        let told = match self.order_state() {
-            OrderState::Aborted | OrderState::Void => Told::Failed,
-            OrderState::Committed | OrderState::Sold => {
-                Told::Sold(Envelope { by: self.id, keys: self.attempt.held })
-            }
-            OrderState::Absent | OrderState::Reserving => Told::Unknown,
-        };
-        self.attempt.tell(told);
-    }
-
-    fn fails(&mut self) {
-        self.attempt.tell(Told::Failed);
-        self.tidy_up();
-    }
-
-    /// Finishes or undoes the order, if there is one.
-    fn tidy_up(&mut self) {
-        if self.attempt.parts == 0 {
-            self.tidied_up();
-            return;
-        }
-        match Recovery::begin(self.desk, self.table, self.id) {
-            Some(recovery) => self.attempt.at = At::Recovering(recovery),
-            None => self.tidied_up(),
+            self.attempt.end();
         }
     }
 
-    fn tidied_up(&mut self) {
-        if self.attempt.refusing && self.claim().is_some() {
-            self.attempt.at = At::Releasing;
-        } else if self.attempt.refusing {
-            self.attempt.ends_with(Told::Refused);
+    /// Voids its own large order and undoes it. (A void that finds it done hands it over.)
+    fn settles(&mut self) {
+        if self.desk.is_large(self.id) {
+            self.attempt.at = At::Settling(Settle::void(self.desk, self.table, self.id));
         } else {
-            self.attempt.ends_with(Told::Unknown);
+            self.attempt.end();
         }
     }
 }

@@ -1,69 +1,71 @@
-//! What is written to the table, each write atomic and conditional.
+//! The writes to the table. Each is atomic and conditional.
 
 use crate::desk::Desk;
 use crate::picks::{KeyId, Keys, Picks};
 use crate::protocol::Rule;
-use crate::table::{AttemptId, Claim, Envelope, Key, Order, OrderState, Status, Table};
+use crate::table::{AttemptId, Key, Record, Response, Status, Table};
 
 /// A request to write. While it is under way it may be held up for any time.
-#[expect(missing_docs, reason = "who writes, and what: the names of the fields say it")]
+///
+/// A `draw` is the number of the draw that led to the write. It stands for the `ClientRequestToken`.
+#[expect(missing_docs, reason = "the names of the fields say who writes, and what")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Write {
-    /// Claims the buyer's Idempotency-Key, if nobody has.
-    Claim { attempt: AttemptId },
-    /// Takes the claim over from another attempt.
-    TakeOver { attempt: AttemptId, from: AttemptId },
-    /// Deletes the claim, as nothing was sold.
-    Release { attempt: AttemptId },
-    /// Records the response in the claim. A write of its own only if [`Rule::FinishesClaimInSale`] is left out.
-    Finish { attempt: AttemptId, keys: Keys },
-    /// Gives the keys of a small order away.
-    Sell { attempt: AttemptId, picks: Picks },
-    /// Moves the version of a key on, so that no write that asks for `seen` can succeed any more.
+    /// Sells the keys of a small sale.
+    Sell { attempt: AttemptId, draw: u8, picks: Picks },
+    /// Raises the version of a key, so that no write that requires `seen` can succeed any more.
     Fence { key: KeyId, seen: u8 },
-    /// Opens a big order with its first list of keys.
-    Open { order: AttemptId, picks: Picks },
-    /// Adds a list of keys to a big order.
-    Append { order: AttemptId, part: u8, picks: Picks },
-    /// Reserves a key.
-    Reserve { order: AttemptId, key: KeyId, seen: u8 },
-    /// Makes the reserved keys the buyer's.
-    Commit { order: AttemptId, keys: Keys },
-    /// Calls the order off.
-    Abort { order: AttemptId },
-    /// Puts a reserved key back in stock.
-    Undo { order: AttemptId, key: KeyId, seen: u8 },
-    /// Turns a reservation of a committed order into an assignment.
-    Mark { order: AttemptId, key: KeyId },
-    /// Deletes the lists of an order that is finished or undone.
-    DeleteList { order: AttemptId },
-    /// Closes such an order.
-    Close { order: AttemptId },
+    /// Records the response of a small sale. A write of its own only without [`Rule::RecordsResponseInSale`].
+    Record { attempt: AttemptId, keys: Keys },
+    /// Opens the record of a large order in place of what was read.
+    Begin { attempt: AttemptId, replaces: Record },
+    /// Reserves the keys of a part, puts the part, and with the first part the entry.
+    Take { attempt: AttemptId, draw: u8, part: u8, picks: Picks },
+    /// Sells the last keys of a large order together with the `taken` ones.
+    Finish { attempt: AttemptId, draw: u8, picks: Picks, taken: Keys },
+    /// Calls the attempt off.
+    Void { attempt: AttemptId },
+    /// Turns the reservations of a part into sales, and deletes the part.
+    HandOver { attempt: AttemptId, part: u8, keys: Keys },
+    /// Puts the keys of a part back in stock, and deletes the part.
+    Undo { attempt: AttemptId, part: u8, keys: Keys },
+    /// Deletes a part. A write of its own only without [`Rule::DeletesPartWithKeys`].
+    DeletePart { attempt: AttemptId, part: u8 },
+    /// Deletes the entry.
+    DeleteEntry { attempt: AttemptId },
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The condition does not hold.
+    Refused,
+    /// An earlier copy has made the change.
+    DoneBefore,
+    /// The change is made.
+    Done,
+}
+
+impl Outcome {
+    fn of(done: bool) -> Self {
+        if done { Self::Done } else { Self::Refused }
+    }
 }
 
 impl Write {
-    /// Makes the change if its condition holds, and says whether it does.
-    pub(crate) fn apply(self, desk: &Desk, table: &mut Table) -> bool {
-        match self {
-            Self::Claim { attempt } => change_claim(desk, table, attempt, |claim| {
-                (claim == Claim::Absent).then_some(Claim::Started(attempt))
-            }),
-            Self::TakeOver { attempt, from } => change_claim(desk, table, attempt, |claim| {
-                (claim == Claim::Started(from)).then_some(Claim::Started(attempt))
-            }),
-            Self::Release { attempt } => change_claim(desk, table, attempt, |claim| {
-                let released = match claim {
-                    Claim::Absent => false,
-                    Claim::Started(by) => by == attempt || !desk.keeps(Rule::ReleaseChecksAttempt),
-                    Claim::Done(Envelope { by, .. }) => {
-                        !desk.keeps(Rule::ReleaseChecksState)
-                            && (by == attempt || !desk.keeps(Rule::ReleaseChecksAttempt))
-                    }
-                };
-                released.then_some(Claim::Absent)
-            }),
-            Self::Finish { attempt, keys } => finish_claim(desk, table, attempt, keys),
-            Self::Sell { attempt, picks } => sell(desk, table, attempt, picks),
+    /// Makes the change if its condition holds.
+    pub(crate) fn apply(self, desk: &Desk, table: &mut Table) -> Outcome {
+        let done = match self {
+            Self::Sell { attempt, draw, picks } => {
+                if knows_own_sale(desk, table, attempt, picks) {
+                    return Outcome::DoneBefore;
+                }
+                return transact(desk, table, (attempt, draw), |table| {
+                    let recorded = !desk.keeps(Rule::RecordsResponseInSale)
+                        || record_sale(desk, table, attempt, picks.keys());
+                    change_keys(desk, table, picks, attempt, Status::Assigned(attempt)) && recorded
+                });
+            }
             Self::Fence { key, seen } => {
                 let key = table.key_mut(key);
                 let holds = *key == Key { status: Status::Available, version: seen };
@@ -72,158 +74,145 @@ impl Write {
                 }
                 holds
             }
-            Self::Open { order, picks } => {
-                let order = table.order_mut(order);
-                let holds = order.state == OrderState::Absent;
+            Self::Record { attempt, keys } => record_sale(desk, table, attempt, keys),
+            Self::Begin { attempt, replaces } => {
+                let Some(record) = record_mut(desk, table, attempt) else { return Outcome::Refused };
+                let holds = if desk.keeps(Rule::BeginsOnce) { *record == replaces } else { record.is_free() };
                 if holds {
-                    order.state = OrderState::Reserving;
-                    if desk.keeps(Rule::ListsBeforeReserving) {
-                        order.parts[0] = picks;
+                    *record = Record::Open(attempt);
+                }
+                holds
+            }
+            Self::Take { attempt, draw, part, picks } => {
+                return transact(desk, table, (attempt, draw), |table| {
+                    let open = is_open(desk, table, attempt) || !desk.keeps(Rule::ChecksRecord);
+                    if open {
+                        table.parts[usize::from(attempt)][usize::from(part)] = picks.keys();
+                        table.entries[usize::from(attempt)] |= part == 0;
                     }
-                }
-                holds
+                    change_keys(desk, table, picks, attempt, Status::Reserved(attempt)) && open
+                });
             }
-            Self::Append { order, part, picks } => {
-                let order = table.order_mut(order);
-                let holds =
-                    order.state == OrderState::Reserving || !desk.keeps(Rule::AppendsOnlyWhileReserving);
+            Self::Finish { attempt, draw, picks, taken } => {
+                return transact(desk, table, (attempt, draw), |table| {
+                    let recorded = record_sale(desk, table, attempt, taken.and(picks.keys()));
+                    change_keys(desk, table, picks, attempt, Status::Assigned(attempt)) && recorded
+                });
+            }
+            Self::Void { attempt } => {
+                let only_open = desk.keeps(Rule::VoidsOnlyOpen);
+                let Some(record) = record_mut(desk, table, attempt) else { return Outcome::Refused };
+                let holds = *record == Record::Open(attempt) || (!only_open && record.is_done_by(attempt));
                 if holds {
-                    order.parts[usize::from(part)] = picks;
+                    *record = Record::Void(attempt);
                 }
                 holds
             }
-            Self::Reserve { order, key, seen } => reserve(desk, table, order, key, seen),
-            Self::Commit { order, keys } => commit(desk, table, order, keys),
-            Self::Abort { order } => {
-                let order = table.order_mut(order);
-                let holds = match order.state {
-                    OrderState::Reserving => true,
-                    OrderState::Committed => !desk.keeps(Rule::AbortChecksState),
-                    _ => false,
-                };
-                if holds {
-                    order.state = OrderState::Aborted;
-                }
-                holds
+            Self::HandOver { attempt, part, keys } => {
+                change_part(desk, table, attempt, part, keys, |key| key.becomes(Status::Assigned(attempt)))
             }
-            Self::Undo { order, key, seen } => {
-                let key = table.key_mut(key);
-                let holds = match key.status {
-                    Status::Reserved(by) => by == order || !desk.keeps(Rule::UndoChecksOrder),
-                    _ => false,
-                };
-                let holds = holds && (key.version == seen + 1 || !desk.keeps(Rule::UndoChecksVersion));
-                if holds && desk.attempt(order).makes_fresh_keys {
-                    *key = Key::ABSENT;
-                } else if holds {
-                    key.becomes(Status::Available);
-                }
-                holds
+            Self::Undo { attempt, part, keys } => {
+                let fresh = desk.request(attempt).makes_fresh_keys;
+                change_part(desk, table, attempt, part, keys, |key| {
+                    if fresh { *key = Key::ABSENT } else { key.becomes(Status::Available) }
+                })
             }
-            Self::Mark { order, key } => {
-                let key = table.key_mut(key);
-                let holds = key.status == Status::Reserved(order) || !desk.keeps(Rule::MarkChecksOrder);
-                if holds {
-                    key.becomes(Status::Assigned(order));
-                }
-                holds
-            }
-            Self::DeleteList { order } => {
-                table.order_mut(order).parts = Order::ABSENT.parts;
+            Self::DeletePart { attempt, part } => {
+                table.parts[usize::from(attempt)][usize::from(part)] = Keys::NONE;
                 true
             }
-            Self::Close { order } => close(desk, table, order),
-        }
+            Self::DeleteEntry { attempt } => {
+                table.entries[usize::from(attempt)] = false;
+                true
+            }
+        };
+        Outcome::of(done)
     }
 }
 
-fn change_claim(
+/// Makes all changes or none. A repetition of a committed transaction changes nothing, and succeeds.
+fn transact(
+    desk: &Desk,
+    table: &mut Table,
+    (attempt, draw): (AttemptId, u8),
+    change: impl FnOnce(&mut Table) -> bool,
+) -> Outcome {
+    if table.has_committed(attempt, draw) && desk.keeps(Rule::RepeatsWithOneToken) {
+        return Outcome::DoneBefore;
+    }
+    let before = *table;
+    let holds = change(table);
+    if holds && desk.is_transaction(attempt) {
+        table.commits(attempt, draw);
+    }
+    if !holds && desk.keeps(Rule::WritesInOneTransaction) {
+        *table = before;
+    }
+    Outcome::of(holds)
+}
+
+fn record_mut<'a>(desk: &Desk, table: &'a mut Table, attempt: AttemptId) -> Option<&'a mut Record> {
+    table.records.get_mut(usize::from(desk.record_id(attempt)?))
+}
+
+fn is_open(desk: &Desk, table: &Table, attempt: AttemptId) -> bool {
+    desk.record(table, attempt) == Some(Record::Open(attempt))
+}
+
+/// The condition of a sale of one key by a single update: the first copy of it has sold the key.
+fn knows_own_sale(desk: &Desk, table: &Table, attempt: AttemptId, picks: Picks) -> bool {
+    desk.keeps(Rule::KnowsOwnSale)
+        && !desk.is_transaction(attempt)
+        && picks
+            .iter()
+            .all(|(key, seen)| table.key(key) == Key { status: Status::Assigned(attempt), version: seen + 1 })
+}
+
+/// Changes those keys that are as they were drawn. True if all are.
+fn change_keys(desk: &Desk, table: &mut Table, picks: Picks, attempt: AttemptId, status: Status) -> bool {
+    let fresh = desk.request(attempt).makes_fresh_keys;
+    let mut all = true;
+    for (key, seen) in picks.iter() {
+        let key = table.key_mut(key);
+        let as_drawn = key.version == seen || !desk.keeps(Rule::ChecksVersion);
+        let in_stock = key.status == Status::Available && as_drawn;
+        if (fresh && *key == Key::ABSENT) || (!fresh && in_stock) {
+            key.becomes(status);
+        } else {
+            all = false;
+        }
+    }
+    all
+}
+
+/// Records that `attempt` has sold `keys`, if the record allows it. True as well if the sale needs no record.
+fn record_sale(desk: &Desk, table: &mut Table, attempt: AttemptId, keys: Keys) -> bool {
+    let checks = desk.keeps(Rule::ChecksRecord);
+    let is_large = desk.is_large(attempt);
+    let Some(record) = record_mut(desk, table, attempt) else { return true };
+    let holds = if is_large { *record == Record::Open(attempt) } else { record.is_free() };
+    if holds || !checks {
+        *record = Record::Done(Response { by: attempt, keys });
+    }
+    holds || !checks
+}
+
+/// Changes the keys of a part if all are reserved for the attempt, and deletes the part.
+fn change_part(
     desk: &Desk,
     table: &mut Table,
     attempt: AttemptId,
-    change: impl FnOnce(Claim) -> Option<Claim>,
+    part: u8,
+    keys: Keys,
+    change: impl Fn(&mut Key),
 ) -> bool {
-    let Some(claim) = desk.attempt(attempt).claim else { return false };
-    let claim = &mut table.claims[usize::from(claim)];
-    match change(*claim) {
-        Some(changed) => {
-            *claim = changed;
-            true
-        }
-        None => false,
-    }
-}
-
-/// Records the response, if the attempt holds its claim. True as well if there is no claim to be held.
-fn finish_claim(desk: &Desk, table: &mut Table, attempt: AttemptId, keys: Keys) -> bool {
-    desk.attempt(attempt).claim.is_none()
-        || change_claim(desk, table, attempt, |claim| {
-            let held = match claim {
-                Claim::Started(by) => by == attempt || !desk.keeps(Rule::SaleChecksAttempt),
-                _ => false,
-            };
-            held.then_some(Claim::Done(Envelope { by: attempt, keys }))
-        })
-}
-
-/// Whether a key may be given to, or reserved for, `mine`. `own` is what it looks like when that was done before.
-fn is_for_sale(desk: &Desk, key: Key, seen: u8, own: Status, knows_own: Rule) -> bool {
-    let unsold = (key.status == Status::Available || !desk.keeps(Rule::ChecksStatus))
-        && (key.version == seen || !desk.keeps(Rule::ChecksVersion));
-    unsold || (desk.keeps(knows_own) && key == Key { status: own, version: seen + 1 })
-}
-
-fn sell(desk: &Desk, table: &mut Table, attempt: AttemptId, picks: Picks) -> bool {
-    let sold = Status::Assigned(attempt);
-    let before = *table;
-    let mut holds =
-        !desk.keeps(Rule::FinishesClaimInSale) || finish_claim(desk, table, attempt, picks.keys());
-    for (key, seen) in picks.iter() {
-        let key = table.key_mut(key);
-        if !is_for_sale(desk, *key, seen, sold, Rule::KnowsOwnSale) {
-            holds = false;
-        } else if key.status != sold {
-            key.becomes(sold);
-        }
-    }
-    if !holds && desk.keeps(Rule::SellsInOneTransaction) {
-        *table = before;
-    }
-    holds
-}
-
-fn reserve(desk: &Desk, table: &mut Table, order: AttemptId, key: KeyId, seen: u8) -> bool {
-    let reserved = Status::Reserved(order);
-    let while_reserving = table.order(order).state == OrderState::Reserving;
-    let key = table.key_mut(key);
-    let holds = if desk.attempt(order).makes_fresh_keys {
-        (*key == Key::ABSENT || key.status == reserved)
-            && (while_reserving || !desk.keeps(Rule::InsertsOnlyWhileReserving))
-    } else {
-        is_for_sale(desk, *key, seen, reserved, Rule::KnowsOwnReservation)
-    };
-    if holds && key.status != reserved {
-        key.becomes(reserved);
-    }
-    holds
-}
-
-fn commit(desk: &Desk, table: &mut Table, order: AttemptId, keys: Keys) -> bool {
-    let holds = table.order(order).state == OrderState::Reserving || !desk.keeps(Rule::CommitChecksState);
-    let holds = holds && (!desk.keeps(Rule::FinishesClaimInSale) || finish_claim(desk, table, order, keys));
+    let reserved = keys.iter().all(|key| table.key(key).status == Status::Reserved(attempt));
+    let holds = reserved || !desk.keeps(Rule::ChangesOnlyOwnReservation);
     if holds {
-        table.order_mut(order).state = OrderState::Committed;
+        keys.iter().for_each(|key| change(table.key_mut(key)));
+        if desk.keeps(Rule::DeletesPartWithKeys) {
+            table.parts[usize::from(attempt)][usize::from(part)] = Keys::NONE;
+        }
     }
     holds
-}
-
-fn close(desk: &Desk, table: &mut Table, order: AttemptId) -> bool {
-    let order = table.order_mut(order);
-    let closed = match order.state {
-        OrderState::Committed => OrderState::Sold,
-        OrderState::Aborted => OrderState::Void,
-        _ => return false,
-    };
-    order.state = if desk.keeps(Rule::KeepsFinishedOrders) { closed } else { OrderState::Absent };
-    true
 }

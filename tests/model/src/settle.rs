@@ -1,0 +1,128 @@
+//! Settling an entry: void the attempt if it is open, then hand its parts over or undo them.
+//!
+//! The sweep does it, an attempt with its own entry, and a later attempt for the same record.
+
+use crate::desk::Desk;
+use crate::picks::Keys;
+use crate::protocol::Rule;
+use crate::table::{AttemptId, PARTS_MAX, Parts, Record, Table};
+use crate::write::Write;
+
+/// The next step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stage {
+    /// Void the attempt.
+    Voiding,
+    /// Delete the next part. Only without [`Rule::DeletesPartWithKeys`].
+    DeletingPart,
+    /// Change the keys of the next part.
+    ChangingKeys,
+    /// Delete the entry.
+    DeletingEntry,
+}
+
+/// A process that settles an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Settle {
+    attempt: AttemptId,
+    stage: Stage,
+    hands_over: bool,
+    /// The parts still to be changed.
+    parts: Parts,
+}
+
+impl Settle {
+    /// Takes an attempt up. An open record may be voided at any moment, since there is no clock.
+    pub(crate) fn begin(desk: &Desk, table: &Table, attempt: AttemptId) -> Self {
+        let begun = Self::void(desk, table, attempt);
+        if desk.record(table, attempt) == Some(Record::Open(attempt)) {
+            begun
+        } else {
+            begun.decides(desk, table)
+        }
+    }
+
+    /// Voids an attempt without reading the record first.
+    pub(crate) fn void(desk: &Desk, table: &Table, attempt: AttemptId) -> Self {
+        let reads_later = desk.keeps(Rule::ReadsPartsAfterVoid);
+        let parts = if reads_later { [Keys::NONE; PARTS_MAX] } else { table.parts(attempt) };
+        Self { attempt, stage: Stage::Voiding, hands_over: false, parts }
+    }
+
+    /// Hands over from memory what this attempt has taken and sold.
+    pub(crate) fn hand_over(desk: &Desk, attempt: AttemptId, parts: Parts) -> Self {
+        Self { attempt, stage: Stage::Voiding, hands_over: true, parts }.starts(desk)
+    }
+
+    /// The attempt to settle.
+    #[must_use]
+    pub fn attempt(&self) -> AttemptId {
+        self.attempt
+    }
+
+    /// True before the answer to the void.
+    #[must_use]
+    pub fn is_voiding(&self) -> bool {
+        self.stage == Stage::Voiding
+    }
+
+    /// The next write.
+    #[must_use]
+    pub fn pending(&self) -> Write {
+        let attempt = self.attempt;
+        let (part, keys) = self.part().unwrap_or_default();
+        match self.stage {
+            Stage::Voiding => Write::Void { attempt },
+            Stage::DeletingPart => Write::DeletePart { attempt, part },
+            Stage::ChangingKeys if self.hands_over => Write::HandOver { attempt, part, keys },
+            Stage::ChangingKeys => Write::Undo { attempt, part, keys },
+            Stage::DeletingEntry => Write::DeleteEntry { attempt },
+        }
+    }
+
+    /// Goes on after the answer to the pending write. `None` when all is done.
+    ///
+    /// A refused change of a part means that somebody else has made it.
+    pub(crate) fn answered(mut self, desk: &Desk, table: &Table) -> Option<Self> {
+        match self.stage {
+            Stage::Voiding => Some(self.decides(desk, table)),
+            Stage::DeletingPart => Some(Self { stage: Stage::ChangingKeys, ..self }),
+            Stage::ChangingKeys => {
+                if let Some((part, _)) = self.part() {
+                    self.parts[usize::from(part)] = Keys::NONE;
+                }
+                self.next_part(desk)
+            }
+            Stage::DeletingEntry if desk.keeps(Rule::DeletesEntryLast) => None,
+            Stage::DeletingEntry => self.next_part(desk),
+        }
+    }
+
+    /// Decides by the record, and reads the parts.
+    fn decides(self, desk: &Desk, table: &Table) -> Self {
+        let hands_over =
+            desk.record(table, self.attempt).is_some_and(|record| record.is_done_by(self.attempt));
+        let reads = desk.keeps(Rule::ReadsPartsAfterVoid);
+        let parts = if reads { table.parts(self.attempt) } else { self.parts };
+        Self { hands_over, parts, ..self }.starts(desk)
+    }
+
+    fn starts(self, desk: &Desk) -> Self {
+        let last = Self { stage: Stage::DeletingEntry, ..self };
+        if desk.keeps(Rule::DeletesEntryLast) { self.next_part(desk).unwrap_or(last) } else { last }
+    }
+
+    fn next_part(self, desk: &Desk) -> Option<Self> {
+        let stage = match self.part() {
+            Some(_) if desk.keeps(Rule::DeletesPartWithKeys) => Stage::ChangingKeys,
+            Some(_) => Stage::DeletingPart,
+            None if desk.keeps(Rule::DeletesEntryLast) => Stage::DeletingEntry,
+            None => return None,
+        };
+        Some(Self { stage, ..self })
+    }
+
+    fn part(self) -> Option<(u8, Keys)> {
+        (0..).zip(self.parts).find(|(_, keys)| !keys.is_empty())
+    }
+}
