@@ -9,6 +9,7 @@ mod crash;
 mod deployment;
 mod envelope;
 mod faults;
+mod frozen;
 mod gateway;
 mod idempotency;
 mod large_orders;
