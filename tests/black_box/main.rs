@@ -10,6 +10,7 @@ mod deployment;
 mod envelope;
 mod faults;
 mod former;
+mod frozen;
 mod gateway;
 mod idempotency;
 mod large_orders;

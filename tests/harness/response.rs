@@ -34,6 +34,18 @@ impl ShopResponse {
         })
     }
 
+    /// Reads what a function hands to Lambda for API Gateway (payload 2.0).
+    pub(crate) fn of_lambda(answer: &Value) -> Self {
+        let header = |name: &str| answer["headers"][name].as_str().map(str::to_owned);
+        Self {
+            status: answer["statusCode"].as_u64().unwrap().try_into().unwrap(),
+            content_type: header("content-type").unwrap_or_default(),
+            retry_after: header("retry-after"),
+            request_id: None,
+            text: answer["body"].as_str().unwrap().to_owned(),
+        }
+    }
+
     /// The body.
     ///
     /// # Panics

@@ -1,5 +1,5 @@
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,16 +14,21 @@ use crate::{API_KEY, Shop, function_resource};
 /// folder of its name in the deployment template, with `bootstrap` in it.
 const ENV_BINARIES: &str = "KEYPOOL_BINARIES";
 
+/// The binary of a function: `built` by cargo, unless the environment names others.
+pub(crate) fn binary_of(function: &str, built: &Path) -> PathBuf {
+    match std::env::var_os(ENV_BINARIES) {
+        Some(folder) => Path::new(&folder).join(function_resource(function)).join("bootstrap"),
+        None => built.to_owned(),
+    }
+}
+
 /// What is true of every function's binary: `built` by cargo, unless the environment names others. It is sent the
 /// sample's request, word for word, and must answer with one of `codes`; and it must write `metrics`.
 ///
 /// # Panics
 /// If it is not true.
 pub async fn check_binary(built: &str, endpoint: Endpoint, codes: &[u64], metrics: &[&str]) {
-    let binary = match std::env::var_os(ENV_BINARIES) {
-        Some(folder) => Path::new(&folder).join(function_resource(endpoint.name())).join("bootstrap"),
-        None => built.into(),
-    };
+    let binary = binary_of(endpoint.name(), Path::new(built));
     let shop = Shop::open().await;
     shop.stock(1, 99).await;
     let mut function = LambdaFunction::start(&binary, &shop).await;
@@ -92,10 +97,7 @@ pub async fn check_binary(built: &str, endpoint: Endpoint, codes: &[u64], metric
 /// # Panics
 /// If it is not true.
 pub async fn check_scheduled_binary(built: &str) {
-    let binary = match std::env::var_os(ENV_BINARIES) {
-        Some(folder) => Path::new(&folder).join(function_resource(crate::SWEEP_ORDERS)).join("bootstrap"),
-        None => built.into(),
-    };
+    let binary = binary_of(crate::SWEEP_ORDERS, Path::new(built));
     let shop = Shop::open().await;
     shop.stock(2, 5).await;
     let keys = shop.dead_order(2, 3).await;

@@ -54,6 +54,18 @@ pub fn answered(outcome: &Outcome) -> (u64, u64) {
     (answer["statusCode"].as_u64().unwrap(), body["response"]["code"].as_u64().unwrap_or(0))
 }
 
+/// The event of a form, with an `Idempotency-Key` if there is one.
+#[must_use]
+pub(crate) fn request_event(
+    endpoint: &str,
+    parameters: &[(&str, &str)],
+    idempotency_key: Option<&str>,
+) -> Value {
+    let mut headers = vec![("content-type", "application/x-www-form-urlencoded")];
+    headers.extend(idempotency_key.map(|key| ("idempotency-key", key)));
+    event(endpoint, "POST", &headers, &STANDARD.encode(form(parameters)), true)
+}
+
 /// The event of an endpoint's sample, sent as a form.
 #[must_use]
 pub fn sample_event(endpoint: Endpoint) -> Value {
@@ -66,8 +78,7 @@ pub fn sample_event(endpoint: Endpoint) -> Value {
 /// The event of a form.
 #[must_use]
 pub fn form_event(endpoint: Endpoint, parameters: &[(&str, &str)]) -> Value {
-    let headers = [("content-type", "application/x-www-form-urlencoded")];
-    event(endpoint.name(), "POST", &headers, &STANDARD.encode(form(parameters)), true)
+    request_event(endpoint.name(), parameters, None)
 }
 
 /// The request of an endpoint's sample.

@@ -23,7 +23,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+pub(crate) use self::check::binary_of;
 pub use self::check::{check_binary, check_log, check_scheduled_binary};
+pub(crate) use self::event::request_event;
 pub use self::event::{answered, form_event, sample_event};
 use crate::{Shop, function_resource, functions};
 

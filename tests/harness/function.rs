@@ -1,0 +1,16 @@
+//! The binary of whichever function `KEYPOOL_TESTS_FUNCTION` names, as the function's own `main.rs` wires it: tests of this
+//! package cannot name the binaries of others.
+
+use lambda_http::Error;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let function = std::env::var("KEYPOOL_TESTS_FUNCTION")?;
+    match function.as_str() {
+        "create-license-keys" => keypool_function::run(create_license_keys::handle).await,
+        "generate" => keypool_function::run(generate::handle).await,
+        "assign-license-key" => keypool_function::run(assign_license_key::handle).await,
+        "random-assign-license-keys" => keypool_function::run(random_assign_license_keys::handle).await,
+        _ => Err(format!("{function} is no endpoint's function").into()),
+    }
+}
