@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use keypool_domain::requests::AssignLicenseKey;
-use keypool_domain::{Assignment, AssignmentId, Endpoint, Reply, Status};
-use keypool_function::{Desk, FunctionError, Invocation, NextAction, SignedReply, measure};
+use keypool_domain::{Assignment, AssignmentId, Endpoint, Fingerprint, Reply, Status, ValidationErrors};
+use keypool_function::{Checked, Desk, EndpointHandler, FunctionError, Invocation, SignedReply, measure};
 use keypool_store::{AssignOutcome, Backoff, Lookup};
 use lambda_http::{Body, Request, Response};
 
@@ -13,32 +13,56 @@ const ATTEMPTS_MAX: usize = 8;
 
 /// Answers one event.
 pub async fn handle(desk: Arc<Desk>, event: Request) -> Response<Body> {
-    let invocation = Invocation::receive(desk, Endpoint::AssignLicenseKey, event).await;
-    invocation.answer(assign(&invocation)).await
+    keypool_function::answer::<AssignHandler>(desk, event).await
 }
 
-async fn assign(invocation: &Invocation) -> Result<SignedReply, FunctionError> {
-    let asked = AssignLicenseKey::try_from(invocation.parameters()?);
-    invocation.authorise(Lookup::default()).await?;
-    let asked = asked.map_err(Reply::IncorrectAssignment)?;
-    let claim = match invocation.next_action(asked.fingerprint()).await? {
-        NextAction::Repeat(answer) => return Ok(answer),
-        NextAction::Proceed(claim) => claim,
-    };
+struct AssignHandler;
 
+impl EndpointHandler for AssignHandler {
+    const ENDPOINT: Endpoint = Endpoint::AssignLicenseKey;
+    type Request = AssignLicenseKey;
+    type ReadAhead = ();
+
+    /// The key says only later which product it is of.
+    fn about(_: &AssignLicenseKey) -> Lookup {
+        Lookup::default()
+    }
+
+    fn fingerprint(request: &AssignLicenseKey) -> Fingerprint {
+        request.fingerprint()
+    }
+
+    fn incorrect(errors: ValidationErrors) -> Reply {
+        Reply::IncorrectAssignment(errors)
+    }
+
+    async fn act(
+        invocation: &Invocation,
+        checked: Checked<AssignLicenseKey>,
+    ) -> Result<SignedReply, FunctionError> {
+        assign(invocation, checked).await
+    }
+}
+
+async fn assign(
+    invocation: &Invocation,
+    checked: Checked<AssignLicenseKey>,
+) -> Result<SignedReply, FunctionError> {
+    let Checked { request, claim, .. } = checked;
     let store = invocation.desk().store();
     let mut backoff = Backoff::new();
     for _ in 0..ATTEMPTS_MAX {
         // Whether a key is unknown or sold is nobody's business who does not have it: both are told in the
         // same words, signed by the same key.
-        let key = store.license_key(&asked.license_key).await?.filter(|key| key.status == Status::Available);
+        let key =
+            store.license_key(&request.license_key).await?.filter(|key| key.status == Status::Available);
         let key = key.ok_or(Reply::InvalidLicenseKey)?;
         let about = Lookup { product: Some(key.product_id), ..Lookup::default() };
         let signing_key =
             invocation.desk().look_up(about).await?.product.and_then(|product| product.signing_key_id);
         let assignment = Assignment {
             id: AssignmentId::random(invocation.desk().randomness()),
-            owner: asked.owner.clone(),
+            owner: request.owner.clone(),
             at: invocation.now(),
         };
         let answer = invocation.sign_reply(&Reply::LicenseKeyAssigned, signing_key.as_ref()).await?;

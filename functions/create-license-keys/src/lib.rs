@@ -3,32 +3,54 @@
 use std::sync::Arc;
 
 use keypool_domain::requests::CreateLicenseKeys;
-use keypool_domain::{Endpoint, NewKey, Product, Reply};
-use keypool_function::{Desk, FunctionError, Invocation, NextAction, SignedReply, measure};
+use keypool_domain::{Endpoint, Fingerprint, NewKey, Product, Reply, ValidationErrors};
+use keypool_function::{Checked, Desk, EndpointHandler, FunctionError, Invocation, SignedReply, measure};
 use keypool_store::{Claim, Lookup};
 use lambda_http::{Body, Request, Response};
 
 /// Answers one event.
 pub async fn handle(desk: Arc<Desk>, event: Request) -> Response<Body> {
-    let invocation = Invocation::receive(desk, Endpoint::CreateLicenseKeys, event).await;
-    invocation.answer(create(&invocation)).await
+    keypool_function::answer::<CreateHandler>(desk, event).await
 }
 
-async fn create(invocation: &Invocation) -> Result<SignedReply, FunctionError> {
-    let asked = CreateLicenseKeys::try_from(invocation.parameters()?);
-    let product = asked.as_ref().ok().map(|asked| asked.product_id);
-    let found = invocation.authorise(Lookup { product, ..Lookup::default() }).await?;
-    let asked = asked.map_err(Reply::IncorrectCreation)?;
-    let claim = match invocation.next_action(asked.fingerprint()).await? {
-        NextAction::Repeat(answer) => return Ok(answer),
-        NextAction::Proceed(claim) => claim,
-    };
+struct CreateHandler;
+
+impl EndpointHandler for CreateHandler {
+    const ENDPOINT: Endpoint = Endpoint::CreateLicenseKeys;
+    type Request = CreateLicenseKeys;
+    type ReadAhead = ();
+
+    fn about(request: &CreateLicenseKeys) -> Lookup {
+        Lookup { product: Some(request.product_id), ..Lookup::default() }
+    }
+
+    fn fingerprint(request: &CreateLicenseKeys) -> Fingerprint {
+        request.fingerprint()
+    }
+
+    fn incorrect(errors: ValidationErrors) -> Reply {
+        Reply::IncorrectCreation(errors)
+    }
+
+    async fn act(
+        invocation: &Invocation,
+        checked: Checked<CreateLicenseKeys>,
+    ) -> Result<SignedReply, FunctionError> {
+        create(invocation, checked).await
+    }
+}
+
+async fn create(
+    invocation: &Invocation,
+    checked: Checked<CreateLicenseKeys>,
+) -> Result<SignedReply, FunctionError> {
+    let Checked { request, found, claim, .. } = checked;
     let product = found.product.filter(Product::is_active).ok_or(Reply::ProductNotFound)?;
     let signing_key = product.signing_key_id.as_ref();
 
     let now = invocation.now();
-    let new_keys = asked.new_keys(now, claim.as_ref().map(Claim::creation_id));
-    let sent = asked.license_keys.sent();
+    let new_keys = request.new_keys(now, claim.as_ref().map(Claim::creation_id));
+    let sent = request.license_keys.sent();
     let told = |created: usize| Reply::Created { created, duplicate: sent - created };
 
     // Signed before anything is stored, on the guess that every key is new: when KMS is away, nothing happens.

@@ -4,8 +4,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use keypool_domain::requests::Generate;
-use keypool_domain::{Endpoint, Generator, LicenseKey, NewKey, Product, Reply};
-use keypool_function::{Desk, FunctionError, Invocation, NextAction, SignedReply, measure};
+use keypool_domain::{
+    Endpoint, Fingerprint, Generator, LicenseKey, NewKey, Product, Reply, ValidationErrors,
+};
+use keypool_function::{Checked, Desk, EndpointHandler, FunctionError, Invocation, SignedReply, measure};
 use keypool_store::{Claim, Lookup};
 use lambda_http::{Body, Request, Response};
 
@@ -14,19 +16,35 @@ const ROUNDS_MAX: usize = 4;
 
 /// Answers one event.
 pub async fn handle(desk: Arc<Desk>, event: Request) -> Response<Body> {
-    let invocation = Invocation::receive(desk, Endpoint::Generate, event).await;
-    invocation.answer(generate(&invocation)).await
+    keypool_function::answer::<GenerateHandler>(desk, event).await
 }
 
-async fn generate(invocation: &Invocation) -> Result<SignedReply, FunctionError> {
-    let asked = Generate::try_from(invocation.parameters()?);
-    let generator = asked.as_ref().ok().map(|asked| asked.generator_id);
-    let found = invocation.authorise(Lookup { generator, ..Lookup::default() }).await?;
-    let asked = asked.map_err(Reply::IncorrectGeneration)?;
-    let claim = match invocation.next_action(asked.fingerprint()).await? {
-        NextAction::Repeat(answer) => return Ok(answer),
-        NextAction::Proceed(claim) => claim,
-    };
+struct GenerateHandler;
+
+impl EndpointHandler for GenerateHandler {
+    const ENDPOINT: Endpoint = Endpoint::Generate;
+    type Request = Generate;
+    type ReadAhead = ();
+
+    fn about(request: &Generate) -> Lookup {
+        Lookup { generator: Some(request.generator_id), ..Lookup::default() }
+    }
+
+    fn fingerprint(request: &Generate) -> Fingerprint {
+        request.fingerprint()
+    }
+
+    fn incorrect(errors: ValidationErrors) -> Reply {
+        Reply::IncorrectGeneration(errors)
+    }
+
+    async fn act(invocation: &Invocation, checked: Checked<Generate>) -> Result<SignedReply, FunctionError> {
+        generate(invocation, checked).await
+    }
+}
+
+async fn generate(invocation: &Invocation, checked: Checked<Generate>) -> Result<SignedReply, FunctionError> {
+    let Checked { request, found, claim, .. } = checked;
     let generator = found.generator.filter(Generator::is_active).ok_or(Reply::GeneratorNotFound)?;
     let about = Lookup { product: Some(generator.product_id), ..Lookup::default() };
     let product = invocation.desk().look_up(about).await?.product;
@@ -34,7 +52,7 @@ async fn generate(invocation: &Invocation) -> Result<SignedReply, FunctionError>
 
     let (mut planned, mut keys) = match planned(claim.as_ref())? {
         Some((answer, keys)) => (Some(answer), keys),
-        None => (None, make(invocation, &generator, usize::from(asked.quantity.get()))?),
+        None => (None, make(invocation, &generator, usize::from(request.quantity.get()))?),
     };
     let mut to_store = keys.clone();
     let creation_id = claim.as_ref().map(Claim::creation_id);

@@ -11,50 +11,61 @@ mod stock;
 use std::sync::Arc;
 
 use keypool_domain::requests::RandomAssignLicenseKeys;
-use keypool_domain::{Endpoint, Product, Reply};
-use keypool_function::{Desk, FunctionError, Invocation, NextAction, SignedReply, measure};
-use keypool_store::{Drawn, Found, Lookup};
+use keypool_domain::{Endpoint, Fingerprint, Product, Reply, ValidationErrors};
+use keypool_function::{Checked, Desk, EndpointHandler, FunctionError, Invocation, SignedReply, measure};
+use keypool_store::{Drawn, Lookup};
 use lambda_http::{Body, Request, Response};
 
 use crate::sale::{Outcome, Sale};
 
 /// Answers one event.
 pub async fn handle(desk: Arc<Desk>, event: Request) -> Response<Body> {
-    let invocation = Invocation::receive(desk, Endpoint::RandomAssignLicenseKeys, event).await;
-    invocation.answer(random_assign(&invocation)).await
+    keypool_function::answer::<RandomAssignHandler>(desk, event).await
 }
 
-/// Authorizes the request. Where the product has yet to be read, its stock is looked at beside that, so that a cold
-/// environment waits for one read and not for two.
-async fn authorise(
-    invocation: &Invocation,
-    asked: Option<&RandomAssignLicenseKeys>,
-) -> Result<(Found, Option<Drawn>), FunctionError> {
-    let (desk, store) = (invocation.desk(), invocation.desk().store());
-    let product = asked.map(|asked| asked.product_id);
-    let authorise = invocation.authorise(Lookup { product, ..Lookup::default() });
-    let cold = asked.filter(|asked| !desk.remembers_product(asked.product_id));
-    let quantity = |asked: &RandomAssignLicenseKeys| usize::from(asked.quantity.get());
-    match cold.filter(|asked| quantity(asked) <= store.transaction_keys_max()) {
-        Some(asked) => {
-            // An error is left to the draw that comes after.
-            let look = store.draw_at_first_look(asked.product_id, quantity(asked));
-            // On the heap: cold environments are rare.
-            let look = Box::pin(async { Ok(look.await.unwrap_or_default()) });
-            tokio::try_join!(authorise, look)
+struct RandomAssignHandler;
+
+impl EndpointHandler for RandomAssignHandler {
+    const ENDPOINT: Endpoint = Endpoint::RandomAssignLicenseKeys;
+    type Request = RandomAssignLicenseKeys;
+    type ReadAhead = Option<Drawn>;
+
+    fn about(request: &RandomAssignLicenseKeys) -> Lookup {
+        Lookup { product: Some(request.product_id), ..Lookup::default() }
+    }
+
+    fn fingerprint(request: &RandomAssignLicenseKeys) -> Fingerprint {
+        request.fingerprint()
+    }
+
+    fn incorrect(errors: ValidationErrors) -> Reply {
+        Reply::IncorrectAssignment(errors)
+    }
+
+    /// Looks at the stock of a product that has yet to be read.
+    async fn read_ahead(invocation: &Invocation, request: &RandomAssignLicenseKeys) -> Option<Drawn> {
+        let (desk, store) = (invocation.desk(), invocation.desk().store());
+        let quantity = usize::from(request.quantity.get());
+        if desk.remembers_product(request.product_id) || quantity > store.transaction_keys_max() {
+            return None;
         }
-        None => Ok((authorise.await?, None)),
+        // On the heap: cold environments are rare. An error is left to the draw that comes after.
+        Box::pin(store.draw_at_first_look(request.product_id, quantity)).await.unwrap_or_default()
+    }
+
+    async fn act(
+        invocation: &Invocation,
+        checked: Checked<RandomAssignLicenseKeys, Option<Drawn>>,
+    ) -> Result<SignedReply, FunctionError> {
+        random_assign(invocation, checked).await
     }
 }
 
-async fn random_assign(invocation: &Invocation) -> Result<SignedReply, FunctionError> {
-    let asked = RandomAssignLicenseKeys::try_from(invocation.parameters()?);
-    let (found, drawn_ahead) = authorise(invocation, asked.as_ref().ok()).await?;
-    let asked = asked.map_err(Reply::IncorrectAssignment)?;
-    let claim = match invocation.next_action(asked.fingerprint()).await? {
-        NextAction::Repeat(answer) => return Ok(answer),
-        NextAction::Proceed(claim) => claim,
-    };
+async fn random_assign(
+    invocation: &Invocation,
+    checked: Checked<RandomAssignLicenseKeys, Option<Drawn>>,
+) -> Result<SignedReply, FunctionError> {
+    let Checked { request: asked, found, claim, read_ahead: drawn_ahead } = checked;
     let product = found.product.filter(Product::is_active).ok_or(Reply::ProductNotFound)?;
 
     let sale = Sale { invocation, asked, product, claim };

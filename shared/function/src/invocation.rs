@@ -113,7 +113,7 @@ impl Invocation {
 
     /// Checks that the API key opens the endpoint to this client (codes 100, 101, 103, 102), and finds what the
     /// request is about; `about.api_key` is filled in here. One read at most.
-    pub async fn authorise(&self, about: Lookup) -> Result<Found, FunctionError> {
+    pub(crate) async fn authorise(&self, about: Lookup) -> Result<Found, FunctionError> {
         let refused = |refusal| FunctionError::Refused(Reply::Refused(refusal));
         let hash = self.api_key.as_ref().map_err(|refusal| refused(*refusal))?.hash();
         let found = self.desk.look_up(Lookup { api_key: Some(hash), ..about }).await?;

@@ -18,7 +18,7 @@ pub(crate) struct Once {
 
 /// What to do about a request that may have been made before.
 #[derive(Debug)]
-pub enum NextAction {
+pub(crate) enum NextAction {
     /// Do it; with a claim, if it is to be done once.
     Proceed(Option<Claim>),
     /// It was done before, and answered so.
@@ -31,7 +31,7 @@ const LET_GO_WITHIN: Duration = Duration::from_millis(300);
 impl Invocation {
     /// To be asked before anything is done: whether the request was made before under its `Idempotency-Key`. Without
     /// one it is simply to be done, and nothing is read or written.
-    pub async fn next_action(&self, asked: Fingerprint) -> Result<NextAction, FunctionError> {
+    pub(crate) async fn next_action(&self, asked: Fingerprint) -> Result<NextAction, FunctionError> {
         let (Some(key), Ok(api_key)) = (&self.idempotency_key, &self.api_key) else {
             return Ok(NextAction::Proceed(None));
         };

@@ -48,8 +48,8 @@ impl Invocation {
         Ok(SignedReply { envelope, code: reply.code(), http_status: reply.http_status(), remembered })
     }
 
-    /// Answers with the outcome of `act`, in time, and writes the request's one log line.
-    pub async fn answer(
+    /// Responds with the outcome of `act`, in time, and writes the request's one log line.
+    pub(crate) async fn respond(
         &self,
         act: impl Future<Output = Result<SignedReply, FunctionError>>,
     ) -> Response<Body> {
