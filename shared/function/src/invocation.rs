@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::credentials::presented_api_key;
 use crate::deadline::Deadline;
 use crate::once::Once;
-use crate::{BODY_BYTES_MAX, Desk, FunctionError, ProblemDetails, body};
+use crate::{BODY_BYTES_MAX, Desk, FunctionError, ProblemDetails, body, measure};
 
 /// One request on its way through a function: the event, parsed.
 #[derive(Debug)]
@@ -62,7 +62,11 @@ impl Invocation {
             Ok(key) => (parameters, key),
             Err(malformed) => (parameters.and(Err(malformed)), None),
         };
-        let deadline = Deadline::of_request(received_ms, desk.answer_within());
+        let timeouts = desk.store().timeouts();
+        let deadline = Deadline::of_request(received_ms, timeouts);
+        if !deadline.leaves_time_to_give_away(timeouts) {
+            measure::late_request();
+        }
         Self {
             desk,
             endpoint,
@@ -87,7 +91,7 @@ impl Invocation {
     /// To be asked before keys are given away: [`FunctionError::OutOfTime`] if it might not come to its end before the
     /// buyer stops listening.
     pub fn check_time_to_give_away(&self) -> Result<(), FunctionError> {
-        if self.deadline.leaves_time_to_give_away(self.desk.store()) {
+        if self.deadline.leaves_time_to_give_away(self.desk.store().timeouts()) {
             Ok(())
         } else {
             Err(FunctionError::OutOfTime)
