@@ -3,9 +3,13 @@
 use std::sync::Arc;
 
 use keypool_domain::requests::AssignLicenseKey;
-use keypool_domain::{Assignment, AssignmentId, Endpoint, Product, Reply, Status};
-use keypool_function::{Desk, FunctionError, Invocation, NextAction, SignedReply, measure};
-use keypool_store::{Backoff, Lookup, Origin, Sale, SaleOutcome};
+use keypool_domain::{
+    Assignment, AssignmentId, Endpoint, Product, Reply, Status, StockedKey, ValidationErrors,
+};
+use keypool_function::{
+    Checked, Desk, EndpointHandler, FunctionError, Invocation, NextAction, SignedReply, measure,
+};
+use keypool_store::{Backoff, Found, Lookup, Origin, RequestSlot, Sale, SaleOutcome};
 use lambda_http::{Body, Request, Response};
 
 /// How often a key is tried for that somebody else keeps changing without selling it.
@@ -13,30 +17,55 @@ const ATTEMPTS_MAX: usize = 8;
 
 /// Answers one event.
 pub async fn handle(desk: Arc<Desk>, event: Request) -> Response<Body> {
-    let invocation = Invocation::receive(desk, Endpoint::AssignLicenseKey, event).await;
-    invocation.answer(assign(&invocation)).await
+    keypool_function::answer::<Handler>(desk, event).await
 }
 
-async fn assign(invocation: &Invocation) -> Result<SignedReply, FunctionError> {
-    let asked = AssignLicenseKey::try_from(invocation.parameters()?);
-    invocation.authorise(Lookup::default()).await?;
-    let asked = asked.map_err(Reply::IncorrectAssignment)?;
+struct Handler;
 
+impl EndpointHandler for Handler {
+    const ENDPOINT: Endpoint = Endpoint::AssignLicenseKey;
+    type Request = AssignLicenseKey;
+    type ReadAhead = Option<StockedKey>;
+    type Record = RequestSlot;
+
+    fn about(_: &AssignLicenseKey) -> Lookup {
+        Lookup::default()
+    }
+
+    fn incorrect(errors: ValidationErrors) -> Reply {
+        Reply::IncorrectAssignment(errors)
+    }
+
+
+    async fn once(
+        invocation: &Invocation,
+        request: &AssignLicenseKey,
+        _: &Found,
+        key: &mut Option<StockedKey>,
+    ) -> Result<NextAction<RequestSlot>, FunctionError> {
+        let recall = invocation.recall(request.fingerprint());
+        let store = invocation.desk().store();
+        let (recalled, read) = tokio::join!(recall, store.license_key(&request.license_key));
+        let recalled = recalled?;
+        *key = read?;
+        Ok(recalled)
+    }
+
+    async fn act(invocation: &Invocation, checked: Checked<Self>) -> Result<SignedReply, FunctionError> {
+        assign(invocation, checked).await
+    }
+}
+
+async fn assign(invocation: &Invocation, checked: Checked<Handler>) -> Result<SignedReply, FunctionError> {
+    let Checked { request, record: slot, ahead: mut key, .. } = checked;
     let store = invocation.desk().store();
-    let recall = invocation.recall(asked.fingerprint());
-    let read = async { Ok(store.license_key(&asked.license_key).await?) };
-    let (recalled, mut key) = tokio::try_join!(recall, read)?;
-    let slot = match recalled {
-        NextAction::Repeat(answer) => return Ok(answer),
-        NextAction::Proceed(slot) => slot,
-    };
     let mut backoff = Backoff::new();
     for _ in 0..ATTEMPTS_MAX {
         // Nobody learns from the response whether a key is unknown, sold or of an inactive product: it has the same words
         // and the same signature.
         let Some(seen) = key.filter(|key| key.status == Status::Available) else {
             // An earlier attempt at this request may have bought the key since its record was read.
-            return match invocation.recall(asked.fingerprint()).await? {
+            return match invocation.recall(request.fingerprint()).await? {
                 NextAction::Repeat(answer) => Ok(answer),
                 NextAction::Proceed(_) => Err(Reply::InvalidLicenseKey.into()),
             };
@@ -46,7 +75,7 @@ async fn assign(invocation: &Invocation) -> Result<SignedReply, FunctionError> {
         let product = product.ok_or(Reply::InvalidLicenseKey)?;
         let assignment = Assignment {
             id: AssignmentId::random(invocation.desk().randomness()),
-            owner: asked.owner.clone(),
+            owner: request.owner.clone(),
             at: invocation.now(),
         };
         let sale = Sale::new(product.id, Origin::Stock, assignment, invocation.desk().lease(), slot.clone());
@@ -64,7 +93,7 @@ async fn assign(invocation: &Invocation) -> Result<SignedReply, FunctionError> {
             SaleOutcome::Missed { .. } => {
                 measure::contention_retry();
                 tokio::time::sleep(backoff.next_wait(invocation.desk().randomness())).await;
-                key = store.license_key(&asked.license_key).await?;
+                key = store.license_key(&request.license_key).await?;
             }
         }
     }

@@ -3,32 +3,57 @@
 use std::sync::Arc;
 
 use keypool_domain::requests::CreateLicenseKeys;
-use keypool_domain::{Endpoint, NewKey, Product, Reply, StockedKey};
-use keypool_function::{Desk, FunctionError, Invocation, NextAction, SignedReply, measure};
-use keypool_store::{Begun, Lookup};
+use keypool_domain::{Endpoint, NewKey, Product, Reply, StockedKey, ValidationErrors};
+use keypool_function::{
+    Checked, Desk, EndpointHandler, FunctionError, Invocation, NextAction, SignedReply, measure,
+};
+use keypool_store::{Begun, Found, Lookup};
 use lambda_http::{Body, Request, Response};
 
 /// Answers one event.
 pub async fn handle(desk: Arc<Desk>, event: Request) -> Response<Body> {
-    let invocation = Invocation::receive(desk, Endpoint::CreateLicenseKeys, event).await;
-    invocation.answer(create(&invocation)).await
+    keypool_function::answer::<Handler>(desk, event).await
 }
 
-async fn create(invocation: &Invocation) -> Result<SignedReply, FunctionError> {
-    let asked = CreateLicenseKeys::try_from(invocation.parameters()?);
-    let product = asked.as_ref().ok().map(|asked| asked.product_id);
-    let found = invocation.authorise(Lookup { product, ..Lookup::default() }).await?;
-    let asked = asked.map_err(Reply::IncorrectCreation)?;
-    let begun = match invocation.begin(asked.fingerprint()).await? {
-        NextAction::Repeat(answer) => return Ok(answer),
-        NextAction::Proceed(begun) => begun,
-    };
+struct Handler;
+
+impl EndpointHandler for Handler {
+    const ENDPOINT: Endpoint = Endpoint::CreateLicenseKeys;
+    type Request = CreateLicenseKeys;
+    type ReadAhead = ();
+    type Record = Begun;
+
+    fn about(request: &CreateLicenseKeys) -> Lookup {
+        Lookup { product: Some(request.product_id), ..Lookup::default() }
+    }
+
+    fn incorrect(errors: ValidationErrors) -> Reply {
+        Reply::IncorrectCreation(errors)
+    }
+
+
+    async fn once(
+        invocation: &Invocation,
+        request: &CreateLicenseKeys,
+        _: &Found,
+        (): &mut (),
+    ) -> Result<NextAction<Begun>, FunctionError> {
+        invocation.begin(request.fingerprint()).await
+    }
+
+    async fn act(invocation: &Invocation, checked: Checked<Self>) -> Result<SignedReply, FunctionError> {
+        create(invocation, checked).await
+    }
+}
+
+async fn create(invocation: &Invocation, checked: Checked<Handler>) -> Result<SignedReply, FunctionError> {
+    let Checked { request, found, record: begun, .. } = checked;
     let product = found.product.filter(Product::is_active).ok_or(Reply::ProductNotFound)?;
     let signing_key = product.signing_key_id.as_ref();
 
     let now = invocation.now();
-    let new_keys = asked.new_keys(now, begun.as_ref().map(Begun::creation_id));
-    let sent = asked.license_keys.sent();
+    let new_keys = request.new_keys(now, begun.as_ref().map(Begun::creation_id));
+    let sent = request.license_keys.sent();
     let told = |created: usize| Reply::Created { created, duplicate: sent - created };
 
     // Signed before anything is stored, on the guess that every key is new: when KMS is away, nothing happens.

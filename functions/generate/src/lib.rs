@@ -4,9 +4,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use keypool_domain::requests::Generate;
-use keypool_domain::{Endpoint, Generator, LicenseKey, NewKey, Product, Reply, StockedKey};
-use keypool_function::{Desk, FunctionError, Invocation, NextAction, SignedReply, measure};
-use keypool_store::{Begun, Lookup};
+use keypool_domain::{
+    Endpoint, Generator, LicenseKey, NewKey, Product, Reply, StockedKey, ValidationErrors,
+};
+use keypool_function::{
+    Checked, Desk, EndpointHandler, FunctionError, Invocation, NextAction, SignedReply, measure,
+};
+use keypool_store::{Begun, Found, Lookup};
 use lambda_http::{Body, Request, Response};
 
 /// How often keys that exist already are made anew. At 2^40 possible keys or more once is rare.
@@ -14,19 +18,42 @@ const ROUNDS_MAX: usize = 4;
 
 /// Answers one event.
 pub async fn handle(desk: Arc<Desk>, event: Request) -> Response<Body> {
-    let invocation = Invocation::receive(desk, Endpoint::Generate, event).await;
-    invocation.answer(generate(&invocation)).await
+    keypool_function::answer::<Handler>(desk, event).await
 }
 
-async fn generate(invocation: &Invocation) -> Result<SignedReply, FunctionError> {
-    let asked = Generate::try_from(invocation.parameters()?);
-    let generator = asked.as_ref().ok().map(|asked| asked.generator_id);
-    let found = invocation.authorise(Lookup { generator, ..Lookup::default() }).await?;
-    let asked = asked.map_err(Reply::IncorrectGeneration)?;
-    let begun = match invocation.begin(asked.fingerprint()).await? {
-        NextAction::Repeat(answer) => return Ok(answer),
-        NextAction::Proceed(begun) => begun,
-    };
+struct Handler;
+
+impl EndpointHandler for Handler {
+    const ENDPOINT: Endpoint = Endpoint::Generate;
+    type Request = Generate;
+    type ReadAhead = ();
+    type Record = Begun;
+
+    fn about(request: &Generate) -> Lookup {
+        Lookup { generator: Some(request.generator_id), ..Lookup::default() }
+    }
+
+    fn incorrect(errors: ValidationErrors) -> Reply {
+        Reply::IncorrectGeneration(errors)
+    }
+
+
+    async fn once(
+        invocation: &Invocation,
+        request: &Generate,
+        _: &Found,
+        (): &mut (),
+    ) -> Result<NextAction<Begun>, FunctionError> {
+        invocation.begin(request.fingerprint()).await
+    }
+
+    async fn act(invocation: &Invocation, checked: Checked<Self>) -> Result<SignedReply, FunctionError> {
+        generate(invocation, checked).await
+    }
+}
+
+async fn generate(invocation: &Invocation, checked: Checked<Handler>) -> Result<SignedReply, FunctionError> {
+    let Checked { request, found, record: begun, .. } = checked;
     let generator = found.generator.filter(Generator::is_active).ok_or(Reply::GeneratorNotFound)?;
     let about = Lookup { product: Some(generator.product_id), ..Lookup::default() };
     let product = invocation.desk().look_up(about).await?.product;
@@ -34,7 +61,7 @@ async fn generate(invocation: &Invocation) -> Result<SignedReply, FunctionError>
 
     let (mut noted, mut keys) = match noted(begun.as_ref())? {
         Some((answer, keys)) => (Some(answer), keys),
-        None => (None, make(invocation, &generator, usize::from(asked.quantity.get()))?),
+        None => (None, make(invocation, &generator, usize::from(request.quantity.get()))?),
     };
     let mut to_store = keys.clone();
     let creation_id = begun.as_ref().map(Begun::creation_id);

@@ -1,6 +1,6 @@
 //! `POST /api/v1/random-assign-license-keys`: gives a number of keys, drawn at random, to an owner, all or none.
 //!
-//! `act` checks the request, and falls back to a generator where the stock is short; `sell` sells.
+//! This file draws beside the checks, and falls back to a generator where the stock is short; `sell` sells.
 
 mod sell;
 
@@ -8,96 +8,118 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use keypool_domain::requests::RandomAssignLicenseKeys;
-use keypool_domain::{Endpoint, Generator, Product, Reply};
-use keypool_function::{Desk, FunctionError, Invocation, NextAction, SignedReply, measure};
-use keypool_store::{Drawn, Found, Look, Lookup};
+use keypool_domain::{Endpoint, Generator, Product, Reply, ValidationErrors};
+use keypool_function::{
+    Checked, Desk, EndpointHandler, FunctionError, Invocation, NextAction, SignedReply, Window, measure,
+};
+use keypool_store::{Drawn, Found, Look, Lookup, RequestSlot};
 use lambda_http::{Body, Request, Response};
 
 use crate::sell::{Order, Outcome, Source};
 
 /// Answers one event.
 pub async fn handle(desk: Arc<Desk>, event: Request) -> Response<Body> {
-    let invocation = Invocation::receive(desk, Endpoint::RandomAssignLicenseKeys, event).await;
-    invocation.answer(random_assign(&invocation)).await
+    keypool_function::answer::<Handler>(desk, event).await
 }
 
-/// Authorizes the request. Where the product has yet to be read, its stock is drawn from beside that, so that a cold
-/// environment waits for one read and not for two.
-async fn authorise(
-    invocation: &Invocation,
-    asked: Option<&RandomAssignLicenseKeys>,
-) -> Result<(Found, Option<Drawn>), FunctionError> {
-    let product = asked.map(|asked| asked.product_id);
-    let authorise = invocation.authorise(Lookup { product, ..Lookup::default() });
-    match asked.filter(|asked| !invocation.desk().remembers_product(asked.product_id)) {
-        Some(asked) => {
-            // On the heap: cold environments are rare.
-            tokio::try_join!(authorise, Box::pin(draw_cold(invocation, asked)))
+struct Handler;
+
+/// Keys that were drawn beside the checks.
+#[derive(Default)]
+struct Ahead {
+    drawn: Option<Drawn>,
+    /// Keys that an earlier draw of this environment has left.
+    window: Option<Window>,
+}
+
+impl EndpointHandler for Handler {
+    const ENDPOINT: Endpoint = Endpoint::RandomAssignLicenseKeys;
+    type Request = RandomAssignLicenseKeys;
+    type ReadAhead = Ahead;
+    type Record = RequestSlot;
+
+    fn about(request: &RandomAssignLicenseKeys) -> Lookup {
+        Lookup { product: Some(request.product_id), ..Lookup::default() }
+    }
+
+    fn incorrect(errors: ValidationErrors) -> Reply {
+        Reply::IncorrectAssignment(errors)
+    }
+
+    async fn read_cold(invocation: &Invocation, request: &RandomAssignLicenseKeys) -> Ahead {
+        if invocation.desk().remembers_product(request.product_id) {
+            return Ahead::default();
         }
-        None => Ok((authorise.await?, None)),
+        // An error is left to the draw that follows. On the heap: cold environments are rare.
+        let drawn = Box::pin(draw(invocation, request, Look::Once)).await.ok();
+        Ahead { drawn: drawn.filter(|drawn| drawn.candidates.len() >= quantity(request)), window: None }
+    }
+
+    /// Draws beside the reading of the record, unless the environment has keys already.
+    async fn once(
+        invocation: &Invocation,
+        request: &RandomAssignLicenseKeys,
+        found: &Found,
+        ahead: &mut Ahead,
+    ) -> Result<NextAction<RequestSlot>, FunctionError> {
+        if ahead.drawn.is_none() {
+            ahead.window = invocation.desk().take_window(request.product_id, quantity(request));
+        }
+        let recall = invocation.recall(request.fingerprint());
+        let Some(product) = found.product.as_ref().filter(|product| product.is_active()) else {
+            return recall.await;
+        };
+        if ahead.drawn.is_some() || ahead.window.is_some() {
+            return recall.await;
+        }
+        let (recalled, drawn) = tokio::join!(recall, draw(invocation, request, look(request, product)));
+        let recalled = recalled?;
+        if let NextAction::Proceed(_) = recalled {
+            ahead.drawn = Some(drawn?);
+        }
+        Ok(recalled)
+    }
+
+    async fn act(invocation: &Invocation, checked: Checked<Self>) -> Result<SignedReply, FunctionError> {
+        random_assign(invocation, checked).await
     }
 }
 
-/// Draws for a request that is not authorized yet. An error is left to the draw that follows.
-async fn draw_cold(
-    invocation: &Invocation,
-    asked: &RandomAssignLicenseKeys,
-) -> Result<Option<Drawn>, FunctionError> {
-    Ok(draw(invocation, asked, Look::Once).await.ok())
+fn quantity(request: &RandomAssignLicenseKeys) -> usize {
+    usize::from(request.quantity.get())
+}
+
+/// A product whose keys are made when they are sold needs no second look at its stock.
+fn look(request: &RandomAssignLicenseKeys, product: &Product) -> Look {
+    if request.generate && product.generator_id.is_some() { Look::Once } else { Look::Twice }
 }
 
 async fn draw(
     invocation: &Invocation,
-    asked: &RandomAssignLicenseKeys,
+    request: &RandomAssignLicenseKeys,
     look: Look,
 ) -> Result<Drawn, FunctionError> {
-    let quantity = usize::from(asked.quantity.get());
-    Ok(invocation.desk().store().draw(asked.product_id, quantity, &HashSet::new(), look).await?)
+    let store = invocation.desk().store();
+    Ok(store.draw(request.product_id, quantity(request), &HashSet::new(), look).await?)
 }
 
-async fn draw_if_wanted(
+async fn random_assign(
     invocation: &Invocation,
-    asked: Option<&RandomAssignLicenseKeys>,
-    look: Look,
-) -> Option<Result<Drawn, FunctionError>> {
-    Some(draw(invocation, asked?, look).await)
-}
-
-async fn random_assign(invocation: &Invocation) -> Result<SignedReply, FunctionError> {
-    let asked = RandomAssignLicenseKeys::try_from(invocation.parameters()?);
-    let (found, drawn) = authorise(invocation, asked.as_ref().ok()).await?;
-    let asked = asked.map_err(Reply::IncorrectAssignment)?;
-    let product = found.product.filter(Product::is_active);
-
-    // A product whose keys are made when they are sold needs no second look at its stock.
-    let makes_keys = asked.generate && product.as_ref().is_some_and(|product| product.generator_id.is_some());
-    let look = if makes_keys { Look::Once } else { Look::Twice };
-    let quantity = usize::from(asked.quantity.get());
-    let drawn = drawn.filter(|drawn| makes_keys || drawn.candidates.len() >= quantity);
-    let window = match drawn {
-        None => invocation.desk().take_window(asked.product_id, quantity),
-        Some(_) => None,
-    };
-    let has_keys = drawn.is_some() || window.is_some();
-    let to_draw = product.as_ref().filter(|_| !has_keys).map(|_| &asked);
-    let (recalled, drawn_now) =
-        tokio::join!(invocation.recall(asked.fingerprint()), draw_if_wanted(invocation, to_draw, look));
-    let drawn = drawn.map(Ok).or(drawn_now);
-    let slot = match recalled? {
-        NextAction::Repeat(answer) => return Ok(answer),
-        NextAction::Proceed(slot) => slot,
-    };
-    let product = product.ok_or(Reply::ProductNotFound)?;
-    let mut order = Order { invocation, asked: &asked, product: &product, slot, window };
-    let available = match order.sell(Source::Stock(look), drawn.transpose()?).await? {
-        Outcome::Sold(answer) => return Ok(answer),
+    checked: Checked<Handler>,
+) -> Result<SignedReply, FunctionError> {
+    let Checked { request, found, record: slot, ahead: Ahead { drawn, window } } = checked;
+    let product = found.product.filter(Product::is_active).ok_or(Reply::ProductNotFound)?;
+    let mut order = Order { invocation, asked: &request, product: &product, slot, window };
+    let source = Source::Stock(look(&request, &product));
+    let available = match order.sell(source, drawn).await? {
+        Outcome::Sold(reply) => return Ok(reply),
         Outcome::TooFew { available } => available,
     };
     // An earlier attempt at this request may have bought the last keys since its record was read.
-    if let NextAction::Repeat(answer) = Box::pin(invocation.recall(asked.fingerprint())).await? {
-        return Ok(answer);
+    if let NextAction::Repeat(reply) = Box::pin(invocation.recall(request.fingerprint())).await? {
+        return Ok(reply);
     }
-    if !asked.generate {
+    if !request.generate {
         measure::out_of_stock();
         return order.sign(&Reply::InsufficientLicenseKeys { available_quantity: available }).await;
     }
@@ -105,7 +127,7 @@ async fn random_assign(invocation: &Invocation) -> Result<SignedReply, FunctionE
     let generator = invocation.desk().look_up(about).await?.generator.filter(Generator::is_active);
     let Some(generator) = generator else { return order.sign(&Reply::GeneratorNotFound).await };
     match Box::pin(order.sell(Source::Generator(&generator), None)).await? {
-        Outcome::Sold(answer) => Ok(answer),
+        Outcome::Sold(reply) => Ok(reply),
         Outcome::TooFew { .. } => Err(FunctionError::Bug("a generator makes as many keys as asked for")),
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use keypool_domain::Endpoint;
 use keypool_tests::lambda::{LambdaFunction, answered, check_binary, check_log, form_event};
 use keypool_tests::{API_KEY, Fault, Shop};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_binary_serves_every_kind_of_event() {
@@ -44,6 +44,28 @@ async fn what_goes_wrong_is_measured() {
         &["OutOfStock", "StockRemaining", "KeysGenerated", "ContentionRetries", "Failures", "KmsThrottles"],
         1,
     );
+}
+
+/// To an environment whose clock is ahead, every request seems to have been under way for long: it sells nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_ahead_shows_in_metrics_and_log() {
+    let shop = Shop::open().await;
+    shop.stock(1, 1).await;
+    let binary = Path::new(env!("CARGO_BIN_EXE_random-assign-license-keys"));
+    let mut function = LambdaFunction::start(binary, &shop).await;
+    let order = [("api_key", API_KEY), ("product_id", "1"), ("quantity", "1")];
+    let mut order = form_event(Endpoint::RandomAssignLicenseKeys, &order);
+    let received = &mut order["requestContext"]["timeEpoch"];
+    *received = json!(received.as_i64().unwrap() - 3_000);
+    assert_eq!(answered(&function.invoke(order).await), (503, 0));
+    let (_, log) = function.terminate();
+    check_log(&log, &["LateRequests", "Failures"], 1);
+    let failed: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|line: &Value| line["level"] == "ERROR")
+        .collect();
+    assert!(failed[0]["under_way_ms"].as_u64() >= Some(3_000), "{failed:?}");
 }
 
 /// It makes more calls of one operation than a metric has values in a line.

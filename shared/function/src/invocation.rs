@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::credentials::presented_api_key;
 use crate::deadline::Deadline;
 use crate::once::Once;
-use crate::{BODY_BYTES_MAX, Desk, FunctionError, ProblemDetails, body};
+use crate::{BODY_BYTES_MAX, Desk, FunctionError, ProblemDetails, body, measure};
 
 /// One request on its way through a function: the event, parsed.
 #[derive(Debug)]
@@ -60,7 +60,11 @@ impl Invocation {
             Ok(key) => (parameters, key),
             Err(malformed) => (parameters.and(Err(malformed)), None),
         };
-        let deadline = Deadline::of_request(received_ms, desk.answer_within());
+        let timeouts = desk.store().timeouts();
+        let deadline = Deadline::of_request(received_ms, timeouts);
+        if !deadline.leaves_time_to_sell(timeouts) {
+            measure::late_request();
+        }
         Self {
             desk,
             endpoint,
@@ -85,7 +89,7 @@ impl Invocation {
     /// Checks that a sale, and finding out what became of it, would end before the buyer stops listening. Else returns
     /// [`FunctionError::OutOfTime`].
     pub fn check_time_to_sell(&self) -> Result<(), FunctionError> {
-        if self.time_left() >= self.desk.store().sale_within() {
+        if self.deadline.leaves_time_to_sell(self.desk.store().timeouts()) {
             Ok(())
         } else {
             Err(FunctionError::OutOfTime)
@@ -111,7 +115,7 @@ impl Invocation {
 
     /// Checks that the API key opens the endpoint to this client (codes 100, 101, 103, 102), and finds what the
     /// request is about; `about.api_key` is filled in here. One read at most.
-    pub async fn authorise(&self, about: Lookup) -> Result<Found, FunctionError> {
+    pub(crate) async fn authorise(&self, about: Lookup) -> Result<Found, FunctionError> {
         let refused = |refusal| FunctionError::Refused(Reply::Refused(refusal));
         let hash = self.api_key.as_ref().map_err(|refusal| refused(*refusal))?.hash();
         let found = self.desk.look_up(Lookup { api_key: Some(hash), ..about }).await?;

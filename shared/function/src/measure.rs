@@ -11,6 +11,7 @@
 //! | `OutOfStock` | count | |
 //! | `ContentionRetries` | count | |
 //! | `RepeatedRequests` | count | |
+//! | `LateRequests` | count | |
 //! | `OrdersFinished`, `OrdersUndone` | count | |
 //! | `Failures` | count | |
 //! | `DynamoDbThrottles`, `KmsThrottles` | count | |
@@ -31,6 +32,7 @@ const DUPLICATE_KEYS: &str = "DuplicateKeys";
 const OUT_OF_STOCK: &str = "OutOfStock";
 const CONTENTION_RETRIES: &str = "ContentionRetries";
 const REPEATED_REQUESTS: &str = "RepeatedRequests";
+const LATE_REQUESTS: &str = "LateRequests";
 const ORDERS_FINISHED: &str = "OrdersFinished";
 const ORDERS_UNDONE: &str = "OrdersUndone";
 const FAILURES: &str = "Failures";
@@ -39,7 +41,7 @@ const KMS_THROTTLES: &str = "KmsThrottles";
 const STOCK_ESTIMATE: &str = "StockEstimate";
 
 /// The names of all counters.
-pub const COUNTERS: [&str; 12] = [
+pub const COUNTERS: [&str; 13] = [
     KEYS_ASSIGNED,
     KEYS_GENERATED,
     KEYS_CREATED,
@@ -47,6 +49,7 @@ pub const COUNTERS: [&str; 12] = [
     OUT_OF_STOCK,
     CONTENTION_RETRIES,
     REPEATED_REQUESTS,
+    LATE_REQUESTS,
     ORDERS_FINISHED,
     ORDERS_UNDONE,
     FAILURES,
@@ -89,6 +92,12 @@ pub fn contention_retry() {
 /// A request was answered as it was before, by its `Idempotency-Key`.
 pub(crate) fn repeated() {
     counter!(REPEATED_REQUESTS).increment(1);
+}
+
+/// A request reached the function with too little time left to sell keys: it was queued, the environment started slowly,
+/// or its clock is ahead of API Gateway's.
+pub(crate) fn late_request() {
+    counter!(LATE_REQUESTS).increment(1);
 }
 
 /// The sweep has brought orders to their end.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use keypool_domain::{Envelope, Reply, SignablePayload, SigningKeyId, Timestamp};
 use lambda_http::http::StatusCode;
 use lambda_http::http::header::{CONTENT_TYPE, HeaderValue};
@@ -53,8 +55,8 @@ impl Invocation {
         Ok(SignedReply { envelope, code: reply.code(), http_status: reply.http_status(), remembered })
     }
 
-    /// Answers with the outcome of `act`, in time, and writes the request's one log line.
-    pub async fn answer(
+    /// Responds with the outcome of `act`, in time, and writes the request's one log line.
+    pub(crate) async fn respond(
         &self,
         act: impl Future<Output = Result<SignedReply, FunctionError>>,
     ) -> Response<Body> {
@@ -95,7 +97,7 @@ impl Invocation {
     fn log(&self, status: StatusCode, code: Option<u16>, failure: Option<FunctionError>) {
         let endpoint = self.endpoint.name();
         let request_id = self.request_id.as_deref().unwrap_or_default();
-        let duration_ms = u64::try_from(self.received.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let duration_ms = milliseconds(self.received.elapsed());
         let status = status.as_u16();
         let row_ids = self.row_ids();
         match failure {
@@ -114,10 +116,18 @@ impl Invocation {
                     measure::throttle(service);
                 }
                 // The write may have been done, so its keys are named.
-                tracing::error!(endpoint, request_id, status, duration_ms, row_ids, %failure, "failed");
+                // Time under way is a queue, a cold start, or a clock that is ahead.
+                let under_way_ms = milliseconds(self.deadline.under_way());
+                tracing::error!(
+                    endpoint, request_id, status, duration_ms, under_way_ms, row_ids, %failure, "failed"
+                );
             }
         }
     }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl SignedReply {

@@ -41,7 +41,12 @@ pub(crate) async fn parameters(
     content_type: Option<&str>,
     body: Bytes,
 ) -> Result<Parameters, UnreadableBody> {
-    let mut parts = content_type.unwrap_or_default().split(';').map(str::trim);
+    let mut quoted = false;
+    let separates = |character: char| {
+        quoted ^= character == '"';
+        character == ';' && !quoted
+    };
+    let mut parts = content_type.unwrap_or_default().split(separates).map(str::trim);
     // Only the type itself decides: clients write odd things behind it.
     match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
         "application/json" => json::parameters(&body),
@@ -60,4 +65,36 @@ fn boundary(parameter: &str) -> Option<&str> {
     let value = value.trim();
     let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
     (name.trim().eq_ignore_ascii_case("boundary") && !value.is_empty()).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(content_type: &str, boundary: &str) -> Result<Parameters, UnreadableBody> {
+        let body = format!(
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--{boundary}--\r\n"
+        );
+        parameters(Some(content_type), Bytes::from(body)).await
+    }
+
+    #[tokio::test]
+    async fn a_quoted_boundary_may_hold_a_semicolon() {
+        for (content_type, boundary) in [
+            ("multipart/form-data; boundary=ab", "ab"),
+            ("multipart/form-data; boundary=\"ab\"; charset=utf-8", "ab"),
+            ("multipart/form-data; boundary=\"a;b\"", "a;b"),
+            ("Multipart/Form-Data;charset=\"x;y\";Boundary=\"a; b\"", "a; b"),
+        ] {
+            let parameters = read(content_type, boundary).await.unwrap();
+            assert_eq!(parameters.text("a"), Some("1"), "{content_type}");
+        }
+        for content_type in [
+            "multipart/form-data",
+            "multipart/form-data; boundary=",
+            "multipart/form-data; x=\"boundary=ab\"",
+        ] {
+            assert_eq!(read(content_type, "ab").await, Err(UnreadableBody::Boundary), "{content_type}");
+        }
+    }
 }
