@@ -36,7 +36,6 @@ impl EndpointHandler for Handler {
         Reply::IncorrectAssignment(errors)
     }
 
-
     async fn once(
         invocation: &Invocation,
         request: &AssignLicenseKey,

@@ -31,7 +31,6 @@ impl EndpointHandler for Handler {
         Reply::IncorrectCreation(errors)
     }
 
-
     async fn once(
         invocation: &Invocation,
         request: &CreateLicenseKeys,

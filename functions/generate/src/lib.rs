@@ -4,9 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use keypool_domain::requests::Generate;
-use keypool_domain::{
-    Endpoint, Generator, LicenseKey, NewKey, Product, Reply, StockedKey, ValidationErrors,
-};
+use keypool_domain::{Endpoint, Generator, LicenseKey, NewKey, Product, Reply, StockedKey, ValidationErrors};
 use keypool_function::{
     Checked, Desk, EndpointHandler, FunctionError, Invocation, NextAction, SignedReply, measure,
 };
@@ -36,7 +34,6 @@ impl EndpointHandler for Handler {
     fn incorrect(errors: ValidationErrors) -> Reply {
         Reply::IncorrectGeneration(errors)
     }
-
 
     async fn once(
         invocation: &Invocation,

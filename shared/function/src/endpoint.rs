@@ -84,8 +84,6 @@ async fn check_and_act<E: EndpointHandler>(invocation: &Invocation) -> Result<Si
     let request = request.map_err(E::incorrect)?;
     match E::once(invocation, &request, &found, &mut ahead).await? {
         NextAction::Repeat(reply) => Ok(reply),
-        NextAction::Proceed(record) => {
-            E::act(invocation, Checked { request, found, record, ahead }).await
-        }
+        NextAction::Proceed(record) => E::act(invocation, Checked { request, found, record, ahead }).await,
     }
 }

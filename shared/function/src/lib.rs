@@ -36,6 +36,7 @@ pub use desk::{CACHED_FOR, Desk};
 pub use endpoint::{Checked, EndpointHandler, answer};
 pub use error::FunctionError;
 pub use invocation::Invocation;
+pub use once::NextAction;
 pub use problem::ProblemDetails;
 pub use respond::SignedReply;
 pub use runtime::{ENV_METRICS_NAMESPACE, ENV_SIGNING_KEY, ENV_TABLE, StartError, run, run_on_schedule};

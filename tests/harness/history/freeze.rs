@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use keypool_function::ANSWER_WITHIN;
+use keypool_aws::Timeouts;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -181,7 +181,7 @@ impl Scene<'_> {
         let mut form = vec![("api_key", API_KEY)];
         form.extend(parameters.iter().map(|(name, value)| (*name, value.as_str())));
         let event = request_event(order.endpoint(), &form, order.idempotency_key.as_deref());
-        let time_is_over = Instant::now() + ANSWER_WITHIN + MARGIN;
+        let time_is_over = Instant::now() + Timeouts::CHECKOUT.answer_within + MARGIN;
         let mut invoked = std::pin::pin!(function.invoke(event));
         let outcome = tokio::select! {
             biased;
