@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use keypool_domain::requests::RandomAssignLicenseKeys;
-use keypool_domain::{ApiKey, ClaimId, Clock as _, Endpoint, Parameters, Status, Value};
+use keypool_domain::{ApiKey, Clock as _, Endpoint, Parameters, RequestId, Status, Value};
 use keypool_store::{Origin, Recalled, Recorded, Sale, SaleOutcome};
 use keypool_tests::{API_KEY, Fault, Shop, ShopResponse};
 use serde_json::json;
@@ -171,7 +171,7 @@ async fn take_a_part(shop: &Shop, key: &str, parameters: &[(&str, &str)], lease:
     let parameters: Parameters = parameters.iter().map(text).collect();
     let asked = RandomAssignLicenseKeys::try_from(&parameters).unwrap();
     let api_key = API_KEY.parse::<ApiKey>().unwrap().hash();
-    let id = ClaimId::new(api_key, Endpoint::RandomAssignLicenseKeys, &key.parse().unwrap());
+    let id = RequestId::new(api_key, Endpoint::RandomAssignLicenseKeys, &key.parse().unwrap());
     let recalled = shop.store.recall(id, asked.fingerprint(), shop.clock.now()).await.unwrap();
     let Recalled::New(slot) = recalled else { unreachable!("{recalled:?}") };
     let assignment = shop.sale(None).assignment().clone();

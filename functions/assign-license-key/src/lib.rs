@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use keypool_domain::requests::AssignLicenseKey;
 use keypool_domain::{
-    Assignment, AssignmentId, Endpoint, Product, Reply, Status, StockedKey, ValidationErrors,
+    Assignment, AttemptId, Endpoint, LicenseKeyRecord, Product, Reply, Status, ValidationErrors,
 };
 use keypool_function::{
     Checked, Desk, EndpointHandler, FunctionError, Invocation, NextAction, SignedReply, measure,
@@ -25,7 +25,7 @@ struct Handler;
 impl EndpointHandler for Handler {
     const ENDPOINT: Endpoint = Endpoint::AssignLicenseKey;
     type Request = AssignLicenseKey;
-    type ReadAhead = Option<StockedKey>;
+    type ReadAhead = Option<LicenseKeyRecord>;
     type Record = RequestSlot;
 
     fn about(_: &AssignLicenseKey) -> Lookup {
@@ -40,7 +40,7 @@ impl EndpointHandler for Handler {
         invocation: &Invocation,
         request: &AssignLicenseKey,
         _: &Found,
-        key: &mut Option<StockedKey>,
+        key: &mut Option<LicenseKeyRecord>,
     ) -> Result<NextAction<RequestSlot>, FunctionError> {
         let recall = invocation.recall(request.fingerprint());
         let store = invocation.desk().store();
@@ -73,7 +73,7 @@ async fn assign(invocation: &Invocation, checked: Checked<Handler>) -> Result<Si
         let product = invocation.desk().look_up(about).await?.product.filter(Product::is_active);
         let product = product.ok_or(Reply::InvalidLicenseKey)?;
         let assignment = Assignment {
-            id: AssignmentId::random(invocation.desk().randomness()),
+            id: AttemptId::random(invocation.desk().randomness()),
             owner: request.owner.clone(),
             at: invocation.now(),
         };

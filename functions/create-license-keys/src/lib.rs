@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keypool_domain::requests::CreateLicenseKeys;
-use keypool_domain::{Endpoint, NewKey, Product, Reply, StockedKey, ValidationErrors};
+use keypool_domain::{Endpoint, LicenseKeyRecord, NewKey, Product, Reply, ValidationErrors};
 use keypool_function::{
     Checked, Desk, EndpointHandler, FunctionError, Invocation, NextAction, SignedReply, measure,
 };
@@ -62,8 +62,8 @@ async fn create(invocation: &Invocation, checked: Checked<Handler>) -> Result<Si
     let ids = async { store.take_row_ids(new_keys.len()).await.map_err(FunctionError::from) };
     let (answer, ids) = tokio::try_join!(sign_reply, ids)?;
 
-    let stocked = |(key, id): (&NewKey, _)| key.clone().into_stocked(id, now, invocation.desk().randomness());
-    let keys: Vec<StockedKey> = new_keys.iter().zip(ids).map(stocked).collect();
+    let stocked = |(key, id): (&NewKey, _)| key.clone().into_record(id, now, invocation.desk().randomness());
+    let keys: Vec<LicenseKeyRecord> = new_keys.iter().zip(ids).map(stocked).collect();
     let counts = store.insert(&keys).await?;
     measure::keys_created(counts.created, sent - counts.created);
     let answer = match counts.duplicates.len() {

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use keypool_domain::requests::Generate;
-use keypool_domain::{Endpoint, Generator, LicenseKey, NewKey, Product, Reply, StockedKey, ValidationErrors};
+use keypool_domain::{
+    Endpoint, Generator, LicenseKey, LicenseKeyRecord, NewKey, Product, Reply, ValidationErrors,
+};
 use keypool_function::{
     Checked, Desk, EndpointHandler, FunctionError, Invocation, NextAction, SignedReply, measure,
 };
@@ -81,9 +83,9 @@ async fn generate(invocation: &Invocation, checked: Checked<Handler>) -> Result<
         let now = invocation.now();
         let stocked = |(key, id): (LicenseKey, _)| {
             let new = NewKey::in_stock(&generator, key).created_by(creation_id);
-            new.into_stocked(id, now, invocation.desk().randomness())
+            new.into_record(id, now, invocation.desk().randomness())
         };
-        let stored: Vec<StockedKey> = to_store.into_iter().zip(ids).map(stocked).collect();
+        let stored: Vec<LicenseKeyRecord> = to_store.into_iter().zip(ids).map(stocked).collect();
         let counts = store.insert(&stored).await?;
         measure::keys_generated(counts.created);
         if counts.duplicates.is_empty() {

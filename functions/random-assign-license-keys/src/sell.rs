@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use keypool_domain::{
-    Assignment, AssignmentId, Generator, LicenseKey, NewKey, Product, Reply, StockedKey, ValidationErrors,
+    Assignment, AttemptId, Generator, LicenseKey, LicenseKeyRecord, NewKey, Product, Reply, ValidationErrors,
     requests::RandomAssignLicenseKeys,
 };
 use keypool_function::{FunctionError, Invocation, SignedReply, Window, measure};
@@ -100,7 +100,7 @@ impl Order<'_> {
     ) -> Result<Attempt, FunctionError> {
         let mut backoff = Backoff::new();
         let mut gone: HashSet<LicenseKey> = HashSet::new();
-        let mut candidates: Vec<StockedKey> = Vec::new();
+        let mut candidates: Vec<LicenseKeyRecord> = Vec::new();
         let (mut stock, mut drawn_at) = (StockSize::Exact(0), self.invocation.now());
         let (mut misses, mut misses_left) = (0, 0);
         while misses < ATTEMPTS_MAX {
@@ -181,7 +181,7 @@ impl Order<'_> {
         source: Source<'_>,
         sale: &Sale,
         wanting: usize,
-        candidates: &[StockedKey],
+        candidates: &[LicenseKeyRecord],
         gone: &HashSet<LicenseKey>,
     ) -> Result<Drawn, FunctionError> {
         match source {
@@ -202,14 +202,18 @@ impl Order<'_> {
     }
 
     /// Makes keys for this order.
-    async fn make(&self, generator: &Generator, count: usize) -> Result<Vec<StockedKey>, FunctionError> {
+    async fn make(
+        &self,
+        generator: &Generator,
+        count: usize,
+    ) -> Result<Vec<LicenseKeyRecord>, FunctionError> {
         let randomness = self.invocation.desk().randomness();
         let made = generator.make_distinct(count, randomness);
         let made = made.map_err(|_| FunctionError::Bug("a stored generator makes invalid keys"))?;
         let ids = self.store().take_row_ids(count).await?;
         let now = self.invocation.now();
         let new = made.into_iter().zip(ids);
-        Ok(new.map(|(key, id)| NewKey::in_stock(generator, key).into_stocked(id, now, randomness)).collect())
+        Ok(new.map(|(key, id)| NewKey::in_stock(generator, key).into_record(id, now, randomness)).collect())
     }
 
     /// Judges a short stock. Large orders that have died are settled, and what they held comes back.
@@ -232,7 +236,7 @@ impl Order<'_> {
     }
 
     /// Refuses an order whose response would be larger than Lambda accepts, before anything is reserved.
-    fn check_size(&self, sale: &Sale, chosen: &[StockedKey]) -> Result<(), FunctionError> {
+    fn check_size(&self, sale: &Sale, chosen: &[LicenseKeyRecord]) -> Result<(), FunctionError> {
         if sale.taken().next().is_some() {
             return Ok(());
         }
@@ -275,7 +279,7 @@ impl Order<'_> {
             Source::Stock(_) => Origin::Stock,
             Source::Generator(_) => Origin::Generator,
         };
-        let id = AssignmentId::random(self.invocation.desk().randomness());
+        let id = AttemptId::random(self.invocation.desk().randomness());
         let assignment = Assignment { id, owner: self.asked.owner.clone(), at: self.invocation.now() };
         Sale::new(self.product.id, origin, assignment, self.invocation.desk().lease(), self.slot.clone())
     }

@@ -196,7 +196,7 @@ async fn one_by_one(folder: &Path) -> f64 {
             assignment_id: None,
             creation_id: Some(CreationId::of_line(import, line)),
         };
-        let key = key.into_stocked(id, SystemClock.now(), &OperatingSystemRandomness);
+        let key = key.into_record(id, SystemClock.now(), &OperatingSystemRandomness);
         assert_eq!(store.insert(&[key]).await.unwrap().created, 1);
     }
     f64::from(ONE_BY_ONE) / begun.elapsed().as_secs_f64()

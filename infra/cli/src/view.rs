@@ -1,6 +1,6 @@
 //! How records look in JSON: for `--json`, and before and after in the audit trail.
 
-use keypool_domain::{ApiKeyRecord, Generator, Method, OwnerField, Product, StockedKey};
+use keypool_domain::{ApiKeyRecord, Generator, LicenseKeyRecord, Method, OwnerField, Product};
 use serde_json::{Value, json};
 
 /// A product.
@@ -47,7 +47,7 @@ pub(crate) fn api_key(api_key: &ApiKeyRecord) -> Value {
 }
 
 /// A license key.
-pub(crate) fn license_key(key: &StockedKey) -> Value {
+pub(crate) fn license_key(key: &LicenseKeyRecord) -> Value {
     json!({
         "license_key": key.license_key,
         "product_id": key.product_id,

@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use crate::stocked_key::random_id;
+use crate::license_key_record::random_id;
 use crate::{Randomness, Timestamp};
 
 random_id! {

@@ -48,9 +48,9 @@ impl FromStr for IdempotencyKey {
 /// Which claim a request makes: the SHA-256 of API key, endpoint and idempotency key. The table holds no more of an
 /// idempotency key than this.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ClaimId([u8; 32]);
+pub struct RequestId([u8; 32]);
 
-impl ClaimId {
+impl RequestId {
     /// The claim of a request with this key.
     #[must_use]
     pub fn new(api_key: ApiKeyHash, endpoint: Endpoint, key: &IdempotencyKey) -> Self {
@@ -103,7 +103,7 @@ macro_rules! hexadecimal {
     };
 }
 
-hexadecimal!(ClaimId);
+hexadecimal!(RequestId);
 hexadecimal!(Fingerprint);
 
 #[cfg(test)]
@@ -127,7 +127,7 @@ mod tests {
     fn claims_differ_by_api_key_endpoint_and_idempotency_key() {
         let hash = |key: &str| key.parse::<ApiKey>().unwrap().hash();
         let claim = |api_key: &str, endpoint, key: &str| {
-            ClaimId::new(hash(api_key), endpoint, &key.parse().unwrap()).to_string()
+            RequestId::new(hash(api_key), endpoint, &key.parse().unwrap()).to_string()
         };
         let all = [
             claim("a", Endpoint::Generate, "k"),

@@ -1,6 +1,6 @@
 //! What an operator may do to a license key, and what becomes of it.
 
-use crate::{Assignment, Draw, Owner, Randomness, Status, StockedKey, Timestamp};
+use crate::{Assignment, LicenseKeyRecord, Owner, Randomness, Status, StockPosition, Timestamp};
 
 /// Why a license key is not fit for a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -13,7 +13,7 @@ pub enum NotAllowedInStatus {
     BeingSold,
 }
 
-impl StockedKey {
+impl LicenseKeyRecord {
     /// Whether it was given to somebody, here or where it came from. Such a key is not sold unless it is taken from them.
     #[must_use]
     pub fn has_owner(&self) -> bool {
@@ -85,7 +85,7 @@ impl StockedKey {
             owner: Owner::default(),
             assigned_at: None,
             assignment_id: None,
-            draw: Some(Draw::random(randomness)),
+            draw: Some(StockPosition::random(randomness)),
             ..self.changed(now)?
         })
     }
@@ -102,13 +102,13 @@ impl StockedKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AssignmentId, NewKey, OperatingSystemRandomness as Random, ProductId, RowId};
+    use crate::{AttemptId, NewKey, OperatingSystemRandomness as Random, ProductId, RowId};
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_unix_microseconds(seconds * 1_000_000).unwrap()
     }
 
-    fn key(status: Status) -> StockedKey {
+    fn key(status: Status) -> LicenseKeyRecord {
         let new = NewKey {
             license_key: "A".parse().unwrap(),
             product_id: ProductId::MIN,
@@ -120,12 +120,12 @@ mod tests {
             assignment_id: None,
             creation_id: None,
         };
-        new.into_stocked(RowId::MIN, at(1), &Random)
+        new.into_record(RowId::MIN, at(1), &Random)
     }
 
     fn assignment() -> Assignment {
         let owner = Owner { name: Some("Ada".parse().unwrap()), email: None };
-        Assignment { id: AssignmentId::random(&Random), owner, at: at(2) }
+        Assignment { id: AttemptId::random(&Random), owner, at: at(2) }
     }
 
     #[test]
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_key_that_was_blocked_when_it_came_is_its_owners_still() {
         let owner = assignment().owner;
-        let blocked = StockedKey { owner: owner.clone(), ..key(Status::Blocked) };
+        let blocked = LicenseKeyRecord { owner: owner.clone(), ..key(Status::Blocked) };
         let unblocked = blocked.unblocked(at(2), &Random).unwrap();
         assert_eq!((unblocked.status, unblocked.draw), (Status::Assigned, None));
         assert_eq!((unblocked.owner, unblocked.assigned_at), (owner, Some(at(2))));
@@ -171,7 +171,7 @@ mod tests {
     fn a_key_that_an_order_holds_is_left_alone() {
         let set_aside = key(Status::Reserved);
         assert_eq!(set_aside.released(at(2), &Random).unwrap().status, Status::Available);
-        let held = StockedKey { assignment_id: Some(AssignmentId::random(&Random)), ..set_aside };
+        let held = LicenseKeyRecord { assignment_id: Some(AttemptId::random(&Random)), ..set_aside };
         assert_eq!(held.blocked(at(2)), Err(NotAllowedInStatus::BeingSold));
         assert_eq!(held.released(at(2), &Random), Err(NotAllowedInStatus::BeingSold));
         assert_eq!(held.given(assignment()), Err(NotAllowedInStatus::BeingSold));

@@ -4,7 +4,7 @@
 //!   [`Parameters`] only these exist; each can be made only from a valid text.
 //! - What an operator sets up: [`Product`], [`Generator`], [`ApiKeyRecord`]; and what is noted of it, [`AuditEntry`].
 //! - What a client asks ([`requests`]) and what it is told ([`Reply`], [`Envelope`]).
-//! - [`StockedKey`], the one truth about a license key, and [`pick`], the random choice.
+//! - [`LicenseKeyRecord`], the one truth about a license key, and [`pick`], the random choice.
 //!
 //! Clock and randomness come from outside, as [`Clock`] and [`Randomness`].
 
@@ -16,6 +16,7 @@ mod generator;
 mod idempotency;
 mod key_change;
 mod license_key;
+mod license_key_record;
 mod limits;
 mod name;
 mod owner;
@@ -25,7 +26,6 @@ mod random;
 mod reply;
 pub mod requests;
 mod status;
-mod stocked_key;
 mod time;
 
 pub use api_key::{ApiKey, ApiKeyHash, ApiKeyRecord, ApiKeyRefusal, InvalidApiKey, InvalidApiKeyHash};
@@ -35,16 +35,18 @@ pub use envelope::{Envelope, PrivateKeyUsed, SignablePayload, UnreadableEnvelope
 pub use generator::{
     Charset, ChunkSystem, Generator, GeneratorId, InvalidGenerator, KEY_SPACE_BITS_MIN, Method,
 };
-pub use idempotency::{ClaimId, Fingerprint, IdempotencyKey, InvalidIdempotencyKey};
+pub use idempotency::{Fingerprint, IdempotencyKey, InvalidIdempotencyKey, RequestId};
 pub use key_change::NotAllowedInStatus;
 pub use license_key::{InvalidLicenseKey, InvalidLicenseKeys, LicenseKey, LicenseKeys, ListFault};
+pub use license_key_record::{
+    Assignment, AttemptId, CreationId, ImportId, InvalidImportId, LicenseKeyRecord, NewKey,
+};
 pub use limits::{ActivationLimit, Quantity, RowId, Validity};
 pub use name::{InvalidName, Name};
 pub use owner::{Owner, OwnerField};
 pub use parameters::{Fields, Parameters, Reported, ValidationErrors, Value};
 pub use product::{Product, ProductId, RetiredKey, SigningKeyId};
-pub use random::{Draw, OperatingSystemRandomness, Randomness, pick};
+pub use random::{OperatingSystemRandomness, Randomness, StockPosition, pick};
 pub use reply::{KeyRow, Reply};
 pub use status::{Activity, Status};
-pub use stocked_key::{Assignment, AssignmentId, CreationId, ImportId, InvalidImportId, NewKey, StockedKey};
 pub use time::{Clock, InvalidTimestamp, SystemClock, Timestamp};

@@ -37,9 +37,9 @@ impl Randomness for OperatingSystemRandomness {
 
 /// A place in the stock: 128 random bits, drawn when a key enters the stock and again as the start of a draw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Draw(u128);
+pub struct StockPosition(u128);
 
-impl Draw {
+impl StockPosition {
     /// Before every other place.
     pub const FIRST: Self = Self(0);
 
@@ -58,7 +58,7 @@ impl Draw {
     }
 }
 
-impl fmt::Display for Draw {
+impl fmt::Display for StockPosition {
     /// 32 hexadecimal digits, so that text order is the order of the numbers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)
@@ -68,16 +68,16 @@ impl fmt::Display for Draw {
 /// A text that is not 32 hexadecimal digits.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be 32 hexadecimal digits")]
-pub struct InvalidDraw;
+pub struct InvalidPosition;
 
-impl FromStr for Draw {
-    type Err = InvalidDraw;
+impl FromStr for StockPosition {
+    type Err = InvalidPosition;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(InvalidDraw);
+            return Err(InvalidPosition);
         }
-        u128::from_str_radix(text, 16).map(Self).map_err(|_| InvalidDraw)
+        u128::from_str_radix(text, 16).map(Self).map_err(|_| InvalidPosition)
     }
 }
 
@@ -139,7 +139,7 @@ mod tests {
 
         #[test]
         fn a_place_reads_back_and_sorts_as_text(a: u128, b: u128) {
-            let (a, b) = (Draw(a), Draw(b));
+            let (a, b) = (StockPosition(a), StockPosition(b));
             prop_assert_eq!(a.to_string().parse(), Ok(a));
             prop_assert_eq!(a.cmp(&b), a.to_string().cmp(&b.to_string()));
         }

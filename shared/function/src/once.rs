@@ -2,7 +2,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use keypool_domain::{AssignmentId, ClaimId, Fingerprint, StockedKey};
+use keypool_domain::{AttemptId, Fingerprint, LicenseKeyRecord, RequestId};
 use keypool_store::{
     Attempt, BeginOutcome, Begun, HeldOutcome, Recalled, Recorded, RequestSlot, Sale, SaleOutcome,
 };
@@ -45,7 +45,7 @@ impl Invocation {
     /// Begins a request that stores keys one by one. Without an `Idempotency-Key` nothing is read or written.
     pub async fn begin(&self, asked: Fingerprint) -> Result<NextAction<Begun>, FunctionError> {
         let Some(id) = self.request_id_of_key() else { return Ok(NextAction::Proceed(None)) };
-        let new_attempt = || Attempt::new(id, AssignmentId::random(self.desk.randomness()));
+        let new_attempt = || Attempt::new(id, AttemptId::random(self.desk.randomness()));
         let attempt = self.once.attempt.get_or_init(new_attempt);
         match self.desk.store().begin(attempt, asked, self.now(), self.desk.lease()).await? {
             BeginOutcome::Begun(begun) => {
@@ -56,9 +56,9 @@ impl Invocation {
         }
     }
 
-    fn request_id_of_key(&self) -> Option<ClaimId> {
+    fn request_id_of_key(&self) -> Option<RequestId> {
         let (Some(key), Ok(api_key)) = (&self.idempotency_key, &self.api_key) else { return None };
-        Some(ClaimId::new(api_key.hash(), self.endpoint, key))
+        Some(RequestId::new(api_key.hash(), self.endpoint, key))
     }
 
     /// The response to a request of which another attempt has left a record.
@@ -103,7 +103,7 @@ impl Invocation {
     pub async fn finish(
         &self,
         sale: &Sale,
-        keys: &[StockedKey],
+        keys: &[LicenseKeyRecord],
         reply: &SignedReply,
     ) -> Result<SaleOutcome, FunctionError> {
         self.check_time_to_sell()?;

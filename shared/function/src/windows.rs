@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use keypool_domain::{ProductId, StockedKey, Timestamp};
+use keypool_domain::{LicenseKeyRecord, ProductId, Timestamp};
 use keypool_store::StockSize;
 
 /// How long a window is kept. Until then, other environments sell some of its keys.
@@ -20,7 +20,7 @@ pub(crate) struct Windows(Mutex<HashMap<ProductId, Window>>);
 #[derive(Debug, Clone)]
 pub struct Window {
     /// The keys, in random order.
-    pub keys: Vec<StockedKey>,
+    pub keys: Vec<LicenseKeyRecord>,
     /// The size of the stock at the draw.
     pub stock: StockSize,
     /// The time of the draw.
@@ -68,7 +68,7 @@ mod tests {
                 assignment_id: None,
                 creation_id: None,
             };
-            new.into_stocked(RowId::MIN, at(0), &OperatingSystemRandomness)
+            new.into_record(RowId::MIN, at(0), &OperatingSystemRandomness)
         };
         Window { keys: (0..keys).map(key).collect(), stock, drawn_at: at(100) }
     }

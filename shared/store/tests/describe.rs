@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::{
 };
 use keypool_aws::Timeouts;
 use keypool_domain::{
-    Assignment, AssignmentId, Clock as _, NewKey, OperatingSystemRandomness, Owner, ProductId, Status,
+    Assignment, AttemptId, Clock as _, NewKey, OperatingSystemRandomness, Owner, ProductId, Status,
     SystemClock, Timestamp,
 };
 use keypool_local::{Services, TABLE};
@@ -141,7 +141,7 @@ async fn a_product_is_in_stock_as_long_as_one_of_its_keys_is() {
             assignment_id: None,
             creation_id: None,
         };
-        key.into_stocked(id, SystemClock.now(), &OperatingSystemRandomness)
+        key.into_record(id, SystemClock.now(), &OperatingSystemRandomness)
     });
     store.insert(&keys.collect::<Vec<_>>()).await.unwrap();
     assert_eq!(store.is_in_stock(products[0]).await, Ok(true));
@@ -155,7 +155,7 @@ async fn expired_requests_are_counted_and_others_are_not() {
     store.create_table().await.unwrap();
     let now = SystemClock.now();
     for (lease_s, product) in [(60, "1"), (600, "2")] {
-        let id = AssignmentId::random(&OperatingSystemRandomness);
+        let id = AttemptId::random(&OperatingSystemRandomness);
         let assignment = Assignment { id, owner: Owner::default(), at: now };
         let lease = Duration::from_secs(lease_s);
         let mut sale = Sale::new(product.parse().unwrap(), Origin::Stock, assignment, lease, None);

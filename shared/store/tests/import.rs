@@ -12,8 +12,8 @@ use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use keypool_aws::Timeouts;
 use keypool_domain::{
-    Assignment, AssignmentId, Clock as _, CreationId, ImportId, NewKey, OperatingSystemRandomness, Owner,
-    ProductId, Status, StockedKey, SystemClock,
+    Assignment, AttemptId, Clock as _, CreationId, ImportId, LicenseKeyRecord, NewKey,
+    OperatingSystemRandomness, Owner, ProductId, Status, SystemClock,
 };
 use keypool_local::{Services, TABLE};
 use keypool_store::{ImportOutcome, Pace, SaleOutcome, Store};
@@ -97,12 +97,12 @@ impl Table {
         Self { store, throttles, _services: services }
     }
 
-    async fn import(&self, keys: &[StockedKey]) -> Vec<ImportOutcome> {
+    async fn import(&self, keys: &[LicenseKeyRecord]) -> Vec<ImportOutcome> {
         self.store.import(keys, &Pace::default()).await.unwrap()
     }
 }
 
-fn keys(import: ImportId, names: &[&str]) -> Vec<StockedKey> {
+fn keys(import: ImportId, names: &[&str]) -> Vec<LicenseKeyRecord> {
     let key = |line: u64, name: &str| NewKey {
         license_key: name.parse().unwrap(),
         product_id: ProductId::MIN,
@@ -116,7 +116,7 @@ fn keys(import: ImportId, names: &[&str]) -> Vec<StockedKey> {
     };
     let stocked = |(line, name): (u64, &&str)| {
         let id = (1_000 + line).try_into().unwrap();
-        key(line, name).into_stocked(id, SystemClock.now(), &OperatingSystemRandomness)
+        key(line, name).into_record(id, SystemClock.now(), &OperatingSystemRandomness)
     };
     (1..).zip(names).map(stocked).collect()
 }
@@ -147,7 +147,7 @@ async fn a_key_that_exists_says_whose_it_is_and_stays_as_it_was() {
     let first = keys(import_id(), &["A", "B"]);
     table.import(&first).await;
     let assignment = Assignment {
-        id: AssignmentId::random(&OperatingSystemRandomness),
+        id: AttemptId::random(&OperatingSystemRandomness),
         owner: Owner::default(),
         at: SystemClock.now(),
     };

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use futures_util::TryStreamExt as _;
 use keypool_aws::Timeouts;
 use keypool_domain::{
-    Assignment, AssignmentId, AuditEntry, AuditId, Clock as _, NewKey, NotAllowedInStatus,
-    OperatingSystemRandomness, Owner, Principal, ProductId, Status, StockedKey, SystemClock, Timestamp,
+    Assignment, AttemptId, AuditEntry, AuditId, Clock as _, LicenseKeyRecord, NewKey, NotAllowedInStatus,
+    OperatingSystemRandomness, Owner, Principal, ProductId, Status, SystemClock, Timestamp,
 };
 use keypool_local::{Services, TABLE};
 use keypool_store::{Inventory, KeyChange, KeyFilter, Look, Origin, Place, SaleOutcome, Store};
@@ -32,9 +32,9 @@ fn now() -> Timestamp {
     SystemClock.now()
 }
 
-async fn stock(store: &Store, product: u32, status: Status, count: usize) -> Vec<StockedKey> {
+async fn stock(store: &Store, product: u32, status: Status, count: usize) -> Vec<LicenseKeyRecord> {
     let ids = store.take_row_ids(count).await.unwrap();
-    let keys: Vec<StockedKey> = ids
+    let keys: Vec<LicenseKeyRecord> = ids
         .into_iter()
         .map(|id| {
             let new = NewKey {
@@ -48,7 +48,7 @@ async fn stock(store: &Store, product: u32, status: Status, count: usize) -> Vec
                 assignment_id: None,
                 creation_id: None,
             };
-            new.into_stocked(id, now(), &OperatingSystemRandomness)
+            new.into_record(id, now(), &OperatingSystemRandomness)
         })
         .collect();
     store.insert(&keys).await.unwrap();
@@ -68,7 +68,7 @@ fn entry(subject: &str, at: Timestamp) -> AuditEntry {
 }
 
 fn assignment() -> Assignment {
-    let id = AssignmentId::random(&OperatingSystemRandomness);
+    let id = AttemptId::random(&OperatingSystemRandomness);
     Assignment { id, owner: Owner::default(), at: now() }
 }
 

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use keypool_aws::Timeouts;
 use keypool_domain::{
-    Activity, ApiKey, ApiKeyRecord, Assignment, AssignmentId, Clock as _, Draw, Endpoint, Generator,
-    LicenseKey, Method, NewKey, OperatingSystemRandomness, Owner, Product, ProductId, Randomness, RowId,
-    Status, StockedKey, SystemClock,
+    Activity, ApiKey, ApiKeyRecord, Assignment, AttemptId, Clock as _, Endpoint, Generator, LicenseKey,
+    LicenseKeyRecord, Method, NewKey, OperatingSystemRandomness, Owner, Product, ProductId, Randomness,
+    RowId, Status, StockPosition, SystemClock,
 };
 use keypool_local::{Services, TABLE};
 use keypool_store::{
@@ -22,7 +22,7 @@ mod selling;
 use selling::{finish, sale, sell};
 
 /// The operating system's randomness, but draws start where they are told to.
-struct StartAt(Mutex<Option<Draw>>);
+struct StartAt(Mutex<Option<StockPosition>>);
 
 impl Randomness for StartAt {
     fn fill(&self, bytes: &mut [u8]) {
@@ -53,13 +53,13 @@ impl Table {
     }
 
     /// Stores keys of product 1 and gives them as they are then.
-    async fn stock(&self, names: &[String]) -> Vec<StockedKey> {
+    async fn stock(&self, names: &[String]) -> Vec<LicenseKeyRecord> {
         let ids = self.store.take_row_ids(names.len()).await.unwrap();
-        let keys: Vec<StockedKey> = names
+        let keys: Vec<LicenseKeyRecord> = names
             .iter()
             .zip(ids)
             .map(|(name, id)| {
-                new_key(name, Status::Available).into_stocked(
+                new_key(name, Status::Available).into_record(
                     id,
                     SystemClock.now(),
                     &OperatingSystemRandomness,
@@ -70,7 +70,7 @@ impl Table {
         keys
     }
 
-    async fn key(&self, key: &StockedKey) -> StockedKey {
+    async fn key(&self, key: &LicenseKeyRecord) -> LicenseKeyRecord {
         self.store.license_key(&key.license_key).await.unwrap().unwrap()
     }
 
@@ -103,13 +103,13 @@ fn new_key(name: &str, status: Status) -> NewKey {
 
 fn assignment(name: &str) -> Assignment {
     Assignment {
-        id: AssignmentId::random(&OperatingSystemRandomness),
+        id: AttemptId::random(&OperatingSystemRandomness),
         owner: Owner { name: Some(name.parse().unwrap()), email: None },
         at: SystemClock.now(),
     }
 }
 
-fn license_keys(keys: &[StockedKey]) -> Vec<LicenseKey> {
+fn license_keys(keys: &[LicenseKeyRecord]) -> Vec<LicenseKey> {
     keys.iter().map(|key| key.license_key.clone()).collect()
 }
 
@@ -191,9 +191,9 @@ async fn inserting_counts_what_is_new_and_leaves_the_rest_alone() {
     let old = table.stock(&names(2)).await;
     let ids = table.store.take_row_ids(3).await.unwrap();
     let new = names(3).into_iter().zip(ids).map(|(name, id)| {
-        new_key(&name, Status::Blocked).into_stocked(id, SystemClock.now(), &OperatingSystemRandomness)
+        new_key(&name, Status::Blocked).into_record(id, SystemClock.now(), &OperatingSystemRandomness)
     });
-    let new: Vec<StockedKey> = new.collect();
+    let new: Vec<LicenseKeyRecord> = new.collect();
     let mut counts = table.store.insert(&new).await.unwrap();
     counts.duplicates.sort();
     assert_eq!(counts, InsertCounts { created: 1, duplicates: license_keys(&old) });
@@ -215,11 +215,11 @@ async fn an_insertion_that_is_sent_again_recognises_itself_even_after_a_sale() {
 async fn fresh_keys_are_stored_all_or_none() {
     let table = Table::new().await;
     let old = table.stock(&names(1)).await;
-    let fresh = async |names: &[&str]| -> Vec<StockedKey> {
+    let fresh = async |names: &[&str]| -> Vec<LicenseKeyRecord> {
         let ids = table.store.take_row_ids(names.len()).await.unwrap();
         let fresh = names.iter().zip(ids).map(|(name, id)| {
             let key = new_key(name, Status::Available);
-            key.into_stocked(id, SystemClock.now(), &OperatingSystemRandomness)
+            key.into_record(id, SystemClock.now(), &OperatingSystemRandomness)
         });
         fresh.collect()
     };

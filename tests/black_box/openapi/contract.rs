@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use keypool_domain::requests::{AssignLicenseKey, CreateLicenseKeys, Generate, RandomAssignLicenseKeys};
 use keypool_domain::{
-    ApiKeyRefusal, Assignment, AssignmentId, Clock as _, Endpoint, NewKey, OperatingSystemRandomness, Owner,
+    ApiKeyRefusal, Assignment, AttemptId, Clock as _, Endpoint, NewKey, OperatingSystemRandomness, Owner,
     Parameters, Reply, RowId, Status, SystemClock, ValidationErrors, Value as Parameter,
 };
 use keypool_tests::Shape;
@@ -180,11 +180,11 @@ fn row() -> keypool_domain::KeyRow {
     };
     let now = SystemClock.now();
     let assignment = Assignment {
-        id: AssignmentId::random(&OperatingSystemRandomness),
+        id: AttemptId::random(&OperatingSystemRandomness),
         owner: Owner { name: Some("Test User".parse().unwrap()), email: None },
         at: now,
     };
-    key.into_stocked(RowId::MIN, now, &OperatingSystemRandomness).row(&assignment)
+    key.into_record(RowId::MIN, now, &OperatingSystemRandomness).row(&assignment)
 }
 
 #[test]

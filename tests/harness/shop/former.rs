@@ -1,6 +1,6 @@
 //! Records as the first version of keypool wrote them: claims, and large orders with records of their own.
 
-use keypool_domain::{AssignmentId, OperatingSystemRandomness, StockedKey};
+use keypool_domain::{AttemptId, LicenseKeyRecord, OperatingSystemRandomness};
 use keypool_local::TABLE;
 use serde_json::{Value, json};
 
@@ -21,8 +21,8 @@ impl Shop {
     ///
     /// # Panics
     /// If there are no keys.
-    pub async fn former_order(&self, keys: &[StockedKey], state: FormerState) {
-        let id = AssignmentId::random(&OperatingSystemRandomness).to_string();
+    pub async fn former_order(&self, keys: &[LicenseKeyRecord], state: FormerState) {
+        let id = AttemptId::random(&OperatingSystemRandomness).to_string();
         let state = match state {
             FormerState::Reserving => "reserving",
             FormerState::Committed => "committed",

@@ -7,7 +7,7 @@ mod setup;
 use std::sync::Arc;
 
 use keypool_aws::Timeouts;
-use keypool_domain::{Clock as _, Endpoint, OperatingSystemRandomness, Status, StockedKey};
+use keypool_domain::{Clock as _, Endpoint, LicenseKeyRecord, OperatingSystemRandomness, Status};
 use keypool_function::Desk;
 use keypool_local::{Gateway, Services, TABLE, demo};
 use keypool_signing::{PublicKey, SignedEnvelope, Signer};
@@ -258,7 +258,7 @@ impl Shop {
     ///
     /// # Panics
     /// If there is no such key.
-    pub async fn stored(&self, license_key: &str) -> StockedKey {
+    pub async fn stored(&self, license_key: &str) -> LicenseKeyRecord {
         self.store.license_key(&license_key.parse().unwrap()).await.unwrap().unwrap()
     }
 

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use keypool_domain::{
-    Assignment, AssignmentId, Clock as _, Envelope, OperatingSystemRandomness, Owner, PrivateKeyUsed, Reply,
-    SignablePayload, StockedKey,
+    Assignment, AttemptId, Clock as _, Envelope, LicenseKeyRecord, OperatingSystemRandomness, Owner,
+    PrivateKeyUsed, Reply, SignablePayload,
 };
 use keypool_store::{Drawn, Look, Origin, RequestSlot, Sale, SaleOutcome};
 
@@ -27,7 +27,7 @@ impl Shop {
     /// Never.
     #[must_use]
     pub fn sale(&self, slot: Option<RequestSlot>) -> Sale {
-        let id = AssignmentId::random(&OperatingSystemRandomness);
+        let id = AttemptId::random(&OperatingSystemRandomness);
         let assignment = Assignment { id, owner: Owner::default(), at: self.clock.now() };
         Sale::new("1".parse().unwrap(), Origin::Stock, assignment, Duration::ZERO, slot)
     }
@@ -43,7 +43,7 @@ impl Shop {
     ///
     /// # Panics
     /// If its outcome cannot be learned.
-    pub async fn finish(&self, sale: &Sale, keys: &[StockedKey]) -> SaleOutcome {
+    pub async fn finish(&self, sale: &Sale, keys: &[LicenseKeyRecord]) -> SaleOutcome {
         let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
         let (response, now) = (self.unsigned_response(), self.clock.now());
         self.store.finish(sale, keys, &response, now, deadline).await.unwrap()

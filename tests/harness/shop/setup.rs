@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use keypool_domain::{
-    Activity, ApiKeyRecord, Assignment, AssignmentId, Generator, Method, NewKey, OperatingSystemRandomness,
-    Product, ProductId, RowId, SigningKeyId, Status, StockedKey, SystemClock, Timestamp,
+    Activity, ApiKeyRecord, Assignment, AttemptId, Generator, LicenseKeyRecord, Method, NewKey,
+    OperatingSystemRandomness, Product, ProductId, RowId, SigningKeyId, Status, SystemClock, Timestamp,
 };
 use keypool_local::TABLE;
 use keypool_store::{CreateOutcome, Look, NewGeneratorOutcome, Origin, Sale, SaleOutcome, license_key_item};
@@ -82,12 +82,12 @@ impl Shop {
         };
         let ids = self.store.take_row_ids(1).await.unwrap();
         let now = keypool_domain::Clock::now(&SystemClock);
-        let key = key.into_stocked(ids[0], now, &OperatingSystemRandomness);
+        let key = key.into_record(ids[0], now, &OperatingSystemRandomness);
         self.reserve(dead_sale(product_id, Origin::Generator), &[key]).await;
         "FRESH-1".to_owned()
     }
 
-    async fn reserve(&self, mut sale: Sale, keys: &[StockedKey]) {
+    async fn reserve(&self, mut sale: Sale, keys: &[LicenseKeyRecord]) {
         let now = keypool_domain::Clock::now(&SystemClock);
         for part in keys.chunks(self.store.sale_keys_max()) {
             assert_eq!(self.store.take(&mut sale, part, now).await, Ok(SaleOutcome::Done));
@@ -113,7 +113,7 @@ impl Shop {
                 assignment_id: None,
                 creation_id: None,
             };
-            key.into_stocked(id, now, &OperatingSystemRandomness)
+            key.into_record(id, now, &OperatingSystemRandomness)
         });
         let puts: Vec<Value> = keys.map(|key| put_request(&key)).collect();
         for batch in puts.chunks(25) {
@@ -173,7 +173,7 @@ pub(crate) fn numbered_generator(id: u32, prefix: &str) -> Generator {
 }
 
 /// The `PutRequest` of a `BatchWriteItem` call.
-fn put_request(key: &StockedKey) -> Value {
+fn put_request(key: &LicenseKeyRecord) -> Value {
     let item = license_key_item(key);
     let attributes = item.into_iter().map(|(name, value)| {
         let json = match (value.as_s(), value.as_n()) {
@@ -189,7 +189,7 @@ fn put_request(key: &StockedKey) -> Value {
 /// A sale whose lease has been over for long.
 fn dead_sale(product_id: ProductId, origin: Origin) -> Sale {
     let assignment = Assignment {
-        id: AssignmentId::random(&OperatingSystemRandomness),
+        id: AttemptId::random(&OperatingSystemRandomness),
         owner: keypool_domain::Owner::default(),
         at: Timestamp::from_unix_microseconds(1_700_000_000_000_000).unwrap(),
     };

@@ -32,7 +32,7 @@ pub enum At {
     Replacing(Settle),
     /// Begin in place of the record that was read.
     Beginning(Record),
-    /// Draw keys.
+    /// StockPosition keys.
     Drawing,
     /// Sell the keys of a small sale.
     Selling(Picks),

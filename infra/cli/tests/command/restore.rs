@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use keypool_aws::Timeouts;
 use keypool_domain::{
-    Assignment, AssignmentId, Clock as _, OperatingSystemRandomness, Owner, PrivateKeyUsed, Reply,
-    SignablePayload, StockedKey, SystemClock,
+    Assignment, AttemptId, Clock as _, LicenseKeyRecord, OperatingSystemRandomness, Owner, PrivateKeyUsed,
+    Reply, SignablePayload, SystemClock,
 };
 use keypool_local::{DataFolder, Services, TABLE};
 use keypool_store::{Origin, Sale, SaleOutcome, Store};
@@ -248,12 +248,12 @@ fn store_of(path: &Path) -> Store {
 /// An order that holds the keys.
 async fn order_of(store: &Store, keys: &[&str], lease: Duration, is_sold: bool) {
     let at = SystemClock.now();
-    let mut held: Vec<StockedKey> = Vec::new();
+    let mut held: Vec<LicenseKeyRecord> = Vec::new();
     for key in keys {
         held.push(store.license_key(&key.parse().unwrap()).await.unwrap().unwrap());
     }
     let owner = Owner { name: Some("Linus".parse().unwrap()), email: None };
-    let assignment = Assignment { id: AssignmentId::random(&OperatingSystemRandomness), owner, at };
+    let assignment = Assignment { id: AttemptId::random(&OperatingSystemRandomness), owner, at };
     let product_id = "3".parse().unwrap();
     let mut sale = Sale::new(product_id, Origin::Stock, assignment, lease, None);
     assert_eq!(store.take(&mut sale, &held, at).await, Ok(SaleOutcome::Done));

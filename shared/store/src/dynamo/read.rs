@@ -55,12 +55,12 @@ impl Query {
     }
 
     /// The keys at `position` and after it.
-    pub(crate) fn starting_at(self, position: keypool_domain::Draw) -> Self {
+    pub(crate) fn starting_at(self, position: keypool_domain::StockPosition) -> Self {
         Self { range: Some((DRAW, "#range >= :range", text(position))), ..self }
     }
 
     /// The keys before `position`.
-    pub(crate) fn ending_before(self, position: keypool_domain::Draw) -> Self {
+    pub(crate) fn ending_before(self, position: keypool_domain::StockPosition) -> Self {
         Self { range: Some((DRAW, "#range < :range", text(position))), ..self }
     }
 

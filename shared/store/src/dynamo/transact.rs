@@ -1,6 +1,6 @@
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{CancellationReason, TransactWriteItem};
-use keypool_domain::AssignmentId;
+use keypool_domain::AttemptId;
 
 use super::write::Write;
 use crate::record::Item;
@@ -54,7 +54,7 @@ impl Store {
         writes: impl IntoIterator<Item = Write>,
     ) -> Result<Transaction, StoreError> {
         let parts = writes.into_iter().map(|write| write.into_part(&self.table)).collect::<Result<_, _>>()?;
-        Ok(Transaction { token: AssignmentId::random(self.randomness()).to_string(), parts })
+        Ok(Transaction { token: AttemptId::random(self.randomness()).to_string(), parts })
     }
 
     /// Sends a transaction, and again after contention or a throttle. 2 write units for each item of a KB.

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::{BatchStatementErrorCodeEnum, BatchStatementRequest, BatchStatementResponse};
-use keypool_domain::{CreationId, LicenseKey, Status, StockedKey};
+use keypool_domain::{CreationId, LicenseKey, LicenseKeyRecord, Status};
 
 use crate::dynamo::unbuilt;
 use crate::operator::pace::Pace;
@@ -56,7 +56,11 @@ impl Store {
     /// A `PartiQL` INSERT fails if the item exists, so it can never overwrite a key. What DynamoDB has no room for is sent
     /// again, and that alone; `pace` learns from it. After an error some of the keys may be stored, or may yet be:
     /// importing the same lines again tells which.
-    pub async fn import(&self, keys: &[StockedKey], pace: &Pace) -> Result<Vec<ImportOutcome>, StoreError> {
+    pub async fn import(
+        &self,
+        keys: &[LicenseKeyRecord],
+        pace: &Pace,
+    ) -> Result<Vec<ImportOutcome>, StoreError> {
         let mut outcomes: Vec<Option<ImportOutcome>> = vec![None; keys.len()];
         let (mut backoff, mut in_vain, mut unanswered) = (Backoff::long(), 0, 0);
         loop {
@@ -64,7 +68,7 @@ impl Store {
             if open.is_empty() {
                 return Ok(outcomes.into_iter().flatten().collect());
             }
-            let sent: Vec<&StockedKey> = open.iter().filter_map(|at| keys.get(*at)).collect();
+            let sent: Vec<&LicenseKeyRecord> = open.iter().filter_map(|at| keys.get(*at)).collect();
             let mut existing = Vec::new();
             let taken = match self.import_once(&sent, pace).await {
                 // What of it was done is recognised when it is sent again.
@@ -122,7 +126,7 @@ impl Store {
         Ok(keys.iter().map(|key| found.get(key).map(|stored| stored.status)).collect())
     }
 
-    async fn import_once(&self, keys: &[&StockedKey], pace: &Pace) -> Result<Vec<Taken>, StoreError> {
+    async fn import_once(&self, keys: &[&LicenseKeyRecord], pace: &Pace) -> Result<Vec<Taken>, StoreError> {
         let statements = keys.iter().map(|key| insertion(&self.table, license_key_item(key)));
         let statements = statements.collect::<Result<Vec<_>, _>>()?;
         let turn = pace.turn(keys.len()).await;
@@ -154,14 +158,14 @@ impl Store {
     }
 }
 
-fn by_key(items: &[Item]) -> Result<HashMap<LicenseKey, StockedKey>, StoreError> {
+fn by_key(items: &[Item]) -> Result<HashMap<LicenseKey, LicenseKeyRecord>, StoreError> {
     let keys = items.iter().map(read_license_key);
     keys.map(|key| key.map(|key| (key.license_key.clone(), key))).collect()
 }
 
 /// What a key that exists is to the one that was to be stored.
-fn outcome(new: &StockedKey, stored: &StockedKey) -> ImportOutcome {
-    let line_of = |key: &StockedKey| key.creation_id.as_ref().and_then(CreationId::import_line);
+fn outcome(new: &LicenseKeyRecord, stored: &LicenseKeyRecord) -> ImportOutcome {
+    let line_of = |key: &LicenseKeyRecord| key.creation_id.as_ref().and_then(CreationId::import_line);
     let is_same_creation = new.creation_id.is_some() && new.creation_id == stored.creation_id;
     match (line_of(new), line_of(stored)) {
         (Some((ours, line)), Some((theirs, stored_line))) if ours == theirs => {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, TableDescription};
 use futures_util::stream::{self, Stream, TryStreamExt as _};
-use keypool_domain::{Draw, LicenseKey, ProductId, Status, StockedKey, Timestamp};
+use keypool_domain::{LicenseKey, LicenseKeyRecord, ProductId, Status, StockPosition, Timestamp};
 
 use crate::dynamo::{Page, Query};
 use crate::record::{DRAW, Item, Key, Kind, SK, STOCK, read_license_key, stock_of, text};
@@ -29,14 +29,14 @@ pub struct Place {
     /// Behind this key.
     pub license_key: LicenseKey,
     /// Which stands here in the stock, if it is the stock that is listed.
-    pub draw: Option<Draw>,
+    pub draw: Option<StockPosition>,
 }
 
 /// Some keys, and how many were read to find them.
 #[derive(Debug, Clone, Default)]
 pub struct KeyPage {
     /// Those that were asked for.
-    pub keys: Vec<StockedKey>,
+    pub keys: Vec<LicenseKeyRecord>,
     /// How many items of the table were read.
     pub read: usize,
     /// Where it goes on; `None` at the end.
@@ -216,7 +216,7 @@ impl Store {
 }
 
 impl Inventory {
-    fn count(&mut self, key: &StockedKey, now: Timestamp) {
+    fn count(&mut self, key: &LicenseKeyRecord, now: Timestamp) {
         match key.status {
             Status::Available => self.available += 1,
             Status::Assigned => self.assigned += 1,

@@ -1,4 +1,4 @@
-use keypool_domain::{AuditEntry, StockedKey};
+use keypool_domain::{AuditEntry, LicenseKeyRecord};
 
 use crate::dynamo::{Transacted, Write};
 use crate::record::{license_key_item, number};
@@ -18,8 +18,8 @@ impl Store {
     /// which rises with every change of a key. 4 write units, and 2 of the index if the key enters or leaves the stock.
     pub async fn change_key(
         &self,
-        seen: &StockedKey,
-        next: &StockedKey,
+        seen: &LicenseKeyRecord,
+        next: &LicenseKeyRecord,
         entry: &AuditEntry,
     ) -> Result<KeyChange, StoreError> {
         let write =

@@ -1,11 +1,11 @@
-use keypool_domain::{Owner, OwnerField, StockedKey};
+use keypool_domain::{LicenseKeyRecord, Owner, OwnerField};
 
 use super::{DRAW, Item, Key, Reader, STOCK, Writer, stock_of};
 use crate::StoreError;
 
 /// The record of a license key.
 #[must_use]
-pub fn license_key_item(key: &StockedKey) -> Item {
+pub fn license_key_item(key: &LicenseKeyRecord) -> Item {
     Writer::at(Key::license_key(&key.license_key))
         .number("product_id", key.product_id)
         .number("activation_limit", key.activation_limit)
@@ -26,9 +26,9 @@ pub fn license_key_item(key: &StockedKey) -> Item {
 }
 
 /// Reads what [`license_key_item`] writes.
-pub(crate) fn read_license_key(item: &Item) -> Result<StockedKey, StoreError> {
+pub(crate) fn read_license_key(item: &Item) -> Result<LicenseKeyRecord, StoreError> {
     let reader = Reader { item, record: "license key" };
-    Ok(StockedKey {
+    Ok(LicenseKeyRecord {
         license_key: reader.id()?,
         product_id: reader.required("product_id")?,
         activation_limit: reader.required("activation_limit")?,
@@ -49,14 +49,14 @@ pub(crate) fn read_license_key(item: &Item) -> Result<StockedKey, StoreError> {
 #[cfg(test)]
 mod tests {
     use keypool_domain::{
-        AssignmentId, CreationId, Draw, OperatingSystemRandomness, ProductId, RowId, Status, Timestamp,
+        AttemptId, CreationId, OperatingSystemRandomness, ProductId, RowId, Status, StockPosition, Timestamp,
     };
 
     use super::*;
     use crate::record::text;
 
-    fn key() -> StockedKey {
-        StockedKey {
+    fn key() -> LicenseKeyRecord {
+        LicenseKeyRecord {
             license_key: "AB#12 ключ".parse().unwrap(),
             product_id: ProductId::MIN,
             activation_limit: "3".parse().unwrap(),
@@ -68,9 +68,9 @@ mod tests {
             updated_at: Timestamp::from_unix_microseconds(1_732_388_528_829_116).unwrap(),
             id: RowId::MIN,
             version: 7,
-            assignment_id: Some(AssignmentId::random(&OperatingSystemRandomness)),
+            assignment_id: Some(AttemptId::random(&OperatingSystemRandomness)),
             creation_id: Some(CreationId::random(&OperatingSystemRandomness)),
-            draw: Some(Draw::random(&OperatingSystemRandomness)),
+            draw: Some(StockPosition::random(&OperatingSystemRandomness)),
         }
     }
 
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn only_a_key_in_stock_stands_in_the_index() {
-        let sold = StockedKey { draw: None, status: Status::Assigned, ..key() };
+        let sold = LicenseKeyRecord { draw: None, status: Status::Assigned, ..key() };
         let item = license_key_item(&sold);
         assert!(!item.contains_key(STOCK) && !item.contains_key(DRAW));
         let item = license_key_item(&key());

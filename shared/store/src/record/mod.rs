@@ -14,7 +14,7 @@ use std::str::FromStr;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
-use keypool_domain::{ApiKeyHash, AssignmentId, AuditEntry, GeneratorId, LicenseKey, ProductId, Timestamp};
+use keypool_domain::{ApiKeyHash, AttemptId, AuditEntry, GeneratorId, LicenseKey, ProductId, Timestamp};
 
 pub(crate) use audit::{audit_item, read_audit};
 pub use license_key::license_key_item;
@@ -185,17 +185,17 @@ impl Key {
     pub(crate) const PARTS: &'static str = "PART#";
 
     /// The beginning of the range keys of the parts that an attempt has taken.
-    pub(crate) fn parts_of(attempt: &AssignmentId) -> String {
+    pub(crate) fn parts_of(attempt: &AttemptId) -> String {
         format!("{}{attempt}#", Self::PARTS)
     }
 
     /// A part of a large order.
-    pub(crate) fn part(request: &Self, attempt: &AssignmentId, part: usize) -> Self {
+    pub(crate) fn part(request: &Self, attempt: &AttemptId, part: usize) -> Self {
         Self { pk: request.pk.clone(), sk: format!("{}{part:04}", Self::parts_of(attempt)) }
     }
 
     /// The entry by which a large order is found.
-    pub(crate) fn open_request(product_id: ProductId, request: &Self, attempt: &AssignmentId) -> Self {
+    pub(crate) fn open_request(product_id: ProductId, request: &Self, attempt: &AttemptId) -> Self {
         let id = request.pk.split_once('#').map_or("", |(_, id)| id);
         Self { pk: OPEN_REQUESTS.to_owned(), sk: format!("{product_id}#{id}#{attempt}") }
     }

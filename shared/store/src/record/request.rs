@@ -12,7 +12,7 @@ use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use keypool_domain::{
-    Assignment, AssignmentId, CreationId, Envelope, LicenseKey, Owner, OwnerField, ProductId, Timestamp,
+    Assignment, AttemptId, CreationId, Envelope, LicenseKey, Owner, OwnerField, ProductId, Timestamp,
 };
 
 use super::{EXPIRES_AT, Item, Key, Reader, SK, Writer, number, text};
@@ -134,7 +134,7 @@ impl RequestRecord {
     }
 
     /// Whether `attempt` has answered the request.
-    pub(crate) fn is_done_by(&self, attempt: &AssignmentId) -> bool {
+    pub(crate) fn is_done_by(&self, attempt: &AttemptId) -> bool {
         self.state == RequestState::Done && self.attempt == attempt.as_str()
     }
 
@@ -155,7 +155,7 @@ impl RequestRecord {
 /// The attributes that a write gives to a request record.
 pub(crate) fn open_request_item(
     key: Key,
-    attempt: &AssignmentId,
+    attempt: &AttemptId,
     fingerprint: Option<&str>,
     lease_until: i64,
     now: Timestamp,
@@ -279,7 +279,7 @@ pub struct OpenRequest {
     /// The key of the request record.
     pub(crate) record: Key,
     pub(crate) product_id: ProductId,
-    pub(crate) attempt: AssignmentId,
+    pub(crate) attempt: AttemptId,
     pub(crate) origin: Origin,
     /// The beginning of the range keys of its parts.
     pub(crate) parts: String,
@@ -292,7 +292,7 @@ impl OpenRequest {
         record: &Key,
         product_id: ProductId,
         origin: Origin,
-        attempt: &AssignmentId,
+        attempt: &AttemptId,
         lease_until: i64,
     ) -> Self {
         Self {

@@ -1,7 +1,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use keypool_domain::{Draw, LicenseKey, ProductId, StockedKey, pick};
+use keypool_domain::{LicenseKey, LicenseKeyRecord, ProductId, StockPosition, pick};
 
 use crate::dynamo::Query;
 use crate::record::read_license_key;
@@ -37,7 +37,7 @@ pub enum Look {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drawn {
     /// Keys to choose from, in random order. Fewer than the quantity if the stock is short.
-    pub candidates: Vec<StockedKey>,
+    pub candidates: Vec<LicenseKeyRecord>,
     /// The size of the stock.
     pub stock: StockSize,
     /// Large orders that have keys reserved, or may have, if the stock is short after a second look.
@@ -67,20 +67,20 @@ impl StockSize {
 /// The keys that a draw has read, each once. A key that returned to the stock has a new position, so two queries may both
 /// show it, and so may one, since the index trails.
 struct Window<'a> {
-    keys: Vec<StockedKey>,
+    keys: Vec<LicenseKeyRecord>,
     /// The index of each key in `keys`.
     indices: HashMap<LicenseKey, usize>,
     /// How many keys it holds.
     room: usize,
-    start: Draw,
+    start: StockPosition,
     /// The position of the key that was read last.
-    end: Draw,
+    end: StockPosition,
     /// Keys to pass over.
     taken: &'a HashSet<LicenseKey>,
 }
 
 impl<'a> Window<'a> {
-    fn new(room: usize, start: Draw, taken: &'a HashSet<LicenseKey>) -> Self {
+    fn new(room: usize, start: StockPosition, taken: &'a HashSet<LicenseKey>) -> Self {
         let (keys, indices) = (Vec::with_capacity(room), HashMap::with_capacity(room));
         Self { keys, indices, room, start, end: start, taken }
     }
@@ -95,7 +95,7 @@ impl<'a> Window<'a> {
     }
 
     /// Adds a key, or replaces it if this is a newer version.
-    fn add(&mut self, key: StockedKey) {
+    fn add(&mut self, key: LicenseKeyRecord) {
         if self.taken.contains(&key.license_key) {
             return;
         }
@@ -166,10 +166,10 @@ impl Store {
         quantity: usize,
         taken: &HashSet<LicenseKey>,
     ) -> Result<Drawn, StoreError> {
-        let start = Draw::random(self.randomness());
+        let start = StockPosition::random(self.randomness());
         let mut window = Window::new(candidate_window(quantity), start, taken);
         self.read_into(&mut window, Query::stock(product_id).starting_at(start)).await?;
-        if !window.is_full() && start > Draw::FIRST {
+        if !window.is_full() && start > StockPosition::FIRST {
             self.read_into(&mut window, Query::stock(product_id).ending_before(start)).await?;
         }
         let stock = window.stock();

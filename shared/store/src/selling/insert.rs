@@ -1,5 +1,5 @@
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use keypool_domain::{LicenseKey, StockedKey};
+use keypool_domain::{LicenseKey, LicenseKeyRecord};
 
 use super::PARALLEL_MAX;
 use crate::{ImportOutcome, Pace, Store, StoreError};
@@ -19,10 +19,10 @@ impl Store {
     ///
     /// After an error some of the keys may be stored. Storing the same keys again reports those as duplicates, unless
     /// their creation is the same.
-    pub async fn insert(&self, keys: &[StockedKey]) -> Result<InsertCounts, StoreError> {
+    pub async fn insert(&self, keys: &[LicenseKeyRecord]) -> Result<InsertCounts, StoreError> {
         let pace = Pace::new(None);
         let pace = &pace;
-        let batches: Vec<&[StockedKey]> = keys.chunks(Self::IMPORT_KEYS_MAX).collect();
+        let batches: Vec<&[LicenseKeyRecord]> = keys.chunks(Self::IMPORT_KEYS_MAX).collect();
         let calls: Vec<_> = batches.iter().map(|batch| self.import(batch, pace)).collect();
         let outcomes: Vec<Vec<ImportOutcome>> =
             futures_util::stream::iter(calls).buffered(PARALLEL_MAX).try_collect().await?;

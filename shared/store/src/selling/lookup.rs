@@ -1,5 +1,5 @@
 use keypool_domain::{
-    ApiKeyHash, ApiKeyRecord, Generator, GeneratorId, LicenseKey, Product, ProductId, StockedKey,
+    ApiKeyHash, ApiKeyRecord, Generator, GeneratorId, LicenseKey, LicenseKeyRecord, Product, ProductId,
 };
 
 use crate::record::{Catalogued as _, Item, Key, Kind, PK, read_license_key};
@@ -52,7 +52,10 @@ impl Store {
     }
 
     /// Reads a license key, with every write before. 1 read unit.
-    pub async fn license_key(&self, license_key: &LicenseKey) -> Result<Option<StockedKey>, StoreError> {
+    pub async fn license_key(
+        &self,
+        license_key: &LicenseKey,
+    ) -> Result<Option<LicenseKeyRecord>, StoreError> {
         let item = self.get(Key::license_key(license_key)).await?;
         item.as_ref().map(read_license_key).transpose()
     }

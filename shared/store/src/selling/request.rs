@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use keypool_domain::{AssignmentId, ClaimId, CreationId, Envelope, Fingerprint, Timestamp};
+use keypool_domain::{AttemptId, CreationId, Envelope, Fingerprint, RequestId, Timestamp};
 
 use crate::dynamo::{Transacted, Write, Written};
 use crate::record::{
@@ -58,7 +58,7 @@ pub enum Recalled {
 #[derive(Debug, Clone)]
 pub struct Attempt {
     key: Key,
-    id: AssignmentId,
+    id: AttemptId,
 }
 
 /// A request that an attempt has begun.
@@ -90,12 +90,12 @@ pub enum HeldOutcome {
 
 impl RequestSlot {
     /// The record of a large order without an `Idempotency-Key`.
-    pub(crate) fn unnamed(attempt: &AssignmentId) -> Self {
+    pub(crate) fn unnamed(attempt: &AttemptId) -> Self {
         Self { key: Key::request(attempt), fingerprint: None, replaced: None }
     }
 
     /// The same record after `attempt` was voided.
-    pub(crate) fn voided(self, attempt: &AssignmentId) -> Self {
+    pub(crate) fn voided(self, attempt: &AttemptId) -> Self {
         let state = RequestState::Void.as_str().to_owned();
         Self { replaced: Some(Replaced { attempt: attempt.to_string(), state }), ..self }
     }
@@ -118,7 +118,7 @@ impl RequestSlot {
 impl Attempt {
     /// A fresh attempt at the request `id`.
     #[must_use]
-    pub fn new(id: ClaimId, attempt: AssignmentId) -> Self {
+    pub fn new(id: RequestId, attempt: AttemptId) -> Self {
         Self { key: Key::request(id), id: attempt }
     }
 
@@ -155,7 +155,7 @@ impl Store {
     /// has died, that attempt is settled first.
     pub async fn recall(
         &self,
-        id: ClaimId,
+        id: RequestId,
         fingerprint: Fingerprint,
         now: Timestamp,
     ) -> Result<Recalled, StoreError> {

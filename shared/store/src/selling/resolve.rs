@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keypool_domain::{StockedKey, Timestamp};
+use keypool_domain::{LicenseKeyRecord, Timestamp};
 use tokio::time::{Instant, timeout};
 
 use super::sale::{Prepared, Sale, for_sale};
@@ -35,7 +35,7 @@ impl Store {
     pub(super) async fn resolve(
         &self,
         sale: &Sale,
-        keys: &[StockedKey],
+        keys: &[LicenseKeyRecord],
         prepared: &Prepared,
         deadline: Instant,
     ) -> Verdict {
@@ -105,7 +105,7 @@ impl Store {
     async fn send_again(
         &self,
         sale: &Sale,
-        keys: &[StockedKey],
+        keys: &[LicenseKeyRecord],
         prepared: &Prepared,
         deadline: Instant,
     ) -> Verdict {
@@ -135,7 +135,7 @@ pub(super) fn void(key: Key, sale: &Sale, now: Timestamp) -> Write {
 }
 
 /// The outcome that the first key of a sale proves; `None` while it is as it was seen.
-fn of_key(sale: &Sale, seen: &StockedKey, item: Option<&Item>) -> Option<Verdict> {
+fn of_key(sale: &Sale, seen: &LicenseKeyRecord, item: Option<&Item>) -> Option<Verdict> {
     if is_text(item, "assignment_id", sale.assignment.id.as_str()) {
         return Some(Verdict::Sold);
     }

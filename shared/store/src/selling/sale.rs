@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use keypool_domain::{
-    Assignment, Envelope, LicenseKey, OwnerField, ProductId, Status, StockedKey, Timestamp,
+    Assignment, Envelope, LicenseKey, LicenseKeyRecord, OwnerField, ProductId, Status, Timestamp,
 };
 use tokio::time::{Instant, timeout};
 
@@ -37,7 +37,7 @@ pub struct Sale {
     /// The record, if the sale has one.
     pub(super) slot: Option<RequestSlot>,
     /// The keys that are reserved, part by part, each as it was before.
-    pub(super) parts: Vec<Vec<StockedKey>>,
+    pub(super) parts: Vec<Vec<LicenseKeyRecord>>,
     /// Whether the latest part may be reserved, too: the outcome of its write is unknown.
     pub(super) is_uncertain: bool,
 }
@@ -86,7 +86,7 @@ impl Sale {
     }
 
     /// The keys that are reserved so far.
-    pub fn taken(&self) -> impl Iterator<Item = &StockedKey> {
+    pub fn taken(&self) -> impl Iterator<Item = &LicenseKeyRecord> {
         self.parts.iter().flatten()
     }
 
@@ -117,11 +117,11 @@ impl Sale {
     }
 
     /// Stores a fresh key with this status, or changes a key of the stock from available to it.
-    fn acquisition(&self, key: &StockedKey, status: Status) -> Write {
+    fn acquisition(&self, key: &LicenseKeyRecord, status: Status) -> Write {
         let assignment = &self.assignment;
         match self.origin {
             Origin::Generator if status == Status::Assigned => {
-                let key = StockedKey {
+                let key = LicenseKeyRecord {
                     status,
                     owner: assignment.owner.clone(),
                     assigned_at: Some(assignment.at),
@@ -133,7 +133,7 @@ impl Sale {
             }
             Origin::Generator => {
                 let assignment_id = Some(assignment.id.clone());
-                let key = StockedKey { status, assignment_id, draw: None, ..key.clone() };
+                let key = LicenseKeyRecord { status, assignment_id, draw: None, ..key.clone() };
                 Write::put(license_key_item(&key)).when(IS_NEW, [])
             }
             Origin::Stock => {
@@ -151,7 +151,7 @@ impl Sale {
 
     /// The condition that a key is for sale as it was seen, or was sold by this attempt and has not changed since. A
     /// repetition of the sale then changes nothing.
-    fn for_sale_or_sold(&self, update: Write, key: &StockedKey) -> Write {
+    fn for_sale_or_sold(&self, update: Write, key: &LicenseKeyRecord) -> Write {
         const FOR_SALE_OR_SOLD: &str = "(#status = :available AND #version = :seen) \
             OR (#assignment_id = :mine AND #version = :next AND #status = :assigned)";
         update.when(
@@ -208,7 +208,7 @@ impl Store {
     pub async fn take(
         &self,
         sale: &mut Sale,
-        keys: &[StockedKey],
+        keys: &[LicenseKeyRecord],
         now: Timestamp,
     ) -> Result<SaleOutcome, StoreError> {
         let slot = sale.slot.get_or_insert_with(|| RequestSlot::unnamed(&sale.assignment.id)).clone();
@@ -242,7 +242,7 @@ impl Store {
     pub async fn finish(
         &self,
         sale: &Sale,
-        keys: &[StockedKey],
+        keys: &[LicenseKeyRecord],
         response: &Envelope,
         now: Timestamp,
         deadline: Instant,
@@ -306,7 +306,7 @@ impl Store {
     pub(super) async fn judge(
         &self,
         sale: &Sale,
-        keys: &[StockedKey],
+        keys: &[LicenseKeyRecord],
         obstacles: &[Obstacle],
     ) -> Result<SaleOutcome, StoreError> {
         if obstacles.is_empty() {
@@ -343,7 +343,7 @@ impl Store {
 
 impl Sale {
     /// A key as the list of a part names it. A fresh key has no version before its reservation.
-    pub(super) fn listed(&self, key: &StockedKey) -> ListedKey {
+    pub(super) fn listed(&self, key: &LicenseKeyRecord) -> ListedKey {
         let seen = match self.origin {
             Origin::Stock => key.version,
             Origin::Generator => key.version.saturating_sub(1),
@@ -353,7 +353,7 @@ impl Sale {
 }
 
 /// The condition that a key is for sale as it was seen.
-pub(super) fn for_sale(update: Write, key: &StockedKey) -> Write {
+pub(super) fn for_sale(update: Write, key: &LicenseKeyRecord) -> Write {
     let values = [(":available", text(Status::Available)), (":seen", number(key.version))];
     update.when("#status = :available AND #version = :seen", values)
 }

@@ -1,7 +1,7 @@
 //! Bringing large orders to their end: the parts of a sold one are handed over, those of a void one are undone.
 
 use futures_util::StreamExt as _;
-use keypool_domain::{Assignment, AssignmentId, Draw, ProductId, Status, Timestamp};
+use keypool_domain::{Assignment, AttemptId, ProductId, Status, StockPosition, Timestamp};
 
 use super::PARALLEL_MAX;
 use super::resolve::void;
@@ -176,8 +176,10 @@ impl Store {
         keys: Vec<ListedKey>,
         end: &End<'_>,
     ) -> Result<(), StoreError> {
-        let writes: Vec<Write> =
-            keys.iter().map(|key| end.write(key, &open.attempt, Draw::random(self.randomness()))).collect();
+        let writes: Vec<Write> = keys
+            .iter()
+            .map(|key| end.write(key, &open.attempt, StockPosition::random(self.randomness())))
+            .collect();
         if writes.len() < TRANSACTION_ACTIONS_MAX {
             let all = writes.iter().cloned().chain([Write::delete(part.clone())]);
             if let Transacted::Committed = self.transact(all).await? {
@@ -193,7 +195,7 @@ impl Store {
 impl End<'_> {
     /// The write that ends the reservation of a key. Its condition is that the key is reserved for this attempt since it
     /// was listed.
-    fn write(&self, key: &ListedKey, attempt: &AssignmentId, draw: Draw) -> Write {
+    fn write(&self, key: &ListedKey, attempt: &AttemptId, draw: StockPosition) -> Write {
         const RESERVED: &str =
             "#status = :reserved AND #assignment_id = :attempt AND #version = :reserved_at";
         let values = [

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use keypool_domain::{
-    Assignment, Clock as _, Envelope, PrivateKeyUsed, ProductId, Reply, SignablePayload, StockedKey,
+    Assignment, Clock as _, Envelope, LicenseKeyRecord, PrivateKeyUsed, ProductId, Reply, SignablePayload,
     SystemClock,
 };
 use keypool_store::{Origin, RequestSlot, Sale, SaleOutcome, Store, StoreError};
@@ -26,13 +26,13 @@ pub(crate) fn sale(origin: Origin, assignment: &Assignment, slot: Option<Request
 pub(crate) async fn finish(
     store: &Store,
     sale: &Sale,
-    keys: &[StockedKey],
+    keys: &[LicenseKeyRecord],
 ) -> Result<SaleOutcome, StoreError> {
     let deadline = Instant::now() + Duration::from_mins(1);
     store.finish(sale, keys, &response(), SystemClock.now(), deadline).await
 }
 
 /// Sells keys of the stock by one write.
-pub(crate) async fn sell(store: &Store, keys: &[StockedKey], assignment: &Assignment) -> SaleOutcome {
+pub(crate) async fn sell(store: &Store, keys: &[LicenseKeyRecord], assignment: &Assignment) -> SaleOutcome {
     finish(store, &sale(Origin::Stock, assignment, None), keys).await.unwrap()
 }

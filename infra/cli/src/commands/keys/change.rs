@@ -3,8 +3,8 @@ use std::cell::Cell;
 use clap::Args;
 use futures_util::StreamExt as _;
 use keypool_domain::{
-    Assignment, AssignmentId, Clock as _, LicenseKey, NotAllowedInStatus, OperatingSystemRandomness, Owner,
-    OwnerField, StockedKey, SystemClock,
+    Assignment, AttemptId, Clock as _, LicenseKey, LicenseKeyRecord, NotAllowedInStatus,
+    OperatingSystemRandomness, Owner, OwnerField, SystemClock,
 };
 use keypool_store::KeyChange;
 use serde_json::{Value, json};
@@ -94,18 +94,18 @@ struct Reason {
 }
 
 /// What a key is to become, or why not.
-type Next = Result<StockedKey, String>;
+type Next = Result<LicenseKeyRecord, String>;
 
 impl Block {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
-        let next = |key: &StockedKey| key.blocked(SystemClock.now()).map_err(|unfit| unfit.to_string());
+        let next = |key: &LicenseKeyRecord| key.blocked(SystemClock.now()).map_err(|unfit| unfit.to_string());
         change(target, output, "keys.block", &self.named, &self.reason, next).await
     }
 }
 
 impl Unblock {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
-        let next = |key: &StockedKey| {
+        let next = |key: &LicenseKeyRecord| {
             let unblocked = key.unblocked(SystemClock.now(), &OperatingSystemRandomness);
             unblocked.map_err(|unfit| unfit.to_string())
         };
@@ -115,7 +115,7 @@ impl Unblock {
 
 impl Release {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
-        let next = |key: &StockedKey| {
+        let next = |key: &LicenseKeyRecord| {
             if key.has_owner() && !self.take_from_owner {
                 return Err("it is an owner's; --take-from-owner takes it back".to_owned());
             }
@@ -128,8 +128,8 @@ impl Release {
 
 impl Assign {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
-        let next = |key: &StockedKey| {
-            let id = AssignmentId::random(&OperatingSystemRandomness);
+        let next = |key: &LicenseKeyRecord| {
+            let id = AttemptId::random(&OperatingSystemRandomness);
             let owner = Owner { name: self.owner_name.clone(), email: self.owner_email.clone() };
             let given = key.given(Assignment { id, owner, at: SystemClock.now() });
             given.map_err(|unfit: NotAllowedInStatus| unfit.to_string())
@@ -145,7 +145,7 @@ async fn change(
     action: &'static str,
     named: &Named,
     reason: &Reason,
-    next: impl Fn(&StockedKey) -> Next,
+    next: impl Fn(&LicenseKeyRecord) -> Next,
 ) -> anyhow::Result<Exit> {
     let keys = named.read()?;
     // Asked for now, once, and not by all of them side by side.
@@ -223,8 +223,8 @@ async fn change_one(
     action: &str,
     license_key: &LicenseKey,
     reason: &Reason,
-    next: impl Fn(&StockedKey) -> Next,
-) -> anyhow::Result<Result<(StockedKey, StockedKey), String>> {
+    next: impl Fn(&LicenseKeyRecord) -> Next,
+) -> anyhow::Result<Result<(LicenseKeyRecord, LicenseKeyRecord), String>> {
     for _ in 0..ATTEMPTS_MAX {
         let Some(seen) = target.store.license_key(license_key).await? else {
             return Ok(Err("there is no such license key".to_owned()));

@@ -5,7 +5,7 @@ use std::pin::pin;
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use futures_util::TryStreamExt as _;
-use keypool_domain::{OwnerField, StockedKey};
+use keypool_domain::{LicenseKeyRecord, OwnerField};
 use serde_json::json;
 use tempfile::NamedTempFile;
 
@@ -140,7 +140,7 @@ impl<W: Write> Writer<W> {
         })
     }
 
-    fn write(&mut self, key: &StockedKey) -> anyhow::Result<()> {
+    fn write(&mut self, key: &LicenseKeyRecord) -> anyhow::Result<()> {
         match self {
             Self::Csv(writer) => writer.write_record(record(key))?,
             Self::Jsonl(writer) => writeln!(writer, "{}", view::license_key(key))?,
@@ -157,7 +157,7 @@ impl<W: Write> Writer<W> {
     }
 }
 
-fn record(key: &StockedKey) -> [String; 11] {
+fn record(key: &LicenseKeyRecord) -> [String; 11] {
     let owner = |field: &Option<OwnerField>| {
         field.as_ref().map_or_else(String::new, |field| field.as_str().to_owned())
     };

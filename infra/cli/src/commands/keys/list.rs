@@ -2,7 +2,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use clap::Args;
-use keypool_domain::{OwnerField, StockedKey, Timestamp};
+use keypool_domain::{LicenseKeyRecord, OwnerField, Timestamp};
 use keypool_store::Place;
 use serde_json::json;
 
@@ -89,7 +89,7 @@ impl List {
     }
 }
 
-fn row(key: &StockedKey) -> [String; 6] {
+fn row(key: &LicenseKeyRecord) -> [String; 6] {
     let owner = [&key.owner.name, &key.owner.email].into_iter().flatten().map(OwnerField::as_str);
     let owner = owner.collect::<Vec<_>>().join(", ");
     [

@@ -1,5 +1,5 @@
 use clap::Args;
-use keypool_domain::StockedKey;
+use keypool_domain::LicenseKeyRecord;
 use serde_json::json;
 
 use super::select::Named;
@@ -39,7 +39,7 @@ impl Show {
     }
 }
 
-fn text(key: &StockedKey) -> String {
+fn text(key: &LicenseKeyRecord) -> String {
     let email = key.owner.email.as_ref().map(|email| format!("<{}>", printable(email.as_str())));
     let owner = [key.owner.name.as_ref().map(|name| printable(name.as_str())), email];
     let owner = owner.into_iter().flatten().collect::<Vec<_>>().join(" ");

@@ -1,6 +1,6 @@
 use anyhow::bail;
 use futures_util::StreamExt as _;
-use keypool_domain::{Clock as _, LicenseKey, Status, StockedKey, SystemClock, Timestamp};
+use keypool_domain::{Clock as _, LicenseKey, LicenseKeyRecord, Status, SystemClock, Timestamp};
 use keypool_store::KeyChange;
 use serde_json::Value;
 
@@ -117,7 +117,7 @@ async fn block_one(target: &Target, key: &UnsoldKey, restored_to: Timestamp) -> 
             return Ok(Outcome::NotForSale(seen.status));
         }
         let Ok(blocked) = seen.blocked(SystemClock.now()) else { return Ok(Outcome::Held) };
-        let next = StockedKey { assigned_at: Some(key.sold_at), ..blocked };
+        let next = LicenseKeyRecord { assigned_at: Some(key.sold_at), ..blocked };
         let mut after = view::license_key(&next);
         after["reason"] = Value::String(format!("sold after the restore point {restored_to}"));
         let before = Some(view::license_key(&seen));

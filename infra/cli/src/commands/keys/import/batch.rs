@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use keypool_domain::StockedKey;
+use keypool_domain::LicenseKeyRecord;
 use keypool_store::{ImportOutcome, Pace, Store, StoreError};
 
 use super::told::{Outcome, Told};
@@ -17,7 +17,7 @@ pub(super) struct Entry {
 pub(super) enum EntryState {
     Known(Outcome),
     /// To be written, or looked for.
-    Open(Box<StockedKey>),
+    Open(Box<LicenseKeyRecord>),
 }
 
 /// Writes the keys of a batch, or looks for them, and tells of all its lines.
@@ -31,7 +31,7 @@ pub(super) async fn run(
         EntryState::Open(key) => Some((**key).clone()),
         EntryState::Known(_) => None,
     });
-    let open: Vec<StockedKey> = open.collect();
+    let open: Vec<LicenseKeyRecord> = open.collect();
     let outcomes = match (open.is_empty(), rehearses) {
         (true, _) => Vec::new(),
         (false, true) => rehearsed(&store, &open, &pace).await?,
@@ -40,7 +40,7 @@ pub(super) async fn run(
     Ok(told(batch, outcomes))
 }
 
-async fn imported(store: &Store, keys: &[StockedKey], pace: &Pace) -> Result<Vec<Outcome>, StoreError> {
+async fn imported(store: &Store, keys: &[LicenseKeyRecord], pace: &Pace) -> Result<Vec<Outcome>, StoreError> {
     let outcomes = store.import(keys, pace).await?.into_iter();
     Ok(outcomes
         .map(|outcome| match outcome {
@@ -51,7 +51,11 @@ async fn imported(store: &Store, keys: &[StockedKey], pace: &Pace) -> Result<Vec
         .collect())
 }
 
-async fn rehearsed(store: &Store, keys: &[StockedKey], pace: &Pace) -> Result<Vec<Outcome>, StoreError> {
+async fn rehearsed(
+    store: &Store,
+    keys: &[LicenseKeyRecord],
+    pace: &Pace,
+) -> Result<Vec<Outcome>, StoreError> {
     let keys: Vec<_> = keys.iter().map(|key| key.license_key.clone()).collect();
     let found = store.rehearse_import(&keys, pace).await?.into_iter();
     Ok(found.map(|status| status.map_or(Outcome::WouldBeCreated, Outcome::Duplicate)).collect())

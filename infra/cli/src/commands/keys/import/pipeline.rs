@@ -168,7 +168,7 @@ impl<'a> Pipeline<'a> {
         }
         self.open += 1;
         let id = self.next_id().await?;
-        Ok(EntryState::Open(Box::new(new.into_stocked(id, now, self.store.randomness()))))
+        Ok(EntryState::Open(Box::new(new.into_record(id, now, self.store.randomness()))))
     }
 
     /// Whether the line was told before the import was interrupted. Another line than was told is another file.

@@ -2,8 +2,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::{
-    ActivationLimit, Draw, Generator, KeyRow, LicenseKey, Owner, ProductId, Randomness, RowId, Status,
-    Timestamp, Validity,
+    ActivationLimit, Generator, KeyRow, LicenseKey, Owner, ProductId, Randomness, RowId, Status,
+    StockPosition, Timestamp, Validity,
 };
 
 /// A license key about to be stored.
@@ -24,7 +24,7 @@ pub struct NewKey {
     /// When it was given to that owner.
     pub assigned_at: Option<Timestamp>,
     /// The assignment that gives it away as it is made, if one does.
-    pub assignment_id: Option<AssignmentId>,
+    pub assignment_id: Option<AttemptId>,
     /// The creation that stores it, if that is to be recognised when it is taken up again.
     pub creation_id: Option<CreationId>,
 }
@@ -76,14 +76,14 @@ impl NewKey {
 
     /// The record of the key as it is first stored. An available key gets its place in the stock here.
     #[must_use]
-    pub fn into_stocked(
+    pub fn into_record(
         self,
         id: RowId,
         now: Timestamp,
         randomness: &(impl Randomness + ?Sized),
-    ) -> StockedKey {
-        StockedKey {
-            draw: (self.status == Status::Available).then(|| Draw::random(randomness)),
+    ) -> LicenseKeyRecord {
+        LicenseKeyRecord {
+            draw: (self.status == Status::Available).then(|| StockPosition::random(randomness)),
             license_key: self.license_key,
             product_id: self.product_id,
             activation_limit: self.activation_limit,
@@ -103,7 +103,7 @@ impl NewKey {
 
 /// The one truth about a license key, as the table holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StockedKey {
+pub struct LicenseKeyRecord {
     /// The key.
     pub license_key: LicenseKey,
     /// The product it belongs to.
@@ -127,14 +127,14 @@ pub struct StockedKey {
     /// Rises by one with every change; a write names the version it has seen.
     pub version: u64,
     /// The assignment that last gave it away, or that it is reserved for.
-    pub assignment_id: Option<AssignmentId>,
+    pub assignment_id: Option<AttemptId>,
     /// The creation that stored it, if that has one.
     pub creation_id: Option<CreationId>,
     /// Its place in the stock; only an available key has one.
-    pub draw: Option<Draw>,
+    pub draw: Option<StockPosition>,
 }
 
-impl StockedKey {
+impl LicenseKeyRecord {
     /// The row that tells the buyer of this key, as it will stand once `assignment` is done.
     #[must_use]
     pub fn row(&self, assignment: &Assignment) -> KeyRow {
@@ -195,7 +195,7 @@ pub(crate) use random_id;
 random_id! {
     /// Tells one attempt to give keys away from every other. A write that finds its own assignment on a key
     /// has been done before: the response to it was lost.
-    AssignmentId
+    AttemptId
 }
 
 random_id! {
@@ -262,7 +262,7 @@ impl CreationId {
 #[derive(Debug, Clone)]
 pub struct Assignment {
     /// Which assignment.
-    pub id: AssignmentId,
+    pub id: AttemptId,
     /// Who gets the keys.
     pub owner: Owner,
     /// When.
