@@ -32,7 +32,7 @@ pub enum At {
     Replacing(Settle),
     /// Begin in place of the record that was read.
     Beginning(Record),
-    /// StockPosition keys.
+    /// Draw keys.
     Drawing,
     /// Sell the keys of a small sale.
     Selling(Picks),
