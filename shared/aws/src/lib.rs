@@ -2,7 +2,7 @@
 //!
 //! - [`AwsSettings::clients`] makes the clients of DynamoDB and KMS.
 //! - [`Timeouts`] says how long everything may take: a call of AWS, a write, an answer.
-//! - [`classify`] sorts the errors of every AWS client, by what one can do about them.
+//! - [`classify()`] sorts the errors of every AWS client, by what one can do about them.
 //! - [`LATENCIES`] names the metric that each call records.
 
 mod classify;
