@@ -214,6 +214,14 @@ async fn no_grant_is_unused() {
         assert_eq!(first.license_keys().len(), 1_000, "{:.300}", first.text);
         assert_eq!(shop.post_once(endpoint, "long", &request).await.text, first.text);
     }
+    // Keys that a repeated call finds are read, to see whose they are.
+    shop.dynamodb.disturb("BatchExecuteStatement", [Fault::LoseResponse]);
+    shop.stock_named(1, "AGAIN-", 1).await;
+    shop.dynamodb.disturb("BatchExecuteStatement", [Fault::LoseResponse]);
+    assert_eq!(
+        shop.post("generate", &[("generator_id", "1"), ("quantity", "1")]).await.license_keys().len(),
+        1
+    );
     // Finding out what became of a write needs a privilege of its own.
     shop.dynamodb.disturb("TransactWriteItems", vec![Fault::LoseResponse; 5]);
     let order = [("product_id", "1"), ("quantity", "90"), ("generate", "1")];

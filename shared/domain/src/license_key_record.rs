@@ -259,7 +259,7 @@ impl CreationId {
 }
 
 /// Gives keys to an owner at a moment.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assignment {
     /// Which assignment.
     pub id: AttemptId,

@@ -269,6 +269,27 @@ async fn a_draw_reads_one_window_from_its_start() {
     assert_eq!(drawn, license_keys(&keys[5..5 + candidate_window(3)]).into_iter().collect());
 }
 
+/// The estimate of one draw of 24 keys has a standard deviation of 1 / √22, which is 21 %. The mean of 200 draws is off by
+/// less than 2 % of that kind, and by what the positions of this stock are off.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draw_estimates_the_size_of_the_stock() {
+    const STOCK: usize = 2_000;
+    const DRAWS: usize = 200;
+    let table = Table::new().await;
+    table.stock(&names(STOCK)).await;
+    let mut ratios = Vec::new();
+    for _ in 0..DRAWS {
+        let StockSize::Estimate(keys) = table.draw(1).await.stock else { panic!("the window is full") };
+        ratios.push(f64::from(u32::try_from(keys).unwrap()) / 2_000.0);
+    }
+    let mean = ratios.iter().sum::<f64>() / 200.0;
+    let deviation = (ratios.iter().map(|ratio| (ratio - 1.0).powi(2)).sum::<f64>() / 200.0).sqrt();
+    assert!((0.9..1.1).contains(&mean), "the mean of the estimates is {mean} times the stock");
+    assert!((0.12..0.32).contains(&deviation), "the deviation is {deviation}");
+    // A draw that sees every key counts them.
+    assert_eq!(table.draw(STOCK).await.stock, StockSize::Exact(STOCK));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn products_have_stocks_of_their_own() {
     let table = Table::new().await;

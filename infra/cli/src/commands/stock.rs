@@ -1,10 +1,10 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
 use keypool_domain::{Activity, Clock as _, Generator, GeneratorId, Product, ProductId, SystemClock};
-use keypool_store::{Inventory, KeyFilter};
+use keypool_store::{Inventory, KeyFilter, Look, StockSize};
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
@@ -15,6 +15,8 @@ use crate::target::Target;
 ///
 /// It reads the whole table: some 4 read units for a hundred keys, a few cents for ten million. "Lasts" is how long the
 /// stock lasts if it sells as in the last 24 hours; "made when sold" is a product with a generator and nothing in stock.
+/// "Estimate" is the size of the stock as one draw sees it, and how far that is from the count. The metric
+/// `StockEstimate` has it for every sale, so an alarm needs no count.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     keypool stock\n  \
@@ -81,7 +83,11 @@ impl Stock {
             let filter = KeyFilter { product_id: self.product, ..KeyFilter::default() };
             target.store.inventory(filter, SystemClock.now(), |read| progress.add(read as u64)).await?
         };
-        let lines = lines(&products, &inventory, self.product);
+        let mut lines = lines(&products, &inventory, self.product);
+        for line in lines.iter_mut().filter(|line| line.inventory.available > 0) {
+            let drawn = target.store.draw(line.id, 1, &HashSet::new(), Look::Once).await?;
+            line.estimate = Some(drawn.stock);
+        }
         if let (Some(id), []) = (self.product, lines.as_slice()) {
             bail!("there is no product {id}, nor a key of it");
         }
@@ -90,6 +96,7 @@ impl Stock {
             "NAME",
             "AVAILABLE",
             "",
+            "ESTIMATE",
             "ASSIGNED",
             "RESERVED",
             "BLOCKED",
@@ -113,6 +120,8 @@ struct Line {
     /// The generator that makes its keys when there are none in stock, if it is switched on.
     generator_id: Option<GeneratorId>,
     inventory: Inventory,
+    /// The size of the stock as one draw sees it.
+    estimate: Option<StockSize>,
 }
 
 /// Those of the products, and of keys whose product is not there.
@@ -136,10 +145,11 @@ fn lines(
 
 impl Line {
     fn without_keys(id: ProductId) -> Self {
-        Self { id, name: None, is_active: false, generator_id: None, inventory: Inventory::default() }
+        let inventory = Inventory::default();
+        Self { id, name: None, is_active: false, generator_id: None, inventory, estimate: None }
     }
 
-    fn row(&self, most: u64) -> [String; 10] {
+    fn row(&self, most: u64) -> [String; 11] {
         let Inventory { available, assigned, reserved, blocked, sold_last_hour, sold_last_day } =
             self.inventory;
         let style = match self.inventory.hours_left() {
@@ -158,6 +168,7 @@ impl Line {
             name,
             format!("{style}{available}{style:#}"),
             format!("{style}{}{style:#}", bar(available, most)),
+            self.estimate_beside_count(),
             assigned.to_string(),
             reserved.to_string(),
             blocked.to_string(),
@@ -165,6 +176,19 @@ impl Line {
             sold_last_hour.to_string(),
             self.lasts(),
         ]
+    }
+
+    /// The estimate of one draw, and how far it is from the count. This is the metric that the alarm of a low stock uses.
+    fn estimate_beside_count(&self) -> String {
+        match self.estimate {
+            None => String::new(),
+            Some(StockSize::Exact(_)) => "exact".to_owned(),
+            Some(StockSize::Estimate(keys)) => {
+                let count = i128::from(self.inventory.available).max(1);
+                let percent = (i128::try_from(keys).unwrap_or(i128::MAX) - count) * 100 / count;
+                format!("{keys} ({percent:+} %)")
+            }
+        }
     }
 
     fn lasts(&self) -> String {
@@ -186,6 +210,7 @@ impl Line {
             "name": self.name,
             "status": if self.is_active { "active" } else { "inactive" },
             "available": available,
+            "estimate": self.estimate.map(StockSize::get),
             "assigned": assigned,
             "reserved": reserved,
             "blocked": blocked,
@@ -218,6 +243,19 @@ mod tests {
         assert_eq!(bar(1, 2), "█".repeat(10));
         assert_eq!(bar(7, 7), "█".repeat(20));
         assert_eq!(bar(33, 64), format!("{}▎", "█".repeat(10)));
+    }
+
+    #[test]
+    fn an_estimate_stands_beside_the_count() {
+        let line = |estimate| Line {
+            inventory: Inventory { available: 1_000, ..Inventory::default() },
+            estimate,
+            ..Line::without_keys(ProductId::MIN)
+        };
+        assert_eq!(line(None).estimate_beside_count(), "");
+        assert_eq!(line(Some(StockSize::Exact(1_000))).estimate_beside_count(), "exact");
+        assert_eq!(line(Some(StockSize::Estimate(1_210))).estimate_beside_count(), "1210 (+21 %)");
+        assert_eq!(line(Some(StockSize::Estimate(900))).estimate_beside_count(), "900 (-10 %)");
     }
 
     #[test]

@@ -350,3 +350,75 @@ impl OpenRequest {
         self.lease_until <= now.unix_microseconds()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use keypool_domain::{OperatingSystemRandomness, PrivateKeyUsed, Reply, SignablePayload};
+
+    use super::*;
+
+    fn at() -> Timestamp {
+        Timestamp::from_unix_microseconds(1_732_388_528_829_115).unwrap()
+    }
+
+    /// Texts that do not compress.
+    fn noise(count: usize) -> Reply {
+        let mut state = 1_u64;
+        let mut letter = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            char::from_u32(0x4e00 + u32::try_from(state >> 51).unwrap()).unwrap()
+        };
+        let keys = (0..count).map(|_| (0..255).map(|_| letter()).collect::<String>().parse().unwrap());
+        Reply::Generated(keys.collect())
+    }
+
+    #[test]
+    fn a_response_of_any_size_reads_back() {
+        let key = Key::request("1");
+        for (reply, is_large) in [(Reply::LicenseKeyAssigned, false), (noise(1_000), true)] {
+            let payload = SignablePayload::new(&reply, at());
+            let envelope = payload.into_envelope(PrivateKeyUsed::Product, Some(&[7]));
+            let saved = SavedResponse::of(&envelope);
+            assert_eq!(saved.parts.len() > 1, is_large);
+            let record: Item = saved.attributes().map(|(name, value)| (name.to_owned(), value)).into();
+            let further = saved.parts.iter().skip(1);
+            let further = further
+                .map(|part| Item::from([("payload".to_owned(), AttributeValue::B(Blob::new(&**part)))]));
+            let mut items: Vec<Item> = [record].into_iter().chain(further).collect();
+            assert_eq!(read_response(&items).unwrap(), envelope);
+            assert_eq!(saved.further_writes(&key, at()).count(), items.len() - 1);
+            items[0].insert("signature".to_owned(), AttributeValue::Bool(true));
+            assert!(read_response(&items).is_err());
+        }
+    }
+
+    #[test]
+    fn a_record_its_entry_and_its_parts_read_back() {
+        let attempt = AttemptId::random(&OperatingSystemRandomness);
+        let owner = Owner { name: Some("Test User".parse().unwrap()), email: None };
+        let assignment = Assignment { id: attempt.clone(), owner, at: at() };
+        let key = Key::request(&attempt);
+        for origin in [Origin::Stock, Origin::Generator] {
+            let item = open_request_item(key.clone(), &attempt, Some("f"), 7, at());
+            let item = with_sale(item, ProductId::MAX, &assignment, origin);
+            let record = RequestRecord::read(&item).unwrap();
+            assert_eq!((record.state, record.origin, record.lease_until), (RequestState::Open, origin, 7));
+            assert_eq!(record.assignment().unwrap(), assignment);
+            let open = OpenRequest::new(&key, ProductId::MAX, origin, &attempt, 7);
+            assert_eq!(OpenRequest::read(&open.item()), Ok(open));
+        }
+        let keys = [("a#1", 1), ("ключ", 2)]
+            .map(|(key, seen)| ListedKey { license_key: key.parse().unwrap(), seen });
+        assert_eq!(read_part(&part_item(Key::part(&key, &attempt, 0), &keys)), Ok(keys.to_vec()));
+    }
+
+    #[test]
+    fn words_of_the_first_version_are_read() {
+        use RequestState::{Done, Open, Void};
+        for (text, state) in
+            [("started", Open), ("reserving", Open), ("committed", Done), ("sold", Done), ("aborted", Void)]
+        {
+            assert_eq!(RequestState::read(text), Some(state), "{text}");
+        }
+    }
+}

@@ -55,6 +55,18 @@ pub enum StockSize {
 }
 
 impl StockSize {
+    /// The estimate from `keys` keys, two at least, that lie on a `fraction` of all positions.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an estimate needs a few digits; it is positive, and too large a float becomes the largest integer"
+    )]
+    pub fn of_span(keys: usize, fraction: f64) -> Self {
+        Self::Estimate(((keys.saturating_sub(1)) as f64 / fraction).round() as usize)
+    }
+
     /// The number of keys.
     #[must_use]
     pub const fn get(self) -> usize {
@@ -113,17 +125,11 @@ impl<'a> Window<'a> {
     fn stock(&self) -> StockSize {
         let keys = self.keys.len();
         let fraction = self.start.fraction_to(self.end);
-        if !self.is_full() || fraction <= 0.0 {
-            return StockSize::Exact(keys);
+        if self.is_full() && fraction > 0.0 {
+            StockSize::of_span(keys, fraction)
+        } else {
+            StockSize::Exact(keys)
         }
-        #[expect(clippy::cast_precision_loss, reason = "a window has at most some thousand keys")]
-        let estimate = (keys - 1) as f64 / fraction;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "it is positive, and too large a float becomes the largest integer"
-        )]
-        StockSize::Estimate(estimate.round() as usize)
     }
 }
 
