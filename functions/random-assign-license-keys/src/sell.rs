@@ -117,7 +117,8 @@ impl Order<'_> {
                     (candidates, stock, drawn_at) = (found.candidates, found.stock, self.invocation.now());
                     misses_left = 2;
                     if let Source::Stock(_) = source {
-                        measure::stock_estimate(self.product.id, stock.get());
+                        let size = self.invocation.desk().stock_size(self.product.id, stock);
+                        measure::stock_estimate(self.product.id, size);
                     }
                     if candidates.len() < wanting && !gone.is_empty() {
                         // Keys that were gone may be back, for example from a large order that was undone.

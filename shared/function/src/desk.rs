@@ -8,7 +8,7 @@ use keypool_domain::{
     SignablePayload, SigningKeyId,
 };
 use keypool_signing::{Signer, SigningError};
-use keypool_store::{Found, Lookup, Store};
+use keypool_store::{Found, Lookup, StockSize, Store};
 
 use crate::FunctionError;
 use crate::cache::Cache;
@@ -142,6 +142,12 @@ impl Desk {
     #[must_use]
     pub fn take_window(&self, product_id: ProductId, quantity: usize) -> Option<Window> {
         self.windows.take(product_id, quantity, self.clock.now())
+    }
+
+    /// The estimate of a stock's size after a draw has seen this much of it.
+    #[must_use]
+    pub fn stock_size(&self, product_id: ProductId, seen: StockSize) -> f64 {
+        self.windows.stock_size(product_id, seen)
     }
 
     /// Keeps the unused keys of a draw for the next sale, if the stock is large.

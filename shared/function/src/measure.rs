@@ -108,9 +108,8 @@ pub fn orders_swept(finished: usize, undone: usize) {
 
 /// A draw has seen how large a product's stock is: exactly if it saw all of it, else as an estimate. A distribution and
 /// not a gauge, because a gauge would be repeated with every event, long after the product was restocked.
-#[expect(clippy::cast_precision_loss, reason = "a stock has fewer keys than a float has digits")]
-pub fn stock_estimate(product_id: ProductId, keys: usize) {
-    histogram!(STOCK_ESTIMATE, "Product" => product_id.to_string()).record(keys as f64);
+pub fn stock_estimate(product_id: ProductId, keys: f64) {
+    histogram!(STOCK_ESTIMATE, "Product" => product_id.to_string()).record(keys.round());
 }
 
 /// A request was answered by a problem with a status of 500 or more.

@@ -11,10 +11,18 @@ const KEPT_FOR_US: i64 = 5_000_000;
 /// than a window saves. The bench `draw` shows it.
 const STOCK_MIN: usize = 5_000;
 
-/// Keys that a draw has read and not used. The next sale of the environment draws from them, without a invocation. Whether a
-/// key is still for sale, the condition of the sale decides.
+/// How many estimates of a stock are averaged. Sales leave holes among the positions, so that one estimate of a stock
+/// with much turnover may be off by as much as the stock.
+const AVERAGED_MAX: u32 = 16;
+
+/// What an environment knows of each product's stock: the keys that its last draw has left, and an estimate of its size.
+/// The next sale draws from these keys, without a call. The condition of the sale decides whether a key is still for sale.
 #[derive(Debug, Default)]
-pub(crate) struct Windows(Mutex<HashMap<ProductId, Window>>);
+pub(crate) struct Windows {
+    kept: Mutex<HashMap<ProductId, Window>>,
+    /// The average of the latest estimates, and their number.
+    sizes: Mutex<HashMap<ProductId, (f64, u32)>>,
+}
 
 /// The unused keys of one draw.
 #[derive(Debug, Clone)]
@@ -30,7 +38,7 @@ pub struct Window {
 impl Windows {
     /// Takes the window of a product, if it has `quantity` keys and is fresh. Nobody else gets the same keys from here.
     pub(crate) fn take(&self, product_id: ProductId, quantity: usize, now: Timestamp) -> Option<Window> {
-        let window = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&product_id)?;
+        let window = self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(&product_id)?;
         let age_us = now.unix_microseconds() - window.drawn_at.unix_microseconds();
         (window.keys.len() >= quantity && age_us <= KEPT_FOR_US).then_some(window)
     }
@@ -38,8 +46,25 @@ impl Windows {
     /// Keeps a window, if its product's stock is large.
     pub(crate) fn keep(&self, product_id: ProductId, window: Window) {
         if matches!(window.stock, StockSize::Estimate(keys) if keys >= STOCK_MIN) && !window.keys.is_empty() {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(product_id, window);
+            self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(product_id, window);
         }
+    }
+
+    /// Adds what a draw has seen of the stock, and returns the estimate of its size: the average of the latest draws, or the
+    /// number of keys if the draw saw them all.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate needs a few digits")]
+    pub(crate) fn stock_size(&self, product_id: ProductId, seen: StockSize) -> f64 {
+        let keys = seen.get() as f64;
+        let mut sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+        let (average, count) = sizes.entry(product_id).or_default();
+        match seen {
+            StockSize::Exact(_) => (*average, *count) = (keys, 0),
+            StockSize::Estimate(_) => {
+                *count = AVERAGED_MAX.min(*count + 1);
+                *average += (keys - *average) / f64::from(*count);
+            }
+        }
+        *average
     }
 }
 
@@ -84,6 +109,21 @@ mod tests {
         }
         windows.keep(ProductId::MIN, window(3, large));
         assert!(windows.take(ProductId::MIN, 4, at(100)).is_none(), "too few keys");
+    }
+
+    #[test]
+    fn estimates_are_averaged_and_a_count_begins_anew() {
+        let windows = Windows::default();
+        let seen = [
+            (StockSize::Estimate(1_000), 1_000.0),
+            (StockSize::Estimate(2_000), 1_500.0),
+            (StockSize::Estimate(600), 1_200.0),
+            (StockSize::Exact(20), 20.0),
+            (StockSize::Estimate(900), 900.0),
+        ];
+        for (size, expected) in seen {
+            assert!((windows.stock_size(ProductId::MIN, size) - expected).abs() < 0.01, "{size:?}");
+        }
     }
 
     #[test]
