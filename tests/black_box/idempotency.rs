@@ -332,8 +332,7 @@ async fn a_response_noted_just_before_the_takeover_is_not_missed() {
     for name in ["payload", "payload_parts", "private_key_used", "signature"] {
         assert!(unplanned.as_object_mut().unwrap().remove(name).is_some(), "{name}");
     }
-    let seen = json!({"__type": "com.amazonaws#ConditionalCheckFailedException", "Item": unplanned});
-    shop.dynamodb.disturb("PutItem", [Fault::Error(seen)]);
+    shop.dynamodb.disturb("GetItem", [Fault::Answer(json!({"Item": unplanned}))]);
     assert_eq!(shop.post_once("generate", "a", &parameters).await.license_keys().len(), 60);
     assert!(shop.dynamodb.is_undisturbed());
     assert_eq!(shop.in_stock(1).await, 60, "these, and no others");

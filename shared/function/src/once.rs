@@ -3,19 +3,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use keypool_domain::{AttemptId, Fingerprint, LicenseKeyRecord, RequestId};
-use keypool_store::{
-    Attempt, BeginOutcome, Begun, HeldOutcome, Recalled, Recorded, RequestSlot, Sale, SaleOutcome,
-};
+use keypool_store::{Begun, HeldOutcome, Recalled, Recorded, RequestSlot, Sale, SaleOutcome};
 
 use crate::{FunctionError, Invocation, SignedReply, measure};
 
 /// The part of an invocation in the record of its `Idempotency-Key`.
 #[derive(Debug, Default)]
 pub(crate) struct Once {
-    /// The attempt at the request, once it may hold the record.
-    attempt: OnceLock<Attempt>,
-    /// Whether it has taken over from another attempt, which may have done a part of it.
-    resumed: AtomicBool,
+    /// The request, once this attempt holds its record.
+    begun: OnceLock<Begun>,
     /// Whether the write of a sale is under way. The deadline must not cut it off.
     selling: AtomicBool,
 }
@@ -28,6 +24,9 @@ pub enum NextAction<T> {
     /// Give the response that it got before.
     Repeat(SignedReply),
 }
+
+/// How often a request begins again because the record has changed since it was read.
+const BEGIN_MAX: usize = 4;
 
 /// How long ending the lease of a failed attempt may take, after the deadline.
 const RELEASE_WITHIN: Duration = Duration::from_millis(300);
@@ -44,16 +43,19 @@ impl Invocation {
 
     /// Begins a request that stores keys one by one. Without an `Idempotency-Key` nothing is read or written.
     pub async fn begin(&self, asked: Fingerprint) -> Result<NextAction<Begun>, FunctionError> {
-        let Some(id) = self.request_id_of_key() else { return Ok(NextAction::Proceed(None)) };
-        let new_attempt = || Attempt::new(id, AttemptId::random(self.desk.randomness()));
-        let attempt = self.once.attempt.get_or_init(new_attempt);
-        match self.desk.store().begin(attempt, asked, self.now(), self.desk.lease()).await? {
-            BeginOutcome::Begun(begun) => {
-                self.once.resumed.store(begun.is_resumed(), Ordering::Relaxed);
-                Ok(NextAction::Proceed(Some(begun)))
+        for _ in 0..BEGIN_MAX {
+            let slot = match self.recall(asked).await? {
+                NextAction::Proceed(Some(slot)) => slot,
+                NextAction::Proceed(None) => return Ok(NextAction::Proceed(None)),
+                NextAction::Repeat(reply) => return Ok(NextAction::Repeat(reply)),
+            };
+            let attempt = AttemptId::random(self.desk.randomness());
+            let begun = self.desk.store().begin(slot, attempt, self.now(), self.desk.lease()).await?;
+            if let Some(begun) = begun {
+                return Ok(NextAction::Proceed(Some(self.once.begun.get_or_init(|| begun).clone())));
             }
-            BeginOutcome::Recorded(recorded) => self.repeat(recorded).map(NextAction::Repeat),
         }
+        Err(FunctionError::InFlight)
     }
 
     fn request_id_of_key(&self) -> Option<RequestId> {
@@ -126,16 +128,14 @@ impl Invocation {
     /// Ends the lease of an attempt that has failed, or deletes its record if it has changed nothing. If it cannot, the
     /// lease ends by itself.
     pub(crate) async fn release(&self, outcome: &Result<SignedReply, FunctionError>) {
-        let Some(attempt) = self.once.attempt.get() else { return };
+        let Some(begun) = self.once.begun.get() else { return };
         let store = self.desk.store();
         let release = async {
             match outcome {
                 Ok(reply) if reply.is_remembered() => Ok(()),
-                // It never held the record.
-                Err(FunctionError::InFlight | FunctionError::Mismatch) => Ok(()),
                 // It has changed nothing, so the next request with this key may have other parameters.
-                Ok(_) if !self.once.resumed.load(Ordering::Relaxed) => store.withdraw(attempt).await,
-                _ => store.release(attempt).await,
+                Ok(_) if !begun.is_resumed() => store.withdraw(begun).await,
+                _ => store.release(begun).await,
             }
         };
         if let Ok(Err(error)) = tokio::time::timeout(RELEASE_WITHIN, release).await {

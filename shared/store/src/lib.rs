@@ -33,8 +33,8 @@ pub use operator::keys::KeyChange;
 pub use operator::pace::Pace;
 pub use record::{Catalogued, Item, OpenRequest, Origin, RequestState, license_key_item};
 pub use selling::{
-    Attempt, BeginOutcome, Begun, Counter, Drawn, Found, HeldOutcome, InsertCounts, Look, Lookup, Recalled,
-    Recorded, RequestSlot, SALE_KEYS_MAX, Sale, SaleOutcome, StockSize, Swept, candidate_window,
+    Begun, Counter, Drawn, Found, HeldOutcome, InsertCounts, Look, Lookup, Recalled, Recorded, RequestSlot,
+    SALE_KEYS_MAX, Sale, SaleOutcome, StockSize, Swept, candidate_window,
 };
 
 /// The table, and what is needed to use it.

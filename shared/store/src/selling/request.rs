@@ -25,11 +25,16 @@ pub struct RequestSlot {
     replaced: Option<Replaced>,
 }
 
-/// A record that a sale replaces, as it was read.
+/// The record of a dead attempt, as it was read. The next attempt replaces it only as long as it is so.
 #[derive(Debug, Clone)]
 struct Replaced {
     attempt: String,
     state: String,
+    /// The signature of the response that the attempt has noted.
+    signature: Option<String>,
+    creation_id: Option<CreationId>,
+    noted: Option<Envelope>,
+    item: Item,
 }
 
 /// The record of a request as another attempt has left it.
@@ -54,29 +59,14 @@ pub enum Recalled {
     Recorded(Recorded),
 }
 
-/// An attempt at a request that keeps its record open while it writes key by key.
-#[derive(Debug, Clone)]
-pub struct Attempt {
-    key: Key,
-    id: AttemptId,
-}
-
-/// A request that an attempt has begun.
+/// A request that an attempt has begun: it keeps the record open while it writes key by key.
 #[derive(Debug, Clone)]
 pub struct Begun {
-    attempt: Attempt,
+    key: Key,
+    attempt: AttemptId,
     creation_id: CreationId,
     noted: Option<Envelope>,
     is_resumed: bool,
-}
-
-/// The result of beginning a request.
-#[derive(Debug)]
-pub enum BeginOutcome {
-    /// The attempt holds the record.
-    Begun(Begun),
-    /// Another attempt has left a record.
-    Recorded(Recorded),
 }
 
 /// The result of a write to the record by the attempt that began it.
@@ -96,41 +86,42 @@ impl RequestSlot {
 
     /// The same record after `attempt` was voided.
     pub(crate) fn voided(self, attempt: &AttemptId) -> Self {
-        let state = RequestState::Void.as_str().to_owned();
-        Self { replaced: Some(Replaced { attempt: attempt.to_string(), state }), ..self }
+        let replaced = Replaced {
+            attempt: attempt.to_string(),
+            state: RequestState::Void.as_str().to_owned(),
+            signature: None,
+            creation_id: None,
+            noted: None,
+            item: Item::default(),
+        };
+        Self { replaced: Some(replaced), ..self }
     }
 
     /// Makes `put` depend on the record being as it was read.
     pub(crate) fn when_free(&self, put: Write, now: Timestamp) -> Write {
         const IS_ABSENT: &str = "attribute_not_exists(#pk) OR #expires_at <= :now";
-        const IS_REPLACED: &str = "attribute_not_exists(#pk) OR #expires_at <= :now \
-            OR (#attempt = :attempt AND #state = :state)";
+        const IS_UNNOTED: &str = "attribute_not_exists(#pk) OR #expires_at <= :now \
+            OR (#attempt = :attempt AND #state = :state AND attribute_not_exists(#signature))";
+        const IS_NOTED: &str = "attribute_not_exists(#pk) OR #expires_at <= :now \
+            OR (#attempt = :attempt AND #state = :state AND #signature = :signature)";
         let now = (":now", number(now.unix_seconds()));
-        match &self.replaced {
-            None => put.when(IS_ABSENT, [now]),
-            Some(Replaced { attempt, state }) => {
-                put.when(IS_REPLACED, [now, (":attempt", text(attempt)), (":state", text(state))])
-            }
+        let Some(replaced) = &self.replaced else { return put.when(IS_ABSENT, [now]) };
+        let attempt = (":attempt", text(&replaced.attempt));
+        let state = (":state", text(&replaced.state));
+        match &replaced.signature {
+            None => put.when(IS_UNNOTED, [now, attempt, state]),
+            Some(signature) => put.when(IS_NOTED, [now, attempt, state, (":signature", text(signature))]),
         }
     }
 }
 
-impl Attempt {
-    /// A fresh attempt at the request `id`.
-    #[must_use]
-    pub fn new(id: RequestId, attempt: AttemptId) -> Self {
-        Self { key: Key::request(id), id: attempt }
-    }
-
-    /// The condition that this attempt holds the record. (The first version's word for an open record is accepted.)
-    fn holds(&self, write: Write) -> Write {
-        const HELD: &str = "#state IN (:open, :started) AND #attempt = :mine";
-        let open = text(RequestState::Open.as_str());
-        write.when(HELD, [(":open", open), (":started", text("started")), (":mine", text(&self.id))])
-    }
-}
-
 impl Begun {
+    /// Makes a write depend on this attempt holding the record.
+    fn holds(&self, write: Write) -> Write {
+        let open = text(RequestState::Open.as_str());
+        write.when("#state = :open AND #attempt = :mine", [(":open", open), (":mine", text(&self.attempt))])
+    }
+
     /// The mark of keys that are stored one by one, so that a later attempt recognises them.
     #[must_use]
     pub fn creation_id(&self) -> &CreationId {
@@ -175,7 +166,12 @@ impl Store {
                 continue;
             }
             if is_dead || record.state == RequestState::Void {
-                let replaced = Replaced { attempt: record.attempt, state: record.state_text };
+                let noted = match record.signature {
+                    Some(_) => Some(self.read_saved(&key, item.clone(), &record).await?),
+                    None => None,
+                };
+                let RequestRecord { attempt, state_text: state, signature, creation_id, .. } = record;
+                let replaced = Replaced { attempt, state, signature, creation_id, noted, item };
                 return Ok(Recalled::New(slot(Some(replaced))));
             }
             let recorded = Box::pin(self.recorded(&key, item, &record, Some(&fingerprint))).await?;
@@ -230,78 +226,40 @@ impl Store {
         read_response(&items)
     }
 
-    /// Begins a request that stores keys one by one: `attempt` holds its record for as long as `lease`. 1 write unit; 2
-    /// if it takes over from an attempt whose lease is over.
+    /// Begins a request that stores keys one by one: the attempt holds its record for as long as `lease`. It goes on where
+    /// a dead attempt left off. Returns `None` if another attempt was quicker. 1 write unit for a KB.
     pub async fn begin(
         &self,
-        attempt: &Attempt,
-        fingerprint: Fingerprint,
+        slot: RequestSlot,
+        attempt: AttemptId,
         now: Timestamp,
         lease: Duration,
-    ) -> Result<BeginOutcome, StoreError> {
-        let fingerprint = fingerprint.to_string();
-        let lease_until = lease_end(now, lease);
-        let fresh = CreationId::random(self.randomness());
-        let mut item =
-            open_request_item(attempt.key.clone(), &attempt.id, Some(&fingerprint), lease_until, now);
-        item.insert("creation_id".to_owned(), text(&fresh));
-        let slot = RequestSlot { key: attempt.key.clone(), fingerprint: None, replaced: None };
-        for _ in 0..ATTEMPTS_MAX {
-            let put = slot.when_free(Write::put(item.clone()), now);
-            let found = match self.write(put).await? {
-                Written::Done => return Ok(begun(attempt, fresh, None, false)),
-                Written::Refused(found) => found.unwrap_or_default(),
-            };
-            let record = RequestRecord::read(&found)?;
-            let is_mine = record.attempt == attempt.id.as_str();
-            let is_free = is_mine || record.lease_until <= now.unix_microseconds();
-            let is_same = record.fingerprint.as_deref() == Some(&fingerprint);
-            if !is_same || !is_free || record.state != RequestState::Open {
-                let recorded = self.recorded(&attempt.key, found, &record, Some(&fingerprint)).await?;
-                return Ok(BeginOutcome::Recorded(recorded));
-            }
-            if is_mine || self.take_over(attempt, &record, lease_until, now).await? == HeldOutcome::Written {
-                let noted = match record.signature {
-                    None => None,
-                    Some(_) => Some(self.read_saved(&attempt.key, found, &record).await?),
-                };
-                let corrupt = StoreError::Corrupt { record: "request", attribute: "creation_id" };
-                let creation_id = record.creation_id.ok_or(corrupt)?;
-                let is_resumed = creation_id != fresh;
-                return Ok(begun(attempt, creation_id, noted, is_resumed));
-            }
+    ) -> Result<Option<Begun>, StoreError> {
+        let fingerprint = slot.fingerprint.as_deref();
+        let mut item = open_request_item(slot.key.clone(), &attempt, fingerprint, lease_end(now, lease), now);
+        let dead = slot.replaced.as_ref();
+        let creation_id = dead.and_then(|dead| dead.creation_id.clone());
+        let creation_id = creation_id.unwrap_or_else(|| CreationId::random(self.randomness()));
+        item.insert("creation_id".to_owned(), text(&creation_id));
+        for (name, value) in dead.iter().flat_map(|dead| &dead.item) {
+            // The response that the dead attempt has noted.
+            item.entry(name.clone()).or_insert_with(|| value.clone());
         }
-        Ok(BeginOutcome::Recorded(Recorded::InProgress))
-    }
-
-    /// Takes a record over as it was read. A response that its attempt noted in between makes the write fail.
-    async fn take_over(
-        &self,
-        attempt: &Attempt,
-        record: &RequestRecord,
-        lease_until: i64,
-        now: Timestamp,
-    ) -> Result<HeldOutcome, StoreError> {
-        const UNNOTED: &str = "#state = :state AND (#attempt = :mine \
-            OR (#attempt = :seen AND attribute_not_exists(#signature)))";
-        const NOTED: &str = "#state = :state AND (#attempt = :mine \
-            OR (#attempt = :seen AND #signature = :signature))";
-        let state = (":state", text(&record.state_text));
-        let (mine, seen) = ((":mine", text(&attempt.id)), (":seen", text(&record.attempt)));
-        let update = Write::update(attempt.key.clone());
-        let update = match &record.signature {
-            None => update.when(UNNOTED, [state, mine, seen]),
-            Some(signature) => update.when(NOTED, [state, mine, seen, (":signature", text(signature))]),
+        let put = slot.when_free(Write::put(item), now);
+        let is_mine = |item: Option<Item>| {
+            item.is_some_and(|item| crate::record::is_text(Some(&item), "attempt", attempt.as_str()))
         };
-        let (expires_at, seconds) = expiry(now);
-        let update = update
-            .set("attempt", text(&attempt.id))
-            .set("lease_until", number(lease_until))
-            .set(expires_at, number(seconds));
-        Ok(match self.write(update).await? {
-            Written::Done => HeldOutcome::Written,
-            Written::Refused(_) => HeldOutcome::Lost,
-        })
+        match self.write(put).await? {
+            // An earlier copy of this write, whose response was lost, may have stored it.
+            Written::Refused(item) if !is_mine(item) => Ok(None),
+            _ => Ok(Some(Begun {
+                is_resumed: dead.is_some(),
+                noted: slot.replaced.and_then(|dead| dead.noted),
+                key: slot.key,
+                attempt,
+                creation_id,
+            })),
+        }
     }
 
     /// Notes the response that the attempt is about to carry out, so that a later attempt carries out the same one. 1
@@ -332,18 +290,17 @@ impl Store {
         state: RequestState,
         now: Timestamp,
     ) -> Result<HeldOutcome, StoreError> {
-        let Begun { attempt, .. } = begun;
         let response = SavedResponse::of(response);
         let (expires_at, seconds) = expiry(now);
         let update = response
             .attributes()
             .into_iter()
-            .fold(attempt.holds(Write::update(attempt.key.clone())), |update, (name, value)| {
+            .fold(begun.holds(Write::update(begun.key.clone())), |update, (name, value)| {
                 update.set(name, value)
             })
             .set("state", text(state.as_str()))
             .set(expires_at, number(seconds));
-        let further: Vec<Write> = response.further_writes(&attempt.key, now).collect();
+        let further: Vec<Write> = response.further_writes(&begun.key, now).collect();
         let refused = if further.is_empty() {
             match self.write(update).await? {
                 Written::Done => return Ok(HeldOutcome::Written),
@@ -358,31 +315,22 @@ impl Store {
         // An earlier attempt at this very write, whose response was lost, may have answered the request.
         let record = refused.as_ref().map(RequestRecord::read).transpose()?;
         Ok(match record {
-            Some(record) if record.is_done_by(&attempt.id) => HeldOutcome::Written,
+            Some(record) if record.is_done_by(&begun.attempt) => HeldOutcome::Written,
             _ => HeldOutcome::Lost,
         })
     }
 
     /// Ends the lease of an attempt that has failed, so that the next one need not wait for it. Changes nothing if the
     /// attempt does not hold the record.
-    pub async fn release(&self, attempt: &Attempt) -> Result<(), StoreError> {
-        let update = attempt.holds(Write::update(attempt.key.clone()));
+    pub async fn release(&self, begun: &Begun) -> Result<(), StoreError> {
+        let update = begun.holds(Write::update(begun.key.clone()));
         self.write(update.set("lease_until", number(0))).await.map(|_| ())
     }
 
     /// Deletes the record of an attempt that has done nothing. Changes nothing if the attempt does not hold the record.
-    pub async fn withdraw(&self, attempt: &Attempt) -> Result<(), StoreError> {
-        self.write(attempt.holds(Write::delete(attempt.key.clone()))).await.map(|_| ())
+    pub async fn withdraw(&self, begun: &Begun) -> Result<(), StoreError> {
+        self.write(begun.holds(Write::delete(begun.key.clone()))).await.map(|_| ())
     }
-}
-
-fn begun(
-    attempt: &Attempt,
-    creation_id: CreationId,
-    noted: Option<Envelope>,
-    is_resumed: bool,
-) -> BeginOutcome {
-    BeginOutcome::Begun(Begun { attempt: attempt.clone(), creation_id, noted, is_resumed })
 }
 
 /// The end of a lease that begins now, in Unix microseconds.
