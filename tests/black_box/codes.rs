@@ -252,6 +252,24 @@ async fn code_805_for_products_that_are_unknown_or_inactive() {
     assert_eq!(generated.code(), 805, "its generator is active, the product is not");
 }
 
+/// The response is the same as for an unknown key, byte for byte: nobody learns that the key exists.
+#[tokio::test(flavor = "multi_thread")]
+async fn code_801_for_keys_of_an_inactive_product() {
+    let shop = Shop::open().await;
+    let active = product("8", Activity::Active);
+    shop.add_product(active.clone()).await;
+    let keys = shop.stock(8, 2).await;
+    assert_eq!(shop.post("assign-license-key", &[("license_key", &keys[0])]).await.code(), 800);
+    let inactive = Product { activity: Activity::Inactive, ..active.clone() };
+    let entry = crate::operator::entry(&shop);
+    shop.operators_store().update(&active, &inactive, &entry).await.unwrap();
+    shop.clock.advance_seconds(60);
+    let refused = shop.post("assign-license-key", &[("license_key", &keys[1])]).await;
+    let unknown = shop.post("assign-license-key", &[("license_key", "unknown-key")]).await;
+    assert_eq!((refused.code(), &refused.text), (801, &unknown.text));
+    assert_eq!(shop.status(&keys[1]).await, Status::Available);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn code_806_for_generators_that_are_unknown_or_inactive() {
     let shop = Shop::open().await;

@@ -240,6 +240,20 @@ async fn a_request_is_remembered_for_24_hours() {
     assert_eq!(shop.in_stock(1).await, 3);
 }
 
+/// The day begins with the response, and not with an attempt that failed long before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_creation_is_remembered_for_24_hours_from_its_response() {
+    const DAY: i64 = 24 * 60 * 60;
+    let shop = Shop::open().await;
+    shop.dynamodb.disturb("BatchExecuteStatement", [Fault::error("ValidationException")]);
+    assert_eq!(shop.post_once("create-license-keys", "a", &CREATE).await.status, 500);
+    shop.clock.advance_seconds(DAY - 60);
+    let answer = shop.post_once("create-license-keys", "a", &CREATE).await;
+    assert_eq!(answer.code(), 900, "{}", answer.text);
+    shop.clock.advance_seconds(DAY - 60);
+    assert_eq!(shop.post_once("create-license-keys", "a", &CREATE).await.text, answer.text);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_are_not_remembered() {
     let shop = Shop::open().await;

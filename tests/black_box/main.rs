@@ -23,5 +23,6 @@ mod race;
 mod randomness;
 mod samples;
 mod security;
+mod spoilt;
 mod storm;
 mod transport;

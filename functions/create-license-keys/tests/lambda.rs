@@ -8,7 +8,7 @@ use keypool_tests::{API_KEY, Shop};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_binary_serves_every_kind_of_event() {
-    let metrics = ["PutItemLatency", "KeysCreated", "DuplicateKeys"];
+    let metrics = ["BatchExecuteStatementLatency", "KeysCreated", "DuplicateKeys"];
     let built = env!("CARGO_BIN_EXE_create-license-keys");
     check_binary(built, Endpoint::CreateLicenseKeys, &[900, 902], &metrics).await;
 }
@@ -32,5 +32,5 @@ async fn a_thousand_keys_log_no_error() {
     let event = form_event(Endpoint::CreateLicenseKeys, &parameters);
     assert_eq!(answered(&function.invoke(event).await), (200, 900));
     let (_, log) = function.terminate();
-    check_log(&log, &["KeysCreated", "PutItemLatency"], 0);
+    check_log(&log, &["KeysCreated", "BatchExecuteStatementLatency"], 0);
 }

@@ -5,7 +5,7 @@ use keypool_tests::lambda::check_binary;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_binary_serves_every_kind_of_event() {
-    let metrics = ["PutItemLatency", "KeysGenerated"];
+    let metrics = ["BatchExecuteStatementLatency", "KeysGenerated"];
     let built = env!("CARGO_BIN_EXE_generate");
     check_binary(built, Endpoint::Generate, &[815], &metrics).await;
 }

@@ -225,7 +225,7 @@ async fn the_stock_is_counted_by_product() {
     let cells: Vec<&str> = line.split_whitespace().collect();
     assert_eq!(
         cells,
-        ["1", "Demo", "2", "████████████████████", "1", "0", "1", "1", "1", "2", "days"],
+        ["1", "Demo", "2", "████████████████████", "exact", "1", "0", "1", "1", "1", "2", "days"],
         "{shown}"
     );
     assert!(shown.lines().nth(2).unwrap().ends_with("made when sold"), "{shown}");

@@ -173,7 +173,8 @@ async fn without_the_check_a_restored_table_sells_keys_twice() {
     let sold = sell_out(&restored.local).await;
     assert_eq!(sold.len(), STOCK - restored.sold_before.len());
     assert_eq!(sold.intersection(&restored.sold_since).count() as u64, restored.brought_back());
-    assert!(restored.brought_back() >= 17, "{:?}", restored.sold_since);
+    // 18 keys were drawn, of which two may be those that the restored table does not have.
+    assert!(restored.brought_back() >= 16, "{:?}", restored.sold_since);
     restored.local.stop();
 }
 

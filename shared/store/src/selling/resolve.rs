@@ -158,3 +158,48 @@ fn of_record(sale: &Sale, item: Option<&Item>) -> Option<Verdict> {
     let is_held = record.state == RequestState::Open && record.attempt == sale.assignment.id.as_str();
     (!is_held).then_some(Verdict::NotSold)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use keypool_domain::{
+        ActivationLimit, Assignment, AttemptId, NewKey, OperatingSystemRandomness, Owner, ProductId, RowId,
+        Status, Validity,
+    };
+
+    use super::*;
+    use crate::record::license_key_item;
+
+    /// The first key of a sale tells its outcome, unless it has changed more than once.
+    #[test]
+    fn the_first_key_tells_the_outcome_of_a_sale() {
+        let at = Timestamp::from_unix_microseconds(1_732_388_528_829_115).unwrap();
+        let id = AttemptId::random(&OperatingSystemRandomness);
+        let assignment = Assignment { id: id.clone(), owner: Owner::default(), at };
+        let sale = Sale::new(ProductId::MIN, Origin::Stock, assignment, Duration::ZERO, None);
+        let new = NewKey {
+            license_key: "KEY".parse().unwrap(),
+            product_id: ProductId::MIN,
+            activation_limit: ActivationLimit::MIN,
+            validity: Validity::MIN,
+            status: Status::Available,
+            owner: Owner::default(),
+            assigned_at: None,
+            assignment_id: None,
+            creation_id: None,
+        };
+        let seen = new.into_record(RowId::MIN, at, &OperatingSystemRandomness);
+        let is = |version: u64, assignment_id: Option<&AttemptId>| {
+            let key = LicenseKeyRecord { version, assignment_id: assignment_id.cloned(), ..seen.clone() };
+            of_key(&sale, &seen, Some(&license_key_item(&key)))
+        };
+        let another = AttemptId::random(&OperatingSystemRandomness);
+        assert_eq!(is(1, None), None, "not yet");
+        assert_eq!(is(2, Some(&id)), Some(Verdict::Sold));
+        assert_eq!(is(3, Some(&id)), Some(Verdict::Sold), "and blocked since");
+        assert_eq!(is(2, None), Some(Verdict::NotSold), "the fence");
+        assert_eq!(is(2, Some(&another)), Some(Verdict::NotSold), "another buyer");
+        assert_eq!(is(3, None), Some(Verdict::Unknown), "it may have been sold, and released since");
+    }
+}
