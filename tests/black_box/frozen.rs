@@ -1,5 +1,6 @@
-//! A function's process stops when one of its calls arrives at AWS, at each one that a request makes; the service does the
-//! call and answers it. When the process goes on, the time for the buyer's answer is over. Whatever it says then is true.
+//! A function's process stops when one of its calls arrives at AWS, at each one that a request makes; the
+//! service does the call and answers it. When the process goes on, the time for the buyer's answer is over.
+//! Whatever it says then is true.
 
 use std::path::Path;
 

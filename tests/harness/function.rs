@@ -1,5 +1,5 @@
-//! The binary of whichever function `KEYPOOL_TESTS_FUNCTION` names, as the function's own `main.rs` wires it: tests of this
-//! package cannot name the binaries of others.
+//! The binary of whichever function `KEYPOOL_TESTS_FUNCTION` names, as the function's own `main.rs` wires it:
+//! tests of this package cannot name the binaries of others.
 
 use lambda_http::Error;
 

@@ -1,6 +1,7 @@
 use crate::ShopResponse;
 
-/// What a 503 says about the request, by the `type` of its problem details. From the strongest promise to none.
+/// What a 503 says about the request, by the `type` of its problem details. From the strongest promise to
+/// none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Promise {
     /// `nothing-was-sold`: the request sold nothing, and never will.

@@ -59,7 +59,8 @@ pub enum InvalidTimestamp {
     /// It is not `YYYY-MM-DD HH:MM:SS`, or names no real moment.
     #[error("must be a date and time as YYYY-MM-DD HH:MM:SS")]
     Form,
-    /// It is beyond what [`jiff::Timestamp`] holds, which leaves room for every time zone within the year 9999.
+    /// It is beyond what [`jiff::Timestamp`] holds, which leaves room for every time zone within the year
+    /// 9999.
     #[error("must not be later than 9999-12-30 22:00:00")]
     TooLate,
 }

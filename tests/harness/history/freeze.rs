@@ -48,18 +48,19 @@ pub struct FrozenRuns {
 
 /// How many environments run side by side: most of it is waiting.
 const SIDE_BY_SIDE: usize = 6;
-/// How many calls of one operation are tried at most: the first, the last, and those between at equal distances.
-const CALLS_OF_AN_OPERATION_MAX: usize = 3;
+/// How many calls of one operation are tried at most: the first, the last, and some between at equal
+/// distances.
+const CALLS_OF_AN_OPERATION_MAX: usize = 5;
 /// How long after the time for an answer an environment is thawed.
 const MARGIN: Duration = Duration::from_millis(100);
 /// How far ahead the clock stands when orders are swept, in seconds: past all leases.
 const AFTERWARDS_SECONDS: i64 = 3_600;
 
 impl Scenario {
-    /// Runs the function's `binary` undisturbed to find the calls of the request. Then runs it again for each call: stops
-    /// the process when the call arrives, lets the service do and answer it, and continues the process once the time for
-    /// the buyer's answer is over. At the end the sweep finishes what was left, requests with an `Idempotency-Key` are
-    /// sent again, and every response is held against the table.
+    /// Runs the function's `binary` undisturbed to find the calls of the request. Then runs it again for each
+    /// call: stops the process when the call arrives, lets the service do and answer it, and continues the
+    /// process once the time for the buyer's answer is over. At the end the sweep finishes what was left,
+    /// requests with an `Idempotency-Key` are sent again, and every response is held against the table.
     ///
     /// # Panics
     /// If the shop cannot be set up, the undisturbed request fails, or a function reports an error.
@@ -97,7 +98,8 @@ impl Scenario {
 }
 
 impl FrozenRun {
-    /// A promise that nothing was sold, made to an owner who had keys then or when the process had ended.
+    /// The violation, if the function promised that nothing was sold to an owner who had keys then, or when
+    /// its process had ended.
     fn broken_promise(&self) -> Option<Violation> {
         let keys = self.keys_at_the_answer.max(self.keys_at_the_end);
         let is_broken = self.outcome == Outcome::Unavailable(Promise::NothingSold) && keys > 0;
@@ -124,7 +126,8 @@ struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// Runs the request once, in a process of its own and on a product of its own. Returns the stock that it had, too.
+    /// Runs the request once, in a process of its own and on a product of its own. Returns the stock that it
+    /// had, too.
     async fn run(&self, number: u32, at: Option<Point>) -> (FrozenRun, Vec<String>) {
         let (shop, scenario) = (self.shop, self.scenario);
         let product = 100 + number;
@@ -186,7 +189,8 @@ impl Scene<'_> {
         let outcome = tokio::select! {
             biased;
             _ = frozen.wait_for(|is_frozen| *is_frozen) => {
-                // The process reads no clock while it is stopped: nothing but time tells that its time is over.
+                // The process reads no clock while it is stopped: nothing but time tells that its time is
+                // over.
                 tokio::time::sleep_until(time_is_over).await;
                 function.thaw();
                 invoked.await
@@ -206,8 +210,8 @@ async fn keys_of(shop: &Shop, order: &Order) -> usize {
     assigned.filter(|stored| stored.row.owner == order.owner).count()
 }
 
-/// Sends requests with an `Idempotency-Key` again: what was answered has the same answer, and what was not is answered
-/// now.
+/// Sends requests with an `Idempotency-Key` again: what was answered has the same answer, and what was not is
+/// answered now.
 async fn send_again(shop: &Shop, entries: &mut [Entry]) -> Vec<Violation> {
     let environment = shop.environment(u32::MAX, mix(&[10]), AFTERWARDS_SECONDS).await;
     let mut violations = Vec::new();
@@ -295,6 +299,35 @@ impl Weather for Freezer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::What;
+
+    #[test]
+    fn a_promise_is_broken_by_keys_then_or_later() {
+        let run = |promise, keys_at_the_answer, keys_at_the_end| FrozenRun {
+            at: Some(Point { operation: "UpdateItem".to_owned(), nth: 0 }),
+            is_frozen: true,
+            order: Order {
+                what: What::Buy { quantity: 1, generate: false },
+                product: 101,
+                owner: format!("{OWNER}1"),
+                mark: 1,
+                idempotency_key: None,
+            },
+            outcome: Outcome::Unavailable(promise),
+            keys_at_the_answer,
+            keys_at_the_end,
+        };
+        for (at_the_answer, at_the_end, is_broken) in [(0, 0, false), (1, 0, true), (0, 1, true)] {
+            let broken = run(Promise::NothingSold, at_the_answer, at_the_end).broken_promise();
+            assert_eq!(
+                broken.map(|violation| violation.kind),
+                is_broken.then_some(ViolationKind::FalseNothing)
+            );
+            for promise in [Promise::OutcomeUnknown, Promise::Untyped] {
+                assert_eq!(run(promise, at_the_answer, at_the_end).broken_promise(), None);
+            }
+        }
+    }
 
     #[test]
     fn a_sample_has_the_first_and_the_last_call_of_each_operation() {
@@ -311,7 +344,7 @@ mod tests {
             points("PutItem", &[0, 1, 2]),
             points("Query", &[0]),
             points("Sign", &[0, 1]),
-            points("UpdateItem", &[0, 59, 119]),
+            points("UpdateItem", &[0, 29, 59, 89, 119]),
         ];
         assert_eq!(sample(&all.concat()), expected.concat());
     }

@@ -1,8 +1,8 @@
 //! `keypool keys import`: many keys from a file into the table.
 //!
 //! `source` cuts the file into records, `columns` and `row` say what they mean, `pipeline` has them written, a `batch` at a
-//! time, and told to the `receipt`, in the order of the file. `seen` finds duplicates where nothing is written, `suspicious`
-//! finds keys that a buyer could hardly type.
+//! time, and told to the `receipt`, in the order of the file. `seen` finds duplicates where nothing is
+//! written, `suspicious` finds keys that a buyer could hardly type.
 
 mod batch;
 mod columns;

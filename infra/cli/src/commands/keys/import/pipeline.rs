@@ -265,7 +265,8 @@ fn note_suspicious(suspicious: &mut Suspicious, record: &Record) {
     }
 }
 
-/// Compares a file with the receipt of a complete import: fails if it is another file. Returns its suspicious keys.
+/// Compares a file with the receipt of a complete import: fails if it is another file. Returns its suspicious
+/// keys.
 pub(super) async fn compare(
     mut records: Receiver<io::Result<Vec<Record>>>,
     mut earlier: Earlier,
