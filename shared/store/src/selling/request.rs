@@ -7,7 +7,7 @@ use keypool_domain::{AttemptId, CreationId, Envelope, Fingerprint, RequestId, Ti
 
 use crate::dynamo::{Transacted, Write, Written};
 use crate::record::{
-    Item, Key, OpenRequest, RequestRecord, RequestState, SK, SavedResponse, expiry, number,
+    Item, Key, OpenRequest, RequestRecord, RequestState, SK, SavedResponse, expiry, is_text, number,
     open_request_item, read_response, text,
 };
 use crate::{Store, StoreError};
@@ -22,7 +22,7 @@ pub struct RequestSlot {
     /// The hash of the request's parameters; `None` for a large order without an `Idempotency-Key`, whose response
     /// nobody asks for again.
     pub(crate) fingerprint: Option<String>,
-    replaced: Option<Replaced>,
+    replaced: Option<Box<Replaced>>,
 }
 
 /// The record of a dead attempt, as it was read. The next attempt replaces it only as long as it is so.
@@ -94,7 +94,7 @@ impl RequestSlot {
             noted: None,
             item: Item::default(),
         };
-        Self { replaced: Some(replaced), ..self }
+        Self { replaced: Some(Box::new(replaced)), ..self }
     }
 
     /// Makes `put` depend on the record being as it was read.
@@ -172,7 +172,7 @@ impl Store {
                 };
                 let RequestRecord { attempt, state_text: state, signature, creation_id, .. } = record;
                 let replaced = Replaced { attempt, state, signature, creation_id, noted, item };
-                return Ok(Recalled::New(slot(Some(replaced))));
+                return Ok(Recalled::New(slot(Some(Box::new(replaced)))));
             }
             let recorded = Box::pin(self.recorded(&key, item, &record, Some(&fingerprint))).await?;
             return Ok(Recalled::Recorded(recorded));
@@ -246,12 +246,9 @@ impl Store {
             item.entry(name.clone()).or_insert_with(|| value.clone());
         }
         let put = slot.when_free(Write::put(item), now);
-        let is_mine = |item: Option<Item>| {
-            item.is_some_and(|item| crate::record::is_text(Some(&item), "attempt", attempt.as_str()))
-        };
         match self.write(put).await? {
             // An earlier copy of this write, whose response was lost, may have stored it.
-            Written::Refused(item) if !is_mine(item) => Ok(None),
+            Written::Refused(item) if !is_text(item.as_ref(), "attempt", attempt.as_str()) => Ok(None),
             _ => Ok(Some(Begun {
                 is_resumed: dead.is_some(),
                 noted: slot.replaced.and_then(|dead| dead.noted),
