@@ -135,25 +135,17 @@ impl Order<'_> {
             let part = wanting.min(self.store().sale_keys_max());
             let (chosen, _) = candidates.split_at(part);
             let outcome = if part < wanting {
-                self.check_size(sale, &candidates[..wanting])?;
+                if sale.taken().next().is_none() {
+                    self.check_size(sale, &candidates[..wanting])?;
+                }
                 self.invocation.check_time_to_sell()?;
                 // On the heap, as all that is rare and large.
                 Box::pin(self.store().take(sale, chosen, self.invocation.now())).await?
             } else {
-                let rows = sale.taken().chain(chosen).map(|key| key.row(sale.assignment())).collect();
-                let answer = self.sign(&Reply::LicenseKeysAssigned(rows)).await?;
-                let outcome = self.invocation.finish(sale, chosen, &answer).await?;
+                let (outcome, reply) = self.finish(sale, chosen).await?;
                 if outcome == SaleOutcome::Done {
-                    measure::keys_assigned(self.quantity());
-                    match source {
-                        Source::Generator(_) => measure::keys_generated(self.quantity()),
-                        Source::Stock(_) => {
-                            let keys = candidates.split_off(part);
-                            let window = Window { keys, stock, drawn_at };
-                            self.invocation.desk().keep_window(self.product.id, window);
-                        }
-                    }
-                    return Ok(Attempt::Sold(answer));
+                    self.keep(source, Window { keys: candidates.split_off(part), stock, drawn_at });
+                    return Ok(Attempt::Sold(reply));
                 }
                 outcome
             };
@@ -236,13 +228,34 @@ impl Order<'_> {
         Ok(Attempt::Wait)
     }
 
-    /// Refuses an order whose response would be larger than Lambda accepts, before anything is reserved.
-    fn check_size(&self, sale: &Sale, chosen: &[LicenseKeyRecord]) -> Result<(), FunctionError> {
+    /// Signs the response and sells the last keys.
+    async fn finish(
+        &self,
+        sale: &Sale,
+        chosen: &[LicenseKeyRecord],
+    ) -> Result<(SaleOutcome, SignedReply), FunctionError> {
         if sale.taken().next().is_some() {
-            return Ok(());
+            // A key that replaced another may be longer.
+            self.check_size(sale, chosen)?;
         }
-        let rows = chosen.iter().map(|key| key.row(sale.assignment())).collect();
-        if self.invocation.fits(&Reply::LicenseKeysAssigned(rows)) {
+        let reply = self.sign(&rows(sale, chosen)).await?;
+        let outcome = self.invocation.finish(sale, chosen, &reply).await?;
+        Ok((outcome, reply))
+    }
+
+    /// Counts a sale, and keeps the keys that its draw has left.
+    fn keep(&self, source: Source<'_>, window: Window) {
+        measure::keys_assigned(self.quantity());
+        match source {
+            Source::Generator(_) => measure::keys_generated(self.quantity()),
+            Source::Stock(_) => self.invocation.desk().keep_window(self.product.id, window),
+        }
+    }
+
+    /// Refuses an order whose response, with `chosen` beside the keys that are reserved, would be larger than Lambda
+    /// accepts.
+    fn check_size(&self, sale: &Sale, chosen: &[LicenseKeyRecord]) -> Result<(), FunctionError> {
+        if self.invocation.fits(&rows(sale, chosen)) {
             return Ok(());
         }
         let mut errors = ValidationErrors::default();
@@ -297,4 +310,10 @@ impl Order<'_> {
     pub(crate) async fn sign(&self, reply: &Reply) -> Result<SignedReply, FunctionError> {
         self.invocation.sign_reply(reply, self.product.signing_key_id.as_ref()).await
     }
+}
+
+/// The reply that hands over the keys that are reserved, and `chosen`.
+fn rows(sale: &Sale, chosen: &[LicenseKeyRecord]) -> Reply {
+    let keys = sale.taken().chain(chosen);
+    Reply::LicenseKeysAssigned(keys.map(|key| key.row(sale.assignment())).collect())
 }

@@ -72,9 +72,12 @@ impl Table {
                 };
                 self.keys.insert(license_key.to_owned(), stored);
             }
-            // Claims stay there until they expire, and so do orders that have ended.
-            Some(("PRODUCT" | "GENERATOR" | "APIKEY" | "COUNTER" | "CATALOGUE" | "IDEMPOTENCY", _)) => {}
-            Some(("ORDER", _)) if text("sk") == "ORDER" && matches!(&*text("state"), "sold" | "void") => {}
+            Some(("PRODUCT" | "GENERATOR" | "APIKEY" | "COUNTER" | "CATALOGUE", _)) => {}
+            // A record stays until it expires. While it is open, only one of keys that are stored one by one may: it names
+            // no product.
+            Some(("IDEMPOTENCY", _))
+                if !text("sk").starts_with("PART#")
+                    && (text("state") != "open" || item.get("product_id").is_none()) => {}
             _ => self.unfinished.push(format!("{pk} {}", text("sk"))),
         }
     }
