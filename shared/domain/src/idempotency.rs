@@ -45,13 +45,13 @@ impl FromStr for IdempotencyKey {
     }
 }
 
-/// Which claim a request makes: the SHA-256 of API key, endpoint and idempotency key. The table holds no more of an
+/// The id of a request record: the SHA-256 of API key, endpoint and idempotency key. The table holds no more of an
 /// idempotency key than this.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestId([u8; 32]);
 
 impl RequestId {
-    /// The claim of a request with this key.
+    /// The id of a request with this key.
     #[must_use]
     pub fn new(api_key: ApiKeyHash, endpoint: Endpoint, key: &IdempotencyKey) -> Self {
         Self(digest([&api_key.to_string(), endpoint.name(), &key.0].map(Some)))

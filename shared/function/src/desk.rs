@@ -67,7 +67,7 @@ impl Desk {
         self.store.timeouts().answer_within
     }
 
-    /// How long an attempt at a request has its claim, and an order its keys, to itself: by then it has been answered,
+    /// How long an attempt has its request record, and a large order its keys, to itself: by then it has been answered,
     /// or has died. Nothing depends on it but how long others wait.
     #[must_use]
     pub fn lease(&self) -> Duration {
