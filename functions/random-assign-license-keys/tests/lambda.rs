@@ -41,7 +41,7 @@ async fn what_goes_wrong_is_measured() {
     let (_, log) = function.terminate();
     check_log(
         &log,
-        &["OutOfStock", "StockRemaining", "KeysGenerated", "ContentionRetries", "Failures", "KmsThrottles"],
+        &["OutOfStock", "StockEstimate", "KeysGenerated", "ContentionRetries", "Failures", "KmsThrottles"],
         1,
     );
 }
@@ -79,5 +79,5 @@ async fn an_order_of_500_keys_logs_no_error() {
     let order = form_event(Endpoint::RandomAssignLicenseKeys, &order);
     assert_eq!(answered(&function.invoke(order).await), (200, 803));
     let (_, log) = function.terminate();
-    check_log(&log, &["KeysAssigned", "UpdateItemLatency"], 0);
+    check_log(&log, &["KeysAssigned", "TransactWriteItemsLatency"], 0);
 }
