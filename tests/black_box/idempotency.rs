@@ -321,6 +321,8 @@ async fn a_generation_that_fails_half_way_makes_no_further_keys() {
     shop.dynamodb.calm();
     let there = shop.in_stock(1).await;
     assert!(0 < there && there < 60, "{there}");
+    let others = [("generator_id", "1"), ("quantity", "61")];
+    assert_eq!(shop.post_once("generate", "a", &others).await.status, 422, "that is another request");
     let answer = shop.post_once("generate", "a", &parameters).await;
     assert_eq!(answer.license_keys().len(), 60);
     assert_eq!(shop.in_stock(1).await, 60, "these, and no others");

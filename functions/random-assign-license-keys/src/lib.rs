@@ -109,7 +109,7 @@ async fn random_assign(
 ) -> Result<SignedReply, FunctionError> {
     let Checked { request, found, record: slot, ahead: Ahead { drawn, window } } = checked;
     let product = found.product.filter(Product::is_active).ok_or(Reply::ProductNotFound)?;
-    let mut order = Order { invocation, asked: &request, product: &product, slot, window };
+    let mut order = Order { invocation, asked: &request, product: &product, slot, window, unknown: None };
     let source = Source::Stock(look(&request, &product));
     let available = match order.sell(source, drawn).await? {
         Outcome::Sold(reply) => return Ok(reply),

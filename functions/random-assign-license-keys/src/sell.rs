@@ -7,7 +7,7 @@ use keypool_domain::{
 };
 use keypool_function::{FunctionError, Invocation, SignedReply, Window, measure};
 use keypool_store::{
-    Backoff, Drawn, Look, OpenRequest, Origin, RequestSlot, Sale, SaleOutcome, StockSize, Store,
+    Backoff, Drawn, Look, OpenRequest, Origin, RequestSlot, RequestState, Sale, SaleOutcome, StockSize, Store,
 };
 use tokio::time::timeout;
 
@@ -44,6 +44,8 @@ pub(crate) struct Order<'a> {
     pub(crate) slot: Option<RequestSlot>,
     /// Keys that an earlier draw of this environment has left.
     pub(crate) window: Option<Window>,
+    /// The response of a sale whose outcome is unknown.
+    pub(crate) unknown: Option<SignedReply>,
 }
 
 /// The result of one attempt at an order.
@@ -77,7 +79,11 @@ impl Order<'_> {
                 self.hand_over(&sale).await;
                 return Ok(Outcome::Sold(answer));
             }
-            self.abandon(&sale).await;
+            let state = self.abandon(&sale).await;
+            if let (Some(RequestState::Done), Some(reply)) = (state, self.unknown.take()) {
+                // Its outcome was unknown, and is learned now.
+                return Ok(Outcome::Sold(reply));
+            }
             self.slot = sale.into_slot();
             match attempt? {
                 Attempt::Sold(answer) | Attempt::Repeated(answer) => return Ok(Outcome::Sold(answer)),
@@ -230,7 +236,7 @@ impl Order<'_> {
 
     /// Signs the response and sells the last keys.
     async fn finish(
-        &self,
+        &mut self,
         sale: &Sale,
         chosen: &[LicenseKeyRecord],
     ) -> Result<(SaleOutcome, SignedReply), FunctionError> {
@@ -239,8 +245,13 @@ impl Order<'_> {
             self.check_size(sale, chosen)?;
         }
         let reply = self.sign(&rows(sale, chosen)).await?;
-        let outcome = self.invocation.finish(sale, chosen, &reply).await?;
-        Ok((outcome, reply))
+        match self.invocation.finish(sale, chosen, &reply).await {
+            Ok(outcome) => Ok((outcome, reply)),
+            Err(error) => {
+                self.unknown = Some(reply);
+                Err(error)
+            }
+        }
     }
 
     /// Counts a sale, and keeps the keys that its draw has left.
@@ -277,11 +288,13 @@ impl Order<'_> {
     }
 
     /// Voids a large order and undoes what it has reserved. What is not done in time, the sweep does.
-    async fn abandon(&self, sale: &Sale) {
+    async fn abandon(&self, sale: &Sale) -> Option<RequestState> {
         let undone = Box::pin(self.store().abandon(sale, self.invocation.now()));
-        if !matches!(timeout(self.invocation.time_left(), undone).await, Ok(Ok(()))) {
+        let state = timeout(self.invocation.time_left(), undone).await.ok().and_then(Result::ok);
+        if state.is_none() {
             tracing::warn!("the sweep will undo an order");
         }
+        state
     }
 
     async fn pause(&self, backoff: &mut Backoff) {

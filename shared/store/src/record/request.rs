@@ -229,7 +229,8 @@ impl<'a> SavedResponse<'a> {
         let (expires_at, seconds) = expiry(now);
         self.parts.into_iter().enumerate().skip(1).map(move |(part, bytes)| {
             let item = Writer::at(Key::payload(key, part)).bytes("payload", bytes);
-            Write::put(item.number(expires_at, seconds).0)
+            // The record of a large order begins its day when the order is handed over, which may be later.
+            Write::put(item.number(expires_at, seconds + KEPT_FOR_SECONDS).0)
         })
     }
 }

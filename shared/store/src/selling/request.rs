@@ -160,6 +160,9 @@ impl Store {
             if record.expires_at <= now.unix_seconds() {
                 return Ok(Recalled::New(slot(None)));
             }
+            if record.fingerprint.as_deref() != Some(&fingerprint) {
+                return Ok(Recalled::Recorded(Recorded::Mismatch));
+            }
             let is_dead = record.state == RequestState::Open && record.lease_until <= now.unix_microseconds();
             if is_dead && record.product_id.is_some() {
                 Box::pin(self.settle_parts_of(&key, &record, now)).await?;

@@ -116,6 +116,14 @@ impl Sale {
         )
     }
 
+    /// The write that keeps the first part of this attempt from landing late: a void record in its place, on the very
+    /// condition of that part.
+    pub(super) fn tombstone(&self, slot: &RequestSlot, now: Timestamp) -> Write {
+        let mut item = self.open_item(slot, now);
+        item.insert("state".to_owned(), text(RequestState::Void.as_str()));
+        slot.when_free(Write::put(item), now)
+    }
+
     /// Stores a fresh key with this status, or changes a key of the stock from available to it.
     fn acquisition(&self, key: &LicenseKeyRecord, status: Status) -> Write {
         let assignment = &self.assignment;

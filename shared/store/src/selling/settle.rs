@@ -54,10 +54,20 @@ impl Store {
     }
 
     /// Gives a sale up that was not finished: voids its record and undoes its parts. What is not done, the sweep does.
-    pub async fn abandon(&self, sale: &Sale, now: Timestamp) -> Result<(), StoreError> {
-        let Some(open) = sale.open_request() else { return Ok(()) };
-        self.write(void(open.record.clone(), sale, now)).await?;
-        self.settle_decided(&open, now).await.map(|_| ())
+    /// Returns [`RequestState::Done`] if the sale was finished after all, and hands its parts over.
+    ///
+    /// A first part of unknown outcome may still be under way, and its record may not exist yet. Then a void record takes its
+    /// place first: else the part could land after its entry was deleted, and nobody would find it.
+    pub async fn abandon(&self, sale: &Sale, now: Timestamp) -> Result<RequestState, StoreError> {
+        let (Some(open), Some(slot)) = (sale.open_request(), &sale.slot) else {
+            return Ok(RequestState::Void);
+        };
+        let is_buried =
+            sale.parts.is_empty() && matches!(self.write(sale.tombstone(slot, now)).await?, Written::Done);
+        if !is_buried {
+            self.write(void(open.record.clone(), sale, now)).await?;
+        }
+        self.settle_decided(&open, now).await
     }
 
     /// Settles every large order whose lease is over. Safe beside live traffic and beside other sweeps, because every
