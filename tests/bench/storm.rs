@@ -31,8 +31,8 @@ struct Arguments {
     /// How many times as many faults happen; 0: none, to see what they cost
     #[arg(long, default_value_t = 1)]
     strength: u32,
-    /// How many keys a transaction takes at most: orders of more are large ones
-    #[arg(long, default_value_t = 99)]
+    /// How many keys one write sells at most: orders of more are large ones
+    #[arg(long, default_value_t = keypool_store::SALE_KEYS_MAX)]
     sale_keys_max: usize,
     /// What `cargo bench` says to every benchmark
     #[arg(long, hide = true)]
