@@ -12,12 +12,21 @@ use crate::turn::Turn;
 const STEPS_MAX: usize = 100;
 
 impl Desk {
-    /// True if a sweep that is alone ends, and then a new attempt for each of the requests gets the recorded
-    /// response; or else keys, if there are enough.
+    /// True if no dead attempt blocks others: a new attempt for each of the requests gets an answer, and a
+    /// sweep that is alone ends. Then a new attempt gets the recorded response; or else keys, if there are
+    /// enough.
     pub(crate) fn can_go_on(&self, state: &State) -> bool {
-        let mut state = state.clone();
-        self.attempts().all(|attempt| self.sweeps_alone(&mut state, attempt))
-            && self.requests.iter().all(|request| self.succeeds_alone(&state, *request))
+        let mut swept = state.clone();
+        self.requests.iter().all(|request| self.is_answered_alone(state, *request))
+            && self.attempts().all(|attempt| self.sweeps_alone(&mut swept, attempt))
+            && self.requests.iter().all(|request| self.succeeds_alone(&swept, *request))
+    }
+
+    fn is_answered_alone(&self, state: &State, request: Request) -> bool {
+        let alone = self.begins_alone(state, request);
+        alone.is_some_and(|(desk, mut state, id)| {
+            matches!(desk.runs_alone(&mut state, id), Told::Sold(_) | Told::Refused)
+        })
     }
 
     fn sweeps_alone(&self, state: &mut State, attempt: AttemptId) -> bool {
@@ -32,15 +41,10 @@ impl Desk {
     }
 
     fn succeeds_alone(&self, state: &State, request: Request) -> bool {
-        let Ok(id) = AttemptId::try_from(self.requests.len()) else { return false };
-        let mut desk = self.clone();
-        desk.requests.push(request);
-        let mut state = state.clone();
-        state.attempts[usize::from(id)] = Attempt::new(&desk, id);
+        let Some((desk, mut state, id)) = self.begins_alone(state, request) else { return false };
         let record = desk.record(&state.table, id);
         let enough = desk.picks_alone(&state, id, request.quantity).is_some();
-        desk.runs_alone(&mut state, id);
-        match (record, state.attempts[usize::from(id)].told) {
+        match (record, desk.runs_alone(&mut state, id)) {
             (Some(Record::Done(response)), told) => told == Told::Sold(response),
             (_, Told::Sold(response)) => enough && response.by == id,
             (_, Told::Refused) => !enough,
@@ -48,11 +52,20 @@ impl Desk {
         }
     }
 
-    fn runs_alone(&self, state: &mut State, id: AttemptId) {
+    /// The desk with one more attempt.
+    fn begins_alone(&self, state: &State, request: Request) -> Option<(Self, State, AttemptId)> {
+        let id = AttemptId::try_from(self.requests.len()).ok()?;
+        let (mut desk, mut state) = (self.clone(), state.clone());
+        desk.requests.push(request);
+        state.attempts[usize::from(id)] = Attempt::new(&desk, id);
+        Some((desk, state, id))
+    }
+
+    fn runs_alone(&self, state: &mut State, id: AttemptId) -> Told {
         for _ in 0..STEPS_MAX {
             let attempt = state.attempts[usize::from(id)];
             match attempt.at {
-                At::Ended => return,
+                At::Ended => return attempt.told,
                 At::Reading => Turn::new(self, state, id).reads(),
                 At::Drawing => match self.picks_alone(state, id, self.draws_count(id, &attempt)) {
                     Some(picks) => Turn::new(self, state, id).draws(picks),
@@ -67,6 +80,7 @@ impl Desk {
                 }
             }
         }
+        Told::Nothing
     }
 
     fn picks_alone(&self, state: &State, id: AttemptId, count: u8) -> Option<Picks> {

@@ -30,8 +30,6 @@ pub enum At {
     Reading,
     /// Settle another attempt, whose lease is over, to replace its record.
     Replacing(Settle),
-    /// Begin in place of the record that was read.
-    Beginning(Record),
     /// Draw keys.
     Drawing,
     /// Sell the keys of a small sale.
@@ -44,6 +42,8 @@ pub enum At {
     Recording(Keys),
     /// Take a part of a large order.
     Taking(Picks),
+    /// Put a tombstone, so that a first take of unknown outcome cannot land any more.
+    Burying,
     /// Sell a large order.
     Finishing(Picks),
     /// Void, hand over or undo its own large order.
@@ -57,6 +57,8 @@ pub enum At {
 pub struct Attempt {
     /// Its position.
     pub at: At,
+    /// The record that its first take replaces, as it was read.
+    pub replaces: Record,
     /// The parts it has taken.
     pub taken: Parts,
     /// The number of draws it has left.
@@ -68,17 +70,18 @@ pub struct Attempt {
 impl Attempt {
     /// An attempt that has done nothing yet.
     pub(crate) fn new(desk: &Desk, attempt: AttemptId) -> Self {
-        let at = match desk.request(attempt).header {
-            Some(_) => At::Reading,
-            None if desk.is_large(attempt) => At::Beginning(Record::Absent),
-            None => At::Drawing,
-        };
-        Self { at, taken: [Keys::NONE; PARTS_MAX], draws_left: desk.draws_max, told: Told::Nothing }
+        let at = if desk.request(attempt).header.is_some() { At::Reading } else { At::Drawing };
+        Self { draws_left: desk.draws_max, ..Self::at(at) }
     }
 
     /// Ends it. What it had in memory is gone.
     pub(crate) fn end(&mut self) {
-        *self = Self { at: At::Ended, taken: [Keys::NONE; PARTS_MAX], draws_left: 0, told: self.told };
+        *self = Self { told: self.told, ..Self::at(At::Ended) };
+    }
+
+    fn at(at: At) -> Self {
+        let taken = [Keys::NONE; PARTS_MAX];
+        Self { at, replaces: Record::Absent, taken, draws_left: 0, told: Told::Nothing }
     }
 
     /// Tells the caller, who hears only the first answer.
@@ -111,14 +114,17 @@ impl Attempt {
         let draw = desk.draws_max - self.draws_left;
         Some(match self.at {
             At::Replacing(settle) | At::Settling(settle) => settle.pending(),
-            At::Beginning(replaces) => Write::Begin { attempt, replaces },
             At::Selling(picks) | At::Resending(picks) => Write::Sell { attempt, draw, picks },
             At::Fencing(picks) => {
                 let (key, seen) = picks.iter().next()?;
                 Write::Fence { key, seen }
             }
             At::Recording(keys) => Write::Record { attempt, keys },
-            At::Taking(picks) => Write::Take { attempt, draw, part: self.taken_parts(), picks },
+            At::Taking(picks) => {
+                let part = self.taken_parts();
+                Write::Take { attempt, draw, part, picks, replaces: (part == 0).then_some(self.replaces) }
+            }
+            At::Burying => Write::Bury { attempt, replaces: self.replaces },
             At::Finishing(picks) => Write::Finish { attempt, draw, picks, taken: self.taken_keys() },
             At::Reading | At::Drawing | At::Ended => return None,
         })

@@ -18,7 +18,8 @@
 //!   nothing.
 //! - **The attempts** ([`attempt`]): one run of a function for one request. Each begins at any time. Attempts
 //!   with the same Idempotency-Key are retries, later or at the same time. An order of more than `small_max`
-//!   keys is a large one: it begins, takes parts, and finishes with the remaining keys.
+//!   keys is a large one: it takes parts, and finishes with the remaining keys. The first take creates the
+//!   record. If its outcome is unknown, the attempt puts a tombstone before it undoes.
 //! - **Settling** ([`settle`]): void, then hand over or undo. Up to two sweeps are at work, any number after
 //!   each other.
 //! - **The window**: a draw uses a window that was read at any moment before, even before its attempt began.
@@ -37,8 +38,8 @@
 //!
 //! Two or three keys; one to three attempts; two or three draws and up to two parts for each; one crash; up
 //! to three time-outs; one release; at most three writes held up at a time ([`desk::HELD_UP_MAX`]). [`desks`]
-//! has the numbers of each desk. Within these bounds every state is met: from fifteen thousand to three and a
-//! half million for a desk, sixteen million in all. The tests assert that there are so many. States are told
+//! has the numbers of each desk. Within these bounds every state is met: from fifteen thousand to two and a
+//! half million for a desk, thirteen million in all. The tests assert that there are so many. States are told
 //! apart by 64-bit hashes.
 //!
 //! # What is left out

@@ -25,7 +25,7 @@ pub const NO_KEY_LOST: &str = "no key is lost";
 pub const ONE_SALE_PER_HEADER: &str = "one sale per Idempotency-Key";
 /// All responses under an Idempotency-Key are the recorded one, and a sale is recorded.
 pub const ONE_ANSWER_PER_HEADER: &str = "one answer per Idempotency-Key";
-/// When all attempts have ended, a sweep ends, and a new attempt gets what it should.
+/// When all attempts have ended, a new attempt gets an answer; after a sweep, it gets what it should.
 pub const CAN_GO_ON: &str = "another attempt can succeed";
 
 /// A buyer gets keys.

@@ -13,8 +13,9 @@ pub enum Rule {
     WritesInOneTransaction,
     /// An attempt signs the response before it sells the keys.
     SignsFirst,
-    /// An attempt fences off a sale, or voids an order, of unknown outcome before it reports that nothing was
-    /// sold.
+    /// An attempt ends a write of unknown outcome before it goes on, so that it cannot land any more. It
+    /// fences off a sale, or voids an order, before it reports that nothing was sold. It puts a tombstone in
+    /// the place of a first take before it deletes the entry.
     ResolvesUnknownOutcome,
     /// An attempt whose fence is refused looks for its own id in the key.
     ReadsRefusedFence,
@@ -23,12 +24,13 @@ pub enum Rule {
     DoubtsMovedKey,
     /// The transaction of the sale also records the response under the Idempotency-Key.
     RecordsResponseInSale,
-    /// A take and a finish require the record to be open for their attempt; a small sale requires that none
-    /// is open or done.
+    /// A later take and a finish require the record to be open for their attempt; a small sale requires that
+    /// none is open or done.
     ChecksRecord,
-    /// An attempt begins once: its begin names the state that it replaces, which never comes back.
+    /// An attempt begins once: its first take names the state that it replaces, which never comes back.
     BeginsOnce,
-    /// A void record stays while late writes may arrive; a done record stays as long as its entry.
+    /// A void record, also a tombstone, stays while late writes may arrive; a done record stays as long as
+    /// its entry.
     KeepsRecords,
     /// Only an open record is voided.
     VoidsOnlyOpen,

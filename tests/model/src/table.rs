@@ -1,6 +1,8 @@
 //! The table: license keys, request records, parts and entries.
 
+use crate::desk::Desk;
 use crate::picks::{KEYS_MAX, KeyId, Keys};
+use crate::protocol::Rule;
 
 /// The number of attempts in a model, including the one that tries afterwards whether buying is still
 /// possible.
@@ -72,6 +74,12 @@ impl Record {
     #[must_use]
     pub fn is_free(self) -> bool {
         matches!(self, Self::Absent | Self::Void(_))
+    }
+
+    /// True if a first take may replace it that has `read` this state: it is absent, or still so.
+    #[must_use]
+    pub(crate) fn may_be_replaced(self, desk: &Desk, read: Self) -> bool {
+        if desk.keeps(Rule::BeginsOnce) { self == Self::Absent || self == read } else { self.is_free() }
     }
 
     /// True if this attempt has sold.

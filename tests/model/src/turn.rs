@@ -46,8 +46,12 @@ impl<'a> Turn<'a> {
     /// Goes on if the record is free.
     fn replaces_record(&mut self) {
         match self.record().filter(|record| record.is_free()) {
-            Some(record) if self.desk.is_large(self.id) => self.attempt.at = At::Beginning(record),
-            Some(_) => self.attempt.at = At::Drawing,
+            Some(record) => {
+                self.attempt.at = At::Drawing;
+                if self.desk.is_large(self.id) {
+                    self.attempt.replaces = record;
+                }
+            }
             None => self.attempt.ends_with(self.lost()),
         }
     }
@@ -67,11 +71,15 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Ends with this answer, and undoes a large order. No write of unknown outcome is under way that could
-    /// sell.
+    /// Ends with this answer, and undoes a large order that has taken parts. No write of unknown outcome is
+    /// under way that could sell.
     pub(crate) fn fails(&mut self, told: Told) {
         self.attempt.tell(told);
-        self.settles();
+        if self.attempt.taken_parts() > 0 {
+            self.settles();
+        } else {
+            self.attempt.end();
+        }
     }
 
     /// Finds too few keys. Only the record shows whether another attempt has sold them to this very buyer.
@@ -88,10 +96,6 @@ impl<'a> Turn<'a> {
             At::Replacing(settle) => match settle.answered(self.desk, self.table) {
                 Some(settle) => self.attempt.at = At::Replacing(settle),
                 None => self.replaces_record(),
-            },
-            At::Beginning(_) => match self.record() {
-                Some(Record::Open(by)) if by == self.id => self.attempt.at = At::Drawing,
-                _ => self.attempt.ends_with(self.lost()),
             },
             At::Selling(_) | At::Resending(_) | At::Finishing(_) if done => self.sold(),
             At::Selling(_) => self.missed(Record::is_free),
@@ -112,10 +116,18 @@ impl<'a> Turn<'a> {
                 self.attempt.taken[part] = picks.keys();
                 self.attempt.at = At::Drawing;
             }
+            At::Taking(_) if self.attempt.taken_parts() == 0 => {
+                let (desk, replaces) = (self.desk, self.attempt.replaces);
+                self.missed(|record| record.may_be_replaced(desk, replaces));
+            }
             At::Taking(_) | At::Finishing(_) => {
                 let mine = self.id;
                 self.missed(|record| record == Record::Open(mine));
             }
+            At::Burying if done => {
+                self.attempt.at = At::Settling(Settle::begin(self.desk, self.table, self.id));
+            }
+            At::Burying => self.settles(),
             At::Settling(settle) => {
                 if settle.is_voiding() && self.attempt.told == Told::Nothing {
                     self.attempt.tell(self.lost());
@@ -138,9 +150,17 @@ impl<'a> Turn<'a> {
             }
             At::Selling(picks) if resolves => self.attempt.at = At::Fencing(picks),
             At::Finishing(_) if resolves => self.settles(),
-            // The finish was never sent, so nothing can be sold.
-            At::Taking(_) | At::Finishing(_) => self.fails(Told::NothingSold),
-            At::Beginning(_) | At::Replacing(_) | At::Selling(_) => self.attempt.ends_with(Told::NothingSold),
+            // The finish was never sent, so nothing can be sold. The part may be taken.
+            At::Taking(_) => {
+                self.attempt.tell(Told::NothingSold);
+                if resolves && self.attempt.taken_parts() == 0 {
+                    self.attempt.at = At::Burying;
+                } else {
+                    self.settles();
+                }
+            }
+            At::Finishing(_) => self.fails(Told::NothingSold),
+            At::Replacing(_) | At::Selling(_) => self.attempt.ends_with(Told::NothingSold),
             _ => self.attempt.ends_with(Told::Unknown),
         }
     }
@@ -208,10 +228,6 @@ impl<'a> Turn<'a> {
 
     /// Voids its own large order and undoes it. (A void that finds it done hands it over.)
     fn settles(&mut self) {
-        if self.desk.is_large(self.id) {
-            self.attempt.at = At::Settling(Settle::void(self.desk, self.table, self.id));
-        } else {
-            self.attempt.end();
-        }
+        self.attempt.at = At::Settling(Settle::void(self.desk, self.table, self.id));
     }
 }

@@ -17,10 +17,11 @@ pub enum Write {
     Fence { key: KeyId, seen: u8 },
     /// Records the response of a small sale. A write of its own only without [`Rule::RecordsResponseInSale`].
     Record { attempt: AttemptId, keys: Keys },
-    /// Opens the record of a large order in place of what was read.
-    Begin { attempt: AttemptId, replaces: Record },
-    /// Reserves the keys of a part, puts the part, and with the first part the entry.
-    Take { attempt: AttemptId, draw: u8, part: u8, picks: Picks },
+    /// Reserves the keys of a part, and puts the part. The first take also puts the entry, and opens the
+    /// record in place of the state that it `replaces`.
+    Take { attempt: AttemptId, draw: u8, part: u8, picks: Picks, replaces: Option<Record> },
+    /// Puts a tombstone: a void record in place of the state that the first take replaces.
+    Bury { attempt: AttemptId, replaces: Record },
     /// Sells the last keys of a large order together with the `taken` ones.
     Finish { attempt: AttemptId, draw: u8, picks: Picks, taken: Keys },
     /// Calls the attempt off.
@@ -75,23 +76,21 @@ impl Write {
                 holds
             }
             Self::Record { attempt, keys } => record_sale(desk, table, attempt, keys),
-            Self::Begin { attempt, replaces } => {
-                let Some(record) = record_mut(desk, table, attempt) else { return Outcome::Refused };
-                let holds = if desk.keeps(Rule::BeginsOnce) { *record == replaces } else { record.is_free() };
-                if holds {
-                    *record = Record::Open(attempt);
-                }
-                holds
-            }
-            Self::Take { attempt, draw, part, picks } => {
+            Self::Take { attempt, draw, part, picks, replaces } => {
                 return transact(desk, table, (attempt, draw), |table| {
-                    let open = is_open(desk, table, attempt) || !desk.keeps(Rule::ChecksRecord);
+                    let open = match replaces {
+                        Some(replaces) => replace(desk, table, attempt, replaces, Record::Open(attempt)),
+                        None => is_open(desk, table, attempt) || !desk.keeps(Rule::ChecksRecord),
+                    };
                     if open {
                         table.parts[usize::from(attempt)][usize::from(part)] = picks.keys();
-                        table.entries[usize::from(attempt)] |= part == 0;
+                        table.entries[usize::from(attempt)] |= replaces.is_some();
                     }
                     change_keys(desk, table, picks, attempt, Status::Reserved(attempt)) && open
                 });
+            }
+            Self::Bury { attempt, replaces } => {
+                replace(desk, table, attempt, replaces, Record::Void(attempt))
             }
             Self::Finish { attempt, draw, picks, taken } => {
                 return transact(desk, table, (attempt, draw), |table| {
@@ -153,6 +152,16 @@ fn transact(
 
 fn record_mut<'a>(desk: &Desk, table: &'a mut Table, attempt: AttemptId) -> Option<&'a mut Record> {
     table.records.get_mut(usize::from(desk.record_id(attempt)?))
+}
+
+/// Puts a record in place of the state that was read.
+fn replace(desk: &Desk, table: &mut Table, attempt: AttemptId, read: Record, put: Record) -> bool {
+    let Some(record) = record_mut(desk, table, attempt) else { return false };
+    let holds = record.may_be_replaced(desk, read);
+    if holds {
+        *record = put;
+    }
+    holds
 }
 
 fn is_open(desk: &Desk, table: &Table, attempt: AttemptId) -> bool {

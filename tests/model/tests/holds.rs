@@ -41,20 +41,20 @@ in_every_state! {
     small_sales_with_a_header: small_with_header, [STAYS_UNKNOWN, SELLS_UNTOLD], 25_000;
     three_small_sales_with_one_header: small_with_header_thrice, [STAYS_UNKNOWN, SELLS_UNTOLD], 150_000;
     small_sales_with_two_headers: small_with_two_headers, [STAYS_UNKNOWN, SELLS_UNTOLD, SELLS_AGAIN], 100_000;
-    a_large_order_and_two_sweeps: large, [STAYS_UNKNOWN, SELLS_UNTOLD], 250_000;
-    a_large_order_of_two_parts: large_of_two_parts, [STAYS_UNKNOWN, SELLS_UNTOLD], 750_000;
-    a_large_order_with_a_part_of_two_keys: large_with_a_part_of_two, [STAYS_UNKNOWN, SELLS_UNTOLD], 150_000;
-    a_large_order_with_a_spare_key: large_with_spare, [STAYS_UNKNOWN, SELLS_UNTOLD], 150_000;
-    a_large_order_beside_a_small_sale: large_beside_small, [STAYS_UNKNOWN, SELLS_UNTOLD], 1_900_000;
-    a_large_order_that_misses_a_key: large_that_misses, [STAYS_UNKNOWN, SELLS_UNTOLD], 700_000;
-    two_large_orders: two_large, [], 1_800_000;
-    large_orders_with_one_header: large_with_header, [IN_PROGRESS, SELLS_UNTOLD], 3_500_000;
-    three_large_orders_with_one_header: large_with_header_thrice, [IN_PROGRESS, SELLS_UNTOLD], 2_300_000;
+    a_large_order_and_two_sweeps: large, [STAYS_UNKNOWN, SELLS_UNTOLD], 200_000;
+    a_large_order_of_two_parts: large_of_two_parts, [STAYS_UNKNOWN, SELLS_UNTOLD], 600_000;
+    a_large_order_with_a_part_of_two_keys: large_with_a_part_of_two, [STAYS_UNKNOWN, SELLS_UNTOLD], 140_000;
+    a_large_order_with_a_spare_key: large_with_spare, [STAYS_UNKNOWN, SELLS_UNTOLD], 135_000;
+    a_large_order_beside_a_small_sale: large_beside_small, [STAYS_UNKNOWN, SELLS_UNTOLD], 1_600_000;
+    a_large_order_that_misses_a_key: large_that_misses, [STAYS_UNKNOWN, SELLS_UNTOLD], 650_000;
+    two_large_orders: two_large, [], 1_500_000;
+    large_orders_with_one_header: large_with_header, [IN_PROGRESS, SELLS_UNTOLD], 2_500_000;
+    three_large_orders_with_one_header: large_with_header_thrice, [IN_PROGRESS, SELLS_UNTOLD], 2_100_000;
     a_large_order_and_a_small_sale_with_one_header:
-        large_and_small_with_one_header, [IN_PROGRESS, STAYS_UNKNOWN, SELLS_UNTOLD], 2_000_000;
+        large_and_small_with_one_header, [IN_PROGRESS, STAYS_UNKNOWN, SELLS_UNTOLD], 1_700_000;
     small_sales_of_fresh_keys: fresh_small, [STAYS_UNKNOWN, SELLS_UNTOLD], 15_000;
     fresh_keys_with_a_header: fresh_with_header, [STAYS_UNKNOWN, SELLS_UNTOLD], 15_000;
-    a_large_order_of_fresh_keys: fresh_large, [STAYS_UNKNOWN, SELLS_UNTOLD], 650_000;
+    a_large_order_of_fresh_keys: fresh_large, [STAYS_UNKNOWN, SELLS_UNTOLD], 500_000;
 }
 
 /// A window may have been read before the attempt began: a key was sold and released since, and the draw
