@@ -84,11 +84,18 @@ impl Order<'_> {
                 // Its outcome was unknown, and is learned now.
                 return Ok(Outcome::Sold(reply));
             }
-            self.slot = sale.into_slot();
             match attempt? {
                 Attempt::Sold(answer) | Attempt::Repeated(answer) => return Ok(Outcome::Sold(answer)),
-                Attempt::TooFew { available } => return Ok(Outcome::TooFew { available }),
+                // Its record may still be open. A further attempt must not name a void that has yet to happen.
+                Attempt::TooFew { .. } | Attempt::Wait if state.is_none() => {
+                    return Err(FunctionError::Contention);
+                }
+                Attempt::TooFew { available } => {
+                    self.slot = sale.into_slot();
+                    return Ok(Outcome::TooFew { available });
+                }
                 Attempt::Wait => {
+                    self.slot = sale.into_slot();
                     self.invocation.check_time_to_sell()?;
                     self.pause(&mut backoff).await;
                 }
