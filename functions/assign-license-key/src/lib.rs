@@ -60,8 +60,8 @@ async fn assign(invocation: &Invocation, checked: Checked<Handler>) -> Result<Si
     let store = invocation.desk().store();
     let mut backoff = Backoff::new();
     for _ in 0..ATTEMPTS_MAX {
-        // Nobody learns from the response whether a key is unknown, sold or of an inactive product: it has the same words
-        // and the same signature.
+        // Nobody learns from the response whether a key is unknown, sold or of an inactive product: it has
+        // the same words and the same signature.
         let Some(seen) = key.filter(|key| key.status == Status::Available) else {
             // An earlier attempt at this request may have bought the key since its record was read.
             return match invocation.recall(request.fingerprint()).await? {

@@ -65,8 +65,8 @@ async fn generate(invocation: &Invocation, checked: Checked<Handler>) -> Result<
     let mut to_store = keys.clone();
     let creation_id = begun.as_ref().map(Begun::creation_id);
     for _ in 0..ROUNDS_MAX {
-        // Signed before anything is stored: when KMS is away, nothing happens. And noted in the request record: a later
-        // attempt stores these very keys, not others beside them.
+        // Signed before anything is stored: when KMS is away, nothing happens. And noted in the request
+        // record: a later attempt stores these very keys, not others beside them.
         let earlier = noted.take();
         let answer = async {
             if let Some(answer) = earlier {

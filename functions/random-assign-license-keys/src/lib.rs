@@ -1,4 +1,5 @@
-//! `POST /api/v1/random-assign-license-keys`: gives a number of keys, drawn at random, to an owner, all or none.
+//! `POST /api/v1/random-assign-license-keys`: gives a number of keys, drawn at random, to an owner, all or
+//! none.
 //!
 //! This file draws beside the checks, and falls back to a generator where the stock is short; `sell` sells.
 

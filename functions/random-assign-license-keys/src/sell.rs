@@ -11,8 +11,8 @@ use keypool_store::{
 };
 use tokio::time::timeout;
 
-/// How often a buyer tries for keys that other buyers are quicker to take. Whenever one misses, another has bought, so a
-/// rush on a small stock has many misses, but ends with the stock.
+/// How often a buyer tries for keys that other buyers are quicker to take. Whenever one misses, another has
+/// bought, so a rush on a small stock has many misses, but ends with the stock.
 const ATTEMPTS_MAX: usize = 32;
 
 /// The time that is left to send the response when an order is handed over.
@@ -61,11 +61,11 @@ enum Attempt {
 }
 
 impl Order<'_> {
-    /// Sells keys from `source`: draws them, reserves all but the last part if there are too many for one write, signs the
-    /// response, and sells by one write. The first draw may have been made before.
+    /// Sells keys from `source`: draws them, reserves all but the last part if there are too many for one
+    /// write, signs the response, and sells by one write. The first draw may have been made before.
     ///
-    /// A short stock in which other large orders hold keys is tried again: what was reserved goes back first, so
-    /// that two such orders do not wait for each other.
+    /// A short stock in which other large orders hold keys is tried again: what was reserved goes back first,
+    /// so that two such orders do not wait for each other.
     pub(crate) async fn sell(
         &mut self,
         source: Source<'_>,
@@ -86,7 +86,8 @@ impl Order<'_> {
             }
             match attempt? {
                 Attempt::Sold(answer) | Attempt::Repeated(answer) => return Ok(Outcome::Sold(answer)),
-                // Its record may still be open. A further attempt must not name a void that has yet to happen.
+                // Its record may still be open. A further attempt must not name a void that has yet to
+                // happen.
                 Attempt::TooFew { .. } | Attempt::Wait if state.is_none() => {
                     return Err(FunctionError::Contention);
                 }
@@ -103,8 +104,8 @@ impl Order<'_> {
         }
     }
 
-    /// One attempt: misses are replaced, first by other keys of the same draw, then by a new draw. Of a window that was kept,
-    /// one miss is enough, because others have sold from it since.
+    /// One attempt: misses are replaced, first by other keys of the same draw, then by a new draw. Of a
+    /// window that was kept, one miss is enough, because others have sold from it since.
     async fn attempt(
         &mut self,
         source: Source<'_>,
@@ -270,8 +271,8 @@ impl Order<'_> {
         }
     }
 
-    /// Refuses an order whose response, with `chosen` beside the keys that are reserved, would be larger than Lambda
-    /// accepts.
+    /// Refuses an order whose response, with `chosen` beside the keys that are reserved, would be larger than
+    /// Lambda accepts.
     fn check_size(&self, sale: &Sale, chosen: &[LicenseKeyRecord]) -> Result<(), FunctionError> {
         if self.invocation.fits(&rows(sale, chosen)) {
             return Ok(());

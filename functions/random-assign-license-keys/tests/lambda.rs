@@ -46,7 +46,8 @@ async fn what_goes_wrong_is_measured() {
     );
 }
 
-/// To an environment whose clock is ahead, every request seems to have been under way for long: it sells nothing.
+/// To an environment whose clock is ahead, every request seems to have been under way for long: it sells
+/// nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_ahead_shows_in_metrics_and_log() {
     let shop = Shop::open().await;

@@ -1,5 +1,5 @@
-//! Once a minute: brings large orders to their end that were given up half done, because an environment died or ran
-//! out of time. What was decided is handed over; all else goes back into stock.
+//! Once a minute: brings large orders to their end that were given up half done, because an environment died
+//! or ran out of time. What was decided is handed over; all else goes back into stock.
 
 use std::sync::Arc;
 

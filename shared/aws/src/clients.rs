@@ -15,9 +15,10 @@ use aws_types::region::Region;
 use crate::Timeouts;
 use crate::latency::MeasureLatency;
 
-/// The time for which an idle connection is kept. DynamoDB closes it after 60 seconds, as users of AWS's SDK for
-/// Java found (aws-sdk-java#1365). A shorter time costs a shop with a sale every half a minute two TLS handshakes a
-/// sale. If the other side closes it earlier, the SDK sends the call again at once, over a new one.
+/// The time for which an idle connection is kept. DynamoDB closes it after 60 seconds, as users of AWS's SDK
+/// for Java found (aws-sdk-java#1365). A shorter time costs a shop with a sale every half a minute two TLS
+/// handshakes a sale. If the other side closes it earlier, the SDK sends the call again at once, over a new
+/// one.
 pub const POOL_IDLE: Duration = Duration::from_secs(55);
 
 /// Where AWS is, and who we are there.

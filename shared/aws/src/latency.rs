@@ -26,16 +26,16 @@ pub const LATENCIES: [(&str, &str); 9] = [
     ("UpdateItem", "UpdateItemLatency"),
 ];
 
-/// Latencies of one operation that an event records. A rush of retries makes many, while a metric takes
-/// 100 values in a line; the collector logs an error for each one more. Ten are left for calls of another event that
-/// end while this one's metrics are written.
+/// Latencies of one operation that an event records. A rush of retries makes many, while a metric takes 100
+/// values in a line; the collector logs an error for each one more. Ten are left for calls of another event
+/// that end while this one's metrics are written.
 const LATENCIES_MAX: usize = 90;
 
 /// Latencies recorded since metrics were last written, by operation.
 static RECORDED: [AtomicUsize; LATENCIES.len()] = [const { AtomicUsize::new(0) }; LATENCIES.len()];
 
-/// Measures each call of an SDK client, from its beginning to its end, repetitions included. A call that nobody waited
-/// for any longer has no end, and is not among them.
+/// Measures each call of an SDK client, from its beginning to its end, repetitions included. A call that
+/// nobody waited for any longer has no end, and is not among them.
 #[derive(Debug)]
 pub(crate) struct MeasureLatency;
 

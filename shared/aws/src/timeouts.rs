@@ -27,16 +27,16 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
-    /// For a checkout. A shop gives up after 5 seconds (WordPress's default) and asks again. By then it has the answer, or
-    /// keypool has decided that there is none.
+    /// For a checkout. A shop gives up after 5 seconds (WordPress's default) and asks again. By then it has
+    /// the answer, or keypool has decided that there is none.
     pub const CHECKOUT: Self = Self {
         // Two attempts fit into a call. Within one region an answer takes a few milliseconds.
         connect_within: Duration::from_millis(600),
         attempt_within: Duration::from_millis(800),
         call_within: Duration::from_millis(1_700),
         attempts_max: 3,
-        // The SDK's default is up to a second. The second attempt must be quick: an environment that was frozen thaws with
-        // connections that the other side has closed.
+        // The SDK's default is up to a second. The second attempt must be quick: an environment that was
+        // frozen thaws with connections that the other side has closed.
         first_wait: Duration::from_millis(20),
         wait_max: Duration::from_millis(150),
         write_within: Duration::from_millis(1_800),
@@ -57,8 +57,8 @@ impl Timeouts {
         answer_within: Duration::from_mins(2),
     };
 
-    /// The longest that a sale takes: the write, and finding out what became of it. It must not begin with less time left,
-    /// because its outcome would be unknown.
+    /// The longest that a sale takes: the write, and finding out what became of it. It must not begin with
+    /// less time left, because its outcome would be unknown.
     #[must_use]
     pub const fn sale_within(&self) -> Duration {
         // What the timers of the two are late by.

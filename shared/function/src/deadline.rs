@@ -10,13 +10,13 @@ pub(crate) struct Deadline {
     under_way: Duration,
 }
 
-/// How long a request may have been under way before it reached the function: API Gateway waits for no answer longer
-/// than 30 seconds. More, or less than nothing, are two clocks that disagree, and count as nothing.
+/// How long a request may have been under way before it reached the function: API Gateway waits for no answer
+/// longer than 30 seconds. More, or less than nothing, are two clocks that disagree, and count as nothing.
 const UNDER_WAY_MAX: Duration = Duration::from_secs(30);
 
 impl Deadline {
-    /// The deadline of a request that API Gateway received at `received_ms` (Unix milliseconds): an environment that
-    /// had to start first, or a queue, has used up some of the time.
+    /// The deadline of a request that API Gateway received at `received_ms` (Unix milliseconds): an
+    /// environment that had to start first, or a queue, has used up some of the time.
     pub(crate) fn of_request(received_ms: i64, timeouts: &Timeouts) -> Self {
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let under_way_ms = i64::try_from(now_ms).unwrap_or(i64::MAX).saturating_sub(received_ms);
@@ -25,14 +25,14 @@ impl Deadline {
         Self { instant: Instant::now() + timeouts.answer_within.saturating_sub(under_way), under_way }
     }
 
-    /// Whether a sale, and finding out what became of it, would end in time. If not, it must not begin: keys could leave
-    /// the stock for a buyer who has stopped listening.
+    /// Whether a sale, and finding out what became of it, would end in time. If not, it must not begin: keys
+    /// could leave the stock for a buyer who has stopped listening.
     pub(crate) fn leaves_time_to_sell(self, timeouts: &Timeouts) -> bool {
         self.instant.saturating_duration_since(Instant::now()) >= timeouts.sale_within()
     }
 
-    /// The time that the request was under way before it reached the function. An environment whose clock is ahead of API
-    /// Gateway's by up to 30 seconds counts the difference, too.
+    /// The time that the request was under way before it reached the function. An environment whose clock is
+    /// ahead of API Gateway's by up to 30 seconds counts the difference, too.
     pub(crate) fn under_way(self) -> Duration {
         self.under_way
     }

@@ -67,8 +67,8 @@ impl Desk {
         self.store.timeouts().answer_within
     }
 
-    /// How long an attempt has its request record, and a large order its keys, to itself: by then it has been answered,
-    /// or has died. Nothing depends on it but how long others wait.
+    /// How long an attempt has its request record, and a large order its keys, to itself: by then it has been
+    /// answered, or has died. Nothing depends on it but how long others wait.
     #[must_use]
     pub fn lease(&self) -> Duration {
         self.answer_within() + LEASE_MARGIN
@@ -103,8 +103,9 @@ impl Desk {
         &*self.randomness
     }
 
-    /// Opens the connections to DynamoDB and KMS side by side, while the environment starts and has a full CPU: the
-    /// first request then finds them open. Whatever goes wrong, or takes longer, is left to that request.
+    /// Opens the connections to DynamoDB and KMS side by side, while the environment starts and has a full
+    /// CPU: the first request then finds them open. Whatever goes wrong, or takes longer, is left to that
+    /// request.
     pub(crate) async fn warm_up(&self) {
         let both = async { tokio::join!(self.store.warm_up(), self.signer.warm_up()) };
         match tokio::time::timeout(WARM_UP_WITHIN, both).await {
@@ -114,8 +115,8 @@ impl Desk {
         }
     }
 
-    /// Opens a connection to KMS if the last one has been closed for its idle time: beside the reads that come before
-    /// the signature. At most once in that time, whoever calls.
+    /// Opens a connection to KMS if the last one has been closed for its idle time: beside the reads that
+    /// come before the signature. At most once in that time, whoever calls.
     pub(crate) fn connect_ahead(self: &Arc<Self>) {
         let now = self.clock.now().unix_microseconds();
         let idle_us = i64::try_from(POOL_IDLE.as_micros()).unwrap_or(i64::MAX);

@@ -28,8 +28,8 @@ pub trait EndpointHandler {
     /// The reply to parameters that are not valid.
     fn incorrect(errors: ValidationErrors) -> Reply;
 
-    /// Reads beside the authorisation, so that a cold environment waits once and not twice. It must not write: the API
-    /// key is not checked yet.
+    /// Reads beside the authorisation, so that a cold environment waits once and not twice. It must not
+    /// write: the API key is not checked yet.
     #[must_use]
     fn read_cold(_: &Invocation, _: &Self::Request) -> impl Future<Output = Self::ReadAhead> + Send {
         ready(Self::ReadAhead::default())
@@ -68,9 +68,9 @@ pub async fn answer<E: EndpointHandler>(desk: Arc<Desk>, event: Request) -> Resp
     invocation.respond(check_and_act::<E>(&invocation)).await
 }
 
-/// Checks in the order that the API promises: a readable body, the API key, the parameters, the `Idempotency-Key`. The
-/// parameters are parsed first, because one read fetches the API key and what they name. But only a valid API key learns
-/// what is wrong with them.
+/// Checks in the order that the API promises: a readable body, the API key, the parameters, the
+/// `Idempotency-Key`. The parameters are parsed first, because one read fetches the API key and what they
+/// name. But only a valid API key learns what is wrong with them.
 async fn check_and_act<E: EndpointHandler>(invocation: &Invocation) -> Result<SignedReply, FunctionError> {
     let request = E::Request::try_from(invocation.parameters()?);
     let (found, mut ahead) = match &request {

@@ -86,8 +86,8 @@ impl Invocation {
         &self.desk
     }
 
-    /// Checks that a sale, and finding out what became of it, would end before the buyer stops listening. Else returns
-    /// [`FunctionError::OutOfTime`].
+    /// Checks that a sale, and finding out what became of it, would end before the buyer stops listening.
+    /// Else returns [`FunctionError::OutOfTime`].
     pub fn check_time_to_sell(&self) -> Result<(), FunctionError> {
         if self.deadline.leaves_time_to_sell(self.desk.store().timeouts()) {
             Ok(())
@@ -113,8 +113,8 @@ impl Invocation {
         self.parameters.as_ref().map_err(|problem| FunctionError::Unreadable(*problem))
     }
 
-    /// Checks that the API key opens the endpoint to this client (codes 100, 101, 103, 102), and finds what the
-    /// request is about; `about.api_key` is filled in here. One read at most.
+    /// Checks that the API key opens the endpoint to this client (codes 100, 101, 103, 102), and finds what
+    /// the request is about; `about.api_key` is filled in here. One read at most.
     pub(crate) async fn authorise(&self, about: Lookup) -> Result<Found, FunctionError> {
         let refused = |refusal| FunctionError::Refused(Reply::Refused(refusal));
         let hash = self.api_key.as_ref().map_err(|refusal| refused(*refusal))?.hash();
@@ -124,8 +124,8 @@ impl Invocation {
         Ok(found)
     }
 
-    /// Notes the keys of the next write for the log. After a restore of the table, the log tells which keys were sold
-    /// since.
+    /// Notes the keys of the next write for the log. After a restore of the table, the log tells which keys
+    /// were sold since.
     pub(crate) fn note_row_ids(&self, row_ids: Vec<RowId>) {
         *self.sold.lock().unwrap_or_else(PoisonError::into_inner) = row_ids;
     }

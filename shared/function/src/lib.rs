@@ -1,7 +1,8 @@
-//! What the functions have in common: from an API Gateway event to a request, from a reply to an HTTP response,
-//! and all that a function needs to run.
+//! What the functions have in common: from an API Gateway event to a request, from a reply to an HTTP
+//! response, and all that a function needs to run.
 //!
-//! A function implements [`EndpointHandler`]. Its `handle` calls [`answer`], which takes these steps, in this order:
+//! A function implements [`EndpointHandler`]. Its `handle` calls [`answer`], which takes these steps, in this
+//! order:
 //!
 //! 1. parse: [`Invocation::parameters`], from a body in any of three formats (`body`);
 //! 2. authorise: one read fetches the API key and what the request is about, unless the [`Desk`]'s caches (`cache`) have
@@ -11,8 +12,8 @@
 //! 5. act: the function's own part, [`EndpointHandler::act`], through [`Desk::store`];
 //! 6. respond: the outcome becomes a response, be it an envelope or a problem (`respond`, `problem`).
 //!
-//! [`run`], or [`run_on_schedule`], is the whole of a function's `main`: logs, metrics ([`measure`]), clients, the
-//! Lambda runtime.
+//! [`run`], or [`run_on_schedule`], is the whole of a function's `main`: logs, metrics ([`measure`]),
+//! clients, the Lambda runtime.
 
 mod body;
 mod cache;

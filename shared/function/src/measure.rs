@@ -1,7 +1,8 @@
-//! Metrics, by the crate `metrics`. In Lambda they are written to the log in CloudWatch's embedded metric format;
-//! elsewhere nobody listens, and they cost nothing.
+//! Metrics, by the crate `metrics`. In Lambda they are written to the log in CloudWatch's embedded metric
+//! format; elsewhere nobody listens, and they cost nothing.
 //!
-//! An event writes one line for all metrics without a dimension, and one more for each product whose stock was seen.
+//! An event writes one line for all metrics without a dimension, and one more for each product whose stock
+//! was seen.
 //!
 //! | metric | unit | dimension |
 //! |---|---|---|
@@ -94,8 +95,8 @@ pub(crate) fn repeated() {
     counter!(REPEATED_REQUESTS).increment(1);
 }
 
-/// A request reached the function with too little time left to sell keys: it was queued, the environment started slowly,
-/// or its clock is ahead of API Gateway's.
+/// A request reached the function with too little time left to sell keys: it was queued, the environment
+/// started slowly, or its clock is ahead of API Gateway's.
 pub(crate) fn late_request() {
     counter!(LATE_REQUESTS).increment(1);
 }
@@ -106,8 +107,9 @@ pub fn orders_swept(finished: usize, undone: usize) {
     counter!(ORDERS_UNDONE).increment(as_u64(undone));
 }
 
-/// A draw has seen how large a product's stock is: exactly if it saw all of it, else as an estimate. A distribution and
-/// not a gauge, because a gauge would be repeated with every event, long after the product was restocked.
+/// A draw has seen how large a product's stock is: exactly if it saw all of it, else as an estimate. A
+/// distribution and not a gauge, because a gauge would be repeated with every event, long after the product
+/// was restocked.
 pub fn stock_estimate(product_id: ProductId, keys: f64) {
     histogram!(STOCK_ESTIMATE, "Product" => product_id.to_string()).record(keys.round());
 }

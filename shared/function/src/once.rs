@@ -100,8 +100,8 @@ impl Invocation {
         still_held(self.desk.store().answer(begun, reply.envelope(), self.now()).await?)
     }
 
-    /// Sells keys: the last write of a sale. It must begin early enough before the deadline. Once it has begun, the
-    /// deadline does not cut it off.
+    /// Sells keys: the last write of a sale. It must begin early enough before the deadline. Once it has
+    /// begun, the deadline does not cut it off.
     pub async fn finish(
         &self,
         sale: &Sale,
@@ -125,8 +125,8 @@ impl Invocation {
         self.once.selling.load(Ordering::Relaxed)
     }
 
-    /// Ends the lease of an attempt that has failed, or deletes its record if it has changed nothing. If it cannot, the
-    /// lease ends by itself.
+    /// Ends the lease of an attempt that has failed, or deletes its record if it has changed nothing. If it
+    /// cannot, the lease ends by itself.
     pub(crate) async fn release(&self, outcome: &Result<SignedReply, FunctionError>) {
         let Some(begun) = self.once.begun.get() else { return };
         let store = self.desk.store();

@@ -54,7 +54,8 @@ impl ProblemDetails {
         }
     }
 
-    /// The problem type (RFC 9457, section 3.1.1), relative to the API. Most problems say no more than their status.
+    /// The problem type (RFC 9457, section 3.1.1), relative to the API. Most problems say no more than their
+    /// status.
     const fn type_uri(self) -> &'static str {
         match self {
             Self::NothingSold => "/problems/nothing-was-sold",

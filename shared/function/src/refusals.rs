@@ -6,8 +6,9 @@ use tokio::sync::OnceCell;
 
 use crate::{FunctionError, SignedReply};
 
-/// Signed refusals of the present second, by their code. A refusal without members of its own is the same bytes for a
-/// whole second, so each is signed once a second, however many callers get it: a flood of them costs no more.
+/// Signed refusals of the present second, by their code. A refusal without members of its own is the same
+/// bytes for a whole second, so each is signed once a second, however many callers get it: a flood of them
+/// costs no more.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals(Mutex<HashMap<u16, Signed>>);
 

@@ -27,8 +27,8 @@ impl Invocation {
         SignablePayload::new(reply, self.now()).envelope_bytes_max() <= ANSWER_BYTES_MAX
     }
 
-    /// Signs a reply, given now, with the product's key, else the global key. The global key signs a refusal without
-    /// members of its own once a second.
+    /// Signs a reply, given now, with the product's key, else the global key. The global key signs a refusal
+    /// without members of its own once a second.
     pub async fn sign_reply(
         &self,
         reply: &Reply,
@@ -69,7 +69,8 @@ impl Invocation {
         let mut signed = std::pin::pin!(signed);
         let outcome = match tokio::time::timeout_at(self.deadline.instant(), &mut signed).await {
             Ok(outcome) => outcome,
-            // A sale ends by itself, shortly after the deadline at the latest. Cut off, its outcome would be unknown.
+            // A sale ends by itself, shortly after the deadline at the latest. Cut off, its outcome would be
+            // unknown.
             Err(_) if self.is_selling() => signed.await,
             Err(_) => Err(FunctionError::OutOfTime),
         };

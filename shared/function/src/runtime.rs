@@ -35,8 +35,8 @@ pub enum StartError {
     LogLevel(#[from] UnknownLogLevel),
 }
 
-/// Runs a function in Lambda: sets up logs, metrics and clients from the environment, opens the connections, then
-/// serves one event after the other with `handle`.
+/// Runs a function in Lambda: sets up logs, metrics and clients from the environment, opens the connections,
+/// then serves one event after the other with `handle`.
 pub async fn run<H, F>(handle: H) -> Result<(), Error>
 where
     H: Fn(Arc<Desk>, Request) -> F,
@@ -61,8 +61,9 @@ where
     .await
 }
 
-/// Runs a function in Lambda that a schedule calls: nobody waits for it, so it has an operator's time-outs. A failure
-/// makes the event a failed one, which the runtime logs and Lambda counts; its error type is [`FunctionError::error_type`].
+/// Runs a function in Lambda that a schedule calls: nobody waits for it, so it has an operator's time-outs. A
+/// failure makes the event a failed one, which the runtime logs and Lambda counts; its error type is
+/// [`FunctionError::error_type`].
 pub async fn run_on_schedule<H, F>(handle: H) -> Result<(), Error>
 where
     H: Fn(Arc<Desk>) -> F,

@@ -12,8 +12,8 @@ use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 /// How much keypool logs of itself: `error`, `warn`, `info` (the default), `debug` or `trace`.
 pub const ENV_LOG_LEVEL: &str = "LOG_LEVEL";
 
-/// The target of the line about a sale, which is logged at every level: it names the row ids of the keys that were
-/// given away, and a restore of the table to an earlier time depends on it.
+/// The target of the line about a sale, which is logged at every level: it names the row ids of the keys that
+/// were given away, and a restore of the table to an earlier time depends on it.
 pub(crate) const SALES: &str = "keypool_sales";
 
 /// A level that there is not.

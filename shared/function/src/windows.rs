@@ -7,16 +7,17 @@ use keypool_store::StockSize;
 /// How long a window is kept. Until then, other environments sell some of its keys.
 const KEPT_FOR_US: i64 = 5_000_000;
 
-/// The least stock of a product whose windows are kept. On a smaller one, buyers meet too often: a miss costs more calls
-/// than a window saves. The bench `draw` shows it.
+/// The least stock of a product whose windows are kept. On a smaller one, buyers meet too often: a miss costs
+/// more calls than a window saves. The bench `draw` shows it.
 const STOCK_MIN: usize = 5_000;
 
-/// How many estimates of a stock are averaged. Sales leave holes among the positions, so that one estimate of a stock
-/// with much turnover may be off by as much as the stock.
+/// How many estimates of a stock are averaged. Sales leave holes among the positions, so that one estimate of
+/// a stock with much turnover may be off by as much as the stock.
 const AVERAGED_MAX: u32 = 16;
 
-/// What an environment knows of each product's stock: the keys that its last draw has left, and an estimate of its size.
-/// The next sale draws from these keys, without a call. The condition of the sale decides whether a key is still for sale.
+/// What an environment knows of each product's stock: the keys that its last draw has left, and an estimate
+/// of its size. The next sale draws from these keys, without a call. The condition of the sale decides
+/// whether a key is still for sale.
 #[derive(Debug, Default)]
 pub(crate) struct Windows {
     kept: Mutex<HashMap<ProductId, Window>>,
@@ -36,7 +37,8 @@ pub struct Window {
 }
 
 impl Windows {
-    /// Takes the window of a product, if it has `quantity` keys and is fresh. Nobody else gets the same keys from here.
+    /// Takes the window of a product, if it has `quantity` keys and is fresh. Nobody else gets the same keys
+    /// from here.
     pub(crate) fn take(&self, product_id: ProductId, quantity: usize, now: Timestamp) -> Option<Window> {
         let window = self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(&product_id)?;
         let age_us = now.unix_microseconds() - window.drawn_at.unix_microseconds();
@@ -50,8 +52,8 @@ impl Windows {
         }
     }
 
-    /// Adds what a draw has seen of the stock, and returns the estimate of its size: the average of the latest draws, or the
-    /// number of keys if the draw saw them all.
+    /// Adds what a draw has seen of the stock, and returns the estimate of its size: the average of the
+    /// latest draws, or the number of keys if the draw saw them all.
     #[expect(clippy::cast_precision_loss, reason = "an estimate needs a few digits")]
     pub(crate) fn stock_size(&self, product_id: ProductId, seen: StockSize) -> f64 {
         let keys = seen.get() as f64;

@@ -93,14 +93,15 @@ impl Store {
         &self.timeouts
     }
 
-    /// How long a sale takes at most. It must not begin with less time than that, because its outcome would be unknown.
+    /// How long a sale takes at most. It must not begin with less time than that, because its outcome would
+    /// be unknown.
     #[must_use]
     pub fn sale_within(&self) -> Duration {
         self.timeouts.sale_within()
     }
 
-    /// The same table, read in one piece where all of it is read: the embedded DynamoDB sorts the whole table for each
-    /// page of a segment.
+    /// The same table, read in one piece where all of it is read: the embedded DynamoDB sorts the whole table
+    /// for each page of a segment.
     #[must_use]
     pub fn unsegmented(self) -> Self {
         Self { segments: 1, ..self }

@@ -58,8 +58,8 @@ pub(crate) async fn parameters(
     }
 }
 
-/// The boundary (RFC 2046, section 5.1.1), if that is what this parameter of a `Content-Type` is. Not every client
-/// puts quotes where they would be needed.
+/// The boundary (RFC 2046, section 5.1.1), if that is what this parameter of a `Content-Type` is. Not every
+/// client puts quotes where they would be needed.
 fn boundary(parameter: &str) -> Option<&str> {
     let (name, value) = parameter.split_once('=')?;
     let value = value.trim();

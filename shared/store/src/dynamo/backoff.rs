@@ -24,8 +24,8 @@ impl Backoff {
         Self { limit: Self::FIRST_LIMIT, limit_max: Self::LIMIT_MAX }
     }
 
-    /// For long work that nobody waits for: the first wait is within 50 ms, and they grow up to 5 s, which is what a
-    /// table needs that has begun to split its partitions.
+    /// For long work that nobody waits for: the first wait is within 50 ms, and they grow up to 5 s, which is
+    /// what a table needs that has begun to split its partitions.
     #[must_use]
     pub(crate) const fn long() -> Self {
         Self { limit: Duration::from_millis(50), limit_max: Duration::from_secs(5) }

@@ -46,8 +46,8 @@ pub enum StoreError {
         /// DynamoDB's name for the error.
         code: String,
     },
-    /// Neither the write of a sale nor the question what became of it was answered in time. The keys may have been sold,
-    /// or may still be.
+    /// Neither the write of a sale nor the question what became of it was answered in time. The keys may have
+    /// been sold, or may still be.
     #[error("the outcome of a sale could not be learned: {cause}")]
     OutcomeUnknown {
         /// The error of the write.

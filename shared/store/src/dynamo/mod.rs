@@ -1,5 +1,5 @@
-//! The only code that builds calls to DynamoDB: conditional writes, transactions, reads with paging, retries, and the
-//! classes of errors.
+//! The only code that builds calls to DynamoDB: conditional writes, transactions, reads with paging, retries,
+//! and the classes of errors.
 
 mod backoff;
 mod error;

@@ -130,8 +130,8 @@ impl Store {
         sent.map(|output| output.item).map_err(|error| StoreError::from_sdk("GetItem", &error))
     }
 
-    /// Reads items by key, 100 to a call, and leaves out those that do not exist. A consistent read sees every write
-    /// before and costs 1 read unit for 4 KB, else half of that.
+    /// Reads items by key, 100 to a call, and leaves out those that do not exist. A consistent read sees
+    /// every write before and costs 1 read unit for 4 KB, else half of that.
     pub(crate) async fn get_many(
         &self,
         keys: Vec<Item>,

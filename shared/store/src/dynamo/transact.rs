@@ -13,7 +13,8 @@ const OPERATION: &str = "TransactWriteItems";
 pub(crate) enum Transacted {
     /// DynamoDB wrote every item.
     Committed,
-    /// DynamoDB wrote nothing, because a condition failed. Carries an obstacle for each write, in their order.
+    /// DynamoDB wrote nothing, because a condition failed. Carries an obstacle for each write, in their
+    /// order.
     Refused(Vec<Obstacle>),
 }
 
@@ -38,9 +39,9 @@ impl Obstacle {
     }
 }
 
-/// A transaction that is built once, so that each repetition is the same, byte for byte. Its token makes a repetition
-/// harmless: for 10 minutes, DynamoDB answers the repetition of a committed transaction with success and writes
-/// nothing.
+/// A transaction that is built once, so that each repetition is the same, byte for byte. Its token makes a
+/// repetition harmless: for 10 minutes, DynamoDB answers the repetition of a committed transaction with
+/// success and writes nothing.
 #[derive(Debug)]
 pub(crate) struct Transaction {
     token: String,
@@ -68,8 +69,8 @@ impl Store {
 
     /// Sends a transaction once.
     ///
-    /// Returns [`StoreError::Contention`] if DynamoDB cancelled it for conflicts alone. An earlier attempt of the same
-    /// transaction, whose response was lost, may be the one it conflicts with.
+    /// Returns [`StoreError::Contention`] if DynamoDB cancelled it for conflicts alone. An earlier attempt of
+    /// the same transaction, whose response was lost, may be the one it conflicts with.
     pub(crate) async fn transact_once(&self, transaction: &Transaction) -> Result<Transacted, StoreError> {
         let sent = self
             .client

@@ -83,8 +83,8 @@ impl Write {
         Self::new(Action::Check(key))
     }
 
-    /// Makes the write depend on `condition`. There, `#name` stands for the attribute `name`, and the condition compares
-    /// with `values`.
+    /// Makes the write depend on `condition`. There, `#name` stands for the attribute `name`, and the
+    /// condition compares with `values`.
     pub(crate) fn when<const N: usize>(
         mut self,
         condition: &'static str,
@@ -95,8 +95,9 @@ impl Write {
         self
     }
 
-    /// Replaces the record `before`, which was read as the item `seen`, with the record `after`. The condition compares
-    /// each attribute of either record with what was seen. Attributes that neither record knows stay as they are.
+    /// Replaces the record `before`, which was read as the item `seen`, with the record `after`. The
+    /// condition compares each attribute of either record with what was seen. Attributes that neither record
+    /// knows stay as they are.
     pub(crate) fn update_record(key: Key, seen: &Item, before: &Item, after: &Item) -> Self {
         let mut known: Vec<&String> =
             before.keys().chain(after.keys()).filter(|name| ![PK, SK].contains(&name.as_str())).collect();

@@ -10,8 +10,8 @@ use crate::{Store, StoreError};
 const PAGE_MAX: usize = 500;
 
 impl Store {
-    /// Writes items and an audit entry, if there is one, in one transaction. The obstacles of a refusal are in the order
-    /// of the writes. 2 write units for each item of a KB.
+    /// Writes items and an audit entry, if there is one, in one transaction. The obstacles of a refusal are
+    /// in the order of the writes. 2 write units for each item of a KB.
     pub(crate) async fn transact_audited(
         &self,
         writes: impl IntoIterator<Item = Write>,
@@ -26,7 +26,8 @@ impl Store {
         self.write(Write::put(audit_item(entry)).when(IS_NEW, [])).await.map(|_| ())
     }
 
-    /// Reads up to `limit` entries from `since` on, the youngest first. 1 read unit for 4 KB, at least one a month.
+    /// Reads up to `limit` entries from `since` on, the youngest first. 1 read unit for 4 KB, at least one a
+    /// month.
     pub async fn audit_trail(
         &self,
         since: Timestamp,

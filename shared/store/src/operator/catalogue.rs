@@ -1,8 +1,9 @@
-//! The records that an operator sets up: products, generators and API keys. Beside each record, the same transaction
-//! writes an entry under `CATALOGUE#<kind>`, so that a list needs no scan of the table, which holds every key ever sold.
+//! The records that an operator sets up: products, generators and API keys. Beside each record, the same
+//! transaction writes an entry under `CATALOGUE#<kind>`, so that a list needs no scan of the table, which
+//! holds every key ever sold.
 //!
-//! An update compares every attribute in the write itself. So two operators who change the same record do not overwrite
-//! each other's work, and records of any age can be changed.
+//! An update compares every attribute in the write itself. So two operators who change the same record do not
+//! overwrite each other's work, and records of any age can be changed.
 
 use keypool_domain::{ApiKeyRecord, AuditEntry, Generator, Product, RetiredKey};
 
@@ -47,8 +48,8 @@ pub enum UpdateOutcome {
 }
 
 impl Store {
-    /// Stores a record and its catalogue entry, with an audit entry if there is one. 4 write units, 2 more for the
-    /// audit entry.
+    /// Stores a record and its catalogue entry, with an audit entry if there is one. 4 write units, 2 more
+    /// for the audit entry.
     pub async fn create<T: Catalogued>(
         &self,
         record: &T,
@@ -57,7 +58,8 @@ impl Store {
         self.create_with(record, None, audit).await
     }
 
-    /// Stores a generator as [`Store::create`] does. It becomes the generator of its product if that has none.
+    /// Stores a generator as [`Store::create`] does. It becomes the generator of its product if that has
+    /// none.
     pub async fn create_generator(
         &self,
         generator: &Generator,
@@ -101,7 +103,8 @@ impl Store {
         }
     }
 
-    /// Reads all records of a kind, with every write before. 1 read unit for 4 KB of entries, and 1 for each record.
+    /// Reads all records of a kind, with every write before. 1 read unit for 4 KB of entries, and 1 for each
+    /// record.
     pub async fn list<T: Catalogued>(&self) -> Result<Vec<T>, StoreError> {
         let key = |entry: &str| T::read_entry(entry).map(|id| Key::new(T::KIND, id));
         let items = self.listed(T::KIND, key).await?;
@@ -115,14 +118,14 @@ impl Store {
         self.get(Key::new(T::KIND, id)).await?.as_ref().map(T::read).transpose()
     }
 
-    /// The next free id of a product or generator. An operator may have chosen it by hand, so [`Store::create`] may
-    /// still return [`CreateOutcome::Exists`].
+    /// The next free id of a product or generator. An operator may have chosen it by hand, so
+    /// [`Store::create`] may still return [`CreateOutcome::Exists`].
     pub async fn next_id(&self, counter: Counter) -> Result<u64, StoreError> {
         self.advance(counter, 1).await
     }
 
-    /// Replaces `before` with `after` (same id) and records the change in the audit trail. 1 read unit and 4 write
-    /// units.
+    /// Replaces `before` with `after` (same id) and records the change in the audit trail. 1 read unit and 4
+    /// write units.
     pub async fn update<T: Catalogued>(
         &self,
         before: &T,
@@ -132,8 +135,9 @@ impl Store {
         self.update_with(before, after, Vec::new(), audit).await
     }
 
-    /// Replaces product `before` with `after` as [`Store::update`] does. With `retired`, the same transaction keeps the
-    /// public half of the signing key it had: 4 write units more. A new generator is checked: 2 more.
+    /// Replaces product `before` with `after` as [`Store::update`] does. With `retired`, the same transaction
+    /// keeps the public half of the signing key it had: 4 write units more. A new generator is checked: 2
+    /// more.
     pub async fn update_product(
         &self,
         before: &Product,
@@ -156,8 +160,8 @@ impl Store {
         self.update_with(before, after, also, audit).await
     }
 
-    /// Stores the API key `successor` and replaces its predecessor `before` with `after`, in one transaction: at every
-    /// moment one of them is valid. 1 read unit and 8 write units.
+    /// Stores the API key `successor` and replaces its predecessor `before` with `after`, in one transaction:
+    /// at every moment one of them is valid. 1 read unit and 8 write units.
     pub async fn rotate_api_key(
         &self,
         before: &ApiKeyRecord,

@@ -1,5 +1,5 @@
-//! How the table is set up and whether what should have ended has ended: for whoever checks a stack. Nothing here
-//! changes anything.
+//! How the table is set up and whether what should have ended has ended: for whoever checks a stack. Nothing
+//! here changes anything.
 
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{
@@ -94,8 +94,8 @@ impl Store {
         })
     }
 
-    /// Whether the table can be brought back as it was at any moment of the last days. Costs nothing. The embedded
-    /// DynamoDB does not know the question.
+    /// Whether the table can be brought back as it was at any moment of the last days. Costs nothing. The
+    /// embedded DynamoDB does not know the question.
     pub async fn has_point_in_time_recovery(&self) -> Result<bool, StoreError> {
         let described = self.client.describe_continuous_backups().table_name(&self.table).send().await;
         let described =

@@ -11,12 +11,13 @@ use crate::{Backoff, Store, StoreError};
 
 const OPERATION: &str = "BatchExecuteStatement";
 
-/// How often in a row a batch is sent of which nothing is taken, with half a minute of waiting in all: by then a table would
-/// have split its partitions, so its own limit is the reason.
+/// How often in a row a batch is sent of which nothing is taken, with half a minute of waiting in all: by
+/// then a table would have split its partitions, so its own limit is the reason.
 const SENT_IN_VAIN_MAX: usize = 18;
 
-/// A call that takes longer waits in a queue somewhere, or the SDK has repeated it: the table is as good as throttled. It
-/// takes 50 ms, and is given up after 5 s; were calls to pile up until then, all work would be done twice.
+/// A call that takes longer waits in a queue somewhere, or the SDK has repeated it: the table is as good as
+/// throttled. It takes 50 ms, and is given up after 5 s; were calls to pile up until then, all work would be
+/// done twice.
 const SLOW: Duration = Duration::from_secs(1);
 
 /// How often in a row a batch is sent again that got no answer: the SDK has repeated each already.
@@ -49,13 +50,14 @@ impl Store {
     /// How many keys one call looks for.
     pub const REHEARSE_KEYS_MAX: usize = 100;
 
-    /// Stores new keys (1 to [`Store::IMPORT_KEYS_MAX`], each once) in one call: those that exist stay as they were.
-    /// Each key carries [`CreationId::of_line`], by which it is recognised if an earlier attempt stored it. 1 write unit
-    /// a key, and 1 of the index for each that is available; 1 read unit for each that exists.
+    /// Stores new keys (1 to [`Store::IMPORT_KEYS_MAX`], each once) in one call: those that exist stay as
+    /// they were. Each key carries [`CreationId::of_line`], by which it is recognised if an earlier attempt
+    /// stored it. 1 write unit a key, and 1 of the index for each that is available; 1 read unit for each
+    /// that exists.
     ///
-    /// A `PartiQL` INSERT fails if the item exists, so it can never overwrite a key. What DynamoDB has no room for is sent
-    /// again, and that alone; `pace` learns from it. After an error some of the keys may be stored, or may yet be:
-    /// importing the same lines again tells which.
+    /// A `PartiQL` INSERT fails if the item exists, so it can never overwrite a key. What DynamoDB has no
+    /// room for is sent again, and that alone; `pace` learns from it. After an error some of the keys may be
+    /// stored, or may yet be: importing the same lines again tells which.
     pub async fn import(
         &self,
         keys: &[LicenseKeyRecord],
@@ -111,8 +113,8 @@ impl Store {
         }
     }
 
-    /// What [`Store::import`] would meet with these keys (1 to [`Store::REHEARSE_KEYS_MAX`], each once), by reading:
-    /// the status of each that exists. Half a read unit a key.
+    /// What [`Store::import`] would meet with these keys (1 to [`Store::REHEARSE_KEYS_MAX`], each once), by
+    /// reading: the status of each that exists. Half a read unit a key.
     pub async fn rehearse_import(
         &self,
         keys: &[LicenseKey],
@@ -181,8 +183,8 @@ fn outcome(new: &LicenseKeyRecord, stored: &LicenseKeyRecord) -> ImportOutcome {
     }
 }
 
-/// The storing of an item that must be new, as a statement. All values are parameters, so none can be read as a part of
-/// the statement.
+/// The storing of an item that must be new, as a statement. All values are parameters, so none can be read as
+/// a part of the statement.
 fn insertion(table: &str, item: Item) -> Result<BatchStatementRequest, StoreError> {
     let (names, values): (Vec<String>, Vec<_>) =
         item.into_iter().map(|(name, value)| (format!("'{name}': ?"), value)).unzip();

@@ -1,6 +1,6 @@
-//! All license keys, for an operator to list and to count. Only the stock has an index, so that a sale writes no more than
-//! it must; everything else reads the whole table, in parallel segments: half a read unit for 4 KB, which is some 4
-//! units for a hundred keys, a few cents for ten million.
+//! All license keys, for an operator to list and to count. Only the stock has an index, so that a sale writes
+//! no more than it must; everything else reads the whole table, in parallel segments: half a read unit for 4
+//! KB, which is some 4 units for a hundred keys, a few cents for ten million.
 
 use std::collections::BTreeMap;
 
@@ -62,8 +62,8 @@ pub struct Inventory {
 
 /// How many parts of the table are read side by side.
 pub(crate) const SEGMENTS: i32 = 8;
-/// How many items are asked for at a time: a page has 1 MB at most, which is some 2,300 keys. (The embedded DynamoDB reads all
-/// that follows for each page, unless it is told how much is wanted.)
+/// How many items are asked for at a time: a page has 1 MB at most, which is some 2,300 keys. (The embedded
+/// DynamoDB reads all that follows for each page, unless it is told how much is wanted.)
 const PAGE_ITEMS_MAX: i32 = 2_000;
 const HOUR_SECONDS: i64 = 3_600;
 
@@ -107,8 +107,8 @@ impl Place {
 }
 
 impl Store {
-    /// One page of keys behind `from`: up to `limit` of them. Those in stock of one product are read from the index, and cost
-    /// half a read unit for 4 KB of them; all others are looked for in the whole table.
+    /// One page of keys behind `from`: up to `limit` of them. Those in stock of one product are read from the
+    /// index, and cost half a read unit for 4 KB of them; all others are looked for in the whole table.
     pub async fn list_keys(
         &self,
         filter: &KeyFilter,
@@ -145,8 +145,8 @@ impl Store {
         }
     }
 
-    /// All keys that are asked for, as they are found, in no order. Parts of the table are read side by side, unless it is
-    /// [`Store::unsegmented`].
+    /// All keys that are asked for, as they are found, in no order. Parts of the table are read side by side,
+    /// unless it is [`Store::unsegmented`].
     pub fn keys(&self, filter: KeyFilter) -> impl Stream<Item = Result<KeyPage, StoreError>> + '_ {
         let segments = (0..self.segments).map(move |segment| {
             let state = (filter.clone(), Some(None::<Item>));
@@ -162,7 +162,8 @@ impl Store {
         stream::select_all(segments)
     }
 
-    /// How many keys of each product there are at `now`. `on_read` hears how many items were read. Reads the whole table.
+    /// How many keys of each product there are at `now`. `on_read` hears how many items were read. Reads the
+    /// whole table.
     pub async fn inventory(
         &self,
         filter: KeyFilter,

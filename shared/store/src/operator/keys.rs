@@ -14,8 +14,9 @@ pub enum KeyChange {
 }
 
 impl Store {
-    /// Changes a key from `seen` to `next` and writes the audit entry, in one transaction. Its condition is the version,
-    /// which rises with every change of a key. 4 write units, and 2 of the index if the key enters or leaves the stock.
+    /// Changes a key from `seen` to `next` and writes the audit entry, in one transaction. Its condition is
+    /// the version, which rises with every change of a key. 4 write units, and 2 of the index if the key
+    /// enters or leaves the stock.
     pub async fn change_key(
         &self,
         seen: &LicenseKeyRecord,

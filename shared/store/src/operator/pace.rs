@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-/// A limit on the calls that are under way, which adapts by itself: it grows by one in a round of calls that all went
-/// well, and is halved by a throttle, as TCP does with its window. Shared by all calls of one long work.
+/// A limit on the calls that are under way, which adapts by itself: it grows by one in a round of calls that
+/// all went well, and is halved by a throttle, as TCP does with its window. Shared by all calls of one long
+/// work.
 #[derive(Debug)]
 pub struct Pace {
     window: Mutex<Window>,
@@ -38,8 +39,8 @@ impl Rate {
 struct Window {
     limit: f64,
     under_way: usize,
-    /// Rises with each halving. Calls that began before the last one say nothing about the limit it set: without
-    /// that, one moment of throttling would halve the limit once for each call under way.
+    /// Rises with each halving. Calls that began before the last one say nothing about the limit it set:
+    /// without that, one moment of throttling would halve the limit once for each call under way.
     halvings: u64,
 }
 
@@ -51,7 +52,8 @@ pub(crate) struct Turn<'a> {
 }
 
 impl Window {
-    /// A table that was just made takes 4,000 writes a second; four batches of 25 in flight do not exceed that.
+    /// A table that was just made takes 4,000 writes a second; four batches of 25 in flight do not exceed
+    /// that.
     const FIRST: f64 = 4.0;
     /// More batches than that do not get through one connection pool any faster.
     const MOST: f64 = 32.0;

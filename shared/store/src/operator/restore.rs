@@ -39,8 +39,8 @@ impl Store {
         last.ok_or(StoreError::Corrupt { record: "counter", attribute: LAST })
     }
 
-    /// Raises a counter to `last` and records it; returns `false` if the counter is there already, or beyond. The write
-    /// compares, so ids that are taken at the same moment are not given again. 4 write units.
+    /// Raises a counter to `last` and records it; returns `false` if the counter is there already, or beyond.
+    /// The write compares, so ids that are taken at the same moment are not given again. 4 write units.
     pub async fn raise_counter(
         &self,
         counter: Counter,

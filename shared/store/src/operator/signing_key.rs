@@ -1,5 +1,5 @@
-//! Signing keys that are used no more. Their public halves are kept, so that what they signed can be checked as long as
-//! the table is there, and whatever becomes of the keys in KMS. No sale reads them.
+//! Signing keys that are used no more. Their public halves are kept, so that what they signed can be checked
+//! as long as the table is there, and whatever becomes of the keys in KMS. No sale reads them.
 
 use keypool_domain::{AuditEntry, ProductId, RetiredKey, Timestamp};
 
@@ -23,8 +23,8 @@ impl Store {
         [Write::put(retired_key_item(key)).when(IS_NEW, []), Write::put(entry.into_item())]
     }
 
-    /// All signing keys that are used no more: the global ones, then those of products by id, each the oldest first. A read
-    /// unit for 4 KB of entries and one a key.
+    /// All signing keys that are used no more: the global ones, then those of products by id, each the oldest
+    /// first. A read unit for 4 KB of entries and one a key.
     pub async fn retired_keys(&self) -> Result<Vec<RetiredKey>, StoreError> {
         let items = self.listed(Kind::SigningKey.name(), read_catalogue_entry).await?;
         let mut keys = items.iter().map(read_retired_key).collect::<Result<Vec<_>, _>>()?;

@@ -1,8 +1,8 @@
-//! The request record: one item for each request that must be recognised when it is repeated, or that takes more than one
-//! write. Beside it stand the parts of a large order and the further parts of a long response.
+//! The request record: one item for each request that must be recognised when it is repeated, or that takes
+//! more than one write. Beside it stand the parts of a large order and the further parts of a long response.
 //!
-//! The first version of the table had two records in its place, and both are still read: claims, under the same key as
-//! the request record, and orders of their own, with an entry under `ORDERS`.
+//! The first version of the table had two records in its place, and both are still read: claims, under the
+//! same key as the request record, and orders of their own, with an entry under `ORDERS`.
 
 use std::io::{Read as _, Write as _};
 
@@ -23,8 +23,8 @@ use crate::dynamo::Write;
 const PAYLOAD_BYTES_MAX: usize = 300_000;
 /// How long a response is remembered from when it was given, and a void record is kept.
 const KEPT_FOR_SECONDS: i64 = 24 * 60 * 60;
-/// How long AWS may still accept a write that was signed before an order of the first version ended. Such an order is
-/// settled after that, since its writes came one by one.
+/// How long AWS may still accept a write that was signed before an order of the first version ended. Such an
+/// order is settled after that, since its writes came one by one.
 const FORMER_WRITES_US: i64 = 15 * 60 * 1_000_000;
 
 /// The state of a request.
@@ -191,8 +191,8 @@ pub(crate) fn with_sale(
     item
 }
 
-/// The time from which DynamoDB may delete a record that was answered or voided at `now`. A void record outlives every
-/// write that AWS may still accept from its attempt.
+/// The time from which DynamoDB may delete a record that was answered or voided at `now`. A void record
+/// outlives every write that AWS may still accept from its attempt.
 pub(crate) fn expiry(now: Timestamp) -> (&'static str, i64) {
     (EXPIRES_AT, now.unix_seconds() + KEPT_FOR_SECONDS)
 }

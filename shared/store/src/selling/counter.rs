@@ -41,8 +41,8 @@ impl SpareRowIds {
 }
 
 impl Store {
-    /// Takes `count` unique ids for license keys. Small orders are served from a block that the process has taken
-    /// before, so most of them need no call. Ids that are not used leave gaps.
+    /// Takes `count` unique ids for license keys. Small orders are served from a block that the process has
+    /// taken before, so most of them need no call. Ids that are not used leave gaps.
     pub async fn take_row_ids(&self, count: usize) -> Result<Vec<RowId>, StoreError> {
         if let Some(ids) = self.spare_row_ids().take(count) {
             return Ok(ids);

@@ -7,16 +7,16 @@ use crate::dynamo::Query;
 use crate::record::read_license_key;
 use crate::{OpenRequest, Store, StoreError};
 
-/// The pause before the second look. The index trails the table by milliseconds, so a key that was just created may not
-/// be in it yet.
+/// The pause before the second look. The index trails the table by milliseconds, so a key that was just
+/// created may not be in it yet.
 const SECOND_LOOK_AFTER: Duration = Duration::from_millis(40);
 
 /// A query returns pages of 1 MB. No window fills this many.
 const PAGES_MAX: usize = 8;
 
-/// How many keys a draw reads to pick `quantity` from. Many more than one, so that two buyers whose starts lie close
-/// rarely pick the same key, and can replace a key that another buyer was quicker to take. 24 keys are about 1.5 read
-/// units.
+/// How many keys a draw reads to pick `quantity` from. Many more than one, so that two buyers whose starts
+/// lie close rarely pick the same key, and can replace a key that another buyer was quicker to take. 24 keys
+/// are about 1.5 read units.
 #[must_use]
 pub const fn candidate_window(quantity: usize) -> usize {
     const SPARE_MAX: usize = 122;
@@ -76,8 +76,8 @@ impl StockSize {
     }
 }
 
-/// The keys that a draw has read, each once. A key that returned to the stock has a new position, so two queries may both
-/// show it, and so may one, since the index trails.
+/// The keys that a draw has read, each once. A key that returned to the stock has a new position, so two
+/// queries may both show it, and so may one, since the index trails.
 struct Window<'a> {
     keys: Vec<LicenseKeyRecord>,
     /// The index of each key in `keys`.
@@ -134,11 +134,11 @@ impl<'a> Window<'a> {
 }
 
 impl Store {
-    /// Draws keys of a product at random: reads the index from a random position, round its end if need be, and shuffles
-    /// the window that it finds. It passes over `taken`: keys that the index may still show.
+    /// Draws keys of a product at random: reads the index from a random position, round its end if need be,
+    /// and shuffles the window that it finds. It passes over `taken`: keys that the index may still show.
     ///
-    /// One query, and a second if the window reaches round the end. If the stock is short, `look` decides whether it waits
-    /// and queries again. Nothing here grows with the size of the stock.
+    /// One query, and a second if the window reaches round the end. If the stock is short, `look` decides
+    /// whether it waits and queries again. Nothing here grows with the size of the stock.
     pub async fn draw(
         &self,
         product_id: ProductId,
@@ -185,8 +185,8 @@ impl Store {
         Ok(Drawn { candidates, stock, open_requests: Vec::new() })
     }
 
-    /// Fills the window in the order of positions. A key that was edited by hand and cannot be read is skipped, so that
-    /// it does not stop every draw that meets it.
+    /// Fills the window in the order of positions. A key that was edited by hand and cannot be read is
+    /// skipped, so that it does not stop every draw that meets it.
     async fn read_into(&self, window: &mut Window<'_>, query: Query) -> Result<(), StoreError> {
         let mut start = None;
         for _ in 0..PAGES_MAX {

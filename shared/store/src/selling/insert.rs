@@ -14,11 +14,11 @@ pub struct InsertCounts {
 }
 
 impl Store {
-    /// Stores new keys, 25 to a call; those that exist stay as they were. 1 write unit for each key, and 1 of the index
-    /// for each that is available; 1 read unit for each that exists.
+    /// Stores new keys, 25 to a call; those that exist stay as they were. 1 write unit for each key, and 1 of
+    /// the index for each that is available; 1 read unit for each that exists.
     ///
-    /// After an error some of the keys may be stored. Storing the same keys again reports those as duplicates, unless
-    /// their creation is the same.
+    /// After an error some of the keys may be stored. Storing the same keys again reports those as
+    /// duplicates, unless their creation is the same.
     pub async fn insert(&self, keys: &[LicenseKeyRecord]) -> Result<InsertCounts, StoreError> {
         let pace = Pace::new(None);
         let pace = &pace;

@@ -1,5 +1,5 @@
-//! The operations of a checkout: look up, draw, sell, and store new keys. ARCHITECTURE.md and docs/PROTOCOL.md describe how
-//! they work together.
+//! The operations of a checkout: look up, draw, sell, and store new keys. ARCHITECTURE.md and
+//! docs/PROTOCOL.md describe how they work together.
 
 mod counter;
 mod draw;

@@ -1,5 +1,5 @@
-//! The record of a request with an `Idempotency-Key`: reading it before a sale, and keeping it around the writes of
-//! `create-license-keys` and `generate`.
+//! The record of a request with an `Idempotency-Key`: reading it before a sale, and keeping it around the
+//! writes of `create-license-keys` and `generate`.
 
 use std::time::Duration;
 
@@ -19,8 +19,8 @@ const ATTEMPTS_MAX: usize = 8;
 #[derive(Debug, Clone)]
 pub struct RequestSlot {
     pub(crate) key: Key,
-    /// The hash of the request's parameters; `None` for a large order without an `Idempotency-Key`, whose response
-    /// nobody asks for again.
+    /// The hash of the request's parameters; `None` for a large order without an `Idempotency-Key`, whose
+    /// response nobody asks for again.
     pub(crate) fingerprint: Option<String>,
     replaced: Option<Box<Replaced>>,
 }
@@ -142,8 +142,8 @@ impl Begun {
 }
 
 impl Store {
-    /// Reads the record of a request, with every write before. 1 read unit for 4 KB of a saved response. If its attempt
-    /// has died, that attempt is settled first.
+    /// Reads the record of a request, with every write before. 1 read unit for 4 KB of a saved response. If
+    /// its attempt has died, that attempt is settled first.
     pub async fn recall(
         &self,
         id: RequestId,
@@ -229,8 +229,9 @@ impl Store {
         read_response(&items)
     }
 
-    /// Begins a request that stores keys one by one: the attempt holds its record for as long as `lease`. It goes on where
-    /// a dead attempt left off. Returns `None` if another attempt was quicker. 1 write unit for a KB.
+    /// Begins a request that stores keys one by one: the attempt holds its record for as long as `lease`. It
+    /// goes on where a dead attempt left off. Returns `None` if another attempt was quicker. 1 write unit for
+    /// a KB.
     pub async fn begin(
         &self,
         slot: RequestSlot,
@@ -262,8 +263,8 @@ impl Store {
         }
     }
 
-    /// Notes the response that the attempt is about to carry out, so that a later attempt carries out the same one. 1
-    /// write unit for a KB.
+    /// Notes the response that the attempt is about to carry out, so that a later attempt carries out the
+    /// same one. 1 write unit for a KB.
     pub async fn note_response(
         &self,
         begun: &Begun,
@@ -273,7 +274,8 @@ impl Store {
         self.save(begun, response, RequestState::Open, now).await
     }
 
-    /// Answers a request: from now on, and for 24 hours, its repetitions get this response. 1 write unit for a KB.
+    /// Answers a request: from now on, and for 24 hours, its repetitions get this response. 1 write unit for
+    /// a KB.
     pub async fn answer(
         &self,
         begun: &Begun,
@@ -320,14 +322,15 @@ impl Store {
         })
     }
 
-    /// Ends the lease of an attempt that has failed, so that the next one need not wait for it. Changes nothing if the
-    /// attempt does not hold the record.
+    /// Ends the lease of an attempt that has failed, so that the next one need not wait for it. Changes
+    /// nothing if the attempt does not hold the record.
     pub async fn release(&self, begun: &Begun) -> Result<(), StoreError> {
         let update = begun.holds(Write::update(begun.key.clone()));
         self.write(update.set("lease_until", number(0))).await.map(|_| ())
     }
 
-    /// Deletes the record of an attempt that has done nothing. Changes nothing if the attempt does not hold the record.
+    /// Deletes the record of an attempt that has done nothing. Changes nothing if the attempt does not hold
+    /// the record.
     pub async fn withdraw(&self, begun: &Begun) -> Result<(), StoreError> {
         self.write(begun.holds(Write::delete(begun.key.clone()))).await.map(|_| ())
     }

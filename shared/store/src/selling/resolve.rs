@@ -1,4 +1,5 @@
-//! Finding out whether a sale happened whose write got no answer. The write may have been done, or may still arrive.
+//! Finding out whether a sale happened whose write got no answer. The write may have been done, or may still
+//! arrive.
 
 use std::time::Duration;
 
@@ -68,8 +69,9 @@ impl Store {
         }
     }
 
-    /// Sends a write whose success proves that nothing was sold, until it is answered. Its refusal is judged by the item.
-    /// So is the item itself where the write meets conflicts: an undecided transaction may be the sale.
+    /// Sends a write whose success proves that nothing was sold, until it is answered. Its refusal is judged
+    /// by the item. So is the item itself where the write meets conflicts: an undecided transaction may be
+    /// the sale.
     async fn ask(
         &self,
         decide: Write,

@@ -1,7 +1,8 @@
 //! Selling: takes license keys out of the stock, or stores fresh ones, as the owner's. All or none.
 //!
-//! Up to [`SALE_KEYS_MAX`] keys are sold by one write, [`Store::finish`]. A larger order reserves its keys in parts
-//! first, [`Store::take`], each part in one transaction; `finish` then sells the rest and decides for the parts.
+//! Up to [`SALE_KEYS_MAX`] keys are sold by one write, [`Store::finish`]. A larger order reserves its keys in
+//! parts first, [`Store::take`], each part in one transaction; `finish` then sells the rest and decides for
+//! the parts.
 
 use std::time::Duration;
 
@@ -19,11 +20,12 @@ use crate::record::{
 };
 use crate::{Recorded, Store, StoreError};
 
-/// How many keys one write sells or reserves. A transaction has 100 actions; beside the keys there are the record, and up
-/// to three further parts of a saved response, or a part and an entry.
+/// How many keys one write sells or reserves. A transaction has 100 actions; beside the keys there are the
+/// record, and up to three further parts of a saved response, or a part and an entry.
 pub const SALE_KEYS_MAX: usize = 96;
 
-/// How long a response that has already arrived may take to be read, when the process was frozen in the meantime.
+/// How long a response that has already arrived may take to be read, when the process was frozen in the
+/// meantime.
 const GRACE: Duration = Duration::from_millis(50);
 
 /// One attempt to sell keys.
@@ -65,8 +67,9 @@ pub(super) enum Prepared {
 }
 
 impl Sale {
-    /// An attempt to sell keys of a product, under the record at `slot` if the request has an `Idempotency-Key`. Nothing
-    /// is written yet. The lease begins with the assignment; after it, others may void the attempt.
+    /// An attempt to sell keys of a product, under the record at `slot` if the request has an
+    /// `Idempotency-Key`. Nothing is written yet. The lease begins with the assignment; after it, others may
+    /// void the attempt.
     #[must_use]
     pub fn new(
         product_id: ProductId,
@@ -116,8 +119,8 @@ impl Sale {
         )
     }
 
-    /// The write that keeps the first part of this attempt from landing late: a void record in its place, on the very
-    /// condition of that part.
+    /// The write that keeps the first part of this attempt from landing late: a void record in its place, on
+    /// the very condition of that part.
     pub(super) fn tombstone(&self, slot: &RequestSlot, now: Timestamp) -> Write {
         let mut item = self.open_item(slot, now);
         item.insert("state".to_owned(), text(RequestState::Void.as_str()));
@@ -157,8 +160,8 @@ impl Sale {
         }
     }
 
-    /// The condition that a key is for sale as it was seen, or was sold by this attempt and has not changed since. A
-    /// repetition of the sale then changes nothing.
+    /// The condition that a key is for sale as it was seen, or was sold by this attempt and has not changed
+    /// since. A repetition of the sale then changes nothing.
     fn for_sale_or_sold(&self, update: Write, key: &LicenseKeyRecord) -> Write {
         const FOR_SALE_OR_SOLD: &str = "(#status = :available AND #version = :seen) \
             OR (#assignment_id = :mine AND #version = :next AND #status = :assigned)";
@@ -188,7 +191,8 @@ impl Sale {
         open_request_item(slot.key.clone(), &self.assignment.id, fingerprint, self.lease_until, now)
     }
 
-    /// The writes that make the record done, and remember the response if the request has an `Idempotency-Key`.
+    /// The writes that make the record done, and remember the response if the request has an
+    /// `Idempotency-Key`.
     fn finishing(&self, slot: &RequestSlot, response: &Envelope, now: Timestamp) -> Vec<Write> {
         let done = text(RequestState::Done.as_str());
         let response = slot.fingerprint.as_ref().map(|_| SavedResponse::of(response));
@@ -209,8 +213,9 @@ impl Sale {
 }
 
 impl Store {
-    /// Reserves the next part of a large order: up to [`Store::sale_keys_max`] keys, each as it was read, in one
-    /// transaction with the list of them. Write units (table + index): 4n + n for n keys in all, with their sale.
+    /// Reserves the next part of a large order: up to [`Store::sale_keys_max`] keys, each as it was read, in
+    /// one transaction with the list of them. Write units (table + index): 4n + n for n keys in all, with
+    /// their sale.
     ///
     /// After an error it is unknown what was reserved, and the sale must be abandoned.
     pub async fn take(
@@ -240,13 +245,14 @@ impl Store {
         Ok(outcome)
     }
 
-    /// Sells `keys` (1 to [`Store::sale_keys_max`], each as it was read) and the parts that were taken, all or none. The
-    /// same write remembers `response` if the request has an `Idempotency-Key`. Write units (table + index): one key
-    /// 1 + 1; n keys in a transaction 2n + n; a remembered response adds 2 for each KB.
+    /// Sells `keys` (1 to [`Store::sale_keys_max`], each as it was read) and the parts that were taken, all
+    /// or none. The same write remembers `response` if the request has an `Idempotency-Key`. Write units
+    /// (table + index): one key 1 + 1; n keys in a transaction 2n + n; a remembered response adds 2 for each
+    /// KB.
     ///
-    /// If the outcome of the write is unknown, further calls find it out, or make sure that the sale cannot happen any
-    /// more. They end at the deadline, then the error is [`StoreError::OutcomeUnknown`]. Any other error promises that
-    /// nothing was sold, and that nothing will be.
+    /// If the outcome of the write is unknown, further calls find it out, or make sure that the sale cannot
+    /// happen any more. They end at the deadline, then the error is [`StoreError::OutcomeUnknown`]. Any other
+    /// error promises that nothing was sold, and that nothing will be.
     pub async fn finish(
         &self,
         sale: &Sale,
@@ -310,7 +316,8 @@ impl Store {
         }
     }
 
-    /// Judges a refused write by its obstacles: those of the keys, then that of the record. None at all mean success.
+    /// Judges a refused write by its obstacles: those of the keys, then that of the record. None at all mean
+    /// success.
     pub(super) async fn judge(
         &self,
         sale: &Sale,
@@ -336,8 +343,8 @@ impl Store {
         for (key, obstacle) in keys.iter().zip(of_keys) {
             let Obstacle::Condition(item) = obstacle else { continue };
             let item = item.as_ref();
-            // A sale is all or none, so one key that this attempt has sold proves that all are. A reserved one only
-            // shows that the index trails: it was taken before.
+            // A sale is all or none, so one key that this attempt has sold proves that all are. A reserved
+            // one only shows that the index trails: it was taken before.
             let is_reserved = is_text(item, "status", Status::Reserved.as_str());
             if is_text(item, "assignment_id", sale.assignment.id.as_str()) && !is_reserved {
                 return Ok(SaleOutcome::Done);

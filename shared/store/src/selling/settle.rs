@@ -1,4 +1,5 @@
-//! Bringing large orders to their end: the parts of a sold one are handed over, those of a void one are undone.
+//! Bringing large orders to their end: the parts of a sold one are handed over, those of a void one are
+//! undone.
 
 use futures_util::StreamExt as _;
 use keypool_domain::{Assignment, AttemptId, ProductId, Status, StockPosition, Timestamp};
@@ -36,14 +37,15 @@ enum End<'a> {
 }
 
 impl Store {
-    /// The large orders of a product that have keys reserved, or may have. 1 read unit for 4 KB; there are seldom any.
+    /// The large orders of a product that have keys reserved, or may have. 1 read unit for 4 KB; there are
+    /// seldom any.
     pub async fn open_requests(&self, product_id: ProductId) -> Result<Vec<OpenRequest>, StoreError> {
         let query = Query::collection(OPEN_REQUESTS).beginning_with(format!("{product_id}#"));
         Ok(readable(&self.query(query).await?).collect())
     }
 
-    /// Hands the parts of a sold order over, from memory. Write units: 2 for each key, 2 for each part, 1. What is not
-    /// done, the sweep does.
+    /// Hands the parts of a sold order over, from memory. Write units: 2 for each key, 2 for each part, 1.
+    /// What is not done, the sweep does.
     pub async fn hand_over(&self, sale: &Sale, now: Timestamp) -> Result<(), StoreError> {
         let Some(open) = sale.open_request() else { return Ok(()) };
         let parts = sale.parts.iter().enumerate().map(|(part, keys)| {
@@ -53,11 +55,13 @@ impl Store {
         self.end_parts(&open, parts.collect(), &End::HandOver(&sale.assignment), now).await
     }
 
-    /// Gives a sale up that was not finished: voids its record and undoes its parts. What is not done, the sweep does.
-    /// Returns [`RequestState::Done`] if the sale was finished after all, and hands its parts over.
+    /// Gives a sale up that was not finished: voids its record and undoes its parts. What is not done, the
+    /// sweep does. Returns [`RequestState::Done`] if the sale was finished after all, and hands its parts
+    /// over.
     ///
-    /// A first part of unknown outcome may still be under way, and its record may not exist yet. Then a void record takes its
-    /// place first: else the part could land after its entry was deleted, and nobody would find it.
+    /// A first part of unknown outcome may still be under way, and its record may not exist yet. Then a void
+    /// record takes its place first: else the part could land after its entry was deleted, and nobody would
+    /// find it.
     pub async fn abandon(&self, sale: &Sale, now: Timestamp) -> Result<RequestState, StoreError> {
         let (Some(open), Some(slot)) = (sale.open_request(), &sale.slot) else {
             return Ok(RequestState::Void);
@@ -70,8 +74,8 @@ impl Store {
         self.settle_decided(&open, now).await
     }
 
-    /// Settles every large order whose lease is over. Safe beside live traffic and beside other sweeps, because every
-    /// write is conditional.
+    /// Settles every large order whose lease is over. Safe beside live traffic and beside other sweeps,
+    /// because every write is conditional.
     pub async fn sweep(&self, now: Timestamp) -> Result<Swept, StoreError> {
         let items = self.open_request_items().await?;
         let mut swept = Swept { failed: items.len(), ..Swept::default() };
@@ -105,8 +109,8 @@ impl Store {
         Ok([new, former].concat())
     }
 
-    /// Settles a large order whose lease is over: voids its record if that is still open, then hands its parts over or
-    /// undoes them. Returns its state, or `None` if its lease is not over.
+    /// Settles a large order whose lease is over: voids its record if that is still open, then hands its
+    /// parts over or undoes them. Returns its state, or `None` if its lease is not over.
     pub async fn settle(
         &self,
         open: &OpenRequest,
@@ -144,7 +148,8 @@ impl Store {
             self.end_parts(open, parts, &End::HandOver(assignment), now).await?;
             return Ok(RequestState::Done);
         }
-        // Another attempt may have replaced the record. An order of the first version has its origin only there.
+        // Another attempt may have replaced the record. An order of the first version has its origin only
+        // there.
         let own = record.filter(|record| record.attempt == open.attempt.as_str());
         let origin = own.map_or(open.origin, |record| record.origin);
         self.end_parts(open, parts, &End::Undo(open.product_id, origin), now).await?;
@@ -157,8 +162,8 @@ impl Store {
         items.iter().map(|item| Ok((Key::of(item)?, read_part(item)?))).collect()
     }
 
-    /// Ends the parts, some at the same time, and deletes the entry when all are ended. Only then may the record of a sold
-    /// order expire: an order whose record is gone would be undone.
+    /// Ends the parts, some at the same time, and deletes the entry when all are ended. Only then may the
+    /// record of a sold order expire: an order whose record is gone would be undone.
     async fn end_parts(
         &self,
         open: &OpenRequest,
@@ -177,8 +182,8 @@ impl Store {
         self.transact([keep, delete]).await.map(|_| ())
     }
 
-    /// Ends a part in one transaction that also deletes its list. If an operator has changed one of its keys, the
-    /// others are ended one by one.
+    /// Ends a part in one transaction that also deletes its list. If an operator has changed one of its keys,
+    /// the others are ended one by one.
     async fn end_part(
         &self,
         open: &OpenRequest,
@@ -203,8 +208,8 @@ impl Store {
 }
 
 impl End<'_> {
-    /// The write that ends the reservation of a key. Its condition is that the key is reserved for this attempt since it
-    /// was listed.
+    /// The write that ends the reservation of a key. Its condition is that the key is reserved for this
+    /// attempt since it was listed.
     fn write(&self, key: &ListedKey, attempt: &AttemptId, draw: StockPosition) -> Write {
         const RESERVED: &str =
             "#status = :reserved AND #assignment_id = :attempt AND #version = :reserved_at";
