@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use keypool_domain::requests::RandomAssignLicenseKeys;
 use keypool_domain::{ApiKey, Clock as _, Endpoint, Parameters, RequestId, Status, Value};
-use keypool_store::{Origin, Recalled, Recorded, Sale, SaleOutcome};
+use keypool_store::{Recalled, Recorded, Sale, SaleOutcome};
 use keypool_tests::{API_KEY, Fault, Shop, ShopResponse};
 use serde_json::json;
 
@@ -175,7 +175,7 @@ async fn take_a_part(shop: &Shop, key: &str, parameters: &[(&str, &str)], lease:
     let recalled = shop.store.recall(id, asked.fingerprint(), shop.clock.now()).await.unwrap();
     let Recalled::New(slot) = recalled else { unreachable!("{recalled:?}") };
     let assignment = shop.sale(None).assignment().clone();
-    let mut sale = Sale::new(asked.product_id, Origin::Stock, assignment, lease, Some(slot));
+    let mut sale = Sale::new(asked.product_id, assignment, lease, Some(slot));
     let candidates = shop.draw(2).await.candidates;
     let taken = shop.store.take(&mut sale, &candidates[..2], shop.clock.now()).await;
     assert_eq!(taken, Ok(SaleOutcome::Done));

@@ -9,7 +9,7 @@ use keypool_domain::{
 use keypool_function::{
     Checked, Desk, EndpointHandler, FunctionError, Invocation, NextAction, SignedReply, measure,
 };
-use keypool_store::{Backoff, Found, Lookup, Origin, RequestSlot, Sale, SaleOutcome};
+use keypool_store::{Backoff, Found, Lookup, RequestSlot, Sale, SaleOutcome};
 use lambda_http::{Body, Request, Response};
 
 /// How often a key is tried for that somebody else keeps changing without selling it.
@@ -26,7 +26,6 @@ impl EndpointHandler for Handler {
     const ENDPOINT: Endpoint = Endpoint::AssignLicenseKey;
     type Request = AssignLicenseKey;
     type ReadAhead = Option<LicenseKeyRecord>;
-    type Record = RequestSlot;
 
     fn about(_: &AssignLicenseKey) -> Lookup {
         Lookup::default()
@@ -56,7 +55,7 @@ impl EndpointHandler for Handler {
 }
 
 async fn assign(invocation: &Invocation, checked: Checked<Handler>) -> Result<SignedReply, FunctionError> {
-    let Checked { request, record: slot, ahead: mut key, .. } = checked;
+    let Checked { request, slot, ahead: mut key, .. } = checked;
     let store = invocation.desk().store();
     let mut backoff = Backoff::new();
     for _ in 0..ATTEMPTS_MAX {
@@ -77,7 +76,7 @@ async fn assign(invocation: &Invocation, checked: Checked<Handler>) -> Result<Si
             owner: request.owner.clone(),
             at: invocation.now(),
         };
-        let sale = Sale::new(product.id, Origin::Stock, assignment, invocation.desk().lease(), slot.clone());
+        let sale = Sale::new(product.id, assignment, invocation.desk().lease(), slot.clone());
         let answer =
             invocation.sign_reply(&Reply::LicenseKeyAssigned, product.signing_key_id.as_ref()).await?;
         match invocation.finish(&sale, &[seen], &answer).await? {

@@ -7,7 +7,7 @@ use keypool_domain::{Endpoint, LicenseKeyRecord, NewKey, Product, Reply, Validat
 use keypool_function::{
     Checked, Desk, EndpointHandler, FunctionError, Invocation, NextAction, SignedReply, measure,
 };
-use keypool_store::{Begun, Found, Lookup};
+use keypool_store::{Found, Lookup, RequestSlot, RequestState};
 use lambda_http::{Body, Request, Response};
 
 /// Answers one event.
@@ -21,7 +21,6 @@ impl EndpointHandler for Handler {
     const ENDPOINT: Endpoint = Endpoint::CreateLicenseKeys;
     type Request = CreateLicenseKeys;
     type ReadAhead = ();
-    type Record = Begun;
 
     fn about(request: &CreateLicenseKeys) -> Lookup {
         Lookup { product: Some(request.product_id), ..Lookup::default() }
@@ -36,8 +35,8 @@ impl EndpointHandler for Handler {
         request: &CreateLicenseKeys,
         _: &Found,
         (): &mut (),
-    ) -> Result<NextAction<Begun>, FunctionError> {
-        invocation.begin(request.fingerprint()).await
+    ) -> Result<NextAction<RequestSlot>, FunctionError> {
+        invocation.recall(request.fingerprint()).await
     }
 
     async fn act(invocation: &Invocation, checked: Checked<Self>) -> Result<SignedReply, FunctionError> {
@@ -46,12 +45,16 @@ impl EndpointHandler for Handler {
 }
 
 async fn create(invocation: &Invocation, checked: Checked<Handler>) -> Result<SignedReply, FunctionError> {
-    let Checked { request, found, record: begun, .. } = checked;
+    let Checked { request, found, slot, .. } = checked;
     let product = found.product.filter(Product::is_active).ok_or(Reply::ProductNotFound)?;
     let signing_key = product.signing_key_id.as_ref();
 
+    let mut creation = match invocation.begin(slot).await? {
+        NextAction::Proceed(creation) => creation,
+        NextAction::Repeat(reply) => return Ok(reply),
+    };
     let now = invocation.now();
-    let new_keys = request.new_keys(now, begun.as_ref().map(Begun::creation_id));
+    let new_keys = request.new_keys(now, creation.as_ref().map(|creation| &creation.id));
     let sent = request.license_keys.sent();
     let told = |created: usize| Reply::Created { created, duplicate: sent - created };
 
@@ -71,6 +74,6 @@ async fn create(invocation: &Invocation, checked: Checked<Handler>) -> Result<Si
         0 => answer,
         _ => invocation.sign_reply(&told(counts.created), signing_key).await?,
     };
-    invocation.record_answer(begun.as_ref(), &answer).await?;
-    Ok(answer)
+    let earlier = invocation.save(creation.as_mut(), &answer, RequestState::Done).await?;
+    Ok(earlier.unwrap_or(answer))
 }

@@ -10,7 +10,7 @@ use keypool_domain::{
 use keypool_function::{
     Checked, Desk, EndpointHandler, FunctionError, Invocation, NextAction, SignedReply, measure,
 };
-use keypool_store::{Begun, Found, Lookup};
+use keypool_store::{Creation, Found, Lookup, RequestSlot, RequestState};
 use lambda_http::{Body, Request, Response};
 
 /// How often keys that exist already are made anew. At 2^40 possible keys or more once is rare.
@@ -27,7 +27,6 @@ impl EndpointHandler for Handler {
     const ENDPOINT: Endpoint = Endpoint::Generate;
     type Request = Generate;
     type ReadAhead = ();
-    type Record = Begun;
 
     fn about(request: &Generate) -> Lookup {
         Lookup { generator: Some(request.generator_id), ..Lookup::default() }
@@ -42,8 +41,8 @@ impl EndpointHandler for Handler {
         request: &Generate,
         _: &Found,
         (): &mut (),
-    ) -> Result<NextAction<Begun>, FunctionError> {
-        invocation.begin(request.fingerprint()).await
+    ) -> Result<NextAction<RequestSlot>, FunctionError> {
+        invocation.recall(request.fingerprint()).await
     }
 
     async fn act(invocation: &Invocation, checked: Checked<Self>) -> Result<SignedReply, FunctionError> {
@@ -52,45 +51,53 @@ impl EndpointHandler for Handler {
 }
 
 async fn generate(invocation: &Invocation, checked: Checked<Handler>) -> Result<SignedReply, FunctionError> {
-    let Checked { request, found, record: begun, .. } = checked;
+    let Checked { request, found, slot, .. } = checked;
     let generator = found.generator.filter(Generator::is_active).ok_or(Reply::GeneratorNotFound)?;
     let about = Lookup { product: Some(generator.product_id), ..Lookup::default() };
     let product = invocation.desk().look_up(about).await?.product;
     let product = product.filter(Product::is_active).ok_or(Reply::ProductNotFound)?;
 
-    let (mut noted, mut keys) = match noted(begun.as_ref())? {
+    let mut creation = match invocation.begin(slot).await? {
+        NextAction::Proceed(creation) => creation,
+        NextAction::Repeat(reply) => return Ok(reply),
+    };
+    let (mut noted, mut keys) = match noted(creation.as_ref())? {
         Some((answer, keys)) => (Some(answer), keys),
         None => (None, make(invocation, &generator, usize::from(request.quantity.get()))?),
     };
     let mut to_store = keys.clone();
-    let creation_id = begun.as_ref().map(Begun::creation_id);
+    let creation_id = creation.as_ref().map(|creation| creation.id.clone());
     for _ in 0..ROUNDS_MAX {
         // Signed before anything is stored: when KMS is away, nothing happens. And noted in the request
         // record: a later attempt stores these very keys, not others beside them.
         let earlier = noted.take();
-        let answer = async {
+        let is_noted = earlier.is_some();
+        let sign = async {
             if let Some(answer) = earlier {
                 return Ok(answer);
             }
             let reply = Reply::Generated(keys.clone());
-            let answer = invocation.sign_reply(&reply, product.signing_key_id.as_ref()).await?;
-            invocation.note_response(begun.as_ref(), &answer).await?;
-            Ok(answer)
+            invocation.sign_reply(&reply, product.signing_key_id.as_ref()).await
         };
         let store = invocation.desk().store();
         let ids = async { store.take_row_ids(to_store.len()).await.map_err(FunctionError::from) };
-        let (answer, ids) = tokio::try_join!(answer, ids)?;
+        let (answer, ids) = tokio::try_join!(sign, ids)?;
+        if !is_noted
+            && let Some(earlier) = invocation.save(creation.as_mut(), &answer, RequestState::Open).await?
+        {
+            return Ok(earlier);
+        }
         let now = invocation.now();
         let stocked = |(key, id): (LicenseKey, _)| {
-            let new = NewKey::in_stock(&generator, key).created_by(creation_id);
+            let new = NewKey::in_stock(&generator, key).created_by(creation_id.as_ref());
             new.into_record(id, now, invocation.desk().randomness())
         };
         let stored: Vec<LicenseKeyRecord> = to_store.into_iter().zip(ids).map(stocked).collect();
         let counts = store.insert(&stored).await?;
         measure::keys_generated(counts.created);
         if counts.duplicates.is_empty() {
-            invocation.record_answer(begun.as_ref(), &answer).await?;
-            return Ok(answer);
+            let earlier = invocation.save(creation.as_mut(), &answer, RequestState::Done).await?;
+            return Ok(earlier.unwrap_or(answer));
         }
         let duplicates: HashSet<LicenseKey> = counts.duplicates.into_iter().collect();
         to_store = make(invocation, &generator, duplicates.len())?;
@@ -101,8 +108,8 @@ async fn generate(invocation: &Invocation, checked: Checked<Handler>) -> Result<
 }
 
 /// The response that an earlier attempt was about to give, and its keys, of which it may have stored some.
-fn noted(begun: Option<&Begun>) -> Result<Option<(SignedReply, Vec<LicenseKey>)>, FunctionError> {
-    let Some(envelope) = begun.and_then(Begun::noted) else { return Ok(None) };
+fn noted(creation: Option<&Creation>) -> Result<Option<(SignedReply, Vec<LicenseKey>)>, FunctionError> {
+    let Some(envelope) = creation.and_then(|creation| creation.noted.as_ref()) else { return Ok(None) };
     let (_, keys) = envelope.read().map_err(|_| FunctionError::Bug("what was noted is no reply"))?;
     Ok(Some((SignedReply::remembered(envelope.clone())?, keys)))
 }

@@ -37,7 +37,6 @@ impl EndpointHandler for Handler {
     const ENDPOINT: Endpoint = Endpoint::RandomAssignLicenseKeys;
     type Request = RandomAssignLicenseKeys;
     type ReadAhead = Ahead;
-    type Record = RequestSlot;
 
     fn about(request: &RandomAssignLicenseKeys) -> Lookup {
         Lookup { product: Some(request.product_id), ..Lookup::default() }
@@ -108,13 +107,14 @@ async fn random_assign(
     invocation: &Invocation,
     checked: Checked<Handler>,
 ) -> Result<SignedReply, FunctionError> {
-    let Checked { request, found, record: slot, ahead: Ahead { drawn, window } } = checked;
+    let Checked { request, found, slot, ahead: Ahead { drawn, window } } = checked;
     let product = found.product.filter(Product::is_active).ok_or(Reply::ProductNotFound)?;
     let mut order = Order { invocation, asked: &request, product: &product, slot, window, unknown: None };
     let source = Source::Stock(look(&request, &product));
     let available = match order.sell(source, drawn).await? {
-        Outcome::Sold(reply) => return Ok(reply),
+        Outcome::Sold(reply) | Outcome::Repeated(reply) => return Ok(reply),
         Outcome::TooFew { available } => available,
+        Outcome::Wait => return Err(FunctionError::Contention),
     };
     // An earlier attempt at this request may have bought the last keys since its record was read.
     if let NextAction::Repeat(reply) = Box::pin(invocation.recall(request.fingerprint())).await? {
@@ -128,7 +128,9 @@ async fn random_assign(
     let generator = invocation.desk().look_up(about).await?.generator.filter(Generator::is_active);
     let Some(generator) = generator else { return order.sign(&Reply::GeneratorNotFound).await };
     match Box::pin(order.sell(Source::Generator(&generator), None)).await? {
-        Outcome::Sold(reply) => Ok(reply),
-        Outcome::TooFew { .. } => Err(FunctionError::Bug("a generator makes as many keys as asked for")),
+        Outcome::Sold(reply) | Outcome::Repeated(reply) => Ok(reply),
+        Outcome::TooFew { .. } | Outcome::Wait => {
+            Err(FunctionError::Bug("a generator makes as many keys as asked for"))
+        }
     }
 }

@@ -7,7 +7,7 @@ use keypool_domain::{
 };
 use keypool_function::{FunctionError, Invocation, SignedReply, Window, measure};
 use keypool_store::{
-    Backoff, Drawn, Look, OpenRequest, Origin, RequestSlot, RequestState, Sale, SaleOutcome, StockSize, Store,
+    Backoff, Drawn, Look, OpenRequest, RequestSlot, RequestState, Sale, SaleOutcome, StockSize, Store,
 };
 use tokio::time::timeout;
 
@@ -27,12 +27,16 @@ pub(crate) enum Source<'a> {
     Generator(&'a Generator),
 }
 
-/// The result of an order.
+/// The result of an order, or of one attempt at it.
 pub(crate) enum Outcome {
     /// Its keys are the owner's.
     Sold(SignedReply),
+    /// Another attempt has answered the request. This one has sold nothing.
+    Repeated(SignedReply),
     /// The stock is too small.
     TooFew { available: usize },
+    /// The stock is too small now, and other large orders hold keys that may come back.
+    Wait,
 }
 
 /// An order that passed all checks.
@@ -48,16 +52,15 @@ pub(crate) struct Order<'a> {
     pub(crate) unknown: Option<SignedReply>,
 }
 
-/// The result of one attempt at an order.
-enum Attempt {
-    Sold(SignedReply),
-    /// Another attempt has answered the request. This one has sold nothing.
-    Repeated(SignedReply),
-    TooFew {
-        available: usize,
-    },
-    /// The stock is short, and other large orders hold keys that may come back.
-    Wait,
+/// Keys to sell, and what an attempt knows of the stock.
+struct Candidates {
+    window: Window,
+    /// How many more misses these keys are tried for.
+    misses_left: usize,
+    /// How often the attempt has missed.
+    misses: usize,
+    /// Keys that others have taken, though the index may still show them.
+    gone: HashSet<LicenseKey>,
 }
 
 impl Order<'_> {
@@ -73,34 +76,27 @@ impl Order<'_> {
     ) -> Result<Outcome, FunctionError> {
         let mut backoff = Backoff::new();
         loop {
-            let mut sale = self.sale(source);
-            let attempt = self.attempt(source, &mut sale, drawn.take()).await;
-            if let Ok(Attempt::Sold(answer)) = attempt {
+            let mut sale = self.sale();
+            let outcome = self.attempt(source, &mut sale, drawn.take()).await;
+            if let Ok(Outcome::Sold(_)) = outcome {
                 self.hand_over(&sale).await;
-                return Ok(Outcome::Sold(answer));
+                return outcome;
             }
             let state = self.abandon(&sale).await;
             if let (Some(RequestState::Done), Some(reply)) = (state, self.unknown.take()) {
                 // Its outcome was unknown, and is learned now.
                 return Ok(Outcome::Sold(reply));
             }
-            match attempt? {
-                Attempt::Sold(answer) | Attempt::Repeated(answer) => return Ok(Outcome::Sold(answer)),
+            let outcome = outcome?;
+            if state.is_none() && !matches!(outcome, Outcome::Repeated(_)) {
                 // Its record may still be open. A further attempt must not name a void that has yet to
                 // happen.
-                Attempt::TooFew { .. } | Attempt::Wait if state.is_none() => {
-                    return Err(FunctionError::Contention);
-                }
-                Attempt::TooFew { available } => {
-                    self.slot = sale.into_slot();
-                    return Ok(Outcome::TooFew { available });
-                }
-                Attempt::Wait => {
-                    self.slot = sale.into_slot();
-                    self.invocation.check_time_to_sell()?;
-                    self.pause(&mut backoff).await;
-                }
+                return Err(FunctionError::Contention);
             }
+            self.slot = sale.into_slot();
+            let Outcome::Wait = outcome else { return Ok(outcome) };
+            self.invocation.check_time_to_sell()?;
+            self.pause(&mut backoff).await;
         }
     }
 
@@ -111,71 +107,68 @@ impl Order<'_> {
         source: Source<'_>,
         sale: &mut Sale,
         mut drawn: Option<Drawn>,
-    ) -> Result<Attempt, FunctionError> {
+    ) -> Result<Outcome, FunctionError> {
         let mut backoff = Backoff::new();
-        let mut gone: HashSet<LicenseKey> = HashSet::new();
-        let mut candidates: Vec<LicenseKeyRecord> = Vec::new();
-        let (mut stock, mut drawn_at) = (StockSize::Exact(0), self.invocation.now());
-        let (mut misses, mut misses_left) = (0, 0);
-        while misses < ATTEMPTS_MAX {
-            let wanting = self.quantity() - sale.taken().count();
-            if candidates.len() < wanting || misses_left == 0 {
-                if let Some(window) = self.window.take() {
-                    (candidates, stock, drawn_at) = (window.keys, window.stock, window.drawn_at);
-                    misses_left = 1;
-                } else {
-                    let found = match drawn.take() {
-                        Some(drawn) => drawn,
-                        None => self.draw(source, sale, wanting, &candidates, &gone).await?,
-                    };
-                    (candidates, stock, drawn_at) = (found.candidates, found.stock, self.invocation.now());
-                    misses_left = 2;
-                    if let Source::Stock(_) = source {
-                        let size = self.invocation.desk().stock_size(self.product.id, stock);
-                        measure::stock_estimate(self.product.id, size);
+        let (window, gone) = (self.window.take(), HashSet::new());
+        let mut found = match window {
+            Some(window) => Candidates { window, misses_left: 1, misses: 0, gone },
+            None => Candidates { window: self.window_of(Vec::new()), misses_left: 0, misses: 0, gone },
+        };
+        while found.misses < ATTEMPTS_MAX {
+            let wanting = self.quantity() - sale.taken().len();
+            if found.window.keys.len() < wanting || found.misses_left == 0 {
+                let drawn = match drawn.take() {
+                    Some(drawn) => drawn,
+                    None => self.draw(source, sale, wanting, &found).await?,
+                };
+                if let Source::Stock(_) = source {
+                    let size = self.invocation.desk().stock_size(self.product.id, drawn.stock);
+                    measure::stock_estimate(self.product.id, size);
+                }
+                found.misses_left = 2;
+                found.window = Window { stock: drawn.stock, ..self.window_of(drawn.candidates) };
+                if found.window.keys.len() < wanting {
+                    if found.gone.is_empty() {
+                        return Box::pin(self.short(sale, found.window.keys.len(), &drawn.open_requests))
+                            .await;
                     }
-                    if candidates.len() < wanting && !gone.is_empty() {
-                        // Keys that were gone may be back, for example from a large order that was undone.
-                        gone.clear();
-                        (misses, misses_left) = (misses + 1, 0);
-                        self.pause(&mut backoff).await;
-                        continue;
-                    }
-                    if candidates.len() < wanting {
-                        return Box::pin(self.short(sale, candidates.len(), &found.open_requests)).await;
-                    }
+                    // Keys that were gone may be back, for example from a large order that was undone.
+                    (found.misses, found.misses_left) = (found.misses + 1, 0);
+                    found.gone.clear();
+                    self.pause(&mut backoff).await;
+                    continue;
                 }
             }
             let part = wanting.min(self.store().sale_keys_max());
-            let (chosen, _) = candidates.split_at(part);
-            let outcome = if part < wanting {
-                if sale.taken().next().is_none() {
-                    self.check_size(sale, &candidates[..wanting])?;
+            let (chosen, _) = found.window.keys.split_at(part);
+            let outcome = if part == wanting {
+                let (outcome, reply) = self.finish(sale, chosen).await?;
+                if outcome == SaleOutcome::Done {
+                    found.window.keys.drain(..part);
+                    self.count(source, found.window);
+                    return Ok(Outcome::Sold(reply));
+                }
+                outcome
+            } else {
+                if sale.taken().is_empty() {
+                    self.check_size(sale, &found.window.keys[..wanting])?;
                 }
                 self.invocation.check_time_to_sell()?;
                 // On the heap, as all that is rare and large.
                 Box::pin(self.store().take(sale, chosen, self.invocation.now())).await?
-            } else {
-                let (outcome, reply) = self.finish(sale, chosen).await?;
-                if outcome == SaleOutcome::Done {
-                    self.keep(source, Window { keys: candidates.split_off(part), stock, drawn_at });
-                    return Ok(Attempt::Sold(reply));
-                }
-                outcome
             };
             match outcome {
-                SaleOutcome::Done => drop(candidates.drain(..part)),
+                SaleOutcome::Done => drop(found.window.keys.drain(..part)),
                 SaleOutcome::Missed { taken, changed } => {
-                    candidates.retain(|key| {
-                        !taken.contains(&key.license_key) && !changed.contains(&key.license_key)
-                    });
-                    gone.extend(taken);
-                    (misses, misses_left) = (misses + 1, misses_left - 1);
+                    let is_left = |key: &LicenseKey| !taken.contains(key) && !changed.contains(key);
+                    found.window.keys.retain(|key| is_left(&key.license_key));
+                    found.gone.extend(taken);
+                    (found.misses, found.misses_left) = (found.misses + 1, found.misses_left - 1);
                     measure::contention_retry();
                     self.pause(&mut backoff).await;
                 }
                 SaleOutcome::Recorded(recorded) => {
-                    return self.invocation.repeat(recorded).map(Attempt::Repeated);
+                    return self.invocation.repeat(recorded).map(Outcome::Repeated);
                 }
             }
         }
@@ -188,27 +181,25 @@ impl Order<'_> {
         source: Source<'_>,
         sale: &Sale,
         wanting: usize,
-        candidates: &[LicenseKeyRecord],
-        gone: &HashSet<LicenseKey>,
+        found: &Candidates,
     ) -> Result<Drawn, FunctionError> {
         match source {
             Source::Stock(look) => {
                 // The index trails, so it may still show keys that are reserved by now.
-                let reserved = sale.taken().map(|key| key.license_key.clone());
-                let pass_over = gone.iter().cloned().chain(reserved).collect();
+                let reserved = sale.taken().iter().map(|key| &key.license_key);
+                let pass_over = found.gone.iter().chain(reserved).cloned().collect();
                 Ok(self.store().draw(self.product.id, wanting, &pass_over, look).await?)
             }
             Source::Generator(generator) => {
-                let missing = wanting.saturating_sub(candidates.len());
+                let missing = wanting.saturating_sub(found.window.keys.len());
                 let made = Box::pin(self.make(generator, missing)).await?;
-                let candidates = [candidates, &made].concat();
-                let stock = StockSize::Exact(candidates.len());
-                Ok(Drawn { candidates, stock, open_requests: Vec::new() })
+                let candidates = [&*found.window.keys, &made].concat();
+                Ok(Drawn { stock: StockSize::Exact(candidates.len()), candidates, open_requests: Vec::new() })
             }
         }
     }
 
-    /// Makes keys for this order.
+    /// Makes keys for this order. They are in no stock, and have no version yet.
     async fn make(
         &self,
         generator: &Generator,
@@ -217,10 +208,9 @@ impl Order<'_> {
         let randomness = self.invocation.desk().randomness();
         let made = generator.make_distinct(count, randomness);
         let made = made.map_err(|_| FunctionError::Bug("a stored generator makes invalid keys"))?;
-        let ids = self.store().take_row_ids(count).await?;
-        let now = self.invocation.now();
-        let new = made.into_iter().zip(ids);
-        Ok(new.map(|(key, id)| NewKey::in_stock(generator, key).into_record(id, now, randomness)).collect())
+        let (ids, now) = (self.store().take_row_ids(count).await?, self.invocation.now());
+        let record = |(key, id)| NewKey::in_stock(generator, key).into_record(id, now, randomness);
+        Ok(made.into_iter().zip(ids).map(record).map(LicenseKeyRecord::unstored).collect())
     }
 
     /// Judges a short stock. Large orders that have died are settled, and what they held comes back.
@@ -229,17 +219,13 @@ impl Order<'_> {
         sale: &Sale,
         found: usize,
         open_requests: &[OpenRequest],
-    ) -> Result<Attempt, FunctionError> {
-        let is_other = |open: &&OpenRequest| !open.is_of(sale.assignment());
-        let others: Vec<&OpenRequest> = open_requests.iter().filter(is_other).collect();
-        if others.is_empty() {
-            let available = found + sale.taken().count();
-            return Ok(Attempt::TooFew { available });
-        }
-        for open in others {
+    ) -> Result<Outcome, FunctionError> {
+        let mut outcome = Outcome::TooFew { available: found + sale.taken().len() };
+        for open in open_requests.iter().filter(|open| !open.is_of(sale.assignment())) {
             self.store().settle(open, self.invocation.now()).await?;
+            outcome = Outcome::Wait;
         }
-        Ok(Attempt::Wait)
+        Ok(outcome)
     }
 
     /// Signs the response and sells the last keys.
@@ -248,26 +234,24 @@ impl Order<'_> {
         sale: &Sale,
         chosen: &[LicenseKeyRecord],
     ) -> Result<(SaleOutcome, SignedReply), FunctionError> {
-        if sale.taken().next().is_some() {
+        if !sale.taken().is_empty() {
             // A key that replaced another may be longer.
             self.check_size(sale, chosen)?;
         }
         let reply = self.sign(&rows(sale, chosen)).await?;
-        match self.invocation.finish(sale, chosen, &reply).await {
-            Ok(outcome) => Ok((outcome, reply)),
-            Err(error) => {
-                self.unknown = Some(reply);
-                Err(error)
-            }
+        let outcome = self.invocation.finish(sale, chosen, &reply).await;
+        if outcome.is_err() {
+            self.unknown = Some(reply.clone());
         }
+        Ok((outcome?, reply))
     }
 
     /// Counts a sale, and keeps the keys that its draw has left.
-    fn keep(&self, source: Source<'_>, window: Window) {
+    fn count(&self, source: Source<'_>, left: Window) {
         measure::keys_assigned(self.quantity());
         match source {
             Source::Generator(_) => measure::keys_generated(self.quantity()),
-            Source::Stock(_) => self.invocation.desk().keep_window(self.product.id, window),
+            Source::Stock(_) => self.invocation.desk().keep_window(self.product.id, left),
         }
     }
 
@@ -277,20 +261,17 @@ impl Order<'_> {
         if self.invocation.fits(&rows(sale, chosen)) {
             return Ok(());
         }
+        let too_large = "The quantity field is too large for keys and an owner as long as these.";
         let mut errors = ValidationErrors::default();
-        errors.add(
-            "quantity",
-            "The quantity field is too large for keys and an owner as long as these.".to_owned(),
-        );
+        errors.add("quantity", too_large.to_owned());
         Err(Reply::IncorrectAssignment(errors).into())
     }
 
     /// Hands a large order over. It is the buyer's already; what is not done in time, the sweep does.
     async fn hand_over(&self, sale: &Sale) {
         let within = self.invocation.time_left().saturating_sub(TO_ANSWER);
-        let handed_over =
-            timeout(within, Box::pin(self.store().hand_over(sale, self.invocation.now()))).await;
-        if !matches!(handed_over, Ok(Ok(()))) {
+        let hand_over = Box::pin(self.store().hand_over(sale, self.invocation.now()));
+        if !matches!(timeout(within, hand_over).await, Ok(Ok(()))) {
             tracing::warn!("the sweep will hand an order over");
         }
     }
@@ -309,14 +290,14 @@ impl Order<'_> {
         tokio::time::sleep(backoff.next_wait(self.invocation.desk().randomness())).await;
     }
 
-    fn sale(&self, source: Source<'_>) -> Sale {
-        let origin = match source {
-            Source::Stock(_) => Origin::Stock,
-            Source::Generator(_) => Origin::Generator,
-        };
+    fn sale(&self) -> Sale {
         let id = AttemptId::random(self.invocation.desk().randomness());
         let assignment = Assignment { id, owner: self.asked.owner.clone(), at: self.invocation.now() };
-        Sale::new(self.product.id, origin, assignment, self.invocation.desk().lease(), self.slot.clone())
+        Sale::new(self.product.id, assignment, self.invocation.desk().lease(), self.slot.clone())
+    }
+
+    fn window_of(&self, keys: Vec<LicenseKeyRecord>) -> Window {
+        Window { keys, stock: StockSize::Exact(0), drawn_at: self.invocation.now() }
     }
 
     fn store(&self) -> &Store {
@@ -335,6 +316,6 @@ impl Order<'_> {
 
 /// The reply that hands over the keys that are reserved, and `chosen`.
 fn rows(sale: &Sale, chosen: &[LicenseKeyRecord]) -> Reply {
-    let keys = sale.taken().chain(chosen);
+    let keys = sale.taken().iter().chain(chosen);
     Reply::LicenseKeysAssigned(keys.map(|key| key.row(sale.assignment())).collect())
 }

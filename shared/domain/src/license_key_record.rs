@@ -46,28 +46,6 @@ impl NewKey {
         }
     }
 
-    /// A key that `generator` made and that never was in stock: given away as it is made.
-    #[must_use]
-    pub fn assigned(generator: &Generator, license_key: LicenseKey, assignment: &Assignment) -> Self {
-        Self {
-            status: Status::Assigned,
-            owner: assignment.owner.clone(),
-            assigned_at: Some(assignment.at),
-            assignment_id: Some(assignment.id.clone()),
-            ..Self::in_stock(generator, license_key)
-        }
-    }
-
-    /// A key that `generator` made and that never was in stock: reserved for an order as it is made.
-    #[must_use]
-    pub fn reserved(generator: &Generator, license_key: LicenseKey, order: &Assignment) -> Self {
-        Self {
-            status: Status::Reserved,
-            assignment_id: Some(order.id.clone()),
-            ..Self::in_stock(generator, license_key)
-        }
-    }
-
     /// The same key, stored by this creation.
     #[must_use]
     pub fn created_by(self, creation_id: Option<&CreationId>) -> Self {
@@ -124,7 +102,7 @@ pub struct LicenseKeyRecord {
     pub updated_at: Timestamp,
     /// Its numeric id.
     pub id: RowId,
-    /// Rises by one with every change; a write names the version it has seen.
+    /// Rises by one with every change; a write names the version it has seen. 0 before the key is stored.
     pub version: u64,
     /// The assignment that last gave it away, or that it is reserved for.
     pub assignment_id: Option<AttemptId>,
@@ -135,6 +113,12 @@ pub struct LicenseKeyRecord {
 }
 
 impl LicenseKeyRecord {
+    /// The same key for an order that stores it: it is never in stock, and has no version yet.
+    #[must_use]
+    pub fn unstored(self) -> Self {
+        Self { version: 0, draw: None, ..self }
+    }
+
     /// The row that tells the buyer of this key, as it will stand once `assignment` is done.
     #[must_use]
     pub fn row(&self, assignment: &Assignment) -> KeyRow {

@@ -93,20 +93,6 @@ impl Reply {
         }
     }
 
-    /// Whether a repetition of the request, with the same `Idempotency-Key`, gets this very reply. Refusals that changed
-    /// nothing are not remembered: a later attempt may succeed. (902 changed nothing either, but nothing can come of a
-    /// later attempt than 902 again.)
-    #[must_use]
-    pub const fn is_remembered(&self) -> bool {
-        matches!(
-            self,
-            Self::LicenseKeyAssigned
-                | Self::LicenseKeysAssigned(_)
-                | Self::Generated(_)
-                | Self::Created { .. }
-        )
-    }
-
     /// Whether the reply is a refusal without members of its own: within one second it is always the same bytes.
     #[must_use]
     pub const fn is_bare_refusal(&self) -> bool {

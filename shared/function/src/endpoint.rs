@@ -2,7 +2,7 @@ use std::future::{Future, ready};
 use std::sync::Arc;
 
 use keypool_domain::{Endpoint, Parameters, Reply, ValidationErrors};
-use keypool_store::{Found, Lookup};
+use keypool_store::{Found, Lookup, RequestSlot};
 use lambda_http::{Body, Request, Response};
 
 use crate::once::NextAction;
@@ -18,9 +18,6 @@ pub trait EndpointHandler {
 
     /// The records that it reads beside the checks; `()` if none.
     type ReadAhead: Default + Send;
-
-    /// The record of a request with an `Idempotency-Key`.
-    type Record: Send;
 
     /// The product or generator that the request is about. One read fetches it together with the API key.
     fn about(request: &Self::Request) -> Lookup;
@@ -41,7 +38,7 @@ pub trait EndpointHandler {
         request: &Self::Request,
         found: &Found,
         ahead: &mut Self::ReadAhead,
-    ) -> impl Future<Output = Result<NextAction<Self::Record>, FunctionError>> + Send;
+    ) -> impl Future<Output = Result<NextAction<RequestSlot>, FunctionError>> + Send;
 
     /// Does what was asked for. Every check but those of the product, the generator and the stock has passed.
     fn act(
@@ -57,7 +54,7 @@ pub struct Checked<E: EndpointHandler + ?Sized> {
     /// The records of [`EndpointHandler::about`] that exist.
     pub found: Found,
     /// The record of the request, if it has an `Idempotency-Key`.
-    pub record: Option<E::Record>,
+    pub slot: Option<RequestSlot>,
     /// The records that were read beside the checks.
     pub ahead: E::ReadAhead,
 }
@@ -84,6 +81,6 @@ async fn check_and_act<E: EndpointHandler>(invocation: &Invocation) -> Result<Si
     let request = request.map_err(E::incorrect)?;
     match E::once(invocation, &request, &found, &mut ahead).await? {
         NextAction::Repeat(reply) => Ok(reply),
-        NextAction::Proceed(record) => E::act(invocation, Checked { request, found, record, ahead }).await,
+        NextAction::Proceed(slot) => E::act(invocation, Checked { request, found, slot, ahead }).await,
     }
 }

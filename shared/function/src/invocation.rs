@@ -1,4 +1,5 @@
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +14,6 @@ use tokio::time::Instant;
 
 use crate::credentials::presented_api_key;
 use crate::deadline::Deadline;
-use crate::once::Once;
 use crate::{BODY_BYTES_MAX, Desk, FunctionError, ProblemDetails, body, measure};
 
 /// One request on its way through a function: the event, parsed.
@@ -24,7 +24,8 @@ pub struct Invocation {
     parameters: Result<Parameters, ProblemDetails>,
     pub(crate) api_key: Result<ApiKey, ApiKeyRefusal>,
     pub(crate) idempotency_key: Option<IdempotencyKey>,
-    pub(crate) once: Once,
+    /// Whether the write of a sale is under way. The deadline must not cut it off.
+    is_selling: AtomicBool,
     /// The keys that the latest write was to sell.
     sold: Mutex<Vec<RowId>>,
     client: Option<IpAddr>,
@@ -71,7 +72,7 @@ impl Invocation {
             parameters,
             api_key,
             idempotency_key,
-            once: Once::default(),
+            is_selling: AtomicBool::default(),
             sold: Mutex::default(),
             client: client.and_then(|address| address.parse().ok()),
             request_id,
@@ -94,6 +95,14 @@ impl Invocation {
         } else {
             Err(FunctionError::OutOfTime)
         }
+    }
+
+    pub(crate) fn set_selling(&self, is_selling: bool) {
+        self.is_selling.store(is_selling, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_selling(&self) -> bool {
+        self.is_selling.load(Ordering::Relaxed)
     }
 
     /// How long there is until the request must be answered.

@@ -1,20 +1,7 @@
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-
-use keypool_domain::{AttemptId, Fingerprint, LicenseKeyRecord, RequestId};
-use keypool_store::{Begun, HeldOutcome, Recalled, Recorded, RequestSlot, Sale, SaleOutcome};
+use keypool_domain::{Fingerprint, LicenseKeyRecord, RequestId};
+use keypool_store::{Creation, Recalled, Recorded, RequestSlot, RequestState, Sale, SaleOutcome};
 
 use crate::{FunctionError, Invocation, SignedReply, measure};
-
-/// The part of an invocation in the record of its `Idempotency-Key`.
-#[derive(Debug, Default)]
-pub(crate) struct Once {
-    /// The request, once this attempt holds its record.
-    begun: OnceLock<Begun>,
-    /// Whether the write of a sale is under way. The deadline must not cut it off.
-    selling: AtomicBool,
-}
 
 /// The next step of a request that may be a repetition.
 #[derive(Debug)]
@@ -25,42 +12,29 @@ pub enum NextAction<T> {
     Repeat(SignedReply),
 }
 
-/// How often a request begins again because the record has changed since it was read.
-const BEGIN_MAX: usize = 4;
-
-/// How long ending the lease of a failed attempt may take, after the deadline.
-const RELEASE_WITHIN: Duration = Duration::from_millis(300);
-
 impl Invocation {
-    /// Reads what is recorded of a request that sells keys. Without an `Idempotency-Key` nothing is read.
+    /// Reads the record of the request. Without an `Idempotency-Key` nothing is read.
     pub async fn recall(&self, asked: Fingerprint) -> Result<NextAction<RequestSlot>, FunctionError> {
-        let Some(id) = self.request_id_of_key() else { return Ok(NextAction::Proceed(None)) };
-        match self.desk.store().recall(id, asked, self.now()).await? {
-            Recalled::New(slot) => Ok(NextAction::Proceed(Some(slot))),
+        let (Some(key), Ok(api_key)) = (&self.idempotency_key, &self.api_key) else {
+            return Ok(NextAction::Proceed(None));
+        };
+        let id = RequestId::new(api_key.hash(), self.endpoint, key);
+        self.next(self.desk.store().recall(id, asked, self.now()).await?)
+    }
+
+    /// Begins a creation. Without an `Idempotency-Key` nothing is written.
+    pub async fn begin(&self, slot: Option<RequestSlot>) -> Result<NextAction<Creation>, FunctionError> {
+        match slot {
+            Some(slot) => self.next(self.desk.store().begin(slot, self.now()).await?),
+            None => Ok(NextAction::Proceed(None)),
+        }
+    }
+
+    fn next<T>(&self, recalled: Recalled<T>) -> Result<NextAction<T>, FunctionError> {
+        match recalled {
+            Recalled::New(found) => Ok(NextAction::Proceed(Some(found))),
             Recalled::Recorded(recorded) => self.repeat(recorded).map(NextAction::Repeat),
         }
-    }
-
-    /// Begins a request that stores keys one by one. Without an `Idempotency-Key` nothing is read or written.
-    pub async fn begin(&self, asked: Fingerprint) -> Result<NextAction<Begun>, FunctionError> {
-        for _ in 0..BEGIN_MAX {
-            let slot = match self.recall(asked).await? {
-                NextAction::Proceed(Some(slot)) => slot,
-                NextAction::Proceed(None) => return Ok(NextAction::Proceed(None)),
-                NextAction::Repeat(reply) => return Ok(NextAction::Repeat(reply)),
-            };
-            let attempt = AttemptId::random(self.desk.randomness());
-            let begun = self.desk.store().begin(slot, attempt, self.now(), self.desk.lease()).await?;
-            if let Some(begun) = begun {
-                return Ok(NextAction::Proceed(Some(self.once.begun.get_or_init(|| begun).clone())));
-            }
-        }
-        Err(FunctionError::InFlight)
-    }
-
-    fn request_id_of_key(&self) -> Option<RequestId> {
-        let (Some(key), Ok(api_key)) = (&self.idempotency_key, &self.api_key) else { return None };
-        Some(RequestId::new(api_key.hash(), self.endpoint, key))
     }
 
     /// The response to a request of which another attempt has left a record.
@@ -80,24 +54,17 @@ impl Invocation {
         }
     }
 
-    /// Notes the response that is about to be carried out, for a later attempt to take up.
-    pub async fn note_response(
+    /// Saves the response to a creation, if it has a record: `Open` before it is carried out, for other
+    /// attempts to take up, and `Done` after it. Returns the response of another attempt if that was quicker.
+    pub async fn save(
         &self,
-        begun: Option<&Begun>,
+        creation: Option<&mut Creation>,
         reply: &SignedReply,
-    ) -> Result<(), FunctionError> {
-        let Some(begun) = begun else { return Ok(()) };
-        still_held(self.desk.store().note_response(begun, reply.envelope(), self.now()).await?)
-    }
-
-    /// Records the response to a request that was begun.
-    pub async fn record_answer(
-        &self,
-        begun: Option<&Begun>,
-        reply: &SignedReply,
-    ) -> Result<(), FunctionError> {
-        let Some(begun) = begun else { return Ok(()) };
-        still_held(self.desk.store().answer(begun, reply.envelope(), self.now()).await?)
+        state: RequestState,
+    ) -> Result<Option<SignedReply>, FunctionError> {
+        let Some(creation) = creation else { return Ok(None) };
+        let recorded = self.desk.store().save(creation, reply.envelope(), state, self.now()).await?;
+        recorded.map(|recorded| self.repeat(recorded)).transpose()
     }
 
     /// Sells keys: the last write of a sale. It must begin early enough before the deadline. Once it has
@@ -109,44 +76,14 @@ impl Invocation {
         reply: &SignedReply,
     ) -> Result<SaleOutcome, FunctionError> {
         self.check_time_to_sell()?;
-        self.note_row_ids(sale.taken().chain(keys).map(|key| key.id).collect());
-        self.once.selling.store(true, Ordering::Relaxed);
+        self.note_row_ids(sale.taken().iter().chain(keys).map(|key| key.id).collect());
+        self.set_selling(true);
         let deadline = self.deadline.instant();
         let outcome = self.desk.store().finish(sale, keys, reply.envelope(), self.now(), deadline).await;
-        self.once.selling.store(false, Ordering::Relaxed);
+        self.set_selling(false);
         if let Ok(SaleOutcome::Missed { .. }) = outcome {
             self.note_row_ids(Vec::new());
         }
         Ok(outcome?)
-    }
-
-    /// Whether the write of a sale is under way.
-    pub(crate) fn is_selling(&self) -> bool {
-        self.once.selling.load(Ordering::Relaxed)
-    }
-
-    /// Ends the lease of an attempt that has failed, or deletes its record if it has changed nothing. If it
-    /// cannot, the lease ends by itself.
-    pub(crate) async fn release(&self, outcome: &Result<SignedReply, FunctionError>) {
-        let Some(begun) = self.once.begun.get() else { return };
-        let store = self.desk.store();
-        let release = async {
-            match outcome {
-                Ok(reply) if reply.is_remembered() => Ok(()),
-                // It has changed nothing, so the next request with this key may have other parameters.
-                Ok(_) if !begun.is_resumed() => store.withdraw(begun).await,
-                _ => store.release(begun).await,
-            }
-        };
-        if let Ok(Err(error)) = tokio::time::timeout(RELEASE_WITHIN, release).await {
-            tracing::debug!(%error, "a record is left to its lease");
-        }
-    }
-}
-
-fn still_held(held: HeldOutcome) -> Result<(), FunctionError> {
-    match held {
-        HeldOutcome::Written => Ok(()),
-        HeldOutcome::Lost => Err(FunctionError::InFlight),
     }
 }

@@ -14,7 +14,6 @@ pub struct SignedReply {
     envelope: Envelope,
     code: u16,
     http_status: u16,
-    remembered: bool,
 }
 
 /// The size of a response that Lambda accepts: 6 MB, of which headers are a small part.
@@ -51,8 +50,7 @@ impl Invocation {
         now: Timestamp,
     ) -> Result<SignedReply, FunctionError> {
         let envelope = Box::pin(self.desk.sign(SignablePayload::new(reply, now), product_key)).await?;
-        let remembered = reply.is_remembered();
-        Ok(SignedReply { envelope, code: reply.code(), http_status: reply.http_status(), remembered })
+        Ok(SignedReply { envelope, code: reply.code(), http_status: reply.http_status() })
     }
 
     /// Responds with the outcome of `act`, in time, and writes the request's one log line.
@@ -74,7 +72,6 @@ impl Invocation {
             Err(_) if self.is_selling() => signed.await,
             Err(_) => Err(FunctionError::OutOfTime),
         };
-        self.release(&outcome).await;
         let (response, code) = match &outcome {
             Ok(answer) => (answer.to_response(), Some(answer.code)),
             Err(failure) => (self.problem(failure).into_response(self.request_id.as_deref()), None),
@@ -135,17 +132,12 @@ impl SignedReply {
     /// What was answered before, or was about to be: 200, as all that is remembered.
     pub fn remembered(envelope: Envelope) -> Result<Self, FunctionError> {
         let (code, _) = envelope.read().map_err(|_| FunctionError::Bug("what is remembered is no reply"))?;
-        Ok(Self { envelope, code, http_status: 200, remembered: true })
+        Ok(Self { envelope, code, http_status: 200 })
     }
 
     /// The signed envelope.
     pub(crate) fn envelope(&self) -> &Envelope {
         &self.envelope
-    }
-
-    /// Whether a repetition of the request gets this very reply.
-    pub(crate) fn is_remembered(&self) -> bool {
-        self.remembered
     }
 
     fn to_response(&self) -> Response<Body> {

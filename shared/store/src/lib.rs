@@ -31,9 +31,9 @@ pub use operator::import::ImportOutcome;
 pub use operator::inventory::{Inventory, KeyFilter, KeyPage, Place};
 pub use operator::keys::KeyChange;
 pub use operator::pace::Pace;
-pub use record::{Catalogued, Item, OpenRequest, Origin, RequestState, license_key_item};
+pub use record::{Catalogued, Item, OpenRequest, RequestState, license_key_item};
 pub use selling::{
-    Begun, Counter, Drawn, Found, HeldOutcome, InsertCounts, Look, Lookup, Recalled, Recorded, RequestSlot,
+    Counter, Creation, Drawn, Found, InsertCounts, Look, Lookup, Recalled, Recorded, RequestSlot,
     SALE_KEYS_MAX, Sale, SaleOutcome, StockSize, Swept, candidate_window,
 };
 

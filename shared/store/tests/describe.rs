@@ -15,7 +15,7 @@ use keypool_domain::{
     SystemClock, Timestamp,
 };
 use keypool_local::{Services, TABLE};
-use keypool_store::{Expiry, IndexState, Origin, Sale, SaleOutcome, Store, TableState};
+use keypool_store::{Expiry, IndexState, Sale, SaleOutcome, Store, TableState};
 
 struct Database {
     client: aws_sdk_dynamodb::Client,
@@ -158,7 +158,7 @@ async fn expired_requests_are_counted_and_others_are_not() {
         let id = AttemptId::random(&OperatingSystemRandomness);
         let assignment = Assignment { id, owner: Owner::default(), at: now };
         let lease = Duration::from_secs(lease_s);
-        let mut sale = Sale::new(product.parse().unwrap(), Origin::Stock, assignment, lease, None);
+        let mut sale = Sale::new(product.parse().unwrap(), assignment, lease, None);
         assert_eq!(store.take(&mut sale, &[], now).await, Ok(SaleOutcome::Done));
     }
     for (after_s, expected) in [(0, 0), (59, 0), (60, 1), (599, 1), (600, 2)] {

@@ -12,7 +12,7 @@ use keypool_domain::{
     OperatingSystemRandomness, Owner, Principal, ProductId, Status, SystemClock, Timestamp,
 };
 use keypool_local::{Services, TABLE};
-use keypool_store::{Inventory, KeyChange, KeyFilter, Look, Origin, Place, SaleOutcome, Store};
+use keypool_store::{Inventory, KeyChange, KeyFilter, Look, Place, SaleOutcome, Store};
 use serde_json::json;
 
 mod selling;
@@ -137,7 +137,7 @@ async fn a_released_key_is_in_stock_and_can_be_sold_again() {
 async fn what_an_order_holds_is_left_alone_until_it_has_ended() {
     let (store, _services) = table().await;
     let keys = stock(&store, 1, Status::Available, 3).await;
-    let mut order = sale(Origin::Stock, &assignment(), None);
+    let mut order = sale(&assignment(), None);
     assert_eq!(store.take(&mut order, &keys, now()).await, Ok(SaleOutcome::Done));
     let held = store.license_key(&keys[0].license_key).await.unwrap().unwrap();
     assert_eq!(held.blocked(now()), Err(NotAllowedInStatus::BeingSold));

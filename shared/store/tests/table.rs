@@ -13,8 +13,8 @@ use keypool_domain::{
 };
 use keypool_local::{Services, TABLE};
 use keypool_store::{
-    Counter, CreateOutcome, Drawn, InsertCounts, Look, Lookup, NewGeneratorOutcome, Origin, SaleOutcome,
-    StockSize, Store, StoreError, candidate_window,
+    Counter, CreateOutcome, Drawn, InsertCounts, Look, Lookup, NewGeneratorOutcome, SaleOutcome, StockSize,
+    Store, StoreError, candidate_window,
 };
 
 mod selling;
@@ -219,12 +219,12 @@ async fn fresh_keys_are_stored_all_or_none() {
         let ids = table.store.take_row_ids(names.len()).await.unwrap();
         let fresh = names.iter().zip(ids).map(|(name, id)| {
             let key = new_key(name, Status::Available);
-            key.into_record(id, SystemClock.now(), &OperatingSystemRandomness)
+            key.into_record(id, SystemClock.now(), &OperatingSystemRandomness).unstored()
         });
         fresh.collect()
     };
     let assignment = assignment("Buyer");
-    let sale = sale(Origin::Generator, &assignment, None);
+    let sale = sale(&assignment, None);
     let colliding = fresh(&["FRESH-1", "NAME-0000", "FRESH-2"]).await;
     let collided = SaleOutcome::Missed { taken: vec![], changed: license_keys(&old) };
     assert_eq!(finish(&table.store, &sale, &colliding).await, Ok(collided.clone()));

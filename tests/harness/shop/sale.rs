@@ -7,7 +7,7 @@ use keypool_domain::{
     Assignment, AttemptId, Clock as _, Envelope, LicenseKeyRecord, OperatingSystemRandomness, Owner,
     PrivateKeyUsed, Reply, SignablePayload,
 };
-use keypool_store::{Drawn, Look, Origin, RequestSlot, Sale, SaleOutcome};
+use keypool_store::{Drawn, Look, RequestSlot, Sale, SaleOutcome};
 
 use super::Shop;
 
@@ -29,7 +29,7 @@ impl Shop {
     pub fn sale(&self, slot: Option<RequestSlot>) -> Sale {
         let id = AttemptId::random(&OperatingSystemRandomness);
         let assignment = Assignment { id, owner: Owner::default(), at: self.clock.now() };
-        Sale::new("1".parse().unwrap(), Origin::Stock, assignment, Duration::ZERO, slot)
+        Sale::new("1".parse().unwrap(), assignment, Duration::ZERO, slot)
     }
 
     /// A response, signed by nobody.

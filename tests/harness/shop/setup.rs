@@ -8,7 +8,7 @@ use keypool_domain::{
     OperatingSystemRandomness, Product, ProductId, RowId, SigningKeyId, Status, SystemClock, Timestamp,
 };
 use keypool_local::TABLE;
-use keypool_store::{CreateOutcome, Look, NewGeneratorOutcome, Origin, Sale, SaleOutcome, license_key_item};
+use keypool_store::{CreateOutcome, Look, NewGeneratorOutcome, Sale, SaleOutcome, license_key_item};
 use serde_json::{Value, json};
 
 use super::Shop;
@@ -59,7 +59,7 @@ impl Shop {
         let product_id = product_id.to_string().parse().unwrap();
         let drawn = self.store.draw(product_id, count, &HashSet::default(), Look::Twice).await.unwrap();
         let keys = &drawn.candidates[..count];
-        self.reserve(dead_sale(product_id, Origin::Stock), keys).await;
+        self.reserve(dead_sale(product_id), keys).await;
         keys.iter().map(|key| key.license_key.as_str().to_owned()).collect()
     }
 
@@ -83,7 +83,7 @@ impl Shop {
         let ids = self.store.take_row_ids(1).await.unwrap();
         let now = keypool_domain::Clock::now(&SystemClock);
         let key = key.into_record(ids[0], now, &OperatingSystemRandomness);
-        self.reserve(dead_sale(product_id, Origin::Generator), &[key]).await;
+        self.reserve(dead_sale(product_id), &[key.unstored()]).await;
         "FRESH-1".to_owned()
     }
 
@@ -187,11 +187,11 @@ fn put_request(key: &LicenseKeyRecord) -> Value {
 }
 
 /// A sale whose lease has been over for long.
-fn dead_sale(product_id: ProductId, origin: Origin) -> Sale {
+fn dead_sale(product_id: ProductId) -> Sale {
     let assignment = Assignment {
         id: AttemptId::random(&OperatingSystemRandomness),
         owner: keypool_domain::Owner::default(),
         at: Timestamp::from_unix_microseconds(1_700_000_000_000_000).unwrap(),
     };
-    Sale::new(product_id, origin, assignment, Duration::ZERO, None)
+    Sale::new(product_id, assignment, Duration::ZERO, None)
 }

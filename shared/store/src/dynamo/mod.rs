@@ -10,8 +10,8 @@ mod write;
 pub use backoff::Backoff;
 pub use error::StoreError;
 pub(crate) use read::{Page, Query};
-pub(crate) use transact::{Obstacle, Transacted, Transaction};
-pub(crate) use write::{IS_NEW, Write, Written};
+pub(crate) use transact::{Obstacle, Prepared, Written};
+pub(crate) use write::{IS_NEW, Write};
 
 /// The error for a call that the SDK's builder refuses: a bug of this crate.
 pub(crate) fn unbuilt(operation: &'static str) -> StoreError {

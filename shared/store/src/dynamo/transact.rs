@@ -8,17 +8,17 @@ use crate::{Store, StoreError};
 
 const OPERATION: &str = "TransactWriteItems";
 
-/// The result of a transaction.
+/// The result of a write, or of several in one transaction.
 #[derive(Debug)]
-pub(crate) enum Transacted {
+pub(crate) enum Written {
     /// DynamoDB wrote every item.
-    Committed,
+    Done,
     /// DynamoDB wrote nothing, because a condition failed. Carries an obstacle for each write, in their
     /// order.
     Refused(Vec<Obstacle>),
 }
 
-/// The obstacle of one write of a refused transaction.
+/// The obstacle of one write.
 #[derive(Debug)]
 pub(crate) enum Obstacle {
     /// None: the condition of another write failed.
@@ -29,56 +29,84 @@ pub(crate) enum Obstacle {
     Condition(Option<Item>),
 }
 
+/// A write, or a transaction of several, that is built once: each repetition is the same, byte for byte. The
+/// token makes the repetition of a transaction harmless: for 10 minutes, DynamoDB answers the repetition of a
+/// committed one with success and writes nothing.
+#[derive(Debug)]
+pub(crate) enum Prepared {
+    One(Write),
+    Many { token: String, parts: Vec<TransactWriteItem> },
+}
+
 impl Obstacle {
     /// The item whose condition failed.
     pub(crate) fn item(&self) -> Option<&Item> {
         match self {
-            Self::None | Self::Conflict => None,
             Self::Condition(item) => item.as_ref(),
+            Self::None | Self::Conflict => None,
         }
     }
 }
 
-/// A transaction that is built once, so that each repetition is the same, byte for byte. Its token makes a
-/// repetition harmless: for 10 minutes, DynamoDB answers the repetition of a committed transaction with
-/// success and writes nothing.
-#[derive(Debug)]
-pub(crate) struct Transaction {
-    token: String,
-    parts: Vec<TransactWriteItem>,
+impl Written {
+    /// The item of a single write whose condition failed.
+    pub(crate) fn into_refused_item(self) -> Option<Item> {
+        match self {
+            Self::Done => None,
+            Self::Refused(obstacles) => match obstacles.into_iter().next() {
+                Some(Obstacle::Condition(item)) => item,
+                _ => None,
+            },
+        }
+    }
+
+    /// Whether every item is written.
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self, Self::Done)
+    }
 }
 
 impl Store {
-    /// Builds a transaction of up to 100 writes.
-    pub(crate) fn transaction(
-        &self,
-        writes: impl IntoIterator<Item = Write>,
-    ) -> Result<Transaction, StoreError> {
-        let parts = writes.into_iter().map(|write| write.into_part(&self.table)).collect::<Result<_, _>>()?;
-        Ok(Transaction { token: AttemptId::random(self.randomness()).to_string(), parts })
+    /// Builds 1 to 100 writes to be sent together, all or none.
+    pub(crate) fn prepare(&self, writes: impl IntoIterator<Item = Write>) -> Result<Prepared, StoreError> {
+        let writes: Vec<Write> = writes.into_iter().collect();
+        match <[Write; 1]>::try_from(writes) {
+            Ok([write]) => Ok(Prepared::One(write)),
+            Err(writes) => {
+                let token = AttemptId::random(self.randomness()).to_string();
+                let parts = writes.into_iter().map(|write| write.into_part(&self.table));
+                Ok(Prepared::Many { token, parts: parts.collect::<Result<_, _>>()? })
+            }
+        }
     }
 
-    /// Sends a transaction, and again after contention or a throttle. 2 write units for each item of a KB.
-    pub(crate) async fn transact(
-        &self,
-        writes: impl IntoIterator<Item = Write>,
-    ) -> Result<Transacted, StoreError> {
-        let transaction = self.transaction(writes)?;
-        self.with_retries(|| self.transact_once(&transaction)).await
+    /// Writes all items or none, and tries again after contention or a throttle. For each item of a KB 1
+    /// write unit, or 2 if there are several.
+    pub(crate) async fn write(&self, writes: impl IntoIterator<Item = Write>) -> Result<Written, StoreError> {
+        let prepared = self.prepare(writes)?;
+        self.with_retries(|| self.send(&prepared)).await
     }
 
-    /// Sends a transaction once.
+    /// Sends a write, or a transaction, once.
+    pub(crate) async fn send(&self, prepared: &Prepared) -> Result<Written, StoreError> {
+        match prepared {
+            Prepared::One(write) => self.send_one(write).await,
+            Prepared::Many { token, parts } => self.send_many(token, parts).await,
+        }
+    }
+
+    /// Sends a transaction.
     ///
     /// Returns [`StoreError::Contention`] if DynamoDB cancelled it for conflicts alone. An earlier attempt of
     /// the same transaction, whose response was lost, may be the one it conflicts with.
-    pub(crate) async fn transact_once(&self, transaction: &Transaction) -> Result<Transacted, StoreError> {
+    async fn send_many(&self, token: &str, parts: &[TransactWriteItem]) -> Result<Written, StoreError> {
         let sent = self
             .client
             .transact_write_items()
-            .client_request_token(&transaction.token)
-            .set_transact_items(Some(transaction.parts.clone()))
+            .client_request_token(token)
+            .set_transact_items(Some(parts.to_vec()))
             .send();
-        let Err(error) = sent.await else { return Ok(Transacted::Committed) };
+        let Err(error) = sent.await else { return Ok(Written::Done) };
         let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
         else {
             return Err(StoreError::from_sdk(OPERATION, &error));
@@ -94,7 +122,7 @@ impl Store {
                 Some("TransactionConflict") => Obstacle::Conflict,
                 _ => Obstacle::None,
             };
-            Ok(Transacted::Refused(reasons.iter().map(obstacle).collect()))
+            Ok(Written::Refused(reasons.iter().map(obstacle).collect()))
         } else if first(&["TransactionConflict"]).is_some() {
             Err(StoreError::Contention { operation: OPERATION })
         } else if let Some(code) = first(&["ValidationError", "ItemCollectionSizeLimitExceeded"]) {

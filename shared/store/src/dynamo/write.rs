@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{
     Update,
 };
 
-use super::unbuilt;
+use super::{Obstacle, Written, unbuilt};
 use crate::record::{Item, Key, PK, SK};
 use crate::{Store, StoreError};
 
@@ -44,15 +44,6 @@ macro_rules! conditional {
             .set_expression_attribute_values($write.values())
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
     };
-}
-
-/// The result of a conditional write.
-#[derive(Debug)]
-pub(crate) enum Written {
-    /// DynamoDB wrote the item.
-    Done,
-    /// The condition failed. Carries the item as it is, or `None` if there is no item.
-    Refused(Option<Item>),
 }
 
 /// A condition that fails if the item exists.
@@ -139,11 +130,32 @@ impl Write {
         self
     }
 
+    /// Adds attributes to a stored item, or sets them on an updated one.
+    pub(crate) fn with(mut self, attributes: Item) -> Self {
+        match &mut self.action {
+            Action::Put(item) => item.extend(attributes),
+            Action::Update { set, .. } => {
+                set.extend(attributes.into_iter().map(|(name, value)| (name.into(), value)));
+            }
+            Action::Delete(_) | Action::Check(_) => {}
+        }
+        self
+    }
+
     /// Sets an attribute of an updated item, or removes it.
     pub(crate) fn set_or_remove(self, name: &'static str, value: Option<AttributeValue>) -> Self {
         match value {
             Some(value) => self.set(name, value),
             None => self.remove(name),
+        }
+    }
+
+    /// The item that a put stores.
+    #[cfg(test)]
+    pub(crate) fn into_item(self) -> Item {
+        match self.action {
+            Action::Put(item) => item,
+            _ => Item::default(),
         }
     }
 
@@ -222,19 +234,15 @@ fn names_in(expression: &str) -> impl Iterator<Item = &str> {
 }
 
 impl Store {
-    /// Sends a write, and again after contention or a throttle. 1 write unit for a KB.
-    pub(crate) async fn write(&self, write: Write) -> Result<Written, StoreError> {
-        self.with_retries(|| self.write_once(write.clone())).await
-    }
-
-    /// Sends a write once.
-    pub(crate) async fn write_once(&self, write: Write) -> Result<Written, StoreError> {
-        let refused = |item: Option<&Item>| Ok(Written::Refused(item.cloned()));
+    /// Sends a write.
+    pub(super) async fn send_one(&self, write: &Write) -> Result<Written, StoreError> {
+        let refused = |item: Option<&Item>| Ok(Written::Refused(vec![Obstacle::Condition(item.cloned())]));
         match &write.action {
             Action::Put(item) => {
                 let put = self.client.put_item().set_item(Some(item.clone()));
-                let sent = conditional!(put, &self.table, write).send().await;
-                let Err(error) = sent else { return Ok(Written::Done) };
+                let Err(error) = conditional!(put, &self.table, write).send().await else {
+                    return Ok(Written::Done);
+                };
                 match error.as_service_error() {
                     Some(PutItemError::ConditionalCheckFailedException(failed)) => refused(failed.item()),
                     _ => Err(StoreError::from_sdk("PutItem", &error)),
@@ -243,8 +251,9 @@ impl Store {
             Action::Update { key, .. } => {
                 let update = self.client.update_item().set_key(Some(key.clone().into_item()));
                 let update = update.update_expression(write.update_expression());
-                let sent = conditional!(update, &self.table, write).send().await;
-                let Err(error) = sent else { return Ok(Written::Done) };
+                let Err(error) = conditional!(update, &self.table, write).send().await else {
+                    return Ok(Written::Done);
+                };
                 match error.as_service_error() {
                     Some(UpdateItemError::ConditionalCheckFailedException(failed)) => refused(failed.item()),
                     _ => Err(StoreError::from_sdk("UpdateItem", &error)),
@@ -252,8 +261,9 @@ impl Store {
             }
             Action::Delete(key) => {
                 let delete = self.client.delete_item().set_key(Some(key.clone().into_item()));
-                let sent = conditional!(delete, &self.table, write).send().await;
-                let Err(error) = sent else { return Ok(Written::Done) };
+                let Err(error) = conditional!(delete, &self.table, write).send().await else {
+                    return Ok(Written::Done);
+                };
                 match error.as_service_error() {
                     Some(DeleteItemError::ConditionalCheckFailedException(failed)) => refused(failed.item()),
                     _ => Err(StoreError::from_sdk("DeleteItem", &error)),

@@ -2,7 +2,7 @@
 
 use keypool_domain::{AuditEntry, Timestamp};
 
-use crate::dynamo::{IS_NEW, Query, Transacted, Write};
+use crate::dynamo::{IS_NEW, Query, Write, Written};
 use crate::record::{audit_item, audit_pk, month_of, read_audit};
 use crate::{Store, StoreError};
 
@@ -16,14 +16,14 @@ impl Store {
         &self,
         writes: impl IntoIterator<Item = Write>,
         entry: Option<&AuditEntry>,
-    ) -> Result<Transacted, StoreError> {
+    ) -> Result<Written, StoreError> {
         let entry = entry.map(|entry| Write::put(audit_item(entry)).when(IS_NEW, []));
-        self.transact(writes.into_iter().chain(entry)).await
+        self.write(writes.into_iter().chain(entry)).await
     }
 
     /// Records work that took many writes, before or after them. 1 write unit for a KB.
     pub async fn note(&self, entry: &AuditEntry) -> Result<(), StoreError> {
-        self.write(Write::put(audit_item(entry)).when(IS_NEW, [])).await.map(|_| ())
+        self.write([Write::put(audit_item(entry)).when(IS_NEW, [])]).await.map(|_| ())
     }
 
     /// Reads up to `limit` entries from `since` on, the youngest first. 1 read unit for 4 KB, at least one a

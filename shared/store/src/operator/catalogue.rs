@@ -7,7 +7,7 @@
 
 use keypool_domain::{ApiKeyRecord, AuditEntry, Generator, Product, RetiredKey};
 
-use crate::dynamo::{IS_NEW, Obstacle, Query, Transacted, Write};
+use crate::dynamo::{IS_NEW, Obstacle, Query, Write, Written};
 use crate::record::{Catalogued, Item, Key, SK, catalogue_pk, number};
 use crate::{Counter, Store, StoreError};
 
@@ -94,8 +94,8 @@ impl Store {
         let [record, entry] = creation(record);
         let writes = [record, entry].into_iter().chain(also);
         match self.transact_audited(writes, audit).await? {
-            Transacted::Committed => Ok(CreateOutcome::Created),
-            Transacted::Refused(obstacles) => match obstacles.first() {
+            Written::Done => Ok(CreateOutcome::Created),
+            Written::Refused(obstacles) => match obstacles.first() {
                 Some(Obstacle::Condition(_)) => Ok(CreateOutcome::Exists),
                 // The product got a generator at this very moment.
                 _ => Err(StoreError::Contention { operation: "TransactWriteItems" }),
@@ -187,8 +187,8 @@ impl Store {
         let update = Write::update_record(key, &seen, &before.item(), &after.item());
         let writes = [update].into_iter().chain(also);
         Ok(match self.transact_audited(writes, Some(audit)).await? {
-            Transacted::Committed => UpdateOutcome::Updated,
-            Transacted::Refused(obstacles) => match obstacles.first() {
+            Written::Done => UpdateOutcome::Updated,
+            Written::Refused(obstacles) => match obstacles.first() {
                 Some(Obstacle::Condition(None)) => UpdateOutcome::Unknown,
                 _ => UpdateOutcome::ChangedMeanwhile,
             },

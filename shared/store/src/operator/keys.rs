@@ -1,6 +1,6 @@
 use keypool_domain::{AuditEntry, LicenseKeyRecord};
 
-use crate::dynamo::{Transacted, Write};
+use crate::dynamo::{Write, Written};
 use crate::record::{license_key_item, number};
 use crate::{Store, StoreError};
 
@@ -26,8 +26,8 @@ impl Store {
         let write =
             Write::put(license_key_item(next)).when("#version = :seen", [(":seen", number(seen.version))]);
         Ok(match self.transact_audited([write], Some(entry)).await? {
-            Transacted::Committed => KeyChange::Done,
-            Transacted::Refused(_) => KeyChange::ChangedMeanwhile,
+            Written::Done => KeyChange::Done,
+            Written::Refused(_) => KeyChange::ChangedMeanwhile,
         })
     }
 }

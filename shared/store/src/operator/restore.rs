@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::TableDescription;
 use keypool_domain::{AuditEntry, Timestamp};
 
-use crate::dynamo::{Transacted, Write};
+use crate::dynamo::{Write, Written};
 use crate::record::{Key, number};
 use crate::{Counter, Store, StoreError};
 
@@ -52,6 +52,6 @@ impl Store {
             .when(IS_LOWER, [(":to", number(last))])
             .set(LAST, number(last));
         let transacted = self.transact_audited([write], Some(entry)).await?;
-        Ok(matches!(transacted, Transacted::Committed))
+        Ok(matches!(transacted, Written::Done))
     }
 }

@@ -3,7 +3,7 @@
 
 use keypool_domain::{AuditEntry, ProductId, RetiredKey, Timestamp};
 
-use crate::dynamo::{IS_NEW, Transacted, Write};
+use crate::dynamo::{IS_NEW, Write, Written};
 use crate::record::{Key, Kind, read_retired_key, retired_key_item};
 use crate::{Store, StoreError};
 
@@ -11,9 +11,9 @@ impl Store {
     /// Keeps the public half of a key that nothing in the table names: a global one. 6 write units.
     pub async fn retire(&self, key: &RetiredKey, audit: &AuditEntry) -> Result<(), StoreError> {
         match self.transact_audited(Self::retirement(key), Some(audit)).await? {
-            Transacted::Committed => Ok(()),
+            Written::Done => Ok(()),
             // Another one was retired at the very same microsecond.
-            Transacted::Refused(_) => Err(StoreError::Contention { operation: "TransactWriteItems" }),
+            Written::Refused(_) => Err(StoreError::Contention { operation: "TransactWriteItems" }),
         }
     }
 

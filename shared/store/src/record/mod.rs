@@ -20,10 +20,10 @@ pub(crate) use audit::{audit_item, read_audit};
 pub use license_key::license_key_item;
 pub(crate) use license_key::read_license_key;
 pub(crate) use request::{
-    ListedKey, RequestRecord, SavedResponse, expiry, open_request_item, part_item, read_part, read_response,
-    with_sale,
+    FORMER_CLAIM, FORMER_ORDER, ListedKey, RequestRecord, expiry, part_item, read_part, request_item,
+    sale_facts, saved_response,
 };
-pub use request::{OpenRequest, Origin, RequestState};
+pub use request::{OpenRequest, RequestState};
 pub(crate) use signing_key::{read_retired_key, retired_key_item};
 
 use crate::StoreError;
@@ -257,9 +257,8 @@ pub(crate) fn stock_of(product_id: ProductId) -> String {
 }
 
 /// Whether an item has an attribute of this text.
-pub(crate) fn is_text(item: Option<&Item>, name: &str, expected: &str) -> bool {
-    let value = item.and_then(|item| item.get(name)).and_then(|value| value.as_s().ok());
-    value.is_some_and(|text| text == expected)
+pub(crate) fn is_text(item: &Item, name: &str, expected: &str) -> bool {
+    item.get(name).and_then(|value| value.as_s().ok()).is_some_and(|text| text == expected)
 }
 
 /// The version of a license key's item.
@@ -278,6 +277,7 @@ pub(crate) fn number(value: impl Display) -> AttributeValue {
 }
 
 /// Writes an item attribute by attribute.
+#[derive(Default)]
 struct Writer(Item);
 
 impl Writer {
@@ -285,24 +285,25 @@ impl Writer {
         Self(key.into_item())
     }
 
-    fn text(mut self, name: &str, value: impl Display) -> Self {
-        self.0.insert(name.to_owned(), text(value));
+    fn value(mut self, name: &str, value: AttributeValue) -> Self {
+        self.0.insert(name.to_owned(), value);
         self
     }
 
-    fn number(mut self, name: &str, value: impl Display) -> Self {
-        self.0.insert(name.to_owned(), number(value));
-        self
+    fn text(self, name: &str, value: impl Display) -> Self {
+        self.value(name, text(value))
     }
 
-    fn list(mut self, name: &str, values: Vec<AttributeValue>) -> Self {
-        self.0.insert(name.to_owned(), AttributeValue::L(values));
-        self
+    fn number(self, name: &str, value: impl Display) -> Self {
+        self.value(name, number(value))
     }
 
-    fn bytes(mut self, name: &str, value: Vec<u8>) -> Self {
-        self.0.insert(name.to_owned(), AttributeValue::B(Blob::new(value)));
-        self
+    fn list(self, name: &str, values: Vec<AttributeValue>) -> Self {
+        self.value(name, AttributeValue::L(values))
+    }
+
+    fn bytes(self, name: &str, value: impl Into<Vec<u8>>) -> Self {
+        self.value(name, AttributeValue::B(Blob::new(value)))
     }
 
     fn optional_text(self, name: &str, value: Option<impl Display>) -> Self {

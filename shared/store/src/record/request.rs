@@ -6,13 +6,13 @@
 
 use std::io::{Read as _, Write as _};
 
-use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use keypool_domain::{
-    Assignment, AttemptId, CreationId, Envelope, LicenseKey, Owner, OwnerField, ProductId, Timestamp,
+    Assignment, AttemptId, CreationId, Envelope, LicenseKey, LicenseKeyRecord, Owner, OwnerField, ProductId,
+    Timestamp,
 };
 
 use super::{EXPIRES_AT, Item, Key, Reader, SK, Writer, number, text};
@@ -39,222 +39,173 @@ pub enum RequestState {
 }
 
 impl RequestState {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Done => "done",
-            Self::Void => "void",
-        }
-    }
-
+    /// Reads a state, also in the words of the first version.
     fn read(text: &str) -> Option<Self> {
         match text {
-            "open" | "started" | "reserving" => Some(Self::Open),
+            "open" | FORMER_CLAIM | FORMER_ORDER => Some(Self::Open),
             "done" | "committed" | "sold" => Some(Self::Done),
             "void" | "aborted" => Some(Self::Void),
             _ => None,
         }
     }
-}
 
-/// The origin of the keys of a sale.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// The stock. A key that is undone returns there.
-    Stock,
-    /// A generator. A key that is undone is deleted.
-    Generator,
-}
-
-impl Origin {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Stock => "stock",
-            Self::Generator => "generator",
-        }
-    }
-
-    /// An entry of the first version names no origin; its record does.
-    fn read(reader: &Reader<'_>) -> Result<Self, StoreError> {
-        match reader.optional_raw("origin")? {
-            None | Some("stock") => Ok(Self::Stock),
-            Some("generator") => Ok(Self::Generator),
-            Some(_) => Err(reader.corrupt("origin")),
-        }
+    /// The state as an attribute.
+    pub(crate) fn value(self) -> AttributeValue {
+        text(match self {
+            Self::Open => "open",
+            Self::Done => "done",
+            Self::Void => "void",
+        })
     }
 }
+
+/// The state of an open claim of the first version.
+pub(crate) const FORMER_CLAIM: &str = "started";
+/// The state of an open order of the first version.
+pub(crate) const FORMER_ORDER: &str = "reserving";
 
 /// A request record as the table has it.
 #[derive(Debug)]
 pub(crate) struct RequestRecord {
+    pub(crate) key: Key,
     pub(crate) state: RequestState,
-    /// The state in the table's words, for conditions.
-    pub(crate) state_text: String,
-    pub(crate) attempt: String,
+    pub(crate) attempt: AttemptId,
     pub(crate) fingerprint: Option<String>,
-    /// The mark of keys that the request stores one by one.
-    pub(crate) creation_id: Option<CreationId>,
     /// The end of the attempt's lease, in Unix microseconds.
     pub(crate) lease_until: i64,
     pub(crate) expires_at: i64,
     /// The product of a large order.
     pub(crate) product_id: Option<ProductId>,
-    pub(crate) owner: Owner,
-    pub(crate) assigned_at: Option<Timestamp>,
-    pub(crate) origin: Origin,
-    /// The number of items that hold the response.
-    payload_parts: usize,
-    pub(crate) signature: Option<String>,
+    /// The number of items that hold the response; 0 if there is none.
+    pub(crate) payload_parts: usize,
+    pub(crate) item: Item,
 }
 
 impl RequestRecord {
-    pub(crate) fn read(item: &Item) -> Result<Self, StoreError> {
-        let reader = Reader { item, record: "request" };
-        let state_text = reader.raw("state")?.to_owned();
-        let attempt = match reader.optional_raw("attempt")? {
-            Some(attempt) => attempt.to_owned(),
-            // An order of the first version.
-            None => reader.id()?,
-        };
+    pub(crate) fn read(item: Item) -> Result<Self, StoreError> {
+        let reader = Reader { item: &item, record: "request" };
         Ok(Self {
-            state: RequestState::read(&state_text).ok_or_else(|| reader.corrupt("state"))?,
-            state_text,
-            attempt,
+            key: Key::of(&item)?,
+            state: RequestState::read(reader.raw("state")?).ok_or_else(|| reader.corrupt("state"))?,
+            // An order of the first version names no attempt.
+            attempt: reader.optional("attempt")?.map_or_else(|| reader.id(), Ok)?,
             fingerprint: reader.optional("fingerprint")?,
-            creation_id: reader.optional("creation_id")?,
             lease_until: reader.optional("lease_until")?.unwrap_or(0),
             expires_at: reader.optional(EXPIRES_AT)?.unwrap_or(i64::MAX),
             product_id: reader.optional("product_id")?,
-            owner: Owner { name: reader.optional("owner_name")?, email: reader.optional("owner_email")? },
-            assigned_at: reader.optional_time("assigned_at")?,
-            origin: Origin::read(&reader)?,
             payload_parts: reader.optional("payload_parts")?.unwrap_or(0),
-            signature: reader.optional("signature")?,
+            item,
         })
     }
 
-    /// Whether `attempt` has answered the request.
-    pub(crate) fn is_done_by(&self, attempt: &AttemptId) -> bool {
-        self.state == RequestState::Done && self.attempt == attempt.as_str()
+    fn reader(&self) -> Reader<'_> {
+        Reader { item: &self.item, record: "request" }
     }
 
-    /// The assignment that the sale was made with.
+    /// Whether `attempt` holds the record in this state.
+    pub(crate) fn is(&self, state: RequestState, attempt: &AttemptId) -> bool {
+        self.state == state && self.attempt == *attempt
+    }
+
+    /// The assignment that a large order was sold with.
     pub(crate) fn assignment(&self) -> Result<Assignment, StoreError> {
-        let corrupt = StoreError::Corrupt { record: "request", attribute: "assigned_at" };
-        let at = self.assigned_at.ok_or(corrupt)?;
-        let Ok(id) = self.attempt.parse();
-        Ok(Assignment { id, owner: self.owner.clone(), at })
+        let reader = self.reader();
+        let owner = Owner { name: reader.optional("owner_name")?, email: reader.optional("owner_email")? };
+        Ok(Assignment { id: self.attempt.clone(), owner, at: reader.time("assigned_at")? })
     }
 
-    /// The keys of the items that hold the rest of the response.
-    pub(crate) fn further_payload(&self, key: &Key) -> Vec<Item> {
-        (1..self.payload_parts).map(|part| Key::payload(key, part).into_item()).collect()
+    /// The mark of keys that the request stores one by one.
+    pub(crate) fn creation_id(&self) -> Result<CreationId, StoreError> {
+        self.reader().required("creation_id")
+    }
+
+    /// The keys of the items that hold the rest of the response, in order.
+    pub(crate) fn further_payload(&self) -> Vec<Key> {
+        (1..self.payload_parts).map(|part| Key::payload(&self.key, part)).collect()
+    }
+
+    /// The response that the record holds; `further` are the items of [`Self::further_payload`], in order.
+    pub(crate) fn response(&self, further: &[Item]) -> Result<Envelope, StoreError> {
+        let corrupt = || StoreError::Corrupt { record: "request", attribute: "payload" };
+        let mut compressed = Vec::new();
+        for item in [&self.item].into_iter().chain(further) {
+            compressed.extend_from_slice(Reader { item, record: "request" }.bytes("payload")?);
+        }
+        let mut payload = String::new();
+        ZlibDecoder::new(&*compressed).read_to_string(&mut payload).map_err(|_| corrupt())?;
+        let reader = self.reader();
+        Envelope::restore(payload, reader.raw("private_key_used")?, reader.required("signature")?)
+            .map_err(|_| corrupt())
     }
 }
 
-/// The attributes that a write gives to a request record.
-pub(crate) fn open_request_item(
+/// A new request record.
+pub(crate) fn request_item(
     key: Key,
+    state: RequestState,
     attempt: &AttemptId,
     fingerprint: Option<&str>,
     lease_until: i64,
     now: Timestamp,
 ) -> Item {
-    let (expires_at, seconds) = expiry(now);
     Writer::at(key)
-        .text("state", RequestState::Open.as_str())
+        .value("state", state.value())
         .text("attempt", attempt)
         .optional_text("fingerprint", fingerprint)
         .number("lease_until", lease_until)
-        .number(expires_at, seconds)
+        .number(EXPIRES_AT, expiry(now))
         .0
 }
 
-/// Adds the facts of a sale that whoever settles it needs.
-pub(crate) fn with_sale(
-    mut item: Item,
-    product_id: ProductId,
-    assignment: &Assignment,
-    origin: Origin,
-) -> Item {
-    let owner = &assignment.owner;
-    item.insert("product_id".to_owned(), number(product_id));
-    item.insert("origin".to_owned(), text(origin.as_str()));
-    item.insert("assigned_at".to_owned(), text(assignment.at));
-    let mut owner_field = |name: &str, field: &Option<OwnerField>| {
-        if let Some(field) = field {
-            item.insert(name.to_owned(), text(field.as_str()));
-        }
-    };
-    owner_field("owner_name", &owner.name);
-    owner_field("owner_email", &owner.email);
-    item
+/// The facts of a sale that whoever settles a large order needs, in its record.
+pub(crate) fn sale_facts(product_id: ProductId, assignment: &Assignment) -> Item {
+    Writer::default()
+        .number("product_id", product_id)
+        .text("assigned_at", assignment.at)
+        .optional_text("owner_name", assignment.owner.name.as_ref().map(OwnerField::as_str))
+        .optional_text("owner_email", assignment.owner.email.as_ref().map(OwnerField::as_str))
+        .0
 }
 
-/// The time from which DynamoDB may delete a record that was answered or voided at `now`. A void record
-/// outlives every write that AWS may still accept from its attempt.
-pub(crate) fn expiry(now: Timestamp) -> (&'static str, i64) {
-    (EXPIRES_AT, now.unix_seconds() + KEPT_FOR_SECONDS)
+/// The time from which DynamoDB may delete a record that was answered or voided at `now`, in Unix seconds. A
+/// void record outlives every write that AWS may still accept from its attempt.
+pub(crate) fn expiry(now: Timestamp) -> i64 {
+    now.unix_seconds() + KEPT_FOR_SECONDS
 }
 
-/// A response, compressed and cut into parts that fit into items.
-pub(crate) struct SavedResponse<'a> {
-    envelope: &'a Envelope,
-    parts: Vec<Vec<u8>>,
+/// A response as the table keeps it: the attributes of the record at `key`, and the writes of what does not
+/// fit into it.
+pub(crate) fn saved_response(key: &Key, response: &Envelope, now: Timestamp) -> (Item, Vec<Write>) {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+    // Writing into memory cannot fail.
+    let compressed = encoder.write_all(response.payload_json().as_bytes()).and_then(|()| encoder.finish());
+    let compressed = compressed.unwrap_or_default();
+    let mut parts = compressed.chunks(PAYLOAD_BYTES_MAX);
+    let count = parts.len();
+    let attributes = Writer::default()
+        .bytes("payload", parts.next().unwrap_or_default())
+        .number("payload_parts", count)
+        .text("private_key_used", response.private_key_used().as_str())
+        .text("signature", response.signature());
+    let further = parts.zip(1..).map(|(bytes, part)| {
+        let item = Writer::at(Key::payload(key, part)).bytes("payload", bytes);
+        // The record of a large order begins its day when the order is handed over, which may be later.
+        Write::put(item.number(EXPIRES_AT, expiry(now) + KEPT_FOR_SECONDS).0)
+    });
+    (attributes.0, further.collect())
 }
 
-impl<'a> SavedResponse<'a> {
-    pub(crate) fn of(envelope: &'a Envelope) -> Self {
-        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
-        // Writing into memory cannot fail.
-        let compressed =
-            encoder.write_all(envelope.payload_json().as_bytes()).and_then(|()| encoder.finish());
-        let parts = compressed.unwrap_or_default().chunks(PAYLOAD_BYTES_MAX).map(<[u8]>::to_vec).collect();
-        Self { envelope, parts }
-    }
-
-    /// The attributes of the request record: the first part of the response, and what belongs to all of it.
-    pub(crate) fn attributes(&self) -> [(&'static str, AttributeValue); 4] {
-        let first = self.parts.first().cloned().unwrap_or_default();
-        [
-            ("payload", AttributeValue::B(Blob::new(first))),
-            ("payload_parts", number(self.parts.len())),
-            ("private_key_used", text(self.envelope.private_key_used().as_str())),
-            ("signature", text(self.envelope.signature())),
-        ]
-    }
-
-    /// The writes of the further parts.
-    pub(crate) fn further_writes(self, key: &Key, now: Timestamp) -> impl Iterator<Item = Write> {
-        let (expires_at, seconds) = expiry(now);
-        self.parts.into_iter().enumerate().skip(1).map(move |(part, bytes)| {
-            let item = Writer::at(Key::payload(key, part)).bytes("payload", bytes);
-            // The record of a large order begins its day when the order is handed over, which may be later.
-            Write::put(item.number(expires_at, seconds + KEPT_FOR_SECONDS).0)
-        })
-    }
-}
-
-/// Reads a saved response from the request record and the items of its further parts, in order.
-pub(crate) fn read_response(items: &[Item]) -> Result<Envelope, StoreError> {
-    let reader = |item| Reader { item, record: "request" };
-    let corrupt = || StoreError::Corrupt { record: "request", attribute: "payload" };
-    let mut compressed = Vec::new();
-    for item in items {
-        compressed.extend_from_slice(reader(item).bytes("payload")?);
-    }
-    let mut payload = String::new();
-    ZlibDecoder::new(&*compressed).read_to_string(&mut payload).map_err(|_| corrupt())?;
-    let record = reader(items.first().ok_or_else(corrupt)?);
-    Envelope::restore(payload, record.raw("private_key_used")?, record.required("signature")?)
-        .map_err(|_| corrupt())
-}
-
-/// A key that a part of a large order reserves, and its version before that.
+/// A key that a part of a large order reserves, and its version before that: 0 for a fresh key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ListedKey {
     pub(crate) license_key: LicenseKey,
     pub(crate) seen: u64,
+}
+
+impl From<&LicenseKeyRecord> for ListedKey {
+    fn from(key: &LicenseKeyRecord) -> Self {
+        Self { license_key: key.license_key.clone(), seen: key.version }
+    }
 }
 
 /// The item of a part.
@@ -265,6 +216,7 @@ pub(crate) fn part_item(key: Key, keys: &[ListedKey]) -> Item {
         .0
 }
 
+/// Reads the item of a part.
 pub(crate) fn read_part(item: &Item) -> Result<Vec<ListedKey>, StoreError> {
     let reader = Reader { item, record: "part" };
     let keys = reader.elements::<LicenseKey>("license_keys")?.into_iter();
@@ -281,7 +233,6 @@ pub struct OpenRequest {
     pub(crate) record: Key,
     pub(crate) product_id: ProductId,
     pub(crate) attempt: AttemptId,
-    pub(crate) origin: Origin,
     /// The beginning of the range keys of its parts.
     pub(crate) parts: String,
     /// The end of the attempt's lease, in Unix microseconds.
@@ -289,54 +240,31 @@ pub struct OpenRequest {
 }
 
 impl OpenRequest {
-    pub(crate) fn new(
-        record: &Key,
-        product_id: ProductId,
-        origin: Origin,
-        attempt: &AttemptId,
-        lease_until: i64,
-    ) -> Self {
-        Self {
-            origin,
-            entry: Key::open_request(product_id, record, attempt),
-            record: record.clone(),
-            product_id,
-            attempt: attempt.clone(),
-            parts: Key::parts_of(attempt),
-            lease_until,
-        }
+    pub(crate) fn new(record: &Key, product_id: ProductId, attempt: &AttemptId, lease_until: i64) -> Self {
+        let entry = Key::open_request(product_id, record, attempt);
+        let (record, attempt, parts) = (record.clone(), attempt.clone(), Key::parts_of(attempt));
+        Self { entry, record, product_id, attempt, parts, lease_until }
     }
 
     pub(crate) fn item(&self) -> Item {
-        Writer::at(self.entry.clone())
-            .text("origin", self.origin.as_str())
-            .number("lease_until", self.lease_until)
-            .0
+        Writer::at(self.entry.clone()).number("lease_until", self.lease_until).0
     }
 
     pub(crate) fn read(item: &Item) -> Result<Self, StoreError> {
         let reader = Reader { item, record: "open request" };
-        let entry = Key::of(item)?;
         let corrupt = || reader.corrupt(SK);
         let lease_until: i64 = reader.required("lease_until")?;
-        let origin = Origin::read(&reader)?;
         let (product_id, rest) = reader.raw(SK)?.split_once('#').ok_or_else(corrupt)?;
         let product_id = product_id.parse().map_err(|_| corrupt())?;
         if let Some((id, attempt)) = rest.split_once('#') {
             let Ok(attempt) = attempt.parse();
-            let open = Self::new(&Key::request(id), product_id, origin, &attempt, lease_until);
-            return Ok(Self { entry, ..open });
+            return Ok(Self::new(&Key::request(id), product_id, &attempt, lease_until));
         }
+        // An order of the first version.
         let Ok(attempt) = rest.parse();
-        Ok(Self {
-            entry,
-            record: Key::former_order(rest),
-            product_id,
-            attempt,
-            origin,
-            parts: Key::PARTS.to_owned(),
-            lease_until: lease_until.saturating_add(FORMER_WRITES_US),
-        })
+        let (entry, record, parts) = (Key::of(item)?, Key::former_order(rest), Key::PARTS.to_owned());
+        let lease_until = lease_until.saturating_add(FORMER_WRITES_US);
+        Ok(Self { entry, record, product_id, attempt, parts, lease_until })
     }
 
     /// Whether it is the order of this assignment.
@@ -376,20 +304,20 @@ mod tests {
     #[test]
     fn a_response_of_any_size_reads_back() {
         let key = Key::request("1");
+        let attempt = AttemptId::random(&OperatingSystemRandomness);
         for (reply, is_large) in [(Reply::LicenseKeyAssigned, false), (noise(1_000), true)] {
             let payload = SignablePayload::new(&reply, at());
             let envelope = payload.into_envelope(PrivateKeyUsed::Product, Some(&[7]));
-            let saved = SavedResponse::of(&envelope);
-            assert_eq!(saved.parts.len() > 1, is_large);
-            let record: Item = saved.attributes().map(|(name, value)| (name.to_owned(), value)).into();
-            let further = saved.parts.iter().skip(1);
-            let further = further
-                .map(|part| Item::from([("payload".to_owned(), AttributeValue::B(Blob::new(&**part)))]));
-            let mut items: Vec<Item> = [record].into_iter().chain(further).collect();
-            assert_eq!(read_response(&items).unwrap(), envelope);
-            assert_eq!(saved.further_writes(&key, at()).count(), items.len() - 1);
-            items[0].insert("signature".to_owned(), AttributeValue::Bool(true));
-            assert!(read_response(&items).is_err());
+            let (attributes, further) = saved_response(&key, &envelope, at());
+            assert_eq!(!further.is_empty(), is_large);
+            let mut item = request_item(key.clone(), RequestState::Done, &attempt, None, 0, at());
+            item.extend(attributes);
+            let record = RequestRecord::read(item.clone()).unwrap();
+            assert_eq!(record.further_payload().len(), further.len());
+            let further: Vec<Item> = further.into_iter().map(Write::into_item).collect();
+            assert_eq!(record.response(&further).unwrap(), envelope);
+            item.insert("signature".to_owned(), AttributeValue::Bool(true));
+            assert!(RequestRecord::read(item).unwrap().response(&further).is_err());
         }
     }
 
@@ -399,15 +327,13 @@ mod tests {
         let owner = Owner { name: Some("Test User".parse().unwrap()), email: None };
         let assignment = Assignment { id: attempt.clone(), owner, at: at() };
         let key = Key::request(&attempt);
-        for origin in [Origin::Stock, Origin::Generator] {
-            let item = open_request_item(key.clone(), &attempt, Some("f"), 7, at());
-            let item = with_sale(item, ProductId::MAX, &assignment, origin);
-            let record = RequestRecord::read(&item).unwrap();
-            assert_eq!((record.state, record.origin, record.lease_until), (RequestState::Open, origin, 7));
-            assert_eq!(record.assignment().unwrap(), assignment);
-            let open = OpenRequest::new(&key, ProductId::MAX, origin, &attempt, 7);
-            assert_eq!(OpenRequest::read(&open.item()), Ok(open));
-        }
+        let mut item = request_item(key.clone(), RequestState::Open, &attempt, Some("f"), 7, at());
+        item.extend(sale_facts(ProductId::MAX, &assignment));
+        let record = RequestRecord::read(item).unwrap();
+        assert!(record.is(RequestState::Open, &attempt) && record.lease_until == 7);
+        assert_eq!(record.assignment().unwrap(), assignment);
+        let open = OpenRequest::new(&key, ProductId::MAX, &attempt, 7);
+        assert_eq!(OpenRequest::read(&open.item()), Ok(open));
         let keys = [("a#1", 1), ("ключ", 2)]
             .map(|(key, seen)| ListedKey { license_key: key.parse().unwrap(), seen });
         assert_eq!(read_part(&part_item(Key::part(&key, &attempt, 0), &keys)), Ok(keys.to_vec()));

@@ -15,7 +15,7 @@ pub(crate) use counter::SpareRowIds;
 pub use draw::{Drawn, Look, StockSize, candidate_window};
 pub use insert::InsertCounts;
 pub use lookup::{Found, Lookup};
-pub use request::{Begun, HeldOutcome, Recalled, Recorded, RequestSlot};
+pub use request::{Creation, Recalled, Recorded, RequestSlot};
 pub use sale::{SALE_KEYS_MAX, Sale, SaleOutcome};
 pub use settle::Swept;
 

@@ -6,10 +6,12 @@ use std::time::Duration;
 use keypool_domain::{LicenseKeyRecord, Timestamp};
 use tokio::time::{Instant, timeout};
 
-use super::sale::{Prepared, Sale, for_sale};
-use crate::dynamo::{Obstacle, Write, Written};
-use crate::record::{Item, Key, Origin, RequestRecord, RequestState, expiry, is_text, number, text, version};
-use crate::{Backoff, SaleOutcome, Store, StoreError};
+use super::sale::{Sale, when_for_sale, when_held};
+use crate::dynamo::{Obstacle, Prepared, Write, Written};
+use crate::record::{
+    EXPIRES_AT, Item, Key, OpenRequest, RequestRecord, RequestState, expiry, number, version,
+};
+use crate::{Backoff, Store, StoreError};
 
 /// How long one call of a resolution may take. A lost packet then costs a quarter of a second.
 const CALL_WITHIN: Duration = Duration::from_millis(250);
@@ -28,98 +30,71 @@ pub(super) enum Verdict {
 impl Store {
     /// Learns what became of a sale, in short calls until the deadline.
     ///
-    /// - Fresh keys: the write itself is sent again. Nobody else wants these keys, so it succeeds.
     /// - A sale with parts: the record is voided. The sale needs it open.
+    /// - Fresh keys: the write itself is sent again. Nobody else wants these keys, so it succeeds.
     /// - Else: a fence raises the version of the first key. The sale needs the version that it saw.
     ///
-    /// The refusal of the void or the fence brings the item back, and with it the outcome.
+    /// A refusal brings the item back, and with it the outcome.
     pub(super) async fn resolve(
         &self,
         sale: &Sale,
         keys: &[LicenseKeyRecord],
-        prepared: &Prepared,
+        sent: &Prepared,
         deadline: Instant,
     ) -> Verdict {
         let deadline = deadline.max(Instant::now() + self.timeouts.resolve_within);
-        match (&sale.slot, keys.first()) {
-            (Some(slot), _) if !sale.parts.is_empty() => {
-                let void = void(slot.key.clone(), sale, sale.assignment.at);
-                let verdict = |item: Option<&Item>| of_record(sale, item);
-                self.ask(void, &slot.key, verdict, deadline).await
-            }
-            (_, Some(_)) if sale.origin == Origin::Generator => {
-                self.send_again(sale, keys, prepared, deadline).await
-            }
-            (slot, Some(first)) => {
-                let key = Key::license_key(&first.license_key);
-                let verdict = |item: Option<&Item>| of_key(sale, first, item);
-                let fence =
-                    for_sale(Write::update(key.clone()), first).set("version", number(first.version + 1));
-                let verdict = self.ask(fence, &key, verdict, deadline).await;
-                let Some(slot) = slot.as_ref().filter(|_| verdict == Verdict::Unknown) else {
-                    return verdict;
-                };
-                // An operator has changed the key. The record still proves that the sale happened.
-                match timeout(CALL_WITHIN, self.get_once(slot.key.clone())).await {
-                    Ok(Ok(item)) if of_record(sale, item.as_ref()) == Some(Verdict::Sold) => Verdict::Sold,
-                    _ => Verdict::Unknown,
-                }
-            }
-            (_, None) => Verdict::NotSold,
+        if let Some(open) = sale.open_request() {
+            let void = Prepared::One(void(&open, sale.assignment.at));
+            let judge = |item: Option<&Item>| of_record(sale, item);
+            return self.ask(&void, Verdict::NotSold, &open.record, judge, deadline).await;
+        }
+        let Some(first) = keys.first() else { return Verdict::NotSold };
+        let key = Key::license_key(&first.license_key);
+        let judge = |item: Option<&Item>| of_key(sale, first, item);
+        if first.version == 0 {
+            return self.ask(sent, Verdict::Sold, &key, judge, deadline).await;
+        }
+        let fence = when_for_sale(Write::update(key.clone()), first);
+        let fence = Prepared::One(fence.set("version", number(first.version + 1)));
+        let verdict = self.ask(&fence, Verdict::NotSold, &key, judge, deadline).await;
+        let Some(slot) = sale.slot.as_ref().filter(|_| verdict == Verdict::Unknown) else { return verdict };
+        // An operator has changed the key. The record still proves that the sale happened.
+        match timeout(CALL_WITHIN, self.get_once(slot.key.clone())).await {
+            Ok(Ok(Some(item))) if sale.is_proven_by(&item) => Verdict::Sold,
+            _ => Verdict::Unknown,
         }
     }
 
-    /// Sends a write whose success proves that nothing was sold, until it is answered. Its refusal is judged
-    /// by the item. So is the item itself where the write meets conflicts: an undecided transaction may be
-    /// the sale.
+    /// Sends a question until it is answered: a write that succeeds only if the outcome is `if_done`. `judge`
+    /// reads the outcome from the item of a refusal. Where the question meets a conflict, an undecided
+    /// transaction may be the sale, so `judge` reads the item at `key`.
     async fn ask(
         &self,
-        decide: Write,
+        question: &Prepared,
+        if_done: Verdict,
         key: &Key,
         judge: impl Fn(Option<&Item>) -> Option<Verdict>,
         deadline: Instant,
     ) -> Verdict {
         let mut backoff = Backoff::new();
         loop {
-            match timeout(CALL_WITHIN, self.write_once(decide.clone())).await {
-                Ok(Ok(Written::Done)) => return Verdict::NotSold,
-                Ok(Ok(Written::Refused(item))) => return judge(item.as_ref()).unwrap_or(Verdict::Unknown),
+            let verdict = match timeout(CALL_WITHIN, self.send(question)).await {
+                Ok(Ok(Written::Done)) => Some(if_done),
+                Ok(Ok(Written::Refused(obstacles))) => {
+                    let refused = obstacles.iter().find_map(Obstacle::item);
+                    Some(judge(refused).unwrap_or(Verdict::Unknown))
+                }
                 Ok(Err(StoreError::Contention { .. })) => {
                     let read = timeout(CALL_WITHIN, self.get_once(key.clone())).await;
-                    if let Ok(Ok(item)) = read
-                        && let Some(verdict) = judge(item.as_ref())
-                    {
-                        return verdict;
-                    }
+                    read.ok().and_then(Result::ok).and_then(|item| judge(item.as_ref()))
                 }
                 Ok(Err(StoreError::Misconfigured { .. } | StoreError::Rejected { .. })) => {
-                    return Verdict::Unknown;
+                    Some(Verdict::Unknown)
                 }
-                Ok(Err(_)) | Err(_) => {}
-            }
-            if Instant::now() >= deadline {
-                return Verdict::Unknown;
-            }
-            tokio::time::sleep(backoff.next_wait(self.randomness())).await;
-        }
-    }
-
-    async fn send_again(
-        &self,
-        sale: &Sale,
-        keys: &[LicenseKeyRecord],
-        prepared: &Prepared,
-        deadline: Instant,
-    ) -> Verdict {
-        let mut backoff = Backoff::new();
-        loop {
-            let sent: Result<Result<Vec<Obstacle>, _>, _> = timeout(CALL_WITHIN, self.send(prepared)).await;
-            if let Ok(Ok(obstacles)) = sent {
-                return match self.judge(sale, keys, &obstacles).await {
-                    Ok(SaleOutcome::Done) => Verdict::Sold,
-                    Ok(_) => Verdict::NotSold,
-                    Err(_) => Verdict::Unknown,
-                };
+                Ok(Err(_)) | Err(_) => None,
+            };
+            if let Some(verdict) = verdict {
+                return verdict;
             }
             if Instant::now() >= deadline {
                 return Verdict::Unknown;
@@ -130,18 +105,23 @@ impl Store {
 }
 
 /// Voids the record of an attempt that holds it.
-pub(super) fn void(key: Key, sale: &Sale, now: Timestamp) -> Write {
-    let (expires_at, seconds) = expiry(now);
-    let update = sale.holds(Write::update(key)).set("state", text(RequestState::Void.as_str()));
-    update.set(expires_at, number(seconds))
+pub(super) fn void(open: &OpenRequest, now: Timestamp) -> Write {
+    let void = when_held(Write::update(open.record.clone()), &open.attempt);
+    void.set("state", RequestState::Void.value()).set(EXPIRES_AT, number(expiry(now)))
 }
 
 /// The outcome that the first key of a sale proves; `None` while it is as it was seen.
 fn of_key(sale: &Sale, seen: &LicenseKeyRecord, item: Option<&Item>) -> Option<Verdict> {
-    if is_text(item, "assignment_id", sale.assignment.id.as_str()) {
+    let item = item?;
+    if sale.is_proven_by(item) {
         return Some(Verdict::Sold);
     }
-    match item.and_then(version)?.checked_sub(seen.version) {
+    if seen.version == 0 {
+        // Only this sale stores a key with this numeric id.
+        let is_stored = item.get("id") == Some(&number(seen.id));
+        return Some(if is_stored { Verdict::Sold } else { Verdict::NotSold });
+    }
+    match version(item)?.checked_sub(seen.version) {
         Some(0) => None,
         // One change by somebody else, or by the fence itself: the sale has not been among them.
         Some(1) => Some(Verdict::NotSold),
@@ -152,19 +132,16 @@ fn of_key(sale: &Sale, seen: &LicenseKeyRecord, item: Option<&Item>) -> Option<V
 
 /// The outcome that the record of a sale proves; `None` while the attempt holds it.
 fn of_record(sale: &Sale, item: Option<&Item>) -> Option<Verdict> {
-    let Some(record) = item.map(RequestRecord::read) else { return Some(Verdict::NotSold) };
-    let record = record.ok()?;
-    if record.is_done_by(&sale.assignment.id) {
+    let Some(item) = item else { return Some(Verdict::NotSold) };
+    if sale.is_proven_by(item) {
         return Some(Verdict::Sold);
     }
-    let is_held = record.state == RequestState::Open && record.attempt == sale.assignment.id.as_str();
-    (!is_held).then_some(Verdict::NotSold)
+    let record = RequestRecord::read(item.clone()).ok()?;
+    (!record.is(RequestState::Open, &sale.assignment.id)).then_some(Verdict::NotSold)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use keypool_domain::{
         ActivationLimit, Assignment, AttemptId, NewKey, OperatingSystemRandomness, Owner, ProductId, RowId,
         Status, Validity,
@@ -179,7 +156,7 @@ mod tests {
         let at = Timestamp::from_unix_microseconds(1_732_388_528_829_115).unwrap();
         let id = AttemptId::random(&OperatingSystemRandomness);
         let assignment = Assignment { id: id.clone(), owner: Owner::default(), at };
-        let sale = Sale::new(ProductId::MIN, Origin::Stock, assignment, Duration::ZERO, None);
+        let sale = Sale::new(ProductId::MIN, assignment, Duration::ZERO, None);
         let new = NewKey {
             license_key: "KEY".parse().unwrap(),
             product_id: ProductId::MIN,
@@ -203,5 +180,9 @@ mod tests {
         assert_eq!(is(2, None), Some(Verdict::NotSold), "the fence");
         assert_eq!(is(2, Some(&another)), Some(Verdict::NotSold), "another buyer");
         assert_eq!(is(3, None), Some(Verdict::Unknown), "it may have been sold, and released since");
+        let fresh = LicenseKeyRecord { version: 0, ..seen.clone() };
+        let stored = |id| Some(license_key_item(&LicenseKeyRecord { id, version: 3, ..seen.clone() }));
+        assert_eq!(of_key(&sale, &fresh, stored(RowId::MIN).as_ref()), Some(Verdict::Sold), "and released");
+        assert_eq!(of_key(&sale, &fresh, stored(RowId::MAX).as_ref()), Some(Verdict::NotSold), "another");
     }
 }

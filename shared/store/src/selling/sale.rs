@@ -7,18 +7,18 @@
 use std::time::Duration;
 
 use keypool_domain::{
-    Assignment, Envelope, LicenseKey, LicenseKeyRecord, OwnerField, ProductId, Status, Timestamp,
+    Assignment, AttemptId, Envelope, LicenseKey, LicenseKeyRecord, OwnerField, ProductId, Status, Timestamp,
 };
 use tokio::time::{Instant, timeout};
 
-use super::request::{RequestSlot, lease_end};
+use super::request::{Recorded, RequestSlot};
 use super::resolve::Verdict;
-use crate::dynamo::{IS_NEW, Obstacle, Transacted, Transaction, Write, Written};
+use crate::dynamo::{IS_NEW, Obstacle, Write, Written};
 use crate::record::{
-    DRAW, EXPIRES_AT, Item, Key, ListedKey, OpenRequest, Origin, RequestRecord, RequestState, STOCK,
-    SavedResponse, is_text, license_key_item, number, open_request_item, part_item, text, with_sale,
+    DRAW, EXPIRES_AT, FORMER_ORDER, Item, Key, ListedKey, OpenRequest, RequestRecord, RequestState, STOCK,
+    is_text, license_key_item, number, part_item, request_item, sale_facts, saved_response, text,
 };
-use crate::{Recorded, Store, StoreError};
+use crate::{Store, StoreError};
 
 /// How many keys one write sells or reserves. A transaction has 100 actions; beside the keys there are the
 /// record, and up to three further parts of a saved response, or a part and an entry.
@@ -31,17 +31,18 @@ const GRACE: Duration = Duration::from_millis(50);
 /// One attempt to sell keys.
 #[derive(Debug)]
 pub struct Sale {
-    pub(super) product_id: ProductId,
-    pub(super) origin: Origin,
+    product_id: ProductId,
     /// The owner, and the time. Its id is the attempt's.
     pub(super) assignment: Assignment,
-    pub(super) lease_until: i64,
+    lease_until: i64,
     /// The record, if the sale has one.
     pub(super) slot: Option<RequestSlot>,
-    /// The keys that are reserved, part by part, each as it was before.
-    pub(super) parts: Vec<Vec<LicenseKeyRecord>>,
-    /// Whether the latest part may be reserved, too: the outcome of its write is unknown.
-    pub(super) is_uncertain: bool,
+    /// The keys that are reserved, each as it was before.
+    taken: Vec<LicenseKeyRecord>,
+    /// The number of parts they are reserved in.
+    pub(super) parts: usize,
+    /// Whether the outcome of the latest take is unknown.
+    is_uncertain: bool,
 }
 
 /// The result of a write that sells or reserves keys.
@@ -60,12 +61,6 @@ pub enum SaleOutcome {
     Recorded(Recorded),
 }
 
-/// A write that can be sent more than once, always the same.
-pub(super) enum Prepared {
-    One(Write),
-    Many(Transaction),
-}
-
 impl Sale {
     /// An attempt to sell keys of a product, under the record at `slot` if the request has an
     /// `Idempotency-Key`. Nothing is written yet. The lease begins with the assignment; after it, others may
@@ -73,13 +68,13 @@ impl Sale {
     #[must_use]
     pub fn new(
         product_id: ProductId,
-        origin: Origin,
         assignment: Assignment,
         lease: Duration,
         slot: Option<RequestSlot>,
     ) -> Self {
-        let lease_until = lease_end(assignment.at, lease);
-        Self { product_id, origin, assignment, lease_until, slot, parts: Vec::new(), is_uncertain: false }
+        let lease_us = i64::try_from(lease.as_micros()).unwrap_or(i64::MAX);
+        let lease_until = assignment.at.unix_microseconds().saturating_add(lease_us);
+        Self { product_id, assignment, lease_until, slot, taken: Vec::new(), parts: 0, is_uncertain: false }
     }
 
     /// The assignment that the keys are sold with.
@@ -89,80 +84,67 @@ impl Sale {
     }
 
     /// The keys that are reserved so far.
-    pub fn taken(&self) -> impl Iterator<Item = &LicenseKeyRecord> {
-        self.parts.iter().flatten()
+    #[must_use]
+    pub fn taken(&self) -> &[LicenseKeyRecord] {
+        &self.taken
     }
 
     /// The record for the next attempt at the same request, after this one was abandoned.
     #[must_use]
     pub fn into_slot(self) -> Option<RequestSlot> {
-        let is_recorded = !self.parts.is_empty() || self.is_uncertain;
-        let slot = self.slot?;
+        let is_recorded = self.parts > 0 || self.is_uncertain;
         // The record of a large order without an `Idempotency-Key` belongs to its attempt.
-        slot.fingerprint.as_ref()?;
-        Some(if is_recorded { slot.voided(&self.assignment.id) } else { slot })
+        let slot = self.slot.filter(|slot| slot.fingerprint.is_some())?;
+        Some(if is_recorded { RequestSlot { failed: Some(self.assignment.id), ..slot } } else { slot })
     }
 
-    /// The entry of a sale that has reserved keys.
+    /// The entry of a sale that has reserved keys, or may have.
     pub(super) fn open_request(&self) -> Option<OpenRequest> {
-        let slot = self.slot.as_ref().filter(|_| !self.parts.is_empty() || self.is_uncertain)?;
-        let attempt = &self.assignment.id;
-        Some(OpenRequest::new(&slot.key, self.product_id, self.origin, attempt, self.lease_until))
+        let slot = self.slot.as_ref().filter(|_| self.parts > 0 || self.is_uncertain)?;
+        Some(OpenRequest::new(&slot.key, self.product_id, &self.assignment.id, self.lease_until))
     }
 
-    /// Makes a write to the record depend on this attempt holding it.
-    pub(super) fn holds(&self, write: Write) -> Write {
-        let open = text(RequestState::Open.as_str());
-        write.when(
-            "#state = :open AND #attempt = :mine",
-            [(":open", open), (":mine", text(&self.assignment.id))],
-        )
-    }
-
-    /// The write that keeps the first part of this attempt from landing late: a void record in its place, on
-    /// the very condition of that part.
-    pub(super) fn tombstone(&self, slot: &RequestSlot, now: Timestamp) -> Write {
-        let mut item = self.open_item(slot, now);
-        item.insert("state".to_owned(), text(RequestState::Void.as_str()));
+    /// A record of this attempt, in place of what was there when `slot` was read. A void one keeps the first
+    /// part from landing late, because it has the very condition of that part.
+    pub(super) fn first_record(&self, slot: &RequestSlot, state: RequestState, now: Timestamp) -> Write {
+        let (attempt, fingerprint) = (&self.assignment.id, slot.fingerprint.as_deref());
+        let mut item = request_item(slot.key.clone(), state, attempt, fingerprint, self.lease_until, now);
+        if state == RequestState::Open {
+            item.extend(sale_facts(self.product_id, &self.assignment));
+        }
         slot.when_free(Write::put(item), now)
     }
 
-    /// Stores a fresh key with this status, or changes a key of the stock from available to it.
-    fn acquisition(&self, key: &LicenseKeyRecord, status: Status) -> Write {
-        let assignment = &self.assignment;
-        match self.origin {
-            Origin::Generator if status == Status::Assigned => {
-                let key = LicenseKeyRecord {
-                    status,
-                    owner: assignment.owner.clone(),
-                    assigned_at: Some(assignment.at),
-                    assignment_id: Some(assignment.id.clone()),
-                    draw: None,
-                    ..key.clone()
-                };
-                Write::put(license_key_item(&key)).when(IS_NEW, [])
-            }
-            Origin::Generator => {
-                let assignment_id = Some(assignment.id.clone());
-                let key = LicenseKeyRecord { status, assignment_id, draw: None, ..key.clone() };
-                Write::put(license_key_item(&key)).when(IS_NEW, [])
-            }
-            Origin::Stock => {
-                let update = Write::update(Key::license_key(&key.license_key));
-                let update = match status {
-                    Status::Assigned => assigned_to(self.for_sale_or_sold(update, key), assignment),
-                    _ => for_sale(update, key).set("status", text(status)),
-                };
-                let update = update.set("assignment_id", text(&assignment.id));
-                // A key that leaves the index leaves the stock.
-                update.set("version", number(key.version + 1)).remove(STOCK).remove(DRAW)
-            }
-        }
+    /// The writes that give keys of the stock this status, or store fresh ones with it.
+    fn acquisitions(&self, keys: &[LicenseKeyRecord], status: Status) -> Vec<Write> {
+        keys.iter()
+            .map(|key| if key.version == 0 { self.storing(key, status) } else { self.changing(key, status) })
+            .collect()
     }
 
-    /// The condition that a key is for sale as it was seen, or was sold by this attempt and has not changed
+    fn storing(&self, key: &LicenseKeyRecord, status: Status) -> Write {
+        let assignment_id = Some(self.assignment.id.clone());
+        let mut key = LicenseKeyRecord { status, assignment_id, version: 1, draw: None, ..key.clone() };
+        if status == Status::Assigned {
+            (key.owner, key.assigned_at) = (self.assignment.owner.clone(), Some(self.assignment.at));
+        }
+        Write::put(license_key_item(&key)).when(IS_NEW, [])
+    }
+
+    fn changing(&self, key: &LicenseKeyRecord, status: Status) -> Write {
+        let update = Write::update(Key::license_key(&key.license_key));
+        let update = match status {
+            Status::Assigned => assigned_to(self.when_for_sale_or_sold(update, key), &self.assignment),
+            _ => when_for_sale(update, key).set("status", text(status)),
+        };
+        let update = update.set("assignment_id", text(&self.assignment.id));
+        // A key that leaves the index leaves the stock.
+        update.set("version", number(key.version + 1)).remove(STOCK).remove(DRAW)
+    }
+
+    /// Makes a sale depend on the key being for sale as it was seen, or sold by this attempt and unchanged
     /// since. A repetition of the sale then changes nothing.
-    fn for_sale_or_sold(&self, update: Write, key: &LicenseKeyRecord) -> Write {
+    fn when_for_sale_or_sold(&self, update: Write, key: &LicenseKeyRecord) -> Write {
         const FOR_SALE_OR_SOLD: &str = "(#status = :available AND #version = :seen) \
             OR (#assignment_id = :mine AND #version = :next AND #status = :assigned)";
         update.when(
@@ -177,38 +159,26 @@ impl Sale {
         )
     }
 
-    /// The write to the record that takes the next part: the first one creates it.
-    fn taking(&self, slot: &RequestSlot, now: Timestamp) -> Write {
-        if !self.parts.is_empty() {
-            return self.holds(Write::check(slot.key.clone()));
-        }
-        let item = with_sale(self.open_item(slot, now), self.product_id, &self.assignment, self.origin);
-        slot.when_free(Write::put(item), now)
-    }
-
-    fn open_item(&self, slot: &RequestSlot, now: Timestamp) -> Item {
-        let fingerprint = slot.fingerprint.as_deref();
-        open_request_item(slot.key.clone(), &self.assignment.id, fingerprint, self.lease_until, now)
-    }
-
-    /// The writes that make the record done, and remember the response if the request has an
-    /// `Idempotency-Key`.
+    /// The writes that make the record done, and save the response if the request has an `Idempotency-Key`.
     fn finishing(&self, slot: &RequestSlot, response: &Envelope, now: Timestamp) -> Vec<Write> {
-        let done = text(RequestState::Done.as_str());
-        let response = slot.fingerprint.as_ref().map(|_| SavedResponse::of(response));
-        let attributes = response.iter().flat_map(SavedResponse::attributes);
-        let record = if self.parts.is_empty() {
-            let mut item = self.open_item(slot, now);
-            item.insert("state".to_owned(), done);
-            item.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
-            slot.when_free(Write::put(item), now)
+        let saved = slot.fingerprint.as_ref().map(|_| saved_response(&slot.key, response, now));
+        let (attributes, further) = saved.unwrap_or_default();
+        let record = if self.parts == 0 {
+            self.first_record(slot, RequestState::Done, now).with(attributes)
         } else {
             // The record must stay until its parts are handed over, so its expiry is set then.
-            let update = self.holds(Write::update(slot.key.clone())).set("state", done).remove(EXPIRES_AT);
-            attributes.fold(update, |update, (name, value)| update.set(name, value))
+            let update = when_held(Write::update(slot.key.clone()), &self.assignment.id).with(attributes);
+            update.set("state", RequestState::Done.value()).remove(EXPIRES_AT)
         };
-        let further = response.into_iter().flat_map(|response| response.further_writes(&slot.key, now));
         [record].into_iter().chain(further).collect()
+    }
+
+    /// Whether an item proves that the sale happened: one of its keys, or its record. A sale is all or none.
+    pub(super) fn is_proven_by(&self, item: &Item) -> bool {
+        let attempt = self.assignment.id.as_str();
+        // A reserved key only shows that the index trails: it was taken before.
+        let is_key = is_text(item, "assignment_id", attempt) && !is_text(item, "status", "reserved");
+        is_key || (is_text(item, "attempt", attempt) && is_text(item, "state", "done"))
     }
 }
 
@@ -224,23 +194,27 @@ impl Store {
         keys: &[LicenseKeyRecord],
         now: Timestamp,
     ) -> Result<SaleOutcome, StoreError> {
-        let slot = sale.slot.get_or_insert_with(|| RequestSlot::unnamed(&sale.assignment.id)).clone();
-        let listed: Vec<ListedKey> = keys.iter().map(|key| sale.listed(key)).collect();
-        let part = Key::part(&slot.key, &sale.assignment.id, sale.parts.len());
-        let mut writes: Vec<Write> = keys.iter().map(|key| sale.acquisition(key, Status::Reserved)).collect();
-        writes.extend([sale.taking(&slot, now), Write::put(part_item(part, &listed))]);
+        let attempt = &sale.assignment.id;
+        let unnamed = || RequestSlot { key: Key::request(attempt), fingerprint: None, failed: None };
+        let slot = sale.slot.get_or_insert_with(unnamed).clone();
+        let listed: Vec<ListedKey> = keys.iter().map(ListedKey::from).collect();
+        let part = part_item(Key::part(&slot.key, attempt, sale.parts), &listed);
+        let mut writes = sale.acquisitions(keys, Status::Reserved);
         sale.is_uncertain = true;
-        if let Some(open) = sale.open_request().filter(|_| sale.parts.is_empty()) {
-            writes.push(Write::put(open.item()));
+        match sale.open_request().filter(|_| sale.parts == 0) {
+            Some(open) => {
+                writes.push(sale.first_record(&slot, RequestState::Open, now));
+                writes.push(Write::put(open.item()));
+            }
+            None => writes.push(when_held(Write::check(slot.key), &sale.assignment.id)),
         }
-        let obstacles = match self.transact(writes).await? {
-            Transacted::Committed => Vec::new(),
-            Transacted::Refused(obstacles) => obstacles,
-        };
-        let outcome = self.judge(sale, keys, &obstacles).await?;
+        writes.push(Write::put(part));
+        let written = self.write(writes).await?;
+        let outcome = self.judge(sale, keys, written).await?;
         sale.is_uncertain = false;
-        if matches!(outcome, SaleOutcome::Done) {
-            sale.parts.push(keys.to_vec());
+        if outcome == SaleOutcome::Done {
+            sale.taken.extend_from_slice(keys);
+            sale.parts += 1;
         }
         Ok(outcome)
     }
@@ -261,14 +235,8 @@ impl Store {
         now: Timestamp,
         deadline: Instant,
     ) -> Result<SaleOutcome, StoreError> {
-        let mut writes: Vec<Write> = keys.iter().map(|key| sale.acquisition(key, Status::Assigned)).collect();
-        if let Some(slot) = &sale.slot {
-            writes.extend(sale.finishing(slot, response, now));
-        }
-        let prepared = match <[Write; 1]>::try_from(writes) {
-            Ok([write]) => Prepared::One(write),
-            Err(writes) => Prepared::Many(self.transaction(writes)?),
-        };
+        let record = sale.slot.iter().flat_map(|slot| sale.finishing(slot, response, now));
+        let prepared = self.prepare(sale.acquisitions(keys, Status::Assigned).into_iter().chain(record))?;
         let mut sending = Box::pin(self.with_retries(|| self.send(&prepared)));
         let sent = match timeout(self.timeouts.write_within, &mut sending).await {
             Ok(sent) => sent,
@@ -279,7 +247,7 @@ impl Store {
         };
         drop(sending);
         let error = match sent {
-            Ok(obstacles) => return self.judge(sale, keys, &obstacles).await,
+            Ok(written) => return self.judge(sale, keys, written).await,
             Err(error) => error,
         };
         // On the heap: this is rare, and large.
@@ -296,79 +264,49 @@ impl Store {
     /// The record that another attempt has left of a request, after this one has failed.
     async fn recorded_instead(&self, sale: &Sale) -> Option<Recorded> {
         let slot = sale.slot.as_ref()?;
-        let item = self.get_once(slot.key.clone()).await.ok().flatten()?;
-        let record = RequestRecord::read(&item).ok()?;
-        let recorded = self.recorded(&slot.key, item, &record, slot.fingerprint.as_deref()).await.ok()?;
+        let record = RequestRecord::read(self.get_once(slot.key.clone()).await.ok()??).ok()?;
+        let recorded = self.recorded(&record, slot.fingerprint.as_deref()).await.ok()?;
         (recorded != Recorded::Void).then_some(recorded)
     }
 
-    /// Sends a write once. Returns the obstacle of each of its parts, or nothing if it is done.
-    pub(super) async fn send(&self, prepared: &Prepared) -> Result<Vec<Obstacle>, StoreError> {
-        match prepared {
-            Prepared::One(write) => Ok(match self.write_once(write.clone()).await? {
-                Written::Done => Vec::new(),
-                Written::Refused(item) => vec![Obstacle::Condition(item)],
-            }),
-            Prepared::Many(transaction) => Ok(match self.transact_once(transaction).await? {
-                Transacted::Committed => Vec::new(),
-                Transacted::Refused(obstacles) => obstacles,
-            }),
-        }
-    }
-
-    /// Judges a refused write by its obstacles: those of the keys, then that of the record. None at all mean
-    /// success.
-    pub(super) async fn judge(
+    /// Judges a write by its obstacles: those of the keys, then that of the record.
+    async fn judge(
         &self,
         sale: &Sale,
         keys: &[LicenseKeyRecord],
-        obstacles: &[Obstacle],
+        written: Written,
     ) -> Result<SaleOutcome, StoreError> {
-        if obstacles.is_empty() {
+        let Written::Refused(obstacles) = written else { return Ok(SaleOutcome::Done) };
+        if obstacles.iter().filter_map(Obstacle::item).any(|item| sale.is_proven_by(item)) {
             return Ok(SaleOutcome::Done);
         }
-        let (of_keys, of_record) = obstacles.split_at(keys.len().min(obstacles.len()));
-        if let (Some(slot), Some(Obstacle::Condition(item))) = (&sale.slot, of_record.first()) {
+        if let (Some(slot), Some(Obstacle::Condition(item))) = (&sale.slot, obstacles.get(keys.len())) {
             let Some(item) = item else { return Ok(SaleOutcome::Recorded(Recorded::Void)) };
-            let record = RequestRecord::read(item)?;
-            if record.is_done_by(&sale.assignment.id) {
-                return Ok(SaleOutcome::Done);
-            }
-            let fingerprint = slot.fingerprint.as_deref();
+            let record = RequestRecord::read(item.clone())?;
             // On the heap, as all that is rare and large.
-            let recorded = Box::pin(self.recorded(&slot.key, item.clone(), &record, fingerprint)).await?;
+            let recorded = Box::pin(self.recorded(&record, slot.fingerprint.as_deref())).await?;
             return Ok(SaleOutcome::Recorded(recorded));
         }
         let (mut taken, mut changed) = (Vec::new(), Vec::new());
-        for (key, obstacle) in keys.iter().zip(of_keys) {
+        for (key, obstacle) in keys.iter().zip(&obstacles) {
             let Obstacle::Condition(item) = obstacle else { continue };
-            let item = item.as_ref();
-            // A sale is all or none, so one key that this attempt has sold proves that all are. A reserved
-            // one only shows that the index trails: it was taken before.
-            let is_reserved = is_text(item, "status", Status::Reserved.as_str());
-            if is_text(item, "assignment_id", sale.assignment.id.as_str()) && !is_reserved {
-                return Ok(SaleOutcome::Done);
-            }
-            let is_for_sale = is_text(item, "status", Status::Available.as_str());
+            let is_for_sale = item.as_ref().is_some_and(|item| is_text(item, "status", "available"));
             if is_for_sale { &mut changed } else { &mut taken }.push(key.license_key.clone());
         }
         Ok(SaleOutcome::Missed { taken, changed })
     }
 }
 
-impl Sale {
-    /// A key as the list of a part names it. A fresh key has no version before its reservation.
-    pub(super) fn listed(&self, key: &LicenseKeyRecord) -> ListedKey {
-        let seen = match self.origin {
-            Origin::Stock => key.version,
-            Origin::Generator => key.version.saturating_sub(1),
-        };
-        ListedKey { license_key: key.license_key.clone(), seen }
-    }
+/// Makes a write to a record depend on `attempt` holding it. An order of the first version names no attempt.
+pub(super) fn when_held(write: Write, attempt: &AttemptId) -> Write {
+    write.when(
+        "#state IN (:open, :former) AND (#attempt = :holder OR attribute_not_exists(#attempt))",
+        [(":open", RequestState::Open.value()), (":former", text(FORMER_ORDER)), (":holder", text(attempt))],
+    )
 }
 
-/// The condition that a key is for sale as it was seen.
-pub(super) fn for_sale(update: Write, key: &LicenseKeyRecord) -> Write {
+/// Makes a write depend on the key being for sale as it was seen.
+pub(super) fn when_for_sale(update: Write, key: &LicenseKeyRecord) -> Write {
     let values = [(":available", text(Status::Available)), (":seen", number(key.version))];
     update.when("#status = :available AND #version = :seen", values)
 }

@@ -2,14 +2,14 @@
 //! undone.
 
 use futures_util::StreamExt as _;
-use keypool_domain::{Assignment, AttemptId, ProductId, Status, StockPosition, Timestamp};
+use keypool_domain::{Assignment, ProductId, Status, StockPosition, Timestamp};
 
 use super::PARALLEL_MAX;
 use super::resolve::void;
 use super::sale::{Sale, assigned_to};
-use crate::dynamo::{Query, Transacted, Write, Written};
+use crate::dynamo::{Query, Write};
 use crate::record::{
-    DRAW, FORMER_ORDERS, Item, Key, ListedKey, OPEN_REQUESTS, OpenRequest, Origin, RequestRecord,
+    DRAW, EXPIRES_AT, FORMER_ORDERS, Item, Key, ListedKey, OPEN_REQUESTS, OpenRequest, RequestRecord,
     RequestState, STOCK, expiry, number, read_part, stock_of, text,
 };
 use crate::{Store, StoreError};
@@ -28,14 +28,6 @@ pub struct Swept {
     pub failed: usize,
 }
 
-/// The end of a part.
-enum End<'a> {
-    /// The keys become the owner's.
-    HandOver(&'a Assignment),
-    /// The keys go back into the stock, or are deleted if they were fresh.
-    Undo(ProductId, Origin),
-}
-
 impl Store {
     /// The large orders of a product that have keys reserved, or may have. 1 read unit for 4 KB; there are
     /// seldom any.
@@ -44,15 +36,11 @@ impl Store {
         Ok(readable(&self.query(query).await?).collect())
     }
 
-    /// Hands the parts of a sold order over, from memory. Write units: 2 for each key, 2 for each part, 1.
-    /// What is not done, the sweep does.
+    /// Hands the parts of a sold order over. Write units: 2 for each key, 2 for each part, 4; 1 read unit for
+    /// 4 KB of parts. What is not done, the sweep does.
     pub async fn hand_over(&self, sale: &Sale, now: Timestamp) -> Result<(), StoreError> {
         let Some(open) = sale.open_request() else { return Ok(()) };
-        let parts = sale.parts.iter().enumerate().map(|(part, keys)| {
-            let key = Key::part(&open.record, &open.attempt, part);
-            (key, keys.iter().map(|key| sale.listed(key)).collect())
-        });
-        self.end_parts(&open, parts.collect(), &End::HandOver(&sale.assignment), now).await
+        self.end_parts(&open, Some(&sale.assignment), now).await
     }
 
     /// Gives a sale up that was not finished: voids its record and undoes its parts. What is not done, the
@@ -66,10 +54,13 @@ impl Store {
         let (Some(open), Some(slot)) = (sale.open_request(), &sale.slot) else {
             return Ok(RequestState::Void);
         };
-        let is_buried =
-            sale.parts.is_empty() && matches!(self.write(sale.tombstone(slot, now)).await?, Written::Done);
+        let tombstone = (sale.parts == 0).then(|| sale.first_record(slot, RequestState::Void, now));
+        let is_buried = match tombstone {
+            Some(tombstone) => self.write([tombstone]).await?.is_done(),
+            None => false,
+        };
         if !is_buried {
-            self.write(void(open.record.clone(), sale, now)).await?;
+            self.write([void(&open, now)]).await?;
         }
         self.settle_decided(&open, now).await
     }
@@ -119,67 +110,40 @@ impl Store {
         if !open.is_expired(now) {
             return Ok(None);
         }
-        if let Some(item) = self.get(open.record.clone()).await? {
-            let record = RequestRecord::read(&item)?;
-            if record.state == RequestState::Open && record.attempt == open.attempt.as_str() {
-                let (expires_at, seconds) = expiry(now);
-                let seen = [(":state", text(&record.state_text)), (":attempt", text(&record.attempt))];
-                // An order of the first version names no attempt.
-                let is_seen = "#state = :state AND (#attempt = :attempt OR attribute_not_exists(#attempt))";
-                let void = Write::update(open.record.clone())
-                    .when(is_seen, seen)
-                    .set("state", text(RequestState::Void.as_str()))
-                    .set(expires_at, number(seconds));
-                self.write(void).await?;
-            }
-        }
+        // Refused if the order is decided.
+        self.write([void(open, now)]).await?;
         self.settle_decided(open, now).await.map(Some)
     }
 
     /// Ends the parts of an order that is not open any more, by the state of its record.
     async fn settle_decided(&self, open: &OpenRequest, now: Timestamp) -> Result<RequestState, StoreError> {
-        let item = self.get(open.record.clone()).await?;
-        let record = item.as_ref().map(RequestRecord::read).transpose()?;
-        let sold = record.as_ref().filter(|record| record.is_done_by(&open.attempt));
-        let assignment = sold.map(RequestRecord::assignment).transpose()?;
-        // Read after the decision: no part can be added any more.
-        let parts = self.parts(open).await?;
-        if let Some(assignment) = &assignment {
-            self.end_parts(open, parts, &End::HandOver(assignment), now).await?;
-            return Ok(RequestState::Done);
-        }
-        // Another attempt may have replaced the record. An order of the first version has its origin only
-        // there.
-        let own = record.filter(|record| record.attempt == open.attempt.as_str());
-        let origin = own.map_or(open.origin, |record| record.origin);
-        self.end_parts(open, parts, &End::Undo(open.product_id, origin), now).await?;
-        Ok(RequestState::Void)
+        let record = self.get(open.record.clone()).await?.map(RequestRecord::read).transpose()?;
+        // Another attempt may have replaced the record.
+        let sold = record.filter(|record| record.is(RequestState::Done, &open.attempt));
+        let assignment = sold.as_ref().map(RequestRecord::assignment).transpose()?;
+        self.end_parts(open, assignment.as_ref(), now).await?;
+        Ok(if assignment.is_some() { RequestState::Done } else { RequestState::Void })
     }
 
-    async fn parts(&self, open: &OpenRequest) -> Result<Vec<(Key, Vec<ListedKey>)>, StoreError> {
-        let query = Query::collection(open.record.clone().into_pk()).beginning_with(&*open.parts);
-        let items = self.query(query).await?;
-        items.iter().map(|item| Ok((Key::of(item)?, read_part(item)?))).collect()
-    }
-
-    /// Ends the parts, some at the same time, and deletes the entry when all are ended. Only then may the
-    /// record of a sold order expire: an order whose record is gone would be undone.
+    /// Hands the parts over, if the order was sold with this assignment, or undoes them: some at the same
+    /// time. Deletes the entry when all are ended. Only then may the record of a sold order expire: an order
+    /// whose record is gone would be undone.
+    ///
+    /// It reads the parts after the decision, when no part can be added any more.
     async fn end_parts(
         &self,
         open: &OpenRequest,
-        parts: Vec<(Key, Vec<ListedKey>)>,
-        end: &End<'_>,
+        sold: Option<&Assignment>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        all(parts.into_iter().map(|(part, keys)| self.end_part(open, part, keys, end))).await?;
-        let delete = Write::delete(open.entry.clone());
-        if let End::Undo(..) = end {
-            return self.write(delete).await.map(|_| ());
-        }
-        let (expires_at, seconds) = expiry(now);
-        let record = Write::update(open.record.clone());
-        let keep = record.when("attribute_exists(#pk)", []).set(expires_at, number(seconds));
-        self.transact([keep, delete]).await.map(|_| ())
+        let query = Query::collection(open.record.clone().into_pk()).beginning_with(&*open.parts);
+        let parts = self.query(query).await?;
+        all(parts.into_iter().map(|part| self.end_part(open, part, sold))).await?;
+        let expires = sold.map(|_| {
+            let record = Write::update(open.record.clone());
+            record.when("attribute_exists(#pk)", []).set(EXPIRES_AT, number(expiry(now)))
+        });
+        self.write([Write::delete(open.entry.clone())].into_iter().chain(expires)).await.map(|_| ())
     }
 
     /// Ends a part in one transaction that also deletes its list. If an operator has changed one of its keys,
@@ -187,45 +151,41 @@ impl Store {
     async fn end_part(
         &self,
         open: &OpenRequest,
-        part: Key,
-        keys: Vec<ListedKey>,
-        end: &End<'_>,
+        part: Item,
+        sold: Option<&Assignment>,
     ) -> Result<(), StoreError> {
-        let writes: Vec<Write> = keys
-            .iter()
-            .map(|key| end.write(key, &open.attempt, StockPosition::random(self.randomness())))
-            .collect();
+        let keys = read_part(&part)?;
+        let writes: Vec<Write> = keys.iter().map(|key| self.ending(open, key, sold)).collect();
+        let delete = Write::delete(Key::of(&part)?);
         if writes.len() < TRANSACTION_ACTIONS_MAX {
-            let all = writes.iter().cloned().chain([Write::delete(part.clone())]);
-            if let Transacted::Committed = self.transact(all).await? {
+            let all = writes.iter().cloned().chain([delete.clone()]);
+            if self.write(all).await?.is_done() {
                 return Ok(());
             }
         }
         // A refused write was done before, or its key is not reserved for this order.
-        all(writes.into_iter().map(|write| async { self.write(write).await.map(|_: Written| ()) })).await?;
-        self.write(Write::delete(part)).await.map(|_| ())
+        all(writes.into_iter().map(|write| async { self.write([write]).await.map(|_| ()) })).await?;
+        self.write([delete]).await.map(|_| ())
     }
-}
 
-impl End<'_> {
     /// The write that ends the reservation of a key. Its condition is that the key is reserved for this
-    /// attempt since it was listed.
-    fn write(&self, key: &ListedKey, attempt: &AttemptId, draw: StockPosition) -> Write {
+    /// attempt since it was listed. A fresh key that was not sold is deleted.
+    fn ending(&self, open: &OpenRequest, key: &ListedKey, sold: Option<&Assignment>) -> Write {
         const RESERVED: &str =
             "#status = :reserved AND #assignment_id = :attempt AND #version = :reserved_at";
         let values = [
             (":reserved", text(Status::Reserved)),
-            (":attempt", text(attempt)),
+            (":attempt", text(&open.attempt)),
             (":reserved_at", number(key.seen + 1)),
         ];
         let at = Key::license_key(&key.license_key);
-        let update = match self {
-            Self::Undo(_, Origin::Generator) => return Write::delete(at).when(RESERVED, values),
-            Self::HandOver(assignment) => assigned_to(Write::update(at), assignment),
-            Self::Undo(product_id, Origin::Stock) => Write::update(at)
+        let update = match sold {
+            Some(assignment) => assigned_to(Write::update(at), assignment),
+            None if key.seen == 0 => return Write::delete(at).when(RESERVED, values),
+            None => Write::update(at)
                 .set("status", text(Status::Available))
-                .set(STOCK, text(stock_of(*product_id)))
-                .set(DRAW, text(draw))
+                .set(STOCK, text(stock_of(open.product_id)))
+                .set(DRAW, text(StockPosition::random(self.randomness())))
                 .remove("assignment_id"),
         };
         update.when(RESERVED, values).set("version", number(key.seen + 2))

@@ -8,7 +8,7 @@ use keypool_domain::{
     Assignment, Clock as _, Envelope, LicenseKeyRecord, PrivateKeyUsed, ProductId, Reply, SignablePayload,
     SystemClock,
 };
-use keypool_store::{Origin, RequestSlot, Sale, SaleOutcome, Store, StoreError};
+use keypool_store::{RequestSlot, Sale, SaleOutcome, Store, StoreError};
 use tokio::time::Instant;
 
 /// A response, signed by nobody.
@@ -18,8 +18,8 @@ pub(crate) fn response() -> Envelope {
 }
 
 /// A sale of keys of product 1 whose lease is over at once.
-pub(crate) fn sale(origin: Origin, assignment: &Assignment, slot: Option<RequestSlot>) -> Sale {
-    Sale::new(ProductId::MIN, origin, assignment.clone(), Duration::ZERO, slot)
+pub(crate) fn sale(assignment: &Assignment, slot: Option<RequestSlot>) -> Sale {
+    Sale::new(ProductId::MIN, assignment.clone(), Duration::ZERO, slot)
 }
 
 /// Finishes a sale, with a minute for it.
@@ -34,5 +34,5 @@ pub(crate) async fn finish(
 
 /// Sells keys of the stock by one write.
 pub(crate) async fn sell(store: &Store, keys: &[LicenseKeyRecord], assignment: &Assignment) -> SaleOutcome {
-    finish(store, &sale(Origin::Stock, assignment, None), keys).await.unwrap()
+    finish(store, &sale(assignment, None), keys).await.unwrap()
 }
