@@ -155,7 +155,7 @@ async fn no_grant_is_unused() {
     }
     let by_name = shop.stock(3, 1).await.remove(0);
     for endpoint in Endpoint::ALL {
-        // Records that are withdrawn.
+        // A refusal leaves no record.
         let unknown =
             [("product_id", "9"), ("generator_id", "9"), ("license_key", "none"), ("quantity", "1")];
         let keys = [("license_keys", r#"["a"]"#), ("activation_limit", "0"), ("validity", "0")];

@@ -203,7 +203,7 @@ async fn a_repetition_is_409_while_the_first_is_alive_and_then_replaces_it() {
     let candidates = shop.draw(1).await.candidates;
     let late = shop.finish(&first, &candidates[..1]).await;
     assert!(matches!(late, SaleOutcome::Recorded(Recorded::Answered(_))), "{late:?}");
-    shop.store.abandon(&first, shop.clock.now()).await.unwrap();
+    shop.store.conclude(&first, shop.clock.now()).await.unwrap();
     assert_eq!(shop.draw(5).await.candidates.len(), 2);
     assert_eq!(shop.post_once(RANDOM, "a", &THREE).await.text, answer.text);
 }

@@ -262,7 +262,7 @@ async fn a_key_that_a_trailing_index_still_shows_is_reserved_once() {
     assert_eq!(taken, Ok(SaleOutcome::Done));
     let missed = shop.store.take(&mut sale, &candidates[5..], now(&shop)).await;
     let license_key = candidates[5].license_key.clone();
-    assert_eq!(missed, Ok(SaleOutcome::Missed { taken: vec![license_key], changed: vec![] }));
+    assert_eq!(missed, Ok(SaleOutcome::Missed(vec![license_key])));
     assert_eq!(sale.taken().len(), 6);
 }
 
@@ -306,7 +306,7 @@ async fn a_void_order_can_neither_reserve_nor_finish() {
     assert_eq!(late, Ok(SaleOutcome::Recorded(Recorded::Void)));
     let late = shop.finish(&sale, &candidates[4..]).await;
     assert_eq!(late, SaleOutcome::Recorded(Recorded::Void));
-    shop.store.hand_over(&sale, now(&shop)).await.unwrap();
+    shop.store.conclude(&sale, now(&shop)).await.unwrap();
     assert_eq!(counts(&shop).await, (10, 0, 0, 0));
 }
 
@@ -321,8 +321,8 @@ async fn a_sold_order_is_handed_over_by_the_sweep() {
     assert_eq!(counts(&shop).await.2, 4);
     shop.sweep_orders().await;
     assert_eq!(counts(&shop).await, (5, 5, 0, 0));
-    // An attempt that is alive after all, and abandons it, puts nothing back.
-    shop.store.abandon(&sale, now(&shop)).await.unwrap();
+    // An attempt that is alive after all puts nothing back.
+    shop.store.conclude(&sale, now(&shop)).await.unwrap();
     assert_eq!(counts(&shop).await, (5, 5, 0, 0));
 }
 

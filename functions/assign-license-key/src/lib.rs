@@ -85,10 +85,7 @@ async fn assign(invocation: &Invocation, checked: Checked<Handler>) -> Result<Si
                 return Ok(answer);
             }
             SaleOutcome::Recorded(recorded) => return invocation.repeat(recorded),
-            SaleOutcome::Missed { changed, .. } if changed.is_empty() => {
-                return Err(Reply::InvalidLicenseKey.into());
-            }
-            SaleOutcome::Missed { .. } => {
+            SaleOutcome::Missed(_) => {
                 measure::contention_retry();
                 tokio::time::sleep(backoff.next_wait(invocation.desk().randomness())).await;
                 key = store.license_key(&request.license_key).await?;

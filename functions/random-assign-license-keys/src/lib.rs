@@ -16,7 +16,7 @@ use keypool_function::{
 use keypool_store::{Drawn, Found, Look, Lookup, RequestSlot};
 use lambda_http::{Body, Request, Response};
 
-use crate::sell::{Order, Outcome, Source};
+use crate::sell::{Order, Outcome};
 
 /// Answers one event.
 pub async fn handle(desk: Arc<Desk>, event: Request) -> Response<Body> {
@@ -109,10 +109,10 @@ async fn random_assign(
 ) -> Result<SignedReply, FunctionError> {
     let Checked { request, found, slot, ahead: Ahead { drawn, window } } = checked;
     let product = found.product.filter(Product::is_active).ok_or(Reply::ProductNotFound)?;
-    let mut order = Order { invocation, asked: &request, product: &product, slot, window, unknown: None };
-    let source = Source::Stock(look(&request, &product));
-    let available = match order.sell(source, drawn).await? {
-        Outcome::Sold(reply) | Outcome::Repeated(reply) => return Ok(reply),
+    let generator = None;
+    let mut order = Order { invocation, asked: &request, product: &product, generator, slot, window };
+    let available = match order.sell(drawn).await? {
+        Outcome::Sold(reply) => return Ok(reply),
         Outcome::TooFew { available } => available,
         Outcome::Wait => return Err(FunctionError::Contention),
     };
@@ -126,11 +126,10 @@ async fn random_assign(
     }
     let about = Lookup { generator: product.generator_id, ..Lookup::default() };
     let generator = invocation.desk().look_up(about).await?.generator.filter(Generator::is_active);
-    let Some(generator) = generator else { return order.sign(&Reply::GeneratorNotFound).await };
-    match Box::pin(order.sell(Source::Generator(&generator), None)).await? {
-        Outcome::Sold(reply) | Outcome::Repeated(reply) => Ok(reply),
-        Outcome::TooFew { .. } | Outcome::Wait => {
-            Err(FunctionError::Bug("a generator makes as many keys as asked for"))
-        }
+    let Some(generator) = &generator else { return order.sign(&Reply::GeneratorNotFound).await };
+    let mut order = Order { generator: Some(generator), ..order };
+    match Box::pin(order.sell(None)).await? {
+        Outcome::Sold(reply) => Ok(reply),
+        _ => Err(FunctionError::Bug("a generator makes as many keys as asked for")),
     }
 }

@@ -7,32 +7,23 @@ use keypool_domain::{
 };
 use keypool_function::{FunctionError, Invocation, SignedReply, Window, measure};
 use keypool_store::{
-    Backoff, Drawn, Look, OpenRequest, RequestSlot, RequestState, Sale, SaleOutcome, StockSize, Store,
+    Backoff, Drawn, OpenRequest, RequestSlot, Sale, SaleOutcome, StockSize, Store, StoreError,
 };
 use tokio::time::timeout;
 
-/// How often a buyer tries for keys that other buyers are quicker to take. Whenever one misses, another has
-/// bought, so a rush on a small stock has many misses, but ends with the stock.
-const ATTEMPTS_MAX: usize = 32;
+use crate::look;
 
-/// The time that is left to send the response when an order is handed over.
+/// How often other buyers may be quicker to take the keys of an attempt. Whenever one misses, another has bought,
+/// so a rush on a small stock has many misses, but ends with the stock.
+const MISSES_MAX: usize = 32;
+
+/// The time that is left to send the response when an order is concluded.
 const TO_ANSWER: Duration = Duration::from_millis(150);
-
-/// The source of the keys of an order.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Source<'a> {
-    /// The product's stock.
-    Stock(Look),
-    /// A generator that makes them for this order. The stock stays as it is.
-    Generator(&'a Generator),
-}
 
 /// The result of an order, or of one attempt at it.
 pub(crate) enum Outcome {
-    /// Its keys are the owner's.
+    /// Its keys are the owner's: by this attempt, or by another one at the same request.
     Sold(SignedReply),
-    /// Another attempt has answered the request. This one has sold nothing.
-    Repeated(SignedReply),
     /// The stock is too small.
     TooFew { available: usize },
     /// The stock is too small now, and other large orders hold keys that may come back.
@@ -44,53 +35,36 @@ pub(crate) struct Order<'a> {
     pub(crate) invocation: &'a Invocation,
     pub(crate) asked: &'a RandomAssignLicenseKeys,
     pub(crate) product: &'a Product,
+    /// The generator that makes the keys for this order; `None` to draw them from the stock.
+    pub(crate) generator: Option<&'a Generator>,
     /// The record of the request, if it has an `Idempotency-Key`.
     pub(crate) slot: Option<RequestSlot>,
     /// Keys that an earlier draw of this environment has left.
     pub(crate) window: Option<Window>,
-    /// The response of a sale whose outcome is unknown.
-    pub(crate) unknown: Option<SignedReply>,
-}
-
-/// Keys to sell, and what an attempt knows of the stock.
-struct Candidates {
-    window: Window,
-    /// How many more misses these keys are tried for.
-    misses_left: usize,
-    /// How often the attempt has missed.
-    misses: usize,
-    /// Keys that others have taken, though the index may still show them.
-    gone: HashSet<LicenseKey>,
 }
 
 impl Order<'_> {
-    /// Sells keys from `source`: draws them, reserves all but the last part if there are too many for one
-    /// write, signs the response, and sells by one write. The first draw may have been made before.
+    /// Sells keys: draws or makes them, reserves all but the last part if there are too many for one write,
+    /// signs the response, and sells by one write. The first draw may have been made before.
     ///
     /// A short stock in which other large orders hold keys is tried again: what was reserved goes back first,
     /// so that two such orders do not wait for each other.
-    pub(crate) async fn sell(
-        &mut self,
-        source: Source<'_>,
-        mut drawn: Option<Drawn>,
-    ) -> Result<Outcome, FunctionError> {
+    pub(crate) async fn sell(&mut self, mut drawn: Option<Drawn>) -> Result<Outcome, FunctionError> {
         let mut backoff = Backoff::new();
         loop {
             let mut sale = self.sale();
-            let outcome = self.attempt(source, &mut sale, drawn.take()).await;
-            if let Ok(Outcome::Sold(_)) = outcome {
-                self.hand_over(&sale).await;
+            let outcome = self.attempt(&mut sale, drawn.take()).await;
+            if let Err(FunctionError::Store(StoreError::OutcomeUnknown { .. })) = outcome {
+                // There is no time left to learn more. The sweep settles it.
                 return outcome;
             }
-            let state = self.abandon(&sale).await;
-            if let (Some(RequestState::Done), Some(reply)) = (state, self.unknown.take()) {
-                // Its outcome was unknown, and is learned now.
-                return Ok(Outcome::Sold(reply));
-            }
+            let is_concluded = self.conclude(&sale).await;
             let outcome = outcome?;
-            if state.is_none() && !matches!(outcome, Outcome::Repeated(_)) {
-                // Its record may still be open. A further attempt must not name a void that has yet to
-                // happen.
+            if let Outcome::Sold(_) = outcome {
+                return Ok(outcome);
+            }
+            if !is_concluded {
+                // The record may still be open. A further attempt must not name a void that has yet to happen.
                 return Err(FunctionError::Contention);
             }
             self.slot = sale.into_slot();
@@ -100,103 +74,88 @@ impl Order<'_> {
         }
     }
 
-    /// One attempt: misses are replaced, first by other keys of the same draw, then by a new draw. Of a
-    /// window that was kept, one miss is enough, because others have sold from it since.
-    async fn attempt(
-        &mut self,
-        source: Source<'_>,
-        sale: &mut Sale,
-        mut drawn: Option<Drawn>,
-    ) -> Result<Outcome, FunctionError> {
-        let mut backoff = Backoff::new();
-        let (window, gone) = (self.window.take(), HashSet::new());
-        let mut found = match window {
-            Some(window) => Candidates { window, misses_left: 1, misses: 0, gone },
-            None => Candidates { window: self.window_of(Vec::new()), misses_left: 0, misses: 0, gone },
-        };
-        while found.misses < ATTEMPTS_MAX {
+    /// One attempt. After a miss it draws anew, because others sell from the same keys.
+    async fn attempt(&mut self, sale: &mut Sale, mut drawn: Option<Drawn>) -> Result<Outcome, FunctionError> {
+        let kept = self.window.take();
+        let mut window = kept.unwrap_or_else(|| self.window_of(Vec::new(), StockSize::Exact(0)));
+        // Keys that others have taken, though the index may still show them.
+        let mut gone: HashSet<LicenseKey> = HashSet::new();
+        let (mut misses, mut backoff) = (0, Backoff::new());
+        while misses < MISSES_MAX {
             let wanting = self.quantity() - sale.taken().len();
-            if found.window.keys.len() < wanting || found.misses_left == 0 {
+            if window.keys.len() < wanting {
                 let drawn = match drawn.take() {
                     Some(drawn) => drawn,
-                    None => self.draw(source, sale, wanting, &found).await?,
+                    None => self.draw(sale, wanting, &gone).await?,
                 };
-                if let Source::Stock(_) = source {
+                let found = drawn.candidates.len();
+                if found < wanting && gone.is_empty() {
+                    return Box::pin(self.short(sale, found, &drawn.open_requests)).await;
+                }
+                if self.generator.is_none() {
                     let size = self.invocation.desk().stock_size(self.product.id, drawn.stock);
                     measure::stock_estimate(self.product.id, size);
                 }
-                found.misses_left = 2;
-                found.window = Window { stock: drawn.stock, ..self.window_of(drawn.candidates) };
-                if found.window.keys.len() < wanting {
-                    if found.gone.is_empty() {
-                        return Box::pin(self.short(sale, found.window.keys.len(), &drawn.open_requests))
-                            .await;
-                    }
+                window = self.window_of(drawn.candidates, drawn.stock);
+                if found < wanting {
                     // Keys that were gone may be back, for example from a large order that was undone.
-                    (found.misses, found.misses_left) = (found.misses + 1, 0);
-                    found.gone.clear();
+                    gone.clear();
+                    misses += 1;
                     self.pause(&mut backoff).await;
                     continue;
                 }
             }
-            let part = wanting.min(self.store().sale_keys_max());
-            let (chosen, _) = found.window.keys.split_at(part);
-            let outcome = if part == wanting {
-                let (outcome, reply) = self.finish(sale, chosen).await?;
+            let rest = window.keys.split_off(wanting.min(self.store().sale_keys_max()));
+            let chosen = std::mem::replace(&mut window.keys, rest);
+            let outcome = if chosen.len() == wanting {
+                let reply = self.signed_rows(sale, &chosen).await?;
+                let outcome = self.invocation.finish(sale, &chosen, &reply).await?;
                 if outcome == SaleOutcome::Done {
-                    found.window.keys.drain(..part);
-                    self.count(source, found.window);
+                    self.count(window);
                     return Ok(Outcome::Sold(reply));
                 }
                 outcome
             } else {
                 if sale.taken().is_empty() {
-                    self.check_size(sale, &found.window.keys[..wanting])?;
+                    self.check_size(sale, &[&*chosen, &window.keys[..wanting - chosen.len()]].concat())?;
                 }
                 self.invocation.check_time_to_sell()?;
                 // On the heap, as all that is rare and large.
-                Box::pin(self.store().take(sale, chosen, self.invocation.now())).await?
+                Box::pin(self.store().take(sale, &chosen, self.invocation.now())).await?
             };
             match outcome {
-                SaleOutcome::Done => drop(found.window.keys.drain(..part)),
-                SaleOutcome::Missed { taken, changed } => {
-                    let is_left = |key: &LicenseKey| !taken.contains(key) && !changed.contains(key);
-                    found.window.keys.retain(|key| is_left(&key.license_key));
-                    found.gone.extend(taken);
-                    (found.misses, found.misses_left) = (found.misses + 1, found.misses_left - 1);
+                SaleOutcome::Done => {}
+                SaleOutcome::Missed(taken) => {
+                    gone.extend(taken);
+                    window.keys.clear();
+                    misses += 1;
                     measure::contention_retry();
                     self.pause(&mut backoff).await;
                 }
                 SaleOutcome::Recorded(recorded) => {
-                    return self.invocation.repeat(recorded).map(Outcome::Repeated);
+                    return self.invocation.repeat(recorded).map(Outcome::Sold);
                 }
             }
         }
         Err(FunctionError::Contention)
     }
 
-    /// Draws keys from the stock, or makes as many as are missing.
+    /// Draws keys from the stock, or makes them.
     async fn draw(
         &self,
-        source: Source<'_>,
         sale: &Sale,
         wanting: usize,
-        found: &Candidates,
+        gone: &HashSet<LicenseKey>,
     ) -> Result<Drawn, FunctionError> {
-        match source {
-            Source::Stock(look) => {
-                // The index trails, so it may still show keys that are reserved by now.
-                let reserved = sale.taken().iter().map(|key| &key.license_key);
-                let pass_over = found.gone.iter().chain(reserved).cloned().collect();
-                Ok(self.store().draw(self.product.id, wanting, &pass_over, look).await?)
-            }
-            Source::Generator(generator) => {
-                let missing = wanting.saturating_sub(found.window.keys.len());
-                let made = Box::pin(self.make(generator, missing)).await?;
-                let candidates = [&*found.window.keys, &made].concat();
-                Ok(Drawn { stock: StockSize::Exact(candidates.len()), candidates, open_requests: Vec::new() })
-            }
-        }
+        let Some(generator) = self.generator else {
+            // The index trails, so it may still show keys that are reserved by now.
+            let reserved = sale.taken().iter().map(|key| &key.license_key);
+            let pass_over = gone.iter().chain(reserved).cloned().collect();
+            let look = look(self.asked, self.product);
+            return Ok(self.store().draw(self.product.id, wanting, &pass_over, look).await?);
+        };
+        let candidates = Box::pin(self.make(generator, wanting)).await?;
+        Ok(Drawn { stock: StockSize::Exact(wanting), candidates, open_requests: Vec::new() })
     }
 
     /// Makes keys for this order. They are in no stock, and have no version yet.
@@ -228,30 +187,25 @@ impl Order<'_> {
         Ok(outcome)
     }
 
-    /// Signs the response and sells the last keys.
-    async fn finish(
-        &mut self,
+    /// Signs the response with the keys that are reserved, and `chosen`.
+    async fn signed_rows(
+        &self,
         sale: &Sale,
         chosen: &[LicenseKeyRecord],
-    ) -> Result<(SaleOutcome, SignedReply), FunctionError> {
+    ) -> Result<SignedReply, FunctionError> {
         if !sale.taken().is_empty() {
             // A key that replaced another may be longer.
             self.check_size(sale, chosen)?;
         }
-        let reply = self.sign(&rows(sale, chosen)).await?;
-        let outcome = self.invocation.finish(sale, chosen, &reply).await;
-        if outcome.is_err() {
-            self.unknown = Some(reply.clone());
-        }
-        Ok((outcome?, reply))
+        self.sign(&rows(sale, chosen)).await
     }
 
     /// Counts a sale, and keeps the keys that its draw has left.
-    fn count(&self, source: Source<'_>, left: Window) {
+    fn count(&self, left: Window) {
         measure::keys_assigned(self.quantity());
-        match source {
-            Source::Generator(_) => measure::keys_generated(self.quantity()),
-            Source::Stock(_) => self.invocation.desk().keep_window(self.product.id, left),
+        match self.generator {
+            Some(_) => measure::keys_generated(self.quantity()),
+            None => self.invocation.desk().keep_window(self.product.id, left),
         }
     }
 
@@ -267,23 +221,16 @@ impl Order<'_> {
         Err(Reply::IncorrectAssignment(errors).into())
     }
 
-    /// Hands a large order over. It is the buyer's already; what is not done in time, the sweep does.
-    async fn hand_over(&self, sale: &Sale) {
+    /// Hands a large order over, or undoes what it has reserved. Returns whether that is done; if not, the
+    /// sweep does it.
+    async fn conclude(&self, sale: &Sale) -> bool {
         let within = self.invocation.time_left().saturating_sub(TO_ANSWER);
-        let hand_over = Box::pin(self.store().hand_over(sale, self.invocation.now()));
-        if !matches!(timeout(within, hand_over).await, Ok(Ok(()))) {
-            tracing::warn!("the sweep will hand an order over");
+        let conclude = Box::pin(self.store().conclude(sale, self.invocation.now()));
+        let is_concluded = matches!(timeout(within, conclude).await, Ok(Ok(())));
+        if !is_concluded {
+            tracing::warn!("the sweep will conclude an order");
         }
-    }
-
-    /// Voids a large order and undoes what it has reserved. What is not done in time, the sweep does.
-    async fn abandon(&self, sale: &Sale) -> Option<RequestState> {
-        let undone = Box::pin(self.store().abandon(sale, self.invocation.now()));
-        let state = timeout(self.invocation.time_left(), undone).await.ok().and_then(Result::ok);
-        if state.is_none() {
-            tracing::warn!("the sweep will undo an order");
-        }
-        state
+        is_concluded
     }
 
     async fn pause(&self, backoff: &mut Backoff) {
@@ -296,8 +243,8 @@ impl Order<'_> {
         Sale::new(self.product.id, assignment, self.invocation.desk().lease(), self.slot.clone())
     }
 
-    fn window_of(&self, keys: Vec<LicenseKeyRecord>) -> Window {
-        Window { keys, stock: StockSize::Exact(0), drawn_at: self.invocation.now() }
+    fn window_of(&self, keys: Vec<LicenseKeyRecord>, stock: StockSize) -> Window {
+        Window { keys, stock, drawn_at: self.invocation.now() }
     }
 
     fn store(&self) -> &Store {

@@ -81,7 +81,7 @@ impl Invocation {
         let deadline = self.deadline.instant();
         let outcome = self.desk.store().finish(sale, keys, reply.envelope(), self.now(), deadline).await;
         self.set_selling(false);
-        if let Ok(SaleOutcome::Missed { .. }) = outcome {
+        if let Ok(SaleOutcome::Missed(_)) = outcome {
             self.note_row_ids(Vec::new());
         }
         Ok(outcome?)

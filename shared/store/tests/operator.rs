@@ -95,7 +95,7 @@ async fn a_sale_and_a_block_of_the_same_key_do_not_both_happen() {
                 assert_eq!((is.status, is.version), (Status::Assigned, 2));
                 sold += 1;
             }
-            (SaleOutcome::Missed { .. }, KeyChange::Done) => {
+            (SaleOutcome::Missed(_), KeyChange::Done) => {
                 assert_eq!((is.status, is.version, is.draw), (Status::Blocked, 2, None));
                 blocked += 1;
             }
@@ -127,7 +127,7 @@ async fn a_released_key_is_in_stock_and_can_be_sold_again() {
     let next = seen.released(now(), &OperatingSystemRandomness).unwrap();
     assert_eq!(store.change_key(&seen, &next, &entry("a", now())).await, Ok(KeyChange::Done));
     let late = sell(&store, std::slice::from_ref(&key), &assignment()).await;
-    assert!(matches!(late, SaleOutcome::Missed { .. }), "as it was seen before it was sold");
+    assert!(matches!(late, SaleOutcome::Missed(_)), "as it was seen before it was sold");
     let drawn = store.draw(ProductId::MIN, 1, &HashSet::new(), Look::Once).await.unwrap();
     assert_eq!(sell(&store, &drawn.candidates, &assignment()).await, SaleOutcome::Done);
 }

@@ -12,7 +12,7 @@ use keypool_domain::{
     Reply, SignablePayload, SystemClock,
 };
 use keypool_local::{DataFolder, Services, TABLE};
-use keypool_store::{Origin, Sale, SaleOutcome, Store};
+use keypool_store::{Sale, SaleOutcome, Store};
 use serde_json::Value;
 
 use crate::aws::{Account, serve, serve_operations};
@@ -256,7 +256,7 @@ async fn order_of(store: &Store, keys: &[&str], lease: Duration, is_sold: bool) 
     let owner = Owner { name: Some("Linus".parse().unwrap()), email: None };
     let assignment = Assignment { id: AttemptId::random(&OperatingSystemRandomness), owner, at };
     let product_id = "3".parse().unwrap();
-    let mut sale = Sale::new(product_id, Origin::Stock, assignment, lease, None);
+    let mut sale = Sale::new(product_id, assignment, lease, None);
     assert_eq!(store.take(&mut sale, &held, at).await, Ok(SaleOutcome::Done));
     if is_sold {
         let payload = SignablePayload::new(&Reply::LicenseKeyAssigned, at);

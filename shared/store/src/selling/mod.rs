@@ -1,6 +1,7 @@
 //! The operations of a checkout: look up, draw, sell, and store new keys. ARCHITECTURE.md and
 //! docs/PROTOCOL.md describe how they work together.
 
+mod assign;
 mod counter;
 mod draw;
 mod insert;

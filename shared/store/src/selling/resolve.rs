@@ -6,7 +6,8 @@ use std::time::Duration;
 use keypool_domain::{LicenseKeyRecord, Timestamp};
 use tokio::time::{Instant, timeout};
 
-use super::sale::{Sale, when_for_sale, when_held};
+use super::assign::when_for_sale;
+use super::sale::{Sale, when_held};
 use crate::dynamo::{Obstacle, Prepared, Write, Written};
 use crate::record::{
     EXPIRES_AT, Item, Key, OpenRequest, RequestRecord, RequestState, expiry, number, version,
@@ -54,8 +55,7 @@ impl Store {
         if first.version == 0 {
             return self.ask(sent, Verdict::Sold, &key, judge, deadline).await;
         }
-        let fence = when_for_sale(Write::update(key.clone()), first);
-        let fence = Prepared::One(fence.set("version", number(first.version + 1)));
+        let fence = Prepared::One(when_for_sale(first).set("version", number(first.version + 1)));
         let verdict = self.ask(&fence, Verdict::NotSold, &key, judge, deadline).await;
         let Some(slot) = sale.slot.as_ref().filter(|_| verdict == Verdict::Unknown) else { return verdict };
         // An operator has changed the key. The record still proves that the sale happened.

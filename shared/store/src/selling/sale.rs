@@ -6,17 +6,16 @@
 
 use std::time::Duration;
 
-use keypool_domain::{
-    Assignment, AttemptId, Envelope, LicenseKey, LicenseKeyRecord, OwnerField, ProductId, Status, Timestamp,
-};
+use keypool_domain::{Assignment, AttemptId, Envelope, LicenseKey, LicenseKeyRecord, ProductId, Timestamp};
 use tokio::time::{Instant, timeout};
 
+use super::assign;
 use super::request::{Recorded, RequestSlot};
 use super::resolve::Verdict;
-use crate::dynamo::{IS_NEW, Obstacle, Write, Written};
+use crate::dynamo::{Obstacle, Write, Written};
 use crate::record::{
-    DRAW, EXPIRES_AT, FORMER_ORDER, Item, Key, ListedKey, OpenRequest, RequestRecord, RequestState, STOCK,
-    is_text, license_key_item, number, part_item, request_item, sale_facts, saved_response, text,
+    EXPIRES_AT, FORMER_ORDER, Item, Key, OpenRequest, RequestRecord, RequestState, is_text, part_item,
+    request_item, sale_facts, saved_response, text,
 };
 use crate::{Store, StoreError};
 
@@ -50,13 +49,9 @@ pub struct Sale {
 pub enum SaleOutcome {
     /// All keys are sold, or reserved.
     Done,
-    /// Nothing was written, because of these keys.
-    Missed {
-        /// Keys that are not for sale any more, or fresh keys that exist already.
-        taken: Vec<LicenseKey>,
-        /// Keys that have changed but are for sale.
-        changed: Vec<LicenseKey>,
-    },
+    /// Nothing was written, because keys have changed since they were read. Carries those that are not for
+    /// sale any more, and fresh keys that exist already.
+    Missed(Vec<LicenseKey>),
     /// Nothing was written, because another attempt has left a record of the request.
     Recorded(Recorded),
 }
@@ -115,50 +110,6 @@ impl Sale {
         slot.when_free(Write::put(item), now)
     }
 
-    /// The writes that give keys of the stock this status, or store fresh ones with it.
-    fn acquisitions(&self, keys: &[LicenseKeyRecord], status: Status) -> Vec<Write> {
-        keys.iter()
-            .map(|key| if key.version == 0 { self.storing(key, status) } else { self.changing(key, status) })
-            .collect()
-    }
-
-    fn storing(&self, key: &LicenseKeyRecord, status: Status) -> Write {
-        let assignment_id = Some(self.assignment.id.clone());
-        let mut key = LicenseKeyRecord { status, assignment_id, version: 1, draw: None, ..key.clone() };
-        if status == Status::Assigned {
-            (key.owner, key.assigned_at) = (self.assignment.owner.clone(), Some(self.assignment.at));
-        }
-        Write::put(license_key_item(&key)).when(IS_NEW, [])
-    }
-
-    fn changing(&self, key: &LicenseKeyRecord, status: Status) -> Write {
-        let update = Write::update(Key::license_key(&key.license_key));
-        let update = match status {
-            Status::Assigned => assigned_to(self.when_for_sale_or_sold(update, key), &self.assignment),
-            _ => when_for_sale(update, key).set("status", text(status)),
-        };
-        let update = update.set("assignment_id", text(&self.assignment.id));
-        // A key that leaves the index leaves the stock.
-        update.set("version", number(key.version + 1)).remove(STOCK).remove(DRAW)
-    }
-
-    /// Makes a sale depend on the key being for sale as it was seen, or sold by this attempt and unchanged
-    /// since. A repetition of the sale then changes nothing.
-    fn when_for_sale_or_sold(&self, update: Write, key: &LicenseKeyRecord) -> Write {
-        const FOR_SALE_OR_SOLD: &str = "(#status = :available AND #version = :seen) \
-            OR (#assignment_id = :mine AND #version = :next AND #status = :assigned)";
-        update.when(
-            FOR_SALE_OR_SOLD,
-            [
-                (":available", text(Status::Available)),
-                (":assigned", text(Status::Assigned)),
-                (":seen", number(key.version)),
-                (":next", number(key.version + 1)),
-                (":mine", text(&self.assignment.id)),
-            ],
-        )
-    }
-
     /// The writes that make the record done, and save the response if the request has an `Idempotency-Key`.
     fn finishing(&self, slot: &RequestSlot, response: &Envelope, now: Timestamp) -> Vec<Write> {
         let saved = slot.fingerprint.as_ref().map(|_| saved_response(&slot.key, response, now));
@@ -197,9 +148,8 @@ impl Store {
         let attempt = &sale.assignment.id;
         let unnamed = || RequestSlot { key: Key::request(attempt), fingerprint: None, failed: None };
         let slot = sale.slot.get_or_insert_with(unnamed).clone();
-        let listed: Vec<ListedKey> = keys.iter().map(ListedKey::from).collect();
-        let part = part_item(Key::part(&slot.key, attempt, sale.parts), &listed);
-        let mut writes = sale.acquisitions(keys, Status::Reserved);
+        let part = part_item(Key::part(&slot.key, attempt, sale.parts), keys);
+        let mut writes: Vec<Write> = keys.iter().map(|key| assign::reserve(key, &sale.assignment)).collect();
         sale.is_uncertain = true;
         match sale.open_request().filter(|_| sale.parts == 0) {
             Some(open) => {
@@ -236,7 +186,8 @@ impl Store {
         deadline: Instant,
     ) -> Result<SaleOutcome, StoreError> {
         let record = sale.slot.iter().flat_map(|slot| sale.finishing(slot, response, now));
-        let prepared = self.prepare(sale.acquisitions(keys, Status::Assigned).into_iter().chain(record))?;
+        let assign = keys.iter().map(|key| assign::assign(key, &sale.assignment));
+        let prepared = self.prepare(assign.chain(record))?;
         let mut sending = Box::pin(self.with_retries(|| self.send(&prepared)));
         let sent = match timeout(self.timeouts.write_within, &mut sending).await {
             Ok(sent) => sent,
@@ -287,13 +238,13 @@ impl Store {
             let recorded = Box::pin(self.recorded(&record, slot.fingerprint.as_deref())).await?;
             return Ok(SaleOutcome::Recorded(recorded));
         }
-        let (mut taken, mut changed) = (Vec::new(), Vec::new());
-        for (key, obstacle) in keys.iter().zip(&obstacles) {
-            let Obstacle::Condition(item) = obstacle else { continue };
-            let is_for_sale = item.as_ref().is_some_and(|item| is_text(item, "status", "available"));
-            if is_for_sale { &mut changed } else { &mut taken }.push(key.license_key.clone());
-        }
-        Ok(SaleOutcome::Missed { taken, changed })
+        let is_gone = |obstacle: &Obstacle| match obstacle {
+            Obstacle::Condition(Some(item)) => !is_text(item, "status", "available"),
+            Obstacle::Condition(None) => true,
+            Obstacle::None | Obstacle::Conflict => false,
+        };
+        let gone = keys.iter().zip(&obstacles).filter(|(_, obstacle)| is_gone(obstacle));
+        Ok(SaleOutcome::Missed(gone.map(|(key, _)| key.license_key.clone()).collect()))
     }
 }
 
@@ -303,22 +254,4 @@ pub(super) fn when_held(write: Write, attempt: &AttemptId) -> Write {
         "#state IN (:open, :former) AND (#attempt = :holder OR attribute_not_exists(#attempt))",
         [(":open", RequestState::Open.value()), (":former", text(FORMER_ORDER)), (":holder", text(attempt))],
     )
-}
-
-/// Makes a write depend on the key being for sale as it was seen.
-pub(super) fn when_for_sale(update: Write, key: &LicenseKeyRecord) -> Write {
-    let values = [(":available", text(Status::Available)), (":seen", number(key.version))];
-    update.when("#status = :available AND #version = :seen", values)
-}
-
-/// Gives a key to the owner of an assignment.
-pub(super) fn assigned_to(update: Write, assignment: &Assignment) -> Write {
-    let field = |field: &Option<OwnerField>| field.as_ref().map(|field| text(field.as_str()));
-    update
-        .set("status", text(Status::Assigned))
-        .set("assigned_at", text(assignment.at))
-        .set("updated_at", text(assignment.at))
-        // A key may have been stored with another owner.
-        .set_or_remove("owner_name", field(&assignment.owner.name))
-        .set_or_remove("owner_email", field(&assignment.owner.email))
 }

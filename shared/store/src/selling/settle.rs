@@ -2,15 +2,14 @@
 //! undone.
 
 use futures_util::StreamExt as _;
-use keypool_domain::{Assignment, ProductId, Status, StockPosition, Timestamp};
+use keypool_domain::{Assignment, ProductId, StockPosition, Timestamp};
 
-use super::PARALLEL_MAX;
 use super::resolve::void;
-use super::sale::{Sale, assigned_to};
+use super::{PARALLEL_MAX, Sale, assign};
 use crate::dynamo::{Query, Write};
 use crate::record::{
-    DRAW, EXPIRES_AT, FORMER_ORDERS, Item, Key, ListedKey, OPEN_REQUESTS, OpenRequest, RequestRecord,
-    RequestState, STOCK, expiry, number, read_part, stock_of, text,
+    EXPIRES_AT, FORMER_ORDERS, Item, Key, ListedKey, OPEN_REQUESTS, OpenRequest, RequestRecord, RequestState,
+    expiry, number, read_part,
 };
 use crate::{Store, StoreError};
 
@@ -36,33 +35,25 @@ impl Store {
         Ok(readable(&self.query(query).await?).collect())
     }
 
-    /// Hands the parts of a sold order over. Write units: 2 for each key, 2 for each part, 4; 1 read unit for
-    /// 4 KB of parts. What is not done, the sweep does.
-    pub async fn hand_over(&self, sale: &Sale, now: Timestamp) -> Result<(), StoreError> {
-        let Some(open) = sale.open_request() else { return Ok(()) };
-        self.end_parts(&open, Some(&sale.assignment), now).await
-    }
-
-    /// Gives a sale up that was not finished: voids its record and undoes its parts. What is not done, the
-    /// sweep does. Returns [`RequestState::Done`] if the sale was finished after all, and hands its parts
-    /// over.
+    /// Ends a sale that has reserved keys: hands them over if the sale is finished, else voids its record and
+    /// undoes what it has reserved. What is not done, the sweep does. Write units: 2 for each key, 2 for each
+    /// part, 5; read units: 1 for the record, and 1 for 4 KB of parts.
     ///
     /// A first part of unknown outcome may still be under way, and its record may not exist yet. Then a void
     /// record takes its place first: else the part could land after its entry was deleted, and nobody would
     /// find it.
-    pub async fn abandon(&self, sale: &Sale, now: Timestamp) -> Result<RequestState, StoreError> {
-        let (Some(open), Some(slot)) = (sale.open_request(), &sale.slot) else {
-            return Ok(RequestState::Void);
-        };
+    pub async fn conclude(&self, sale: &Sale, now: Timestamp) -> Result<(), StoreError> {
+        let (Some(open), Some(slot)) = (sale.open_request(), &sale.slot) else { return Ok(()) };
         let tombstone = (sale.parts == 0).then(|| sale.first_record(slot, RequestState::Void, now));
         let is_buried = match tombstone {
             Some(tombstone) => self.write([tombstone]).await?.is_done(),
             None => false,
         };
         if !is_buried {
+            // Refused if the sale is finished.
             self.write([void(&open, now)]).await?;
         }
-        self.settle_decided(&open, now).await
+        self.settle_decided(&open, now).await.map(|_| ())
     }
 
     /// Settles every large order whose lease is over. Safe beside live traffic and beside other sweeps,
@@ -154,8 +145,11 @@ impl Store {
         part: Item,
         sold: Option<&Assignment>,
     ) -> Result<(), StoreError> {
-        let keys = read_part(&part)?;
-        let writes: Vec<Write> = keys.iter().map(|key| self.ending(open, key, sold)).collect();
+        let end = |key: &ListedKey| match sold {
+            Some(assignment) => assign::hand_over(key, assignment),
+            None => assign::undo(key, open, StockPosition::random(self.randomness())),
+        };
+        let writes: Vec<Write> = read_part(&part)?.iter().map(end).collect();
         let delete = Write::delete(Key::of(&part)?);
         if writes.len() < TRANSACTION_ACTIONS_MAX {
             let all = writes.iter().cloned().chain([delete.clone()]);
@@ -166,29 +160,6 @@ impl Store {
         // A refused write was done before, or its key is not reserved for this order.
         all(writes.into_iter().map(|write| async { self.write([write]).await.map(|_| ()) })).await?;
         self.write([delete]).await.map(|_| ())
-    }
-
-    /// The write that ends the reservation of a key. Its condition is that the key is reserved for this
-    /// attempt since it was listed. A fresh key that was not sold is deleted.
-    fn ending(&self, open: &OpenRequest, key: &ListedKey, sold: Option<&Assignment>) -> Write {
-        const RESERVED: &str =
-            "#status = :reserved AND #assignment_id = :attempt AND #version = :reserved_at";
-        let values = [
-            (":reserved", text(Status::Reserved)),
-            (":attempt", text(&open.attempt)),
-            (":reserved_at", number(key.seen + 1)),
-        ];
-        let at = Key::license_key(&key.license_key);
-        let update = match sold {
-            Some(assignment) => assigned_to(Write::update(at), assignment),
-            None if key.seen == 0 => return Write::delete(at).when(RESERVED, values),
-            None => Write::update(at)
-                .set("status", text(Status::Available))
-                .set(STOCK, text(stock_of(open.product_id)))
-                .set(DRAW, text(StockPosition::random(self.randomness())))
-                .remove("assignment_id"),
-        };
-        update.when(RESERVED, values).set("version", number(key.seen + 2))
     }
 }
 

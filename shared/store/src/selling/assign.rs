@@ -1,0 +1,100 @@
+//! The writes of a sale to single license keys: forward from the stock to the owner, and back.
+
+use keypool_domain::{Assignment, AttemptId, LicenseKeyRecord, OwnerField, Status, StockPosition};
+
+use crate::dynamo::{IS_NEW, Write};
+use crate::record::{DRAW, Key, ListedKey, OpenRequest, STOCK, license_key_item, number, stock_of, text};
+
+/// Reserves a key for an assignment, as it was read. A fresh key is stored.
+pub(super) fn reserve(key: &LicenseKeyRecord, assignment: &Assignment) -> Write {
+    if key.version == 0 {
+        return store(key, assignment, Status::Reserved);
+    }
+    leave_stock(when_for_sale(key), key, assignment).set("status", text(Status::Reserved))
+}
+
+/// Assigns a key to its owner, as it was read. A fresh key is stored. Its repetition finds the key assigned
+/// and unchanged since, and changes nothing.
+pub(super) fn assign(key: &LicenseKeyRecord, assignment: &Assignment) -> Write {
+    const FOR_SALE_OR_SOLD: &str = "(#status = :available AND #version = :seen) \
+        OR (#assignment_id = :mine AND #version = :next AND #status = :assigned)";
+    if key.version == 0 {
+        return store(key, assignment, Status::Assigned);
+    }
+    let update = Write::update(Key::license_key(&key.license_key)).when(
+        FOR_SALE_OR_SOLD,
+        [
+            (":available", text(Status::Available)),
+            (":assigned", text(Status::Assigned)),
+            (":seen", number(key.version)),
+            (":next", number(key.version + 1)),
+            (":mine", text(&assignment.id)),
+        ],
+    );
+    give_to_owner(leave_stock(update, key, assignment), assignment)
+}
+
+/// Hands a reserved key over to its owner.
+pub(super) fn hand_over(key: &ListedKey, assignment: &Assignment) -> Write {
+    let update = Write::update(Key::license_key(&key.license_key)).set("version", number(key.seen + 2));
+    give_to_owner(when_reserved(update, key, &assignment.id), assignment)
+}
+
+/// Puts a reserved key back into the stock, at this position. A fresh key is deleted.
+pub(super) fn undo(key: &ListedKey, open: &OpenRequest, position: StockPosition) -> Write {
+    let at = Key::license_key(&key.license_key);
+    if key.seen == 0 {
+        return when_reserved(Write::delete(at), key, &open.attempt);
+    }
+    when_reserved(Write::update(at), key, &open.attempt)
+        .set("status", text(Status::Available))
+        .set(STOCK, text(stock_of(open.product_id)))
+        .set(DRAW, text(position))
+        .set("version", number(key.seen + 2))
+        .remove("assignment_id")
+}
+
+/// An update that depends on the key being for sale as it was read.
+pub(super) fn when_for_sale(key: &LicenseKeyRecord) -> Write {
+    let values = [(":available", text(Status::Available)), (":seen", number(key.version))];
+    Write::update(Key::license_key(&key.license_key))
+        .when("#status = :available AND #version = :seen", values)
+}
+
+/// Makes a write depend on the key being reserved for this attempt since it was listed.
+fn when_reserved(write: Write, key: &ListedKey, attempt: &AttemptId) -> Write {
+    write.when(
+        "#status = :reserved AND #assignment_id = :attempt AND #version = :reserved_at",
+        [
+            (":reserved", text(Status::Reserved)),
+            (":attempt", text(attempt)),
+            (":reserved_at", number(key.seen + 1)),
+        ],
+    )
+}
+
+fn store(key: &LicenseKeyRecord, assignment: &Assignment, status: Status) -> Write {
+    let (id, version) = (Some(assignment.id.clone()), 1);
+    let mut key = LicenseKeyRecord { status, assignment_id: id, version, draw: None, ..key.clone() };
+    if status == Status::Assigned {
+        (key.owner, key.assigned_at) = (assignment.owner.clone(), Some(assignment.at));
+    }
+    Write::put(license_key_item(&key)).when(IS_NEW, [])
+}
+
+/// A key that leaves the index leaves the stock.
+fn leave_stock(update: Write, key: &LicenseKeyRecord, assignment: &Assignment) -> Write {
+    let update = update.set("assignment_id", text(&assignment.id)).set("version", number(key.version + 1));
+    update.remove(STOCK).remove(DRAW)
+}
+
+fn give_to_owner(update: Write, assignment: &Assignment) -> Write {
+    let field = |field: &Option<OwnerField>| field.as_ref().map(|field| text(field.as_str()));
+    update
+        .set("status", text(Status::Assigned))
+        .set("assigned_at", text(assignment.at))
+        .set("updated_at", text(assignment.at))
+        // A key may have been stored with another owner.
+        .set_or_remove("owner_name", field(&assignment.owner.name))
+        .set_or_remove("owner_email", field(&assignment.owner.email))
+}
