@@ -227,6 +227,24 @@ async fn twenty_at_once_are_one_sale() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn twenty_creations_at_once_are_one() {
+    let generate = vec![("generator_id", "1"), ("quantity", "60")];
+    for (endpoint, parameters, stored) in
+        [("create-license-keys", CREATE.to_vec(), 3), ("generate", generate, 60)]
+    {
+        let shop = Shop::open().await;
+        let responses = join_all((0..20).map(|_| shop.post_once(endpoint, "a", &parameters))).await;
+        let (answered, refused): (Vec<&ShopResponse>, Vec<&ShopResponse>) =
+            responses.iter().partition(|response| response.status == 200);
+        assert!(refused.iter().all(|response| response.status == 409), "{refused:?}");
+        let answers: HashSet<&str> = answered.iter().map(|response| response.text.as_str()).collect();
+        assert_eq!(answers.len(), 1, "{endpoint}");
+        assert_eq!(shop.in_stock(1).await, stored);
+        assert_eq!(shop.post_once(endpoint, "a", &parameters).await.text, answered[0].text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_is_remembered_for_24_hours() {
     let shop = Shop::open().await;
     shop.stock(1, 5).await;

@@ -18,7 +18,6 @@
 mod body;
 mod cache;
 mod credentials;
-mod deadline;
 mod desk;
 mod endpoint;
 mod error;

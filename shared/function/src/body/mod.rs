@@ -1,11 +1,13 @@
 //! Reads the parameters out of a body, whatever format it is in.
 
-mod form;
 mod json;
 mod multipart;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
-use keypool_domain::Parameters;
+use keypool_domain::{Parameters, Value};
+use percent_encoding::percent_decode;
 
 /// The most bytes a body may have, once decoded: 1 MiB.
 pub const BODY_BYTES_MAX: usize = 1_048_576;
@@ -54,7 +56,7 @@ pub(crate) async fn parameters(
             let boundary = parts.find_map(boundary).ok_or(UnreadableBody::Boundary)?;
             multipart::parameters(boundary.to_owned(), body).await
         }
-        _ => form::parameters(&body),
+        _ => form_parameters(&body),
     }
 }
 
@@ -65,6 +67,26 @@ fn boundary(parameter: &str) -> Option<&str> {
     let value = value.trim();
     let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
     (name.trim().eq_ignore_ascii_case("boundary") && !value.is_empty()).then_some(value)
+}
+
+/// Reads `application/x-www-form-urlencoded` (WHATWG URL Standard, section 5.1), but strictly: the standard
+/// replaces what is not UTF-8 by U+FFFD, and a license key so mended would be another key.
+fn form_parameters(body: &[u8]) -> Result<Parameters, UnreadableBody> {
+    body.split(|byte| *byte == b'&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
+                Some(at) => (&pair[..at], &pair[at + 1..]),
+                None => (pair, &[][..]),
+            };
+            Ok((decode(name)?, Value::Text(decode(value)?)))
+        })
+        .collect()
+}
+
+fn decode(bytes: &[u8]) -> Result<String, UnreadableBody> {
+    let spaced: Vec<u8> = bytes.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    percent_decode(&spaced).decode_utf8().map(Cow::into_owned).map_err(|_| UnreadableBody::FormEncoding)
 }
 
 #[cfg(test)]
@@ -96,5 +118,40 @@ mod tests {
         ] {
             assert_eq!(read(content_type, "ab").await, Err(UnreadableBody::Boundary), "{content_type}");
         }
+    }
+
+    fn read_form(body: &str) -> Result<Vec<(String, String)>, UnreadableBody> {
+        let parameters = form_parameters(body.as_bytes())?;
+        let names = ["a", "b c", "ü", ""];
+        let given = names.iter().filter_map(|name| match parameters.value(name) {
+            Some(Value::Text(text)) => Some(((*name).to_owned(), text.clone())),
+            _ => None,
+        });
+        Ok(given.collect())
+    }
+
+    fn pair(name: &str, value: &str) -> (String, String) {
+        (name.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn forms_are_decoded() {
+        assert_eq!(read_form(""), Ok(vec![]));
+        assert_eq!(read_form("&&"), Ok(vec![]));
+        assert_eq!(read_form("a=1&b+c=x%20y+z"), Ok(vec![pair("a", "1"), pair("b c", "x y z")]));
+        assert_eq!(read_form("%C3%BC=%2B&a"), Ok(vec![pair("a", ""), pair("ü", "+")]));
+        assert_eq!(read_form("a=1=2&=x"), Ok(vec![pair("a", "1=2"), pair("", "x")]));
+        assert_eq!(
+            read_form("a=100%&"),
+            Ok(vec![pair("a", "100%")]),
+            "a lone percent sign stands for itself"
+        );
+    }
+
+    #[test]
+    fn what_is_not_utf_8_is_refused_rather_than_mended() {
+        assert_eq!(read_form("a=%FF"), Err(UnreadableBody::FormEncoding));
+        assert_eq!(form_parameters(b"a=\xff"), Err(UnreadableBody::FormEncoding));
+        assert_eq!(read_form("%E4=1"), Err(UnreadableBody::FormEncoding));
     }
 }

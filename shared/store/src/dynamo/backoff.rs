@@ -2,8 +2,6 @@ use std::time::Duration;
 
 use keypool_domain::Randomness;
 
-use crate::{Store, StoreError};
-
 /// Waits that grow, each a random part of its limit ("full jitter": writers that met once do not meet again).
 #[derive(Debug, Clone)]
 pub struct Backoff {
@@ -15,8 +13,6 @@ impl Backoff {
     const FIRST_LIMIT: Duration = Duration::from_millis(10);
     /// A checkout waits on the other side: no single wait may cost it much.
     const LIMIT_MAX: Duration = Duration::from_millis(160);
-    /// How often the store repeats a write that met contention or a throttle.
-    const RETRIES_MAX: usize = 5;
 
     /// The first wait is within 10 ms.
     #[must_use]
@@ -42,27 +38,6 @@ impl Backoff {
 impl Default for Backoff {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl Store {
-    /// Does `work`, and again after a wait when it met contention or a throttle, up to five times. The SDK
-    /// itself repeats neither kind of transaction conflict.
-    pub(crate) async fn with_retries<T, F>(&self, work: impl Fn() -> F) -> Result<T, StoreError>
-    where
-        F: Future<Output = Result<T, StoreError>>,
-    {
-        let mut backoff = Backoff::new();
-        for _ in 0..Backoff::RETRIES_MAX {
-            match work().await {
-                Err(error) if error.is_transient() => {
-                    tracing::debug!(%error, "trying again");
-                    tokio::time::sleep(backoff.next_wait(self.randomness())).await;
-                }
-                settled => return settled,
-            }
-        }
-        work().await
     }
 }
 

@@ -4,13 +4,13 @@
 mod backoff;
 mod error;
 mod read;
-mod transact;
+mod send;
 mod write;
 
 pub use backoff::Backoff;
 pub use error::StoreError;
 pub(crate) use read::{Page, Query};
-pub(crate) use transact::{Obstacle, Prepared, Written};
+pub(crate) use send::{Obstacle, Prepared, Written};
 pub(crate) use write::{IS_NEW, Write};
 
 /// The error for a call that the SDK's builder refuses: a bug of this crate.

@@ -1,28 +1,22 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
-    Update,
-};
+use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem, Update};
 
-use super::{Obstacle, Written, unbuilt};
+use super::unbuilt;
+use crate::StoreError;
 use crate::record::{Item, Key, PK, SK};
-use crate::{Store, StoreError};
 
 /// A conditional write of one item. It can be sent alone or as a part of a transaction.
 #[derive(Debug, Clone)]
 pub(crate) struct Write {
-    action: Action,
+    pub(super) action: Action,
     condition: Cow<'static, str>,
     values: Vec<(Cow<'static, str>, AttributeValue)>,
 }
 
 #[derive(Debug, Clone)]
-enum Action {
+pub(super) enum Action {
     Put(Item),
     Update {
         key: Key,
@@ -42,9 +36,13 @@ macro_rules! conditional {
             .set_condition_expression($write.condition())
             .set_expression_attribute_names($write.names())
             .set_expression_attribute_values($write.values())
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .return_values_on_condition_check_failure(
+                aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld,
+            )
     };
 }
+
+pub(super) use conditional;
 
 /// A condition that fails if the item exists.
 pub(crate) const IS_NEW: &str = "attribute_not_exists(#pk)";
@@ -159,11 +157,11 @@ impl Write {
         }
     }
 
-    fn condition(&self) -> Option<String> {
+    pub(super) fn condition(&self) -> Option<String> {
         (!self.condition.is_empty()).then(|| self.condition.clone().into_owned())
     }
 
-    fn update_expression(&self) -> String {
+    pub(super) fn update_expression(&self) -> String {
         let Action::Update { set, remove, .. } = &self.action else { return String::new() };
         let set = set.iter().map(|(name, _)| format!("#{name} = :set_{name}"));
         let remove = remove.iter().map(|name| format!("#{name}"));
@@ -173,7 +171,7 @@ impl Write {
     }
 
     /// The names in both expressions; `None` where there are none, since DynamoDB refuses an empty map.
-    fn names(&self) -> Option<HashMap<String, String>> {
+    pub(super) fn names(&self) -> Option<HashMap<String, String>> {
         let changed: Vec<&str> = match &self.action {
             Action::Update { set, remove, .. } => {
                 set.iter().map(|(name, _)| name).chain(remove).map(|name| &**name).collect()
@@ -187,7 +185,7 @@ impl Write {
         (!names.is_empty()).then_some(names)
     }
 
-    fn values(&self) -> Option<Item> {
+    pub(super) fn values(&self) -> Option<Item> {
         let set = match &self.action {
             Action::Update { set, .. } => set.as_slice(),
             _ => &[],
@@ -231,47 +229,6 @@ fn names_in(expression: &str) -> impl Iterator<Item = &str> {
         let end = rest.find(|letter: char| !letter.is_ascii_alphabetic() && letter != '_');
         &rest[..end.unwrap_or(rest.len())]
     })
-}
-
-impl Store {
-    /// Sends a write.
-    pub(super) async fn send_one(&self, write: &Write) -> Result<Written, StoreError> {
-        let refused = |item: Option<&Item>| Ok(Written::Refused(vec![Obstacle::Condition(item.cloned())]));
-        match &write.action {
-            Action::Put(item) => {
-                let put = self.client.put_item().set_item(Some(item.clone()));
-                let Err(error) = conditional!(put, &self.table, write).send().await else {
-                    return Ok(Written::Done);
-                };
-                match error.as_service_error() {
-                    Some(PutItemError::ConditionalCheckFailedException(failed)) => refused(failed.item()),
-                    _ => Err(StoreError::from_sdk("PutItem", &error)),
-                }
-            }
-            Action::Update { key, .. } => {
-                let update = self.client.update_item().set_key(Some(key.clone().into_item()));
-                let update = update.update_expression(write.update_expression());
-                let Err(error) = conditional!(update, &self.table, write).send().await else {
-                    return Ok(Written::Done);
-                };
-                match error.as_service_error() {
-                    Some(UpdateItemError::ConditionalCheckFailedException(failed)) => refused(failed.item()),
-                    _ => Err(StoreError::from_sdk("UpdateItem", &error)),
-                }
-            }
-            Action::Delete(key) => {
-                let delete = self.client.delete_item().set_key(Some(key.clone().into_item()));
-                let Err(error) = conditional!(delete, &self.table, write).send().await else {
-                    return Ok(Written::Done);
-                };
-                match error.as_service_error() {
-                    Some(DeleteItemError::ConditionalCheckFailedException(failed)) => refused(failed.item()),
-                    _ => Err(StoreError::from_sdk("DeleteItem", &error)),
-                }
-            }
-            Action::Check(_) => Err(unbuilt("TransactWriteItems")),
-        }
-    }
 }
 
 #[cfg(test)]

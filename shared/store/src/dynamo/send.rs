@@ -1,10 +1,17 @@
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{CancellationReason, TransactWriteItem};
 use keypool_domain::AttemptId;
 
-use super::write::Write;
+use super::write::{Action, Write, conditional};
+use super::{Backoff, unbuilt};
 use crate::record::Item;
 use crate::{Store, StoreError};
+
+/// How often a call is repeated that met contention or a throttle.
+const RETRIES_MAX: usize = 5;
 
 const OPERATION: &str = "TransactWriteItems";
 
@@ -66,7 +73,41 @@ impl Written {
     }
 }
 
+/// Sends a single write, and reads an error of the given type.
+macro_rules! send {
+    ($builder:expr, $store:expr, $write:expr, $error:ident, $operation:literal) => {{
+        let Err(error) = conditional!($builder, &$store.table, $write).send().await else {
+            return Ok(Written::Done);
+        };
+        match error.as_service_error() {
+            Some($error::ConditionalCheckFailedException(failed)) => {
+                Ok(Written::Refused(vec![Obstacle::Condition(failed.item().cloned())]))
+            }
+            _ => Err(StoreError::from_sdk($operation, &error)),
+        }
+    }};
+}
+
 impl Store {
+    /// Does `work`, and again after a wait when it met contention or a throttle, up to five times. The SDK
+    /// itself repeats neither kind of transaction conflict.
+    pub(crate) async fn with_retries<T, F>(&self, work: impl Fn() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let mut backoff = Backoff::new();
+        for _ in 0..RETRIES_MAX {
+            match work().await {
+                Err(error) if error.is_transient() => {
+                    tracing::debug!(%error, "trying again");
+                    tokio::time::sleep(backoff.next_wait(self.randomness())).await;
+                }
+                settled => return settled,
+            }
+        }
+        work().await
+    }
+
     /// Builds 1 to 100 writes to be sent together, all or none.
     pub(crate) fn prepare(&self, writes: impl IntoIterator<Item = Write>) -> Result<Prepared, StoreError> {
         let writes: Vec<Write> = writes.into_iter().collect();
@@ -92,6 +133,25 @@ impl Store {
         match prepared {
             Prepared::One(write) => self.send_one(write).await,
             Prepared::Many { token, parts } => self.send_many(token, parts).await,
+        }
+    }
+
+    async fn send_one(&self, write: &Write) -> Result<Written, StoreError> {
+        match &write.action {
+            Action::Put(item) => {
+                let put = self.client.put_item().set_item(Some(item.clone()));
+                send!(put, self, write, PutItemError, "PutItem")
+            }
+            Action::Update { key, .. } => {
+                let update = self.client.update_item().set_key(Some(key.clone().into_item()));
+                let update = update.update_expression(write.update_expression());
+                send!(update, self, write, UpdateItemError, "UpdateItem")
+            }
+            Action::Delete(key) => {
+                let delete = self.client.delete_item().set_key(Some(key.clone().into_item()));
+                send!(delete, self, write, DeleteItemError, "DeleteItem")
+            }
+            Action::Check(_) => Err(unbuilt(OPERATION)),
         }
     }
 
