@@ -235,6 +235,18 @@ async fn the_next_address_is_tried_when_one_is_dead() {
     assert_eq!(outcome, DeliveryOutcome::Delivered { status: 200 });
 }
 
+#[tokio::test]
+async fn a_name_knocks_on_four_doors_at_most() {
+    let server = Server::https(Behavior::Respond("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")).await;
+    let dead = (11..=14).map(|last| IpAddr::from([127, 0, 0, last]));
+    let addresses: Vec<_> = dead.chain([LOOPBACK]).collect();
+    let roots = [Certificate::of_the_shop().der()];
+    let names = Names::answering(&[&addresses]);
+    let client = CallbackClient::with_additional_roots(names, generous(), roots).unwrap();
+    let outcome = client.deliver(&server.url("https").parse().unwrap(), &local(), &message()).await;
+    assert_eq!(outcome, not_delivered(NotDeliveredReason::NotConnected(ErrorKind::ConnectionRefused)));
+}
+
 #[test]
 fn reasons_are_one_plain_sentence() {
     use NotDeliveredReason as Why;
