@@ -4,6 +4,7 @@
 //!   [`Parameters`] only these exist; each can be made only from a valid text.
 //! - What an operator sets up: [`Product`], [`Generator`], [`ApiKeyRecord`]; and what is noted of it, [`AuditEntry`].
 //! - What a client asks ([`requests`]) and what it is told ([`Reply`], [`Envelope`]).
+//! - Where a callback may go and when it is repeated: [`WebhookUrl`], [`WebhookRules`], [`next_delivery`].
 //! - [`LicenseKeyRecord`], the one truth about a license key, and [`pick`], the random choice.
 //!
 //! Clock and randomness come from outside, as [`Clock`] and [`Randomness`].
@@ -27,6 +28,7 @@ mod reply;
 pub mod requests;
 mod status;
 mod time;
+mod webhook;
 
 pub use api_key::{ApiKey, ApiKeyHash, ApiKeyRecord, ApiKeyRefusal, InvalidApiKey, InvalidApiKeyHash};
 pub use audit::{AuditEntry, AuditId, Principal};
@@ -50,3 +52,8 @@ pub use random::{OperatingSystemRandomness, Randomness, StockPosition, pick};
 pub use reply::{KeyRow, Reply};
 pub use status::{Activity, Status};
 pub use time::{Clock, InvalidTimestamp, SystemClock, Timestamp};
+pub use webhook::{
+    DELIVERY_DAYS_MAX, DELIVERY_WAIT_MAX, ForbiddenNetwork, InvalidWebhookHost, InvalidWebhookUrl,
+    NextDelivery, WEBHOOK_URL_BYTES_MAX, WebhookHost, WebhookHosts, WebhookRefusal, WebhookRules, WebhookUrl,
+    forbidden_network, is_public, next_delivery,
+};
