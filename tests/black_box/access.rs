@@ -17,6 +17,7 @@ fn record(key: &str) -> ApiKeyRecord {
         capabilities: BTreeSet::from(Endpoint::ALL),
         networks: vec![],
         valid_until: None,
+        settings: keypool_domain::ApiKeySettings::default(),
     }
 }
 

@@ -2,11 +2,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 
-use crate::{Activity, Endpoint, Name, Randomness, Timestamp};
+use crate::{Activity, Endpoint, Name, Randomness, Timestamp, WebhookHosts};
 
 /// The secret that opens the API. Only its hash is stored; `Debug` prints nothing of it.
 #[derive(Clone)]
@@ -146,6 +147,23 @@ pub struct ApiKeyRecord {
     pub networks: Vec<IpNet>,
     /// The moment from which it opens nothing; never, if there is none.
     pub valid_until: Option<Timestamp>,
+    /// How its requests are treated.
+    pub settings: ApiKeySettings,
+}
+
+/// How the requests of an API key are treated. Without settings, the defaults hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ApiKeySettings {
+    /// How long a queued order waits for stock; zero does not wait. By default
+    /// [`QueuedOrder::WAITS_FOR`](crate::QueuedOrder::WAITS_FOR).
+    pub wait_for_stock: Option<Duration>,
+    /// The hosts that callbacks may go to; none listed means any public one.
+    pub webhook_hosts: WebhookHosts,
+    /// How long the response to a request with an `Idempotency-Key` is remembered; by default 24 hours.
+    pub remember: Option<Duration>,
+    /// Whether requests with the same product, quantity and `identifier` are one request, as if they had the
+    /// same `Idempotency-Key`.
+    pub once_per_identifier: bool,
 }
 
 impl ApiKeyRecord {
@@ -186,6 +204,7 @@ mod tests {
             capabilities: BTreeSet::from([Endpoint::Generate]),
             networks: vec!["192.0.2.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
             valid_until: Timestamp::from_unix_microseconds(2_000_000),
+            settings: ApiKeySettings::default(),
         }
     }
 

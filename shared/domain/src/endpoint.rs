@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// One of the four endpoints; also the name of the capability an API key needs to call it.
+/// One of the endpoints; also the name of the capability an API key needs to call it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Endpoint {
@@ -15,12 +15,19 @@ pub enum Endpoint {
     AssignLicenseKey,
     /// Gives a number of keys, drawn at random, to an owner.
     RandomAssignLicenseKeys,
+    /// Accepts an order of keys at once, and calls the shop back when it is filled.
+    RandomAssignLicenseKeysQueued,
 }
 
 impl Endpoint {
     /// All endpoints, in the order the documentation lists them.
-    pub const ALL: [Self; 4] =
-        [Self::CreateLicenseKeys, Self::Generate, Self::AssignLicenseKey, Self::RandomAssignLicenseKeys];
+    pub const ALL: [Self; 5] = [
+        Self::CreateLicenseKeys,
+        Self::Generate,
+        Self::AssignLicenseKey,
+        Self::RandomAssignLicenseKeys,
+        Self::RandomAssignLicenseKeysQueued,
+    ];
 
     /// The last segment of the path, which is also the function's and the capability's name.
     #[must_use]
@@ -30,6 +37,7 @@ impl Endpoint {
             Self::Generate => "generate",
             Self::AssignLicenseKey => "assign-license-key",
             Self::RandomAssignLicenseKeys => "random-assign-license-keys",
+            Self::RandomAssignLicenseKeysQueued => "random-assign-license-keys-queued",
         }
     }
 
@@ -46,9 +54,12 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// A name that is none of the four endpoints'.
+/// A name that is no endpoint's.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be one of create-license-keys, generate, assign-license-key and random-assign-license-keys")]
+#[error(
+    "must be one of create-license-keys, generate, assign-license-key, random-assign-license-keys and \
+     random-assign-license-keys-queued"
+)]
 pub struct UnknownEndpoint;
 
 impl FromStr for Endpoint {

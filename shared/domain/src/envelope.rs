@@ -3,7 +3,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{LicenseKey, Reply, RowId, Timestamp};
+use crate::{LicenseKey, OrderReference, Reply, RowId, Timestamp};
 
 /// Which key signed a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -37,7 +37,13 @@ impl SignablePayload {
     /// Writes `reply`, given at `now`.
     #[must_use]
     pub fn new(reply: &Reply, now: Timestamp) -> Self {
-        Self::from_json(reply.to_json(now))
+        Self::about(None, reply, now)
+    }
+
+    /// Writes `reply`, given at `now`, about the shop's order `identifier`.
+    #[must_use]
+    pub fn about(identifier: Option<&OrderReference>, reply: &Reply, now: Timestamp) -> Self {
+        Self::from_json(reply.to_json(identifier, now))
     }
 
     fn from_json(json: String) -> Self {
@@ -158,6 +164,12 @@ impl Envelope {
         let payload: Payload = serde_json::from_str(&self.payload.json).map_err(|_| UnreadableEnvelope)?;
         let ids = payload.license_keys.iter().map(|row| row.id.to_string().parse());
         ids.collect::<Result<_, _>>().map_err(|_| UnreadableEnvelope)
+    }
+
+    /// The body of a callback with the envelope, in the form that the shop's plugin reads.
+    #[must_use]
+    pub fn to_callback_json(&self) -> String {
+        format!(r#"{{"headers":{{}},"original":{},"exception":null}}"#, self.to_json())
     }
 
     /// The body of the HTTP response. `response` is the very text that `response_base64` encodes.

@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
-use crate::{ApiKeyHash, Endpoint};
+use crate::{ApiKeyHash, Endpoint, OrderId};
 
 /// A client's name for one request, by which a repetition of it is recognised: 1 to 255 printable ASCII characters,
 /// from the header `Idempotency-Key`.
@@ -55,6 +55,11 @@ impl RequestId {
     #[must_use]
     pub fn new(api_key: ApiKeyHash, endpoint: Endpoint, key: &IdempotencyKey) -> Self {
         Self(digest([&api_key.to_string(), endpoint.name(), &key.0].map(Some)))
+    }
+
+    /// The id of the record of a queued order. No request has it, because no API key has such a hash.
+    pub(crate) fn of_order(order: &OrderId) -> Self {
+        Self(digest([Some("order"), Some(&*order.to_string())]))
     }
 }
 

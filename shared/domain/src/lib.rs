@@ -23,6 +23,7 @@ mod name;
 mod owner;
 mod parameters;
 mod product;
+mod queued_order;
 mod random;
 mod reply;
 pub mod requests;
@@ -30,7 +31,9 @@ mod status;
 mod time;
 mod webhook;
 
-pub use api_key::{ApiKey, ApiKeyHash, ApiKeyRecord, ApiKeyRefusal, InvalidApiKey, InvalidApiKeyHash};
+pub use api_key::{
+    ApiKey, ApiKeyHash, ApiKeyRecord, ApiKeyRefusal, ApiKeySettings, InvalidApiKey, InvalidApiKeyHash,
+};
 pub use audit::{AuditEntry, AuditId, Principal};
 pub use endpoint::{Endpoint, UnknownEndpoint};
 pub use envelope::{Envelope, PrivateKeyUsed, SignablePayload, UnreadableEnvelope};
@@ -48,6 +51,10 @@ pub use name::{InvalidName, Name};
 pub use owner::{Owner, OwnerField};
 pub use parameters::{Fields, Parameters, Reported, ValidationErrors, Value};
 pub use product::{Product, ProductId, RetiredKey, SigningKeyId};
+pub use queued_order::{
+    Delivery, InvalidOrderId, InvalidOrderReference, OrderId, OrderReference, OrderState, QueuedOrder,
+    UnknownOrderState,
+};
 pub use random::{OperatingSystemRandomness, Randomness, StockPosition, pick};
 pub use reply::{KeyRow, Reply};
 pub use status::{Activity, Status};

@@ -2,8 +2,8 @@ use serde::ser::{SerializeMap, SerializeStruct};
 use serde::{Serialize, Serializer};
 
 use crate::{
-    ActivationLimit, ApiKeyRefusal, LicenseKey, Owner, OwnerField, ProductId, RowId, Status, Timestamp,
-    ValidationErrors, Validity,
+    ActivationLimit, ApiKeyRefusal, LicenseKey, OrderReference, Owner, OwnerField, ProductId, RowId, Status,
+    Timestamp, ValidationErrors, Validity,
 };
 
 /// What a client is told: the signed part of a response.
@@ -22,12 +22,14 @@ pub enum Reply {
     },
     /// 803.
     LicenseKeysAssigned(Vec<KeyRow>),
-    /// 804: of assign-license-key and random-assign-license-keys.
+    /// 804: of assign-license-key, random-assign-license-keys and random-assign-license-keys-queued.
     IncorrectAssignment(ValidationErrors),
     /// 805: unknown or inactive.
     ProductNotFound,
     /// 806: unknown or inactive.
     GeneratorNotFound,
+    /// 807: the order is accepted. A callback tells what became of it.
+    RequestQueued,
     /// 815.
     Generated(Vec<LicenseKey>),
     /// 816: of generate.
@@ -56,6 +58,7 @@ impl Reply {
             Self::IncorrectAssignment(_) => 804,
             Self::ProductNotFound => 805,
             Self::GeneratorNotFound => 806,
+            Self::RequestQueued => 807,
             Self::Generated(_) => 815,
             Self::IncorrectGeneration(_) => 816,
             Self::Created { created: 0, .. } => 902,
@@ -78,6 +81,7 @@ impl Reply {
             }
             Self::ProductNotFound => "Product not found",
             Self::GeneratorNotFound => "Generator not found",
+            Self::RequestQueued => "Request Queued",
             Self::Generated(_) => "Generated license keys",
             Self::Created { created: 0, .. } => "No license keys created",
             Self::Created { .. } => "License keys creation result",
@@ -102,17 +106,19 @@ impl Reply {
         )
     }
 
-    /// The compact JSON that gets signed: `code`, `message`, the reply's own members, `timestamp`.
+    /// The compact JSON that gets signed: `code`, `message`, the reply's own members, the `identifier` of a
+    /// queued order if it has one, `timestamp`.
     #[must_use]
-    pub fn to_json(&self, now: Timestamp) -> String {
+    pub fn to_json(&self, identifier: Option<&OrderReference>, now: Timestamp) -> String {
         // Only a map with keys that are not text, or a failing `Serialize`, could go wrong: there is neither.
-        serde_json::to_string(&Stamped { reply: self, now }).unwrap_or_default()
+        serde_json::to_string(&Stamped { reply: self, identifier, now }).unwrap_or_default()
     }
 }
 
-/// A reply with the time it is given.
+/// A reply with the order that it is about, and the time it is given.
 struct Stamped<'a> {
     reply: &'a Reply,
+    identifier: Option<&'a OrderReference>,
     now: Timestamp,
 }
 
@@ -139,7 +145,11 @@ impl Serialize for Stamped<'_> {
             | Reply::LicenseKeyAssigned
             | Reply::InvalidLicenseKey
             | Reply::ProductNotFound
-            | Reply::GeneratorNotFound => {}
+            | Reply::GeneratorNotFound
+            | Reply::RequestQueued => {}
+        }
+        if let Some(identifier) = self.identifier {
+            map.serialize_entry("identifier", identifier.as_str())?;
         }
         map.serialize_entry("timestamp", &self.now.unix_seconds())?;
         map.end()
@@ -194,20 +204,29 @@ mod tests {
     #[test]
     fn a_reply_has_its_members_in_the_contracts_order() {
         assert_eq!(
-            Reply::Created { created: 3, duplicate: 1 }.to_json(moment()),
+            Reply::Created { created: 3, duplicate: 1 }.to_json(None, moment()),
             r#"{"code":900,"message":"License keys creation result","created":3,"duplicate":1,"timestamp":1732388528}"#
         );
         assert_eq!(
-            Reply::Created { created: 0, duplicate: 4 }.to_json(moment()),
+            Reply::Created { created: 0, duplicate: 4 }.to_json(None, moment()),
             r#"{"code":902,"message":"No license keys created","created":0,"duplicate":4,"timestamp":1732388528}"#
         );
         assert_eq!(
-            Reply::InsufficientLicenseKeys { available_quantity: 5 }.to_json(moment()),
+            Reply::InsufficientLicenseKeys { available_quantity: 5 }.to_json(None, moment()),
             r#"{"code":802,"message":"Insufficient license keys","available_quantity":5,"timestamp":1732388528}"#
         );
         assert_eq!(
-            Reply::Generated(vec!["a/ü".parse().unwrap()]).to_json(moment()),
+            Reply::Generated(vec!["a/ü".parse().unwrap()]).to_json(None, moment()),
             r#"{"code":815,"message":"Generated license keys","licenseKeys":["a/ü"],"timestamp":1732388528}"#
+        );
+        // The contract's sample.
+        assert_eq!(
+            Reply::RequestQueued.to_json(None, moment()),
+            r#"{"code":807,"message":"Request Queued","timestamp":1732388528}"#
+        );
+        assert_eq!(
+            Reply::LicenseKeysAssigned(vec![]).to_json("31".parse().ok().as_ref(), moment()),
+            r#"{"code":803,"message":"License keys assigned","license_keys":[],"identifier":"31","timestamp":1732388528}"#
         );
     }
 

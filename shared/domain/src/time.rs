@@ -28,6 +28,12 @@ impl Timestamp {
         self.0.as_microsecond()
     }
 
+    /// The moment `wait` later, or the last moment that can be written.
+    #[must_use]
+    pub fn after(self, wait: std::time::Duration) -> Self {
+        self.0.checked_add(wait).map_or(Self(jiff::Timestamp::MAX), Self)
+    }
+
     /// `2024-11-23T19:02:08.829115Z`.
     #[must_use]
     pub fn to_microseconds_text(self) -> String {

@@ -31,10 +31,10 @@ pub use operator::import::ImportOutcome;
 pub use operator::inventory::{Inventory, KeyFilter, KeyPage, Place};
 pub use operator::keys::KeyChange;
 pub use operator::pace::Pace;
-pub use record::{Catalogued, Item, OpenRequest, RequestState, license_key_item};
+pub use record::{Catalogued, Item, OpenRequest, RequestState, Waiting, license_key_item};
 pub use selling::{
-    Counter, Creation, Drawn, Found, InsertCounts, Look, Lookup, Recalled, Recorded, RequestSlot,
-    SALE_KEYS_MAX, Sale, SaleOutcome, StockSize, Swept, candidate_window,
+    Counter, Creation, DeliveryResult, Drawn, Found, InsertCounts, Look, Lookup, Recalled, Recorded,
+    RequestSlot, SALE_KEYS_MAX, Sale, SaleOutcome, StockSize, Swept, candidate_window,
 };
 
 /// The table, and what is needed to use it.

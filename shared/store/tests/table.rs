@@ -357,6 +357,7 @@ async fn what_an_operator_sets_up_is_found_and_listed() {
         capabilities: BTreeSet::from([Endpoint::Generate]),
         networks: vec![],
         valid_until: None,
+        settings: keypool_domain::ApiKeySettings::default(),
     };
     assert_eq!(store.create(&api_key, None).await, Ok(CreateOutcome::Created));
 

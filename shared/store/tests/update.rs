@@ -78,6 +78,7 @@ fn api_key(secret: &str) -> ApiKeyRecord {
         capabilities: BTreeSet::from(Endpoint::ALL),
         networks: vec![],
         valid_until: None,
+        settings: keypool_domain::ApiKeySettings::default(),
     }
 }
 
@@ -236,6 +237,7 @@ async fn a_generator_and_an_api_key_are_changed_as_they_were_seen() {
     let after = ApiKeyRecord {
         networks: vec!["10.0.0.0/8".parse().unwrap()],
         valid_until: Timestamp::from_rfc3339("2026-11-21T07:00:00Z"),
+        settings: keypool_domain::ApiKeySettings::default(),
         ..before.clone()
     };
     for (outcome, name) in [(UpdateOutcome::Updated, "first"), (UpdateOutcome::ChangedMeanwhile, "again")] {

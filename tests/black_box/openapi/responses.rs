@@ -42,6 +42,7 @@ fn api_key(key: &str, change: impl FnOnce(&mut ApiKeyRecord)) -> ApiKeyRecord {
         capabilities: BTreeSet::from(Endpoint::ALL),
         networks: vec![],
         valid_until: None,
+        settings: keypool_domain::ApiKeySettings::default(),
     };
     change(&mut record);
     record

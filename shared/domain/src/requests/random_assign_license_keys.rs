@@ -1,9 +1,9 @@
 use std::str::FromStr;
 
-use crate::{Fields, Fingerprint, Owner, Parameters, ProductId, Quantity, ValidationErrors};
+use crate::{Fields, Fingerprint, Owner, Parameters, ProductId, Quantity, Reported, ValidationErrors};
 
 /// Gives a number of keys, drawn at random, to an owner: all or none.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RandomAssignLicenseKeys {
     /// The product whose keys are drawn.
     pub product_id: ProductId,
@@ -39,23 +39,27 @@ impl TryFrom<&Parameters> for RandomAssignLicenseKeys {
 
     fn try_from(parameters: &Parameters) -> Result<Self, ValidationErrors> {
         let mut fields = Fields::of(parameters);
+        let request = Self::read(&mut fields);
+        fields.finish(request)
+    }
+}
+
+impl RandomAssignLicenseKeys {
+    /// Reads the parameters of an order, which the queued endpoint has, too.
+    pub(super) fn read(fields: &mut Fields<'_>) -> Result<Self, Reported> {
         let product_id = fields.required("product_id");
         let quantity = fields.required("quantity");
         let generate = fields.optional::<Switch>("generate");
         let name = fields.optional("owner_name");
         let email = fields.optional("owner_email");
-        fields.finish((|| {
-            Ok(Self {
-                product_id: product_id?,
-                quantity: quantity?,
-                generate: generate?.is_some_and(|Switch(on)| on),
-                owner: Owner { name: name?, email: email? },
-            })
-        })())
+        Ok(Self {
+            product_id: product_id?,
+            quantity: quantity?,
+            generate: generate?.is_some_and(|Switch(on)| on),
+            owner: Owner { name: name?, email: email? },
+        })
     }
-}
 
-impl RandomAssignLicenseKeys {
     /// What is asked for, to recognise a repetition by.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {

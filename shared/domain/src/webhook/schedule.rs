@@ -49,7 +49,7 @@ pub fn next_delivery(
     retry_after: Option<Duration>,
     randomness: &(impl Randomness + ?Sized),
 ) -> NextDelivery {
-    let last_attempt = after(first_attempt, HOUR * 24 * DELIVERY_DAYS_MAX);
+    let last_attempt = first_attempt.after(HOUR * 24 * DELIVERY_DAYS_MAX);
     if now >= last_attempt {
         return NextDelivery::Dead;
     }
@@ -58,7 +58,7 @@ pub fn next_delivery(
     let scheduled = scheduled.saturating_sub(random_part(scheduled / 5, randomness));
     let wanted = retry_after.unwrap_or_default().min(DELIVERY_WAIT_MAX);
     let wait = if wanted > scheduled { wanted + random_part(wanted / 10, randomness) } else { scheduled };
-    NextDelivery::At(after(now, wait.min(DELIVERY_WAIT_MAX)).min(last_attempt))
+    NextDelivery::At(now.after(wait.min(DELIVERY_WAIT_MAX)).min(last_attempt))
 }
 
 /// A random duration from zero to `longest`, in whole milliseconds.
@@ -66,13 +66,6 @@ fn random_part(longest: Duration, randomness: &(impl Randomness + ?Sized)) -> Du
     let milliseconds = usize::try_from(longest.as_millis()).unwrap_or(usize::MAX);
     let part = randomness.below(milliseconds.saturating_add(1));
     Duration::from_millis(u64::try_from(part).unwrap_or(0))
-}
-
-/// The moment `wait` after `moment`, or the last moment that can be written.
-fn after(moment: Timestamp, wait: Duration) -> Timestamp {
-    let wait = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
-    let then = moment.unix_microseconds().saturating_add(wait);
-    Timestamp::from_unix_microseconds(then).unwrap_or(moment)
 }
 
 #[cfg(test)]

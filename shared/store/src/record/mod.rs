@@ -5,6 +5,7 @@ mod audit;
 mod generator;
 mod license_key;
 mod product;
+mod queued_order;
 mod request;
 mod signing_key;
 
@@ -19,9 +20,14 @@ use keypool_domain::{ApiKeyHash, AttemptId, AuditEntry, GeneratorId, LicenseKey,
 pub(crate) use audit::{audit_item, read_audit};
 pub use license_key::license_key_item;
 pub(crate) use license_key::read_license_key;
+pub use queued_order::Waiting;
+pub(crate) use queued_order::{
+    QUEUE, VOID_ORDER, delivered_order_item, line_of, queued_order_item, read_queued_order, read_waiting,
+    waiting_item,
+};
 pub(crate) use request::{
-    FORMER_CLAIM, FORMER_ORDER, ListedKey, RequestRecord, expiry, part_item, read_part, request_item,
-    sale_facts, saved_response,
+    FORMER_CLAIM, FORMER_ORDER, KEPT_FOR, ListedKey, RequestRecord, expiry, part_item, read_part,
+    request_item, sale_facts, saved_response,
 };
 pub use request::{OpenRequest, RequestState};
 pub(crate) use signing_key::{read_retired_key, retired_key_item};

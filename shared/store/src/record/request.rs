@@ -5,6 +5,7 @@
 //! same key as the request record, and orders of their own, with an entry under `ORDERS`.
 
 use std::io::{Read as _, Write as _};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use flate2::Compression;
@@ -21,8 +22,9 @@ use crate::dynamo::Write;
 
 /// How much of a compressed response one item holds. An item takes 400 KB.
 const PAYLOAD_BYTES_MAX: usize = 300_000;
-/// How long a response is remembered from when it was given, and a void record is kept.
-const KEPT_FOR_SECONDS: i64 = 24 * 60 * 60;
+/// How long a response is remembered from when it was given, unless the request says otherwise, and how long
+/// a void record is kept: longer than AWS may still accept a write of its attempt.
+pub(crate) const KEPT_FOR: Duration = Duration::from_hours(24);
 /// How long AWS may still accept a write that was signed before an order of the first version ended. Such an
 /// order is settled after that, since its writes came one by one.
 const FORMER_WRITES_US: i64 = 15 * 60 * 1_000_000;
@@ -74,6 +76,8 @@ pub(crate) struct RequestRecord {
     /// The end of the attempt's lease, in Unix microseconds.
     pub(crate) lease_until: i64,
     pub(crate) expires_at: i64,
+    /// How long the response is remembered.
+    pub(crate) kept_for: Duration,
     /// The product of a large order.
     pub(crate) product_id: Option<ProductId>,
     /// The number of items that hold the response; 0 if there is none.
@@ -92,6 +96,7 @@ impl RequestRecord {
             fingerprint: reader.optional("fingerprint")?,
             lease_until: reader.optional("lease_until")?.unwrap_or(0),
             expires_at: reader.optional(EXPIRES_AT)?.unwrap_or(i64::MAX),
+            kept_for: reader.optional("kept_for")?.map_or(KEPT_FOR, Duration::from_secs),
             product_id: reader.optional("product_id")?,
             payload_parts: reader.optional("payload_parts")?.unwrap_or(0),
             item,
@@ -146,14 +151,15 @@ pub(crate) fn request_item(
     attempt: &AttemptId,
     fingerprint: Option<&str>,
     lease_until: i64,
-    now: Timestamp,
+    (kept_for, now): (Duration, Timestamp),
 ) -> Item {
     Writer::at(key)
         .value("state", state.value())
         .text("attempt", attempt)
         .optional_text("fingerprint", fingerprint)
         .number("lease_until", lease_until)
-        .number(EXPIRES_AT, expiry(now))
+        .number(EXPIRES_AT, expiry(kept_for, now))
+        .optional_number("kept_for", (kept_for != KEPT_FOR).then_some(kept_for.as_secs()))
         .0
 }
 
@@ -167,15 +173,19 @@ pub(crate) fn sale_facts(product_id: ProductId, assignment: &Assignment) -> Item
         .0
 }
 
-/// The time from which DynamoDB may delete a record that was answered or voided at `now`, in Unix seconds. A
-/// void record outlives every write that AWS may still accept from its attempt.
-pub(crate) fn expiry(now: Timestamp) -> i64 {
-    now.unix_seconds() + KEPT_FOR_SECONDS
+/// The time from which DynamoDB may delete a record that was answered or voided at `now`, in Unix seconds.
+pub(crate) fn expiry(kept_for: Duration, now: Timestamp) -> i64 {
+    now.unix_seconds().saturating_add(i64::try_from(kept_for.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// A response as the table keeps it: the attributes of the record at `key`, and the writes of what does not
 /// fit into it.
-pub(crate) fn saved_response(key: &Key, response: &Envelope, now: Timestamp) -> (Item, Vec<Write>) {
+pub(crate) fn saved_response(
+    key: &Key,
+    response: &Envelope,
+    kept_for: Duration,
+    now: Timestamp,
+) -> (Item, Vec<Write>) {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
     // Writing into memory cannot fail.
     let compressed = encoder.write_all(response.payload_json().as_bytes()).and_then(|()| encoder.finish());
@@ -189,8 +199,8 @@ pub(crate) fn saved_response(key: &Key, response: &Envelope, now: Timestamp) -> 
         .text("signature", response.signature());
     let further = parts.zip(1..).map(|(bytes, part)| {
         let item = Writer::at(Key::payload(key, part)).bytes("payload", bytes);
-        // The record of a large order begins its day when the order is handed over, which may be later.
-        Write::put(item.number(EXPIRES_AT, expiry(now) + KEPT_FOR_SECONDS).0)
+        // The time of a large order's record begins when the order is handed over, which may be later.
+        Write::put(item.number(EXPIRES_AT, expiry(kept_for + KEPT_FOR, now)).0)
     });
     (attributes.0, further.collect())
 }
@@ -302,9 +312,9 @@ mod tests {
         for (reply, is_large) in [(Reply::LicenseKeyAssigned, false), (noise(1_000), true)] {
             let payload = SignablePayload::new(&reply, at());
             let envelope = payload.into_envelope(PrivateKeyUsed::Product, Some(&[7]));
-            let (attributes, further) = saved_response(&key, &envelope, at());
+            let (attributes, further) = saved_response(&key, &envelope, KEPT_FOR, at());
             assert_eq!(!further.is_empty(), is_large);
-            let mut item = request_item(key.clone(), RequestState::Done, &attempt, None, 0, at());
+            let mut item = request_item(key.clone(), RequestState::Done, &attempt, None, 0, (KEPT_FOR, at()));
             item.extend(attributes);
             let record = RequestRecord::read(item.clone()).unwrap();
             assert_eq!(record.further_payload().len(), further.len());
@@ -321,7 +331,8 @@ mod tests {
         let owner = Owner { name: Some("Test User".parse().unwrap()), email: None };
         let assignment = Assignment { id: attempt.clone(), owner, at: at() };
         let key = Key::request(&attempt);
-        let mut item = request_item(key.clone(), RequestState::Open, &attempt, Some("f"), 7, at());
+        let mut item =
+            request_item(key.clone(), RequestState::Open, &attempt, Some("f"), 7, (KEPT_FOR, at()));
         item.extend(sale_facts(ProductId::MAX, &assignment));
         let record = RequestRecord::read(item).unwrap();
         assert!(record.is(RequestState::Open, &attempt) && record.lease_until == 7);

@@ -1,11 +1,13 @@
 //! The record of a request with an `Idempotency-Key`: reading it before a sale, and keeping it around the
 //! writes of `create-license-keys` and `generate`.
 
+use std::time::Duration;
+
 use keypool_domain::{AttemptId, CreationId, Envelope, Fingerprint, RequestId, Timestamp};
 
 use crate::dynamo::Write;
 use crate::record::{
-    EXPIRES_AT, FORMER_CLAIM, Key, OpenRequest, RequestRecord, RequestState, SK, expiry, number,
+    EXPIRES_AT, FORMER_CLAIM, KEPT_FOR, Key, OpenRequest, RequestRecord, RequestState, SK, expiry, number,
     request_item, saved_response, text,
 };
 use crate::{Store, StoreError};
@@ -22,6 +24,8 @@ pub struct RequestSlot {
     pub(super) fingerprint: Option<String>,
     /// The failed attempt, whose record the next attempt replaces only as long as it is there.
     pub(super) failed: Option<AttemptId>,
+    /// How long the response is remembered.
+    pub(super) kept_for: Duration,
 }
 
 /// The record of a request as another attempt has left it.
@@ -53,6 +57,7 @@ pub struct Creation {
     key: Key,
     /// The attempt that the record names.
     attempt: AttemptId,
+    kept_for: Duration,
     /// The mark of its keys, by which another attempt recognises them.
     pub id: CreationId,
     /// The response that an attempt has noted, and may have begun to carry out.
@@ -60,6 +65,11 @@ pub struct Creation {
 }
 
 impl RequestSlot {
+    /// The record of a large order without an `Idempotency-Key`.
+    pub(super) fn unnamed(attempt: &AttemptId) -> Self {
+        Self { key: Key::request(attempt), fingerprint: None, failed: None, kept_for: KEPT_FOR }
+    }
+
     /// Makes `put` depend on the record being absent, expired, or left by the failed attempt.
     pub(super) fn when_free(&self, put: Write, now: Timestamp) -> Write {
         const IS_FREE: &str = "attribute_not_exists(#pk) OR #expires_at <= :now \
@@ -80,11 +90,13 @@ impl RequestSlot {
 impl Store {
     /// Reads the record of a request, with every write before. 1 read unit for 4 KB of a saved response. If
     /// its attempt has died, that attempt is settled first. A creation that another attempt has begun counts
-    /// as new: [`Store::begin`] joins it.
+    /// as new: [`Store::begin`] joins it. `kept_for` is how long the response will be remembered; by default
+    /// 24 hours.
     pub async fn recall(
         &self,
         id: RequestId,
         fingerprint: Fingerprint,
+        kept_for: Option<Duration>,
         now: Timestamp,
     ) -> Result<Recalled<RequestSlot>, StoreError> {
         let key = Key::request(id);
@@ -108,7 +120,8 @@ impl Store {
                 }
                 failed = Some(record.attempt);
             }
-            return Ok(Recalled::New(RequestSlot { key, fingerprint: Some(fingerprint), failed }));
+            let (fingerprint, kept_for) = (Some(fingerprint), kept_for.unwrap_or(KEPT_FOR));
+            return Ok(Recalled::New(RequestSlot { key, fingerprint, failed, kept_for }));
         }
         Ok(Recalled::Recorded(Recorded::InProgress))
     }
@@ -137,14 +150,15 @@ impl Store {
     /// Begins a creation, or joins the one that another attempt has begun. 1 write unit.
     pub async fn begin(&self, slot: RequestSlot, now: Timestamp) -> Result<Recalled<Creation>, StoreError> {
         let slot = RequestSlot { failed: None, ..slot };
-        let (key, fingerprint) = (slot.key.clone(), slot.fingerprint.as_deref());
+        let (key, fingerprint, kept_for) = (slot.key.clone(), slot.fingerprint.as_deref(), slot.kept_for);
         let (id, attempt) = (CreationId::random(self.randomness()), AttemptId::random(self.randomness()));
         // It has no lease, because nobody needs to wait for another attempt.
-        let mut item = request_item(key.clone(), RequestState::Open, &attempt, fingerprint, 0, now);
+        let mut item =
+            request_item(key.clone(), RequestState::Open, &attempt, fingerprint, 0, (kept_for, now));
         item.insert("creation_id".to_owned(), text(&id));
         let put = slot.when_free(Write::put(item), now);
         let Some(item) = self.write([put]).await?.into_refused_item() else {
-            return Ok(Recalled::New(Creation { key, attempt, id, noted: None }));
+            return Ok(Recalled::New(Creation { key, attempt, kept_for, id, noted: None }));
         };
         let record = RequestRecord::read(item)?;
         let recorded = self.recorded(&record, fingerprint).await?;
@@ -152,7 +166,13 @@ impl Store {
             return Ok(Recalled::Recorded(recorded));
         }
         let noted = if record.payload_parts == 0 { None } else { Some(self.read_response(&record).await?) };
-        Ok(Recalled::New(Creation { id: record.creation_id()?, attempt: record.attempt, key, noted }))
+        Ok(Recalled::New(Creation {
+            id: record.creation_id()?,
+            attempt: record.attempt,
+            key,
+            kept_for,
+            noted,
+        }))
     }
 
     /// Saves the response to a creation: `Open` if it has yet to be carried out, `Done` for its repetitions.
@@ -166,7 +186,7 @@ impl Store {
     ) -> Result<Option<Recorded>, StoreError> {
         // Each save renames the attempt, so that of two saves at once only one succeeds.
         let attempt = AttemptId::random(self.randomness());
-        let (attributes, further) = saved_response(&creation.key, response, now);
+        let (attributes, further) = saved_response(&creation.key, response, creation.kept_for, now);
         let update = Write::update(creation.key.clone()).when(
             "#state <> :done AND #attempt IN (:seen, :renamed)",
             [
@@ -176,7 +196,7 @@ impl Store {
             ],
         );
         let update = update.set("state", state.value()).set("attempt", text(&attempt));
-        let update = update.set(EXPIRES_AT, number(expiry(now))).with(attributes);
+        let update = update.set(EXPIRES_AT, number(expiry(creation.kept_for, now))).with(attributes);
         let written = self.write([update].into_iter().chain(further)).await?;
         if written.is_done() {
             creation.attempt = attempt;

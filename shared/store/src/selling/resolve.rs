@@ -10,7 +10,7 @@ use super::assign::when_for_sale;
 use super::sale::{Sale, when_held};
 use crate::dynamo::{Obstacle, Prepared, Write, Written};
 use crate::record::{
-    EXPIRES_AT, Item, Key, OpenRequest, RequestRecord, RequestState, expiry, number, version,
+    EXPIRES_AT, Item, KEPT_FOR, Key, OpenRequest, RequestRecord, RequestState, expiry, number, version,
 };
 use crate::{Backoff, Store, StoreError};
 
@@ -107,7 +107,7 @@ impl Store {
 /// Voids the record of an attempt that holds it.
 pub(super) fn void(open: &OpenRequest, now: Timestamp) -> Write {
     let void = when_held(Write::update(open.record.clone()), &open.attempt);
-    void.set("state", RequestState::Void.value()).set(EXPIRES_AT, number(expiry(now)))
+    void.set("state", RequestState::Void.value()).set(EXPIRES_AT, number(expiry(KEPT_FOR, now)))
 }
 
 /// The outcome that the first key of a sale proves; `None` while it is as it was seen.

@@ -103,7 +103,14 @@ impl Sale {
     /// part from landing late, because it has the very condition of that part.
     pub(super) fn first_record(&self, slot: &RequestSlot, state: RequestState, now: Timestamp) -> Write {
         let (attempt, fingerprint) = (&self.assignment.id, slot.fingerprint.as_deref());
-        let mut item = request_item(slot.key.clone(), state, attempt, fingerprint, self.lease_until, now);
+        let mut item = request_item(
+            slot.key.clone(),
+            state,
+            attempt,
+            fingerprint,
+            self.lease_until,
+            (slot.kept_for, now),
+        );
         if state == RequestState::Open {
             item.extend(sale_facts(self.product_id, &self.assignment));
         }
@@ -111,8 +118,9 @@ impl Sale {
     }
 
     /// The writes that make the record done, and save the response if the request has an `Idempotency-Key`.
-    fn finishing(&self, slot: &RequestSlot, response: &Envelope, now: Timestamp) -> Vec<Write> {
-        let saved = slot.fingerprint.as_ref().map(|_| saved_response(&slot.key, response, now));
+    pub(super) fn finishing(&self, slot: &RequestSlot, response: &Envelope, now: Timestamp) -> Vec<Write> {
+        let saved =
+            slot.fingerprint.as_ref().map(|_| saved_response(&slot.key, response, slot.kept_for, now));
         let (attributes, further) = saved.unwrap_or_default();
         let record = if self.parts == 0 {
             self.first_record(slot, RequestState::Done, now).with(attributes)
@@ -146,7 +154,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<SaleOutcome, StoreError> {
         let attempt = &sale.assignment.id;
-        let unnamed = || RequestSlot { key: Key::request(attempt), fingerprint: None, failed: None };
+        let unnamed = || RequestSlot::unnamed(attempt);
         let slot = sale.slot.get_or_insert_with(unnamed).clone();
         let part = part_item(Key::part(&slot.key, attempt, sale.parts), keys);
         let mut writes: Vec<Write> = keys.iter().map(|key| assign::reserve(key, &sale.assignment)).collect();

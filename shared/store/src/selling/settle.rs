@@ -112,28 +112,28 @@ impl Store {
         // Another attempt may have replaced the record.
         let sold = record.filter(|record| record.is(RequestState::Done, &open.attempt));
         let assignment = sold.as_ref().map(RequestRecord::assignment).transpose()?;
-        self.end_parts(open, assignment.as_ref(), now).await?;
+        let expires = sold.map(|record| {
+            let update = Write::update(open.record.clone()).when("attribute_exists(#pk)", []);
+            update.set(EXPIRES_AT, number(expiry(record.kept_for, now)))
+        });
+        self.end_parts(open, assignment.as_ref(), expires).await?;
         Ok(if assignment.is_some() { RequestState::Done } else { RequestState::Void })
     }
 
     /// Hands the parts over, if the order was sold with this assignment, or undoes them: some at the same
-    /// time. Deletes the entry when all are ended. Only then may the record of a sold order expire: an order
-    /// whose record is gone would be undone.
+    /// time. Deletes the entry when all are ended. Only then may the record of a sold order expire, which
+    /// `expires` allows: an order whose record is gone would be undone.
     ///
     /// It reads the parts after the decision, when no part can be added any more.
     async fn end_parts(
         &self,
         open: &OpenRequest,
         sold: Option<&Assignment>,
-        now: Timestamp,
+        expires: Option<Write>,
     ) -> Result<(), StoreError> {
         let query = Query::collection(open.record.clone().into_pk()).beginning_with(&*open.parts);
         let parts = self.query(query).await?;
         all(parts.into_iter().map(|part| self.end_part(open, part, sold))).await?;
-        let expires = sold.map(|_| {
-            let record = Write::update(open.record.clone());
-            record.when("attribute_exists(#pk)", []).set(EXPIRES_AT, number(expiry(now)))
-        });
         self.write([Write::delete(open.entry.clone())].into_iter().chain(expires)).await.map(|_| ())
     }
 

@@ -1,0 +1,216 @@
+//! Queued orders: accepting them, their line before a product that is out of stock, and the deliveries of
+//! their callbacks. What becomes of an order is decided by its request record, as for a direct sale.
+
+use std::time::Duration;
+
+use keypool_domain::{
+    Assignment, AttemptId, Envelope, OrderId, OrderState, Owner, ProductId, QueuedOrder, Timestamp,
+};
+
+use super::{Recorded, RequestSlot, Sale};
+use crate::dynamo::{IS_NEW, Obstacle, Query, Write, Written};
+use crate::record::{
+    EXPIRES_AT, Item, KEPT_FOR, Key, QUEUE, RequestRecord, VOID_ORDER, Waiting, delivered_order_item, expiry,
+    is_text, line_of, number, queued_order_item, read_queued_order, read_waiting, text, waiting_item,
+};
+use crate::{Store, StoreError};
+
+/// The result of an attempt to deliver a callback.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeliveryResult {
+    /// The shop has heard.
+    Delivered,
+    /// The shop has not heard, and is told again at that time.
+    Again(Timestamp),
+    /// The shop has not heard, and keypool gives up.
+    Dead,
+}
+
+impl Store {
+    /// Accepts an order. 1 write unit for a KB. If the request has an `Idempotency-Key`, the same transaction
+    /// remembers the response; then it is 2 for a KB. Returns the record that another attempt at the same
+    /// request has left, if there is one.
+    ///
+    /// After an error, nothing was accepted, and nothing will be; but see [`StoreError::OutcomeUnknown`].
+    pub async fn enqueue(
+        &self,
+        order: &QueuedOrder,
+        remembered: Option<(&RequestSlot, &Envelope)>,
+        now: Timestamp,
+    ) -> Result<Option<Recorded>, StoreError> {
+        let put = Write::put(queued_order_item(order)).when(IS_NEW, []);
+        let assignment =
+            Assignment { id: AttemptId::random(self.randomness()), owner: Owner::default(), at: now };
+        let record = remembered.map(|(slot, response)| {
+            let sale = Sale::new(order.request.product_id, assignment, Duration::ZERO, Some(slot.clone()));
+            sale.finishing(slot, response, now)
+        });
+        let written = match self.write([put].into_iter().chain(record.into_iter().flatten())).await {
+            Ok(written) => written,
+            Err(error) => {
+                // The write may still arrive. A void order in its place refuses it.
+                return match self.bury(&order.id, now).await {
+                    Ok(true) => Err(error),
+                    Ok(false) => Ok(None),
+                    Err(_) => Err(StoreError::OutcomeUnknown { cause: Box::new(error) }),
+                };
+            }
+        };
+        let Written::Refused(obstacles) = written else { return Ok(None) };
+        // Nobody else has this id, so the order itself was stored by an earlier copy of this write.
+        if obstacles.first().and_then(Obstacle::item).is_some() {
+            return Ok(None);
+        }
+        match obstacles.get(1) {
+            Some(Obstacle::Condition(Some(item))) => {
+                let record = RequestRecord::read(item.clone())?;
+                let fingerprint = record.fingerprint.clone();
+                self.recorded(&record, fingerprint.as_deref()).await.map(Some)
+            }
+            _ => Ok(Some(Recorded::Void)),
+        }
+    }
+
+    /// Takes back an order that was just accepted, because its response could not be signed. 1 write unit.
+    pub async fn unqueue(&self, id: &OrderId) -> Result<(), StoreError> {
+        let delete = Write::delete(Key::queued_order(id));
+        let delete = delete.when("#state = :queued", [(":queued", text(OrderState::Queued))]);
+        self.write([delete]).await.map(|_| ())
+    }
+
+    /// Puts a void order in the place of one whose write got no answer. Returns whether nothing was there.
+    async fn bury(&self, id: &OrderId, now: Timestamp) -> Result<bool, StoreError> {
+        let mut item = Key::queued_order(id).into_item();
+        item.insert("state".to_owned(), text(VOID_ORDER));
+        item.insert(EXPIRES_AT.to_owned(), number(expiry(KEPT_FOR, now)));
+        let written = self.write([Write::put(item).when(IS_NEW, [])]).await?;
+        let refused = written.into_refused_item();
+        Ok(refused.is_none_or(|item| is_text(&item, "state", VOID_ORDER)))
+    }
+
+    /// Reads an order that is not delivered yet, with every write before. 1 read unit.
+    pub async fn queued_order(&self, id: &OrderId) -> Result<Option<QueuedOrder>, StoreError> {
+        let item = self.get(Key::queued_order(id)).await?.filter(is_order);
+        item.as_ref().map(read_queued_order).transpose()
+    }
+
+    /// The orders that are not delivered yet, in the order of their acceptance. 1 read unit for 4 KB of them.
+    pub async fn queued_orders(&self) -> Result<Vec<QueuedOrder>, StoreError> {
+        let items = self.query(Query::collection(QUEUE)).await?;
+        Ok(readable(items.iter().filter(|item| is_order(item)), read_queued_order).collect())
+    }
+
+    /// The orders that wait for keys of a product, in the order of their acceptance. 1 read unit for 4 KB of
+    /// them, and 1 if nobody waits.
+    pub async fn line(&self, product_id: ProductId) -> Result<Vec<Waiting>, StoreError> {
+        let items = self.query(Query::collection(line_of(product_id))).await?;
+        Ok(readable(items.iter(), read_waiting).collect())
+    }
+
+    /// Puts an order into the line of its product. Returns whether it waits now; if not, it was decided
+    /// meanwhile. 4 write units.
+    pub async fn join_line(&self, order: &QueuedOrder) -> Result<bool, StoreError> {
+        let update = Write::update(Key::queued_order(&order.id)).when(
+            "#state IN (:queued, :waiting)",
+            [(":queued", text(OrderState::Queued)), (":waiting", text(OrderState::Waiting))],
+        );
+        let update = update.set("state", text(OrderState::Waiting));
+        Ok(self.write([update, Write::put(waiting_item(order))]).await?.is_done())
+    }
+
+    /// Notes that an order is filled (code 803) or ended, as its request record says, and takes it out of the
+    /// line. From now on its callback is due. Write units: 1, or 4 if it was waiting.
+    pub async fn decide(&self, order: &mut QueuedOrder, code: u16, now: Timestamp) -> Result<(), StoreError> {
+        while order.state.is_open() {
+            let update = Write::update(Key::queued_order(&order.id))
+                .when("#state = :seen", [(":seen", text(order.state))])
+                .set("state", text(OrderState::Decided))
+                .set("code", number(code))
+                .set("next_at", text(now));
+            let entry = (order.state == OrderState::Waiting)
+                .then(|| Write::delete(Key::waiting(order.request.product_id, &order.id)));
+            match self.write([update].into_iter().chain(entry)).await? {
+                Written::Done => {
+                    (order.state, order.code) = (OrderState::Decided, Some(code));
+                    order.delivery.next_at = Some(now);
+                }
+                // Another worker has moved it since it was read.
+                Written::Refused(obstacles) => match obstacles.first().and_then(Obstacle::item) {
+                    Some(item) => *order = read_queued_order(item)?,
+                    None => order.state = OrderState::Delivered,
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins an attempt to deliver the callback of a decided order, unless another worker has begun one or
+    /// it is not due. Until `lease` is over, no other worker begins one. 1 write unit.
+    pub async fn begin_delivery(
+        &self,
+        order: &mut QueuedOrder,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        if order.state != OrderState::Decided || order.delivery.next_at.is_some_and(|next| next > now) {
+            return Ok(false);
+        }
+        let seen = order.delivery.attempts;
+        let delivery = &mut order.delivery;
+        delivery.attempts = seen.saturating_add(1);
+        let first_at = *delivery.first_at.get_or_insert(now);
+        let next_at = now.after(lease);
+        delivery.next_at = Some(next_at);
+        let update = Write::update(Key::queued_order(&order.id)).when(
+            "#state = :decided AND #attempts = :seen",
+            [(":decided", text(OrderState::Decided)), (":seen", number(seen))],
+        );
+        let update = update
+            .set("attempts", number(seen.saturating_add(1)))
+            .set("first_at", text(first_at))
+            .set("next_at", text(next_at));
+        Ok(self.write([update]).await?.is_done())
+    }
+
+    /// Notes the result of an attempt, with what the shop has answered as a sentence. 2 write units if the
+    /// shop has heard, else 1. A delivered order can be shown for 30 days.
+    pub async fn end_delivery(
+        &self,
+        order: &QueuedOrder,
+        result: DeliveryResult,
+        answer: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let key = Key::queued_order(&order.id);
+        let update = Write::update(key.clone())
+            .when("#attempts = :mine", [(":mine", number(order.delivery.attempts))])
+            .set("answer", text(answer));
+        let update = match result {
+            DeliveryResult::Again(next_at) => update.set("next_at", text(next_at)),
+            DeliveryResult::Dead => update.set("state", text(OrderState::Dead)).remove("next_at"),
+            DeliveryResult::Delivered => {
+                let mut delivered = order.clone();
+                delivered.delivery.next_at = None;
+                delivered.delivery.answer = Some(answer.to_owned());
+                // If the second write fails, the shop is told once more.
+                self.write([Write::put(delivered_order_item(&delivered, now))]).await?;
+                Write::delete(key)
+            }
+        };
+        self.write([update]).await.map(|_| ())
+    }
+}
+
+fn is_order(item: &Item) -> bool {
+    !is_text(item, "state", VOID_ORDER)
+}
+
+/// The items that can be read. One that was edited by hand must not keep the others from being served.
+fn readable<'a, T>(
+    items: impl Iterator<Item = &'a Item>,
+    read: impl Fn(&Item) -> Result<T, StoreError>,
+) -> impl Iterator<Item = T> {
+    items.filter_map(move |item| {
+        read(item).inspect_err(|error| tracing::error!(%error, "a queued order is skipped")).ok()
+    })
+}
