@@ -41,7 +41,7 @@ impl EndpointHandler for Handler {
         _: &Found,
         key: &mut Option<LicenseKeyRecord>,
     ) -> Result<NextAction<RequestSlot>, FunctionError> {
-        let recall = invocation.recall(request.fingerprint());
+        let recall = invocation.recall(request);
         let store = invocation.desk().store();
         let (recalled, read) = tokio::join!(recall, store.license_key(&request.license_key));
         let recalled = recalled?;
@@ -63,7 +63,7 @@ async fn assign(invocation: &Invocation, checked: Checked<Handler>) -> Result<Si
         // the same words and the same signature.
         let Some(seen) = key.filter(|key| key.status == Status::Available) else {
             // An earlier attempt at this request may have bought the key since its record was read.
-            return match invocation.recall(request.fingerprint()).await? {
+            return match invocation.recall(&request).await? {
                 NextAction::Repeat(answer) => Ok(answer),
                 NextAction::Proceed(_) => Err(Reply::InvalidLicenseKey.into()),
             };

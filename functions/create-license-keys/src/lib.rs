@@ -36,7 +36,7 @@ impl EndpointHandler for Handler {
         _: &Found,
         (): &mut (),
     ) -> Result<NextAction<RequestSlot>, FunctionError> {
-        invocation.recall(request.fingerprint()).await
+        invocation.recall(request).await
     }
 
     async fn act(invocation: &Invocation, checked: Checked<Self>) -> Result<SignedReply, FunctionError> {

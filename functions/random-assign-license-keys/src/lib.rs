@@ -25,9 +25,9 @@ pub async fn handle(desk: Arc<Desk>, event: Request) -> Response<Body> {
 
 struct Handler;
 
-/// Keys that were drawn beside the checks.
-#[derive(Default)]
-struct Ahead {
+/// Keys that were drawn before the order is filled.
+#[derive(Debug, Default)]
+pub struct Ahead {
     drawn: Option<Drawn>,
     /// Keys that an earlier draw of this environment has left.
     window: Option<Window>,
@@ -65,7 +65,7 @@ impl EndpointHandler for Handler {
         if ahead.drawn.is_none() {
             ahead.window = invocation.desk().take_window(request.product_id, quantity(request));
         }
-        let recall = invocation.recall(request.fingerprint());
+        let recall = invocation.recall(request);
         let Some(product) = found.product.as_ref().filter(|product| product.is_active()) else {
             return recall.await;
         };
@@ -107,29 +107,63 @@ async fn random_assign(
     invocation: &Invocation,
     checked: Checked<Handler>,
 ) -> Result<SignedReply, FunctionError> {
-    let Checked { request, found, slot, ahead: Ahead { drawn, window } } = checked;
+    let Checked { request, found, slot, ahead } = checked;
     let product = found.product.filter(Product::is_active).ok_or(Reply::ProductNotFound)?;
+    let refusal = match fill(invocation, &request, &product, slot, ahead, None).await? {
+        Filled::Sold(reply) => return Ok(reply),
+        Filled::TooFew { available } => {
+            measure::out_of_stock();
+            Reply::InsufficientLicenseKeys { available_quantity: available }
+        }
+        Filled::NoGenerator => Reply::GeneratorNotFound,
+    };
+    invocation.sign_reply(&refusal, product.signing_key_id.as_ref()).await
+}
+
+/// The result of an order.
+#[derive(Debug)]
+pub enum Filled {
+    /// Its keys are the owner's: by this attempt, or by another one at the same request.
+    Sold(SignedReply),
+    /// The stock is too small.
+    TooFew {
+        /// How many keys there are for this order.
+        available: usize,
+    },
+    /// The stock is too small, and the product has no active generator to make keys with.
+    NoGenerator,
+}
+
+/// Fills an order from the stock, or with keys that are made for it if it asks for that and the stock is too
+/// small. `in_front` is the number of keys that queued orders wait for and that come first; `None` to look.
+pub async fn fill(
+    invocation: &Invocation,
+    request: &RandomAssignLicenseKeys,
+    product: &Product,
+    slot: Option<RequestSlot>,
+    Ahead { drawn, window }: Ahead,
+    in_front: Option<usize>,
+) -> Result<Filled, FunctionError> {
     let generator = None;
-    let mut order = Order { invocation, asked: &request, product: &product, generator, slot, window };
+    let mut order = Order { invocation, asked: request, product, generator, slot, window, in_front };
     let available = match order.sell(drawn).await? {
-        Outcome::Sold(reply) => return Ok(reply),
+        Outcome::Sold(reply) => return Ok(Filled::Sold(reply)),
         Outcome::TooFew { available } => available,
         Outcome::Wait => return Err(FunctionError::Contention),
     };
     // An earlier attempt at this request may have bought the last keys since its record was read.
-    if let NextAction::Repeat(reply) = Box::pin(invocation.recall(request.fingerprint())).await? {
-        return Ok(reply);
+    if let NextAction::Repeat(reply) = Box::pin(invocation.recall(request)).await? {
+        return Ok(Filled::Sold(reply));
     }
     if !request.generate {
-        measure::out_of_stock();
-        return order.sign(&Reply::InsufficientLicenseKeys { available_quantity: available }).await;
+        return Ok(Filled::TooFew { available });
     }
     let about = Lookup { generator: product.generator_id, ..Lookup::default() };
     let generator = invocation.desk().look_up(about).await?.generator.filter(Generator::is_active);
-    let Some(generator) = &generator else { return order.sign(&Reply::GeneratorNotFound).await };
+    let Some(generator) = &generator else { return Ok(Filled::NoGenerator) };
     let mut order = Order { generator: Some(generator), ..order };
     match Box::pin(order.sell(None)).await? {
-        Outcome::Sold(reply) => Ok(reply),
+        Outcome::Sold(reply) => Ok(Filled::Sold(reply)),
         _ => Err(FunctionError::Bug("a generator makes as many keys as asked for")),
     }
 }

@@ -41,6 +41,8 @@ pub(crate) struct Order<'a> {
     pub(crate) slot: Option<RequestSlot>,
     /// Keys that an earlier draw of this environment has left.
     pub(crate) window: Option<Window>,
+    /// How many keys queued orders wait for that come first; `None` to look.
+    pub(crate) in_front: Option<usize>,
 }
 
 impl Order<'_> {
@@ -108,7 +110,10 @@ impl Order<'_> {
             let rest = window.keys.split_off(wanting.min(self.store().sale_keys_max()));
             let chosen = std::mem::replace(&mut window.keys, rest);
             let outcome = if chosen.len() == wanting {
-                let reply = self.signed_rows(sale, &chosen).await?;
+                let (reply, in_front) = tokio::try_join!(self.signed_rows(sale, &chosen), self.in_front())?;
+                if in_front > 0 && !has_room(window.stock, self.quantity() + in_front) {
+                    return Ok(Outcome::TooFew { available: window.stock.get().saturating_sub(in_front) });
+                }
                 let outcome = self.invocation.finish(sale, &chosen, &reply).await?;
                 if outcome == SaleOutcome::Done {
                     self.count(window);
@@ -138,6 +143,18 @@ impl Order<'_> {
             }
         }
         Err(FunctionError::Contention)
+    }
+
+    /// How many keys others wait for. Keys that are made for this order are nobody else's.
+    async fn in_front(&self) -> Result<usize, FunctionError> {
+        match self.in_front {
+            _ if self.generator.is_some() => Ok(0),
+            Some(keys) => Ok(keys),
+            None => {
+                let line = self.store().line(self.product.id).await?;
+                Ok(line.iter().map(|waiting| waiting.quantity).sum())
+            }
+        }
     }
 
     /// Draws keys from the stock, or makes them.
@@ -258,6 +275,14 @@ impl Order<'_> {
     /// Signs a reply about the product.
     pub(crate) async fn sign(&self, reply: &Reply) -> Result<SignedReply, FunctionError> {
         self.invocation.sign_reply(reply, self.product.signing_key_id.as_ref()).await
+    }
+}
+
+/// Whether a stock has so many keys for certain: an estimate may be twice as large as the stock.
+fn has_room(stock: StockSize, keys: usize) -> bool {
+    match stock {
+        StockSize::Exact(size) => size >= keys,
+        StockSize::Estimate(size) => size / 2 >= keys,
     }
 }
 

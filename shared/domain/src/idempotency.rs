@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
-use crate::{ApiKeyHash, Endpoint, OrderId};
+use crate::{ApiKeyHash, Endpoint, OrderId, OrderReference, ProductId, Quantity};
 
 /// A client's name for one request, by which a repetition of it is recognised: 1 to 255 printable ASCII characters,
 /// from the header `Idempotency-Key`.
@@ -13,6 +13,13 @@ pub struct IdempotencyKey(String);
 impl IdempotencyKey {
     /// The most characters it may have.
     pub const CHARACTERS_MAX: usize = 255;
+
+    /// The key of a line of a shop's order, for clients that send none.
+    pub(crate) fn of_order(product: ProductId, quantity: Quantity, identifier: &OrderReference) -> Self {
+        let numbers = [product.to_string(), quantity.to_string()];
+        let texts = numbers.iter().map(String::as_str).chain([identifier.as_str()]);
+        Self(format!("order {}", Fingerprint::of(texts.map(Some))))
+    }
 
     /// The text, for the header of a request.
     #[must_use]

@@ -149,8 +149,6 @@ pub struct QueuedOrder {
     pub state: OrderState,
     /// The keys that it asks for, and for whom.
     pub request: RandomAssignLicenseKeys,
-    /// The shop's name for it.
-    pub identifier: Option<OrderReference>,
     /// Where the callback goes.
     pub webhook_url: WebhookUrl,
     /// The API key that it was made with. Its list of hosts holds for the callback.

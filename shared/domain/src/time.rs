@@ -34,6 +34,13 @@ impl Timestamp {
         self.0.checked_add(wait).map_or(Self(jiff::Timestamp::MAX), Self)
     }
 
+    /// The time from `earlier` until this moment; zero if it is not earlier.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> std::time::Duration {
+        let microseconds = self.unix_microseconds().saturating_sub(earlier.unix_microseconds());
+        std::time::Duration::from_micros(u64::try_from(microseconds).unwrap_or(0))
+    }
+
     /// `2024-11-23T19:02:08.829115Z`.
     #[must_use]
     pub fn to_microseconds_text(self) -> String {

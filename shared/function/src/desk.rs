@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use keypool_aws::POOL_IDLE;
 use keypool_domain::{
-    ApiKeyHash, ApiKeyRecord, Clock, Envelope, Generator, GeneratorId, Product, ProductId, Randomness,
-    SignablePayload, SigningKeyId,
+    ApiKeyHash, ApiKeyRecord, ApiKeySettings, Clock, Envelope, Generator, GeneratorId, OrderId, Product,
+    ProductId, Randomness, SignablePayload, SigningKeyId, WebhookRules,
 };
+use keypool_queue::Queue;
 use keypool_signing::{Signer, SigningError};
 use keypool_store::{Found, Lookup, StockSize, Store};
 
@@ -37,6 +38,10 @@ pub struct Desk {
     generators: Cache<GeneratorId, Generator>,
     refusals: Refusals,
     windows: Windows,
+    /// The queue of orders; `None` in functions that have nothing to do with it.
+    queue: Option<Queue>,
+    /// Whether callbacks may go to this machine.
+    is_local: bool,
     /// When KMS was last called, in Unix microseconds.
     kms_called_at: AtomicI64,
 }
@@ -58,7 +63,42 @@ impl Desk {
             generators: Cache::new(CACHED_FOR),
             refusals: Refusals::default(),
             windows: Windows::default(),
+            queue: None,
+            is_local: false,
         }
+    }
+
+    /// The same desk, with the queue of orders.
+    #[must_use]
+    pub fn with_queue(self, queue: Queue) -> Self {
+        Self { queue: Some(queue), ..self }
+    }
+
+    /// The same desk, for the local stack: callbacks may go to this machine.
+    #[must_use]
+    pub fn with_local_webhooks(self) -> Self {
+        Self { is_local: true, ..self }
+    }
+
+    /// Decides where the callbacks of an API key may go.
+    #[must_use]
+    pub fn webhook_rules(&self, settings: &ApiKeySettings) -> WebhookRules {
+        let hosts = settings.webhook_hosts.clone();
+        if self.is_local { WebhookRules::local(hosts) } else { WebhookRules::deployed(hosts) }
+    }
+
+    /// Sends the message that has an order processed, after a wait of 15 minutes at most. One request of SQS.
+    pub async fn wake(&self, order: &OrderId, after: Duration) -> Result<(), FunctionError> {
+        Ok(self.queue()?.wake(&order.to_string(), after).await?)
+    }
+
+    /// Hides a message for a while, 12 hours at most. One request of SQS.
+    pub async fn hide(&self, receipt_handle: &str, during: Duration) -> Result<(), FunctionError> {
+        Ok(self.queue()?.hide(receipt_handle, during).await?)
+    }
+
+    fn queue(&self) -> Result<&Queue, FunctionError> {
+        self.queue.as_ref().ok_or(FunctionError::Bug("the function has no queue"))
     }
 
     /// How long a request may take.

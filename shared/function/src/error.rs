@@ -1,4 +1,5 @@
 use keypool_domain::Reply;
+use keypool_queue::QueueError;
 use keypool_signing::SigningError;
 use keypool_store::StoreError;
 use lambda_http::lambda_runtime::Diagnostic;
@@ -21,6 +22,9 @@ pub enum FunctionError {
     /// Signing failed.
     #[error(transparent)]
     Signing(#[from] SigningError),
+    /// The queue of orders failed.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
     /// Buyers met on the same keys for longer than a checkout waits.
     #[error("buyers met on the same keys too often")]
     Contention,

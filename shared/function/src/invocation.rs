@@ -1,11 +1,14 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use keypool_aws::Timeouts;
-use keypool_domain::{ApiKey, ApiKeyRefusal, Endpoint, IdempotencyKey, Parameters, Reply, RowId, Timestamp};
+use keypool_domain::{
+    ApiKey, ApiKeyRefusal, ApiKeySettings, Endpoint, IdempotencyKey, Parameters, QueuedOrder, Reply, RowId,
+    Timestamp,
+};
 use keypool_store::{Found, Lookup};
 use lambda_http::http::Method;
 use lambda_http::http::header::{CONTENT_TYPE, HeaderMap};
@@ -24,6 +27,10 @@ pub struct Invocation {
     parameters: Result<Parameters, ProblemDetails>,
     pub(crate) api_key: Result<ApiKey, ApiKeyRefusal>,
     pub(crate) idempotency_key: Option<IdempotencyKey>,
+    /// The settings of the API key, once it is checked.
+    settings: OnceLock<ApiKeySettings>,
+    /// The queued order that is to be filled; `None` for a request that a client waits for.
+    pub(crate) order: Option<QueuedOrder>,
     /// Whether the write of a sale is under way. The deadline must not cut it off.
     is_selling: AtomicBool,
     /// The keys that the latest write was to sell.
@@ -72,6 +79,8 @@ impl Invocation {
             parameters,
             api_key,
             idempotency_key,
+            settings: OnceLock::new(),
+            order: None,
             is_selling: AtomicBool::default(),
             sold: Mutex::default(),
             client: client.and_then(|address| address.parse().ok()),
@@ -79,6 +88,33 @@ impl Invocation {
             received: Instant::now(),
             deadline,
         }
+    }
+
+    /// The invocation that fills a queued order. Nobody waits for its answer, but it keeps the times of one.
+    #[must_use]
+    pub fn of_order(desk: Arc<Desk>, order: &QueuedOrder) -> Self {
+        let deadline = Deadline::of_request(i64::MAX, desk.store().timeouts());
+        Self {
+            desk,
+            endpoint: Endpoint::RandomAssignLicenseKeysQueued,
+            parameters: Ok(Parameters::default()),
+            api_key: Err(ApiKeyRefusal::Invalid),
+            idempotency_key: None,
+            settings: OnceLock::new(),
+            order: Some(order.clone()),
+            is_selling: AtomicBool::default(),
+            sold: Mutex::default(),
+            client: None,
+            request_id: Some(order.id.to_string()),
+            received: Instant::now(),
+            deadline,
+        }
+    }
+
+    /// The settings of the API key; the defaults until it is checked.
+    #[must_use]
+    pub fn settings(&self) -> &ApiKeySettings {
+        self.settings.get_or_init(ApiKeySettings::default)
     }
 
     /// The desk it came to.
@@ -97,8 +133,13 @@ impl Invocation {
         }
     }
 
-    pub(crate) fn set_selling(&self, is_selling: bool) {
-        self.is_selling.store(is_selling, Ordering::Relaxed);
+    /// Awaits a write that the deadline must not cut off, because its outcome would be unknown. It must end
+    /// by itself.
+    pub async fn uncut<T>(&self, write: impl Future<Output = T>) -> T {
+        self.is_selling.store(true, Ordering::Relaxed);
+        let outcome = write.await;
+        self.is_selling.store(false, Ordering::Relaxed);
+        outcome
     }
 
     pub(crate) fn is_selling(&self) -> bool {
@@ -130,6 +171,8 @@ impl Invocation {
         let found = self.desk.look_up(Lookup { api_key: Some(hash), ..about }).await?;
         let record = found.api_key.as_ref().ok_or_else(|| refused(ApiKeyRefusal::Invalid))?;
         record.check(self.endpoint, self.client, self.now()).map_err(refused)?;
+        // It is authorised once.
+        let _ = self.settings.set(record.settings.clone());
         Ok(found)
     }
 

@@ -12,7 +12,7 @@
 //! 5. act: the function's own part, [`EndpointHandler::act`], through [`Desk::store`];
 //! 6. respond: the outcome becomes a response, be it an envelope or a problem (`respond`, `problem`).
 //!
-//! [`run`], or [`run_on_schedule`], is the whole of a function's `main`: logs, metrics ([`measure`]),
+//! [`run`], [`run_with_queue`], [`run_on_queue`] or [`run_on_schedule`] is the whole of a function's `main`: logs, metrics ([`measure`]),
 //! clients, the Lambda runtime.
 
 mod body;
@@ -39,6 +39,8 @@ pub use invocation::Invocation;
 pub use once::NextAction;
 pub use problem::ProblemDetails;
 pub use respond::SignedReply;
-pub use runtime::{ENV_METRICS_NAMESPACE, ENV_SIGNING_KEY, ENV_TABLE, StartError, run, run_on_schedule};
+pub use runtime::{
+    ENV_METRICS_NAMESPACE, ENV_QUEUE, ENV_SIGNING_KEY, ENV_TABLE, StartError, run, run_on_queue, run_on_schedule, run_with_queue,
+};
 pub use telemetry::{ENV_LOG_LEVEL, UnknownLogLevel, init_logs, log_level};
 pub use windows::Window;

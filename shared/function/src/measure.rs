@@ -14,15 +14,19 @@
 //! | `RepeatedRequests` | count | |
 //! | `LateRequests` | count | |
 //! | `OrdersFinished`, `OrdersUndone` | count | |
+//! | `OrdersQueued`, `OrdersDelivered`, `CallbackFailures`, `CallbacksDead` | count | |
+//! | `OldestWaitingOrder`, `OldestUndelivered` | seconds | |
 //! | `Failures` | count | |
-//! | `DynamoDbThrottles`, `KmsThrottles` | count | |
+//! | `DynamoDbThrottles`, `KmsThrottles`, `SqsThrottles` | count | |
 //! | `QueryLatency`, `SignLatency` and so on: [`LATENCIES`] | milliseconds | |
 //! | `StockEstimate` | count | `Product` |
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use keypool_aws::{LATENCIES, restart_latencies};
 use keypool_domain::ProductId;
+use keypool_store::DeliveryResult;
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use metrics_cloudwatch_embedded::{Builder, Collector, Error};
 
@@ -36,13 +40,20 @@ const REPEATED_REQUESTS: &str = "RepeatedRequests";
 const LATE_REQUESTS: &str = "LateRequests";
 const ORDERS_FINISHED: &str = "OrdersFinished";
 const ORDERS_UNDONE: &str = "OrdersUndone";
+const ORDERS_QUEUED: &str = "OrdersQueued";
+const ORDERS_DELIVERED: &str = "OrdersDelivered";
+const CALLBACK_FAILURES: &str = "CallbackFailures";
+const CALLBACKS_DEAD: &str = "CallbacksDead";
+const OLDEST_WAITING_ORDER: &str = "OldestWaitingOrder";
+const OLDEST_UNDELIVERED: &str = "OldestUndelivered";
 const FAILURES: &str = "Failures";
 const DYNAMODB_THROTTLES: &str = "DynamoDbThrottles";
 const KMS_THROTTLES: &str = "KmsThrottles";
+const SQS_THROTTLES: &str = "SqsThrottles";
 const STOCK_ESTIMATE: &str = "StockEstimate";
 
 /// The names of all counters.
-pub const COUNTERS: [&str; 13] = [
+pub const COUNTERS: [&str; 18] = [
     KEYS_ASSIGNED,
     KEYS_GENERATED,
     KEYS_CREATED,
@@ -53,15 +64,21 @@ pub const COUNTERS: [&str; 13] = [
     LATE_REQUESTS,
     ORDERS_FINISHED,
     ORDERS_UNDONE,
+    ORDERS_QUEUED,
+    ORDERS_DELIVERED,
+    CALLBACK_FAILURES,
+    CALLBACKS_DEAD,
     FAILURES,
     DYNAMODB_THROTTLES,
     KMS_THROTTLES,
+    SQS_THROTTLES,
 ];
 
 /// The names of all distributions, and their units.
 pub fn distributions() -> impl Iterator<Item = (&'static str, Unit)> {
     let latencies = LATENCIES.into_iter().map(|(_, name)| (name, Unit::Milliseconds));
-    latencies.chain([(STOCK_ESTIMATE, Unit::Count)])
+    let ages = [OLDEST_WAITING_ORDER, OLDEST_UNDELIVERED].map(|name| (name, Unit::Seconds));
+    latencies.chain([(STOCK_ESTIMATE, Unit::Count)]).chain(ages)
 }
 
 /// Keys have been given to an owner.
@@ -107,6 +124,28 @@ pub fn orders_swept(finished: usize, undone: usize) {
     counter!(ORDERS_UNDONE).increment(as_u64(undone));
 }
 
+/// An order has been accepted, to be filled later.
+pub fn order_queued() {
+    counter!(ORDERS_QUEUED).increment(1);
+}
+
+/// An attempt to deliver a callback has ended.
+pub fn callback(result: &DeliveryResult) {
+    let name = match result {
+        DeliveryResult::Delivered => ORDERS_DELIVERED,
+        DeliveryResult::Again(_) => CALLBACK_FAILURES,
+        DeliveryResult::Dead => CALLBACKS_DEAD,
+    };
+    counter!(name).increment(1);
+}
+
+/// The age of the oldest order that waits for stock, and that of the oldest one whose shop has not heard.
+/// Zero if there is none.
+pub fn oldest_orders(waiting: Duration, undelivered: Duration) {
+    histogram!(OLDEST_WAITING_ORDER).record(waiting.as_secs_f64());
+    histogram!(OLDEST_UNDELIVERED).record(undelivered.as_secs_f64());
+}
+
 /// A draw has seen how large a product's stock is: exactly if it saw all of it, else as an estimate. A
 /// distribution and not a gauge, because a gauge would be repeated with every event, long after the product
 /// was restocked.
@@ -119,9 +158,14 @@ pub(crate) fn failure() {
     counter!(FAILURES).increment(1);
 }
 
-/// A request failed because a service, `DynamoDB` or `KMS`, took no more.
+/// A request failed because a service, `DynamoDB`, `KMS` or `SQS`, took no more.
 pub(crate) fn throttle(service: &'static str) {
-    counter!(if service == "KMS" { KMS_THROTTLES } else { DYNAMODB_THROTTLES }).increment(1);
+    let name = match service {
+        "KMS" => KMS_THROTTLES,
+        "SQS" => SQS_THROTTLES,
+        _ => DYNAMODB_THROTTLES,
+    };
+    counter!(name).increment(1);
 }
 
 fn as_u64(count: usize) -> u64 {

@@ -1,7 +1,14 @@
-use keypool_domain::{Fingerprint, LicenseKeyRecord, RequestId};
+use std::time::Duration;
+
+use keypool_domain::requests::Repeatable;
+use keypool_domain::{LicenseKeyRecord, RequestId};
 use keypool_store::{Creation, Recalled, Recorded, RequestSlot, RequestState, Sale, SaleOutcome};
 
 use crate::{FunctionError, Invocation, SignedReply, measure};
+
+/// How long the response to a queued order is kept: for the days in which its callback is delivered, and for
+/// an operator to have it delivered again.
+const ORDER_KEPT_FOR: Duration = Duration::from_hours(60 * 24);
 
 /// The next step of a request that may be a repetition.
 #[derive(Debug)]
@@ -13,13 +20,22 @@ pub enum NextAction<T> {
 }
 
 impl Invocation {
-    /// Reads the record of the request. Without an `Idempotency-Key` nothing is read.
-    pub async fn recall(&self, asked: Fingerprint) -> Result<NextAction<RequestSlot>, FunctionError> {
-        let (Some(key), Ok(api_key)) = (&self.idempotency_key, &self.api_key) else {
-            return Ok(NextAction::Proceed(None));
+    /// Reads the record of the request. Nothing is read without an `Idempotency-Key`, unless the API key says
+    /// that the order's reference stands for it.
+    pub async fn recall(&self, request: &impl Repeatable) -> Result<NextAction<RequestSlot>, FunctionError> {
+        let (settings, fingerprint) = (self.settings(), request.fingerprint());
+        let (id, kept_for) = match (&self.order, &self.api_key) {
+            (Some(order), _) => (order.id.request_id(), Some(ORDER_KEPT_FOR)),
+            (None, Ok(api_key)) => {
+                let of_order = || settings.once_per_identifier.then(|| request.key_of_order()).flatten();
+                let Some(key) = self.idempotency_key.clone().or_else(of_order) else {
+                    return Ok(NextAction::Proceed(None));
+                };
+                (RequestId::new(api_key.hash(), self.endpoint, &key), settings.remember)
+            }
+            (None, Err(_)) => return Ok(NextAction::Proceed(None)),
         };
-        let id = RequestId::new(api_key.hash(), self.endpoint, key);
-        self.next(self.desk.store().recall(id, asked, self.now()).await?)
+        self.next(self.desk.store().recall(id, fingerprint, kept_for, self.now()).await?)
     }
 
     /// Begins a creation. Without an `Idempotency-Key` nothing is written.
@@ -77,10 +93,9 @@ impl Invocation {
     ) -> Result<SaleOutcome, FunctionError> {
         self.check_time_to_sell()?;
         self.note_row_ids(sale.taken().iter().chain(keys).map(|key| key.id).collect());
-        self.set_selling(true);
         let deadline = self.deadline.instant();
-        let outcome = self.desk.store().finish(sale, keys, reply.envelope(), self.now(), deadline).await;
-        self.set_selling(false);
+        let finish = self.desk.store().finish(sale, keys, reply.envelope(), self.now(), deadline);
+        let outcome = self.uncut(finish).await;
         if let Ok(SaleOutcome::Missed(_)) = outcome {
             self.note_row_ids(Vec::new());
         }

@@ -49,7 +49,9 @@ impl Invocation {
         product_key: Option<&SigningKeyId>,
         now: Timestamp,
     ) -> Result<SignedReply, FunctionError> {
-        let envelope = Box::pin(self.desk.sign(SignablePayload::new(reply, now), product_key)).await?;
+        let identifier = self.order.as_ref().and_then(|order| order.request.identifier.as_ref());
+        let payload = SignablePayload::about(identifier, reply, now);
+        let envelope = Box::pin(self.desk.sign(payload, product_key)).await?;
         Ok(SignedReply { envelope, code: reply.code(), http_status: reply.http_status() })
     }
 
@@ -87,6 +89,17 @@ impl Invocation {
                 ProblemDetails::OutcomeUnknown { is_repeatable: self.idempotency_key.is_some() }
             }
             problem => problem,
+        }
+    }
+
+    /// Logs what became of a queued order.
+    pub fn log_order(&self, outcome: Result<u16, FunctionError>) {
+        match outcome {
+            Ok(code) => self.log(StatusCode::OK, Some(code), None),
+            Err(failure) => {
+                let status = failure.problem().into_response(None).status();
+                self.log(status, None, Some(failure));
+            }
         }
     }
 
@@ -135,8 +148,15 @@ impl SignedReply {
         Ok(Self { envelope, code, http_status: 200 })
     }
 
+    /// The contract's code.
+    #[must_use]
+    pub fn code(&self) -> u16 {
+        self.code
+    }
+
     /// The signed envelope.
-    pub(crate) fn envelope(&self) -> &Envelope {
+    #[must_use]
+    pub fn envelope(&self) -> &Envelope {
         &self.envelope
     }
 

@@ -1,13 +1,16 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use keypool_aws::{AwsSettings, Timeouts};
 use keypool_domain::{OperatingSystemRandomness, SigningKeyId, SystemClock};
+use keypool_queue::{Queue, Received};
 use keypool_signing::Signer;
 use keypool_store::Store;
 use lambda_http::lambda_runtime::{self, LambdaEvent};
+use metrics_cloudwatch_embedded::Collector;
 use lambda_http::{Body, Error, Request, Response, service_fn};
 
 use crate::{Desk, FunctionError, UnknownLogLevel, init_logs, log_level, measure};
@@ -17,6 +20,9 @@ pub const ENV_TABLE: &str = "KEYPOOL_TABLE";
 /// The id, ARN or alias of the global signing key. Without it, responses of products without a key of their
 /// own are not signed.
 pub const ENV_SIGNING_KEY: &str = "KEYPOOL_SIGNING_KEY";
+
+/// The URL of the queue of orders, for the functions that send or process messages.
+pub const ENV_QUEUE: &str = "KEYPOOL_QUEUE";
 
 /// The CloudWatch namespace of the function's metrics; without it, `keypool`.
 pub const ENV_METRICS_NAMESPACE: &str = "KEYPOOL_METRICS_NAMESPACE";
@@ -42,10 +48,28 @@ where
     H: Fn(Arc<Desk>, Request) -> F,
     F: Future<Output = Response<Body>> + Send,
 {
-    init_logs(log_level()?, &[], std::io::stdout)?;
-    let collector = measure::init(optional(ENV_METRICS_NAMESPACE).unwrap_or_else(|| "keypool".to_owned()))?;
+    let collector = init()?;
+    serve(collector, desk_from_environment(&settings_from_environment()?)?, handle).await
+}
+
+/// Runs a function as [`run`] does, that also sends messages to the queue of orders.
+pub async fn run_with_queue<H, F>(handle: H) -> Result<(), Error>
+where
+    H: Fn(Arc<Desk>, Request) -> F,
+    F: Future<Output = Response<Body>> + Send,
+{
+    let collector = init()?;
     let settings = settings_from_environment()?;
-    let desk = Arc::new(desk_from_environment(&settings)?);
+    let queue = queue_from_environment(&settings, Timeouts::CHECKOUT)?;
+    serve(collector, desk_from_environment(&settings)?.with_queue(queue), handle).await
+}
+
+async fn serve<H, F>(collector: &'static Collector, desk: Desk, handle: H) -> Result<(), Error>
+where
+    H: Fn(Arc<Desk>, Request) -> F,
+    F: Future<Output = Response<Body>> + Send,
+{
+    let desk = Arc::new(desk);
     desk.warm_up().await;
     let handle = &handle;
     lambda_http::run(service_fn(move |event: Request| {
@@ -69,13 +93,15 @@ where
     H: Fn(Arc<Desk>) -> F,
     F: Future<Output = Result<(), FunctionError>> + Send + 'static,
 {
-    init_logs(log_level()?, &[], std::io::stdout)?;
-    let collector = measure::init(optional(ENV_METRICS_NAMESPACE).unwrap_or_else(|| "keypool".to_owned()))?;
-    let clients = settings_from_environment()?.clients(Timeouts::OPERATOR);
+    let collector = init()?;
+    let settings = settings_from_environment()?;
+    let queue = queue_from_environment(&settings, Timeouts::OPERATOR)?;
+    let clients = settings.clients(Timeouts::OPERATOR);
     let store = Store::new(clients.dynamodb, required(ENV_TABLE)?, Arc::new(OperatingSystemRandomness));
     let store = store.with_timeouts(Timeouts::OPERATOR);
     let signer = Signer::new(clients.kms, None);
-    let desk = Arc::new(Desk::new(store, signer, Arc::new(SystemClock), Arc::new(OperatingSystemRandomness)));
+    let desk = Desk::new(store, signer, Arc::new(SystemClock), Arc::new(OperatingSystemRandomness));
+    let desk = Arc::new(desk.with_queue(queue));
     let handle = &handle;
     lambda_runtime::run(service_fn(move |_: LambdaEvent<serde_json::Value>| {
         let done: Pin<Box<dyn Future<Output = Result<(), FunctionError>> + Send>> =
@@ -91,6 +117,66 @@ where
     .await
 }
 
+/// Runs a function in Lambda that a queue of orders calls, with a batch of messages at a time. `handle` returns
+/// the ids of the messages that are to come back.
+pub async fn run_on_queue<H, F>(handle: H) -> Result<(), Error>
+where
+    H: Fn(Arc<Desk>, Vec<Received>) -> F,
+    F: Future<Output = Vec<String>> + Send + 'static,
+{
+    let collector = init()?;
+    let settings = settings_from_environment()?;
+    let queue = queue_from_environment(&settings, Timeouts::CHECKOUT)?;
+    let desk = Arc::new(desk_from_environment(&settings)?.with_queue(queue));
+    desk.warm_up().await;
+    let handle = &handle;
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<SqsEvent>| {
+        let processed: Pin<Box<dyn Future<Output = Vec<String>> + Send>> =
+            Box::pin(handle(Arc::clone(&desk), received(event.payload)));
+        async move {
+            let failed = processed.await.into_iter();
+            if let Err(error) = measure::flush(collector) {
+                tracing::warn!(%error, "metrics could not be written");
+            }
+            let mut response = SqsBatchResponse::default();
+            response.batch_item_failures = failed
+                .map(|id| {
+                    let mut failure = BatchItemFailure::default();
+                    failure.item_identifier = id;
+                    failure
+                })
+                .collect();
+            Ok::<_, std::convert::Infallible>(response)
+        }
+    }))
+    .await
+}
+
+/// The messages of an event.
+fn received(event: SqsEvent) -> Vec<Received> {
+    let received = event.records.into_iter().map(|message| Received {
+        id: message.body.unwrap_or_default(),
+        receipt_handle: message.receipt_handle.unwrap_or_default(),
+        message_id: message.message_id.unwrap_or_default(),
+        receive_count: message
+            .attributes
+            .get("ApproximateReceiveCount")
+            .and_then(|count| count.parse().ok())
+            .unwrap_or(1),
+    });
+    received.collect()
+}
+
+/// Sets up logs and metrics.
+fn init() -> Result<&'static Collector, Error> {
+    init_logs(log_level()?, &[], std::io::stdout)?;
+    Ok(measure::init(optional(ENV_METRICS_NAMESPACE).unwrap_or_else(|| "keypool".to_owned()))?)
+}
+
+fn queue_from_environment(settings: &AwsSettings, timeouts: Timeouts) -> Result<Queue, StartError> {
+    Ok(Queue::new(settings.queue(timeouts), required(ENV_QUEUE)?))
+}
+
 fn settings_from_environment() -> Result<AwsSettings, StartError> {
     Ok(AwsSettings {
         region: required("AWS_REGION")?,
@@ -102,6 +188,7 @@ fn settings_from_environment() -> Result<AwsSettings, StartError> {
         )),
         dynamodb_endpoint: endpoint("AWS_ENDPOINT_URL_DYNAMODB"),
         kms_endpoint: endpoint("AWS_ENDPOINT_URL_KMS"),
+        sqs_endpoint: endpoint("AWS_ENDPOINT_URL_SQS"),
     })
 }
 

@@ -1,3 +1,4 @@
+use super::Repeatable;
 use crate::{Fields, Fingerprint, LicenseKey, Owner, Parameters, ValidationErrors};
 
 /// Gives one named key to an owner.
@@ -25,10 +26,8 @@ impl TryFrom<&Parameters> for AssignLicenseKey {
     }
 }
 
-impl AssignLicenseKey {
-    /// What is asked for, to recognise a repetition by.
-    #[must_use]
-    pub fn fingerprint(&self) -> Fingerprint {
+impl Repeatable for AssignLicenseKey {
+    fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of([Some(self.license_key.as_str())].into_iter().chain(self.owner.texts()))
     }
 }

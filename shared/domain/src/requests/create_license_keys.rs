@@ -1,3 +1,4 @@
+use super::Repeatable;
 use crate::{
     ActivationLimit, CreationId, Fields, Fingerprint, LicenseKeys, NewKey, Owner, Parameters, ProductId,
     Status, Timestamp, ValidationErrors, Validity,
@@ -50,22 +51,6 @@ impl TryFrom<&Parameters> for CreateLicenseKeys {
 }
 
 impl CreateLicenseKeys {
-    /// What is asked for, to recognise a repetition by.
-    #[must_use]
-    pub fn fingerprint(&self) -> Fingerprint {
-        let fields = [
-            self.product_id.to_string(),
-            self.activation_limit.to_string(),
-            self.validity.to_string(),
-            self.status.to_string(),
-            self.license_keys.sent().to_string(),
-        ];
-        let assigned_at = self.assigned_at.map(Timestamp::to_microseconds_text);
-        let license_keys = self.license_keys.distinct().iter().map(|key| Some(key.as_str()));
-        let fields = fields.iter().map(|field| Some(field.as_str()));
-        Fingerprint::of(fields.chain([assigned_at.as_deref()]).chain(self.owner.texts()).chain(license_keys))
-    }
-
     /// The keys to be stored, each once. A key that starts as `assigned` without a time takes `now`.
     #[must_use]
     pub fn new_keys(&self, now: Timestamp, creation_id: Option<&CreationId>) -> Vec<NewKey> {
@@ -85,5 +70,21 @@ impl CreateLicenseKeys {
             creation_id: creation_id.cloned(),
         };
         self.license_keys.distinct().iter().map(new_key).collect()
+    }
+}
+
+impl Repeatable for CreateLicenseKeys {
+    fn fingerprint(&self) -> Fingerprint {
+        let fields = [
+            self.product_id.to_string(),
+            self.activation_limit.to_string(),
+            self.validity.to_string(),
+            self.status.to_string(),
+            self.license_keys.sent().to_string(),
+        ];
+        let assigned_at = self.assigned_at.map(Timestamp::to_microseconds_text);
+        let license_keys = self.license_keys.distinct().iter().map(|key| Some(key.as_str()));
+        let fields = fields.iter().map(|field| Some(field.as_str()));
+        Fingerprint::of(fields.chain([assigned_at.as_deref()]).chain(self.owner.texts()).chain(license_keys))
     }
 }

@@ -1,3 +1,4 @@
+use super::Repeatable;
 use crate::{Fields, Fingerprint, GeneratorId, Parameters, Quantity, ValidationErrors};
 
 /// Makes new keys and puts them into stock.
@@ -20,10 +21,8 @@ impl TryFrom<&Parameters> for Generate {
     }
 }
 
-impl Generate {
-    /// What is asked for, to recognise a repetition by.
-    #[must_use]
-    pub fn fingerprint(&self) -> Fingerprint {
+impl Repeatable for Generate {
+    fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of([Some(&*self.generator_id.to_string()), Some(&*self.quantity.to_string())])
     }
 }

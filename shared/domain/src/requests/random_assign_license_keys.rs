@@ -1,6 +1,10 @@
 use std::str::FromStr;
 
-use crate::{Fields, Fingerprint, Owner, Parameters, ProductId, Quantity, Reported, ValidationErrors};
+use super::Repeatable;
+use crate::{
+    Fields, Fingerprint, IdempotencyKey, OrderReference, Owner, Parameters, ProductId, Quantity, Reported,
+    ValidationErrors,
+};
 
 /// Gives a number of keys, drawn at random, to an owner: all or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +17,8 @@ pub struct RandomAssignLicenseKeys {
     pub generate: bool,
     /// Who gets them.
     pub owner: Owner,
+    /// The shop's name for the order, if given.
+    pub identifier: Option<OrderReference>,
 }
 
 /// `0` or `1`.
@@ -52,18 +58,27 @@ impl RandomAssignLicenseKeys {
         let generate = fields.optional::<Switch>("generate");
         let name = fields.optional("owner_name");
         let email = fields.optional("owner_email");
+        let identifier = fields.optional("identifier");
         Ok(Self {
             product_id: product_id?,
             quantity: quantity?,
             generate: generate?.is_some_and(|Switch(on)| on),
             owner: Owner { name: name?, email: email? },
+            identifier: identifier?,
         })
     }
+}
 
-    /// What is asked for, to recognise a repetition by.
-    #[must_use]
-    pub fn fingerprint(&self) -> Fingerprint {
+impl Repeatable for RandomAssignLicenseKeys {
+    fn fingerprint(&self) -> Fingerprint {
         let numbers = [self.product_id.to_string(), self.quantity.to_string(), self.generate.to_string()];
-        Fingerprint::of(numbers.iter().map(|number| Some(number.as_str())).chain(self.owner.texts()))
+        let values = numbers.iter().map(|number| Some(number.as_str())).chain(self.owner.texts());
+        // A request without identifier has the fingerprint that it always had.
+        Fingerprint::of(values.chain(self.identifier.iter().map(|identifier| Some(identifier.as_str()))))
+    }
+
+    fn key_of_order(&self) -> Option<IdempotencyKey> {
+        let identifier = self.identifier.as_ref()?;
+        Some(IdempotencyKey::of_order(self.product_id, self.quantity, identifier))
     }
 }

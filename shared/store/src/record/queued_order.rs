@@ -25,7 +25,7 @@ pub(crate) fn queued_order_item(order: &QueuedOrder) -> Item {
         .number("generate", u8::from(request.generate))
         .optional_text("owner_name", field(&request.owner.name))
         .optional_text("owner_email", field(&request.owner.email))
-        .optional_text("identifier", order.identifier.as_ref().map(OrderReference::as_str))
+        .optional_text("identifier", request.identifier.as_ref().map(OrderReference::as_str))
         .text("webhook_url", order.webhook_url.as_str())
         .text("api_key", order.api_key)
         .text("accepted_at", order.accepted_at)
@@ -51,8 +51,8 @@ pub(crate) fn read_queued_order(item: &Item) -> Result<QueuedOrder, StoreError> 
             quantity: reader.required("quantity")?,
             generate: reader.raw("generate")? == "1",
             owner: Owner { name: reader.optional("owner_name")?, email: reader.optional("owner_email")? },
+            identifier: reader.optional("identifier")?,
         },
-        identifier: reader.optional("identifier")?,
         webhook_url: reader.required("webhook_url")?,
         api_key: reader.required("api_key")?,
         accepted_at: reader.time("accepted_at")?,
@@ -140,8 +140,8 @@ mod tests {
                 quantity: "7".parse().unwrap(),
                 generate: true,
                 owner: Owner { name: Some("Test User".parse().unwrap()), email: None },
+                identifier: "31".parse().ok(),
             },
-            identifier: "31".parse().ok(),
             webhook_url: "https://shop.example/?keevault-webhook=k".parse().unwrap(),
             api_key: "secret".parse::<ApiKey>().unwrap().hash(),
             accepted_at: at,
@@ -156,13 +156,8 @@ mod tests {
             },
         };
         assert_eq!(read_queued_order(&queued_order_item(&order)), Ok(order.clone()));
-        let fresh = QueuedOrder {
-            identifier: None,
-            is_cancelled: false,
-            code: None,
-            delivery: Delivery::default(),
-            ..order.clone()
-        };
+        let fresh =
+            QueuedOrder { is_cancelled: false, code: None, delivery: Delivery::default(), ..order.clone() };
         assert_eq!(read_queued_order(&queued_order_item(&fresh)), Ok(fresh));
         let delivered = delivered_order_item(&order, at);
         assert_eq!(

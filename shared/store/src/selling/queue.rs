@@ -118,6 +118,11 @@ impl Store {
         Ok(self.write([update, Write::put(waiting_item(order))]).await?.is_done())
     }
 
+    /// Takes an entry out of the line of a product whose order is not in the queue any more. 1 write unit.
+    pub async fn leave_line(&self, product_id: ProductId, id: &OrderId) -> Result<(), StoreError> {
+        self.write([Write::delete(Key::waiting(product_id, id))]).await.map(|_| ())
+    }
+
     /// Notes that an order is filled (code 803) or ended, as its request record says, and takes it out of the
     /// line. From now on its callback is due. Write units: 1, or 4 if it was waiting.
     pub async fn decide(&self, order: &mut QueuedOrder, code: u16, now: Timestamp) -> Result<(), StoreError> {
@@ -177,7 +182,7 @@ impl Store {
     pub async fn end_delivery(
         &self,
         order: &QueuedOrder,
-        result: DeliveryResult,
+        result: &DeliveryResult,
         answer: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
@@ -186,7 +191,7 @@ impl Store {
             .when("#attempts = :mine", [(":mine", number(order.delivery.attempts))])
             .set("answer", text(answer));
         let update = match result {
-            DeliveryResult::Again(next_at) => update.set("next_at", text(next_at)),
+            DeliveryResult::Again(next_at) => update.set("next_at", text(*next_at)),
             DeliveryResult::Dead => update.set("state", text(OrderState::Dead)).remove("next_at"),
             DeliveryResult::Delivered => {
                 let mut delivered = order.clone();

@@ -1,0 +1,156 @@
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use keypool_domain::{Assignment, AttemptId, OrderState, Product, ProductId, QueuedOrder, Reply};
+use keypool_function::{FunctionError, Invocation, NextAction, SignedReply};
+use keypool_store::{Lookup, RequestSlot, Sale, SaleOutcome, Waiting};
+use random_assign_license_keys::{Ahead, Filled, fill};
+use tokio::time::Instant;
+
+use crate::Worker;
+
+/// How many orders of a line are filled side by side. Each one leaves enough keys for those before it.
+const SIDE_BY_SIDE: usize = 8;
+/// How long one message may serve a line. Another one goes on.
+const SERVES_FOR: Duration = Duration::from_secs(20);
+
+impl Worker {
+    /// Fills an order that is neither filled nor ended, when its turn has come. If there are too few keys, it
+    /// joins the line of its product. An order that waits serves the whole line.
+    pub(crate) async fn fill_in_turn(&self, order: &mut QueuedOrder) -> Result<(), FunctionError> {
+        let product_id = order.request.product_id;
+        if order.state == OrderState::Waiting && !order.is_over(self.desk.clock().now()) {
+            return self.serve_line(product_id).await;
+        }
+        let line = self.desk.store().line(product_id).await?;
+        let before = line.iter().take_while(|waiting| waiting.id < order.id);
+        let in_front = before.map(|waiting| waiting.quantity).sum();
+        if !self.fill(order, in_front).await? && self.desk.store().join_line(order).await? {
+            order.state = OrderState::Waiting;
+        }
+        Ok(())
+    }
+
+    /// Fills the orders that wait for a product, first come first served, until one has to go on waiting.
+    async fn serve_line(&self, product_id: ProductId) -> Result<(), FunctionError> {
+        let started = Instant::now();
+        loop {
+            let mut line = self.desk.store().line(product_id).await?;
+            if started.elapsed() > SERVES_FOR {
+                if let Some(first) = line.first() {
+                    self.desk.wake(&first.id, Duration::ZERO).await?;
+                }
+                return Ok(());
+            }
+            line.truncate(SIDE_BY_SIDE);
+            let mut in_front = 0;
+            let served = line.iter().map(|waiting| {
+                let before = in_front;
+                in_front += waiting.quantity;
+                self.serve(product_id, waiting, before)
+            });
+            let served: Vec<bool> =
+                join_all(served).await.into_iter().collect::<Result<_, FunctionError>>()?;
+            if line.is_empty() || served.contains(&false) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Fills an order of a line, and sends a message for its callback. Returns whether it has left the line.
+    async fn serve(
+        &self,
+        product_id: ProductId,
+        waiting: &Waiting,
+        in_front: usize,
+    ) -> Result<bool, FunctionError> {
+        let store = self.desk.store();
+        let Some(mut order) = store.queued_order(&waiting.id).await?.filter(|order| order.state.is_open())
+        else {
+            // It left the queue by hand.
+            store.leave_line(product_id, &waiting.id).await?;
+            return Ok(true);
+        };
+        let is_filled = self.fill(&mut order, in_front).await?;
+        if is_filled {
+            self.desk.wake(&order.id, Duration::ZERO).await?;
+        }
+        Ok(is_filled)
+    }
+
+    /// Fills an order, or ends it if its time is over. Returns whether it is decided now.
+    async fn fill(&self, order: &mut QueuedOrder, in_front: usize) -> Result<bool, FunctionError> {
+        let invocation = Invocation::of_order(self.desk.clone(), order);
+        match self.try_fill(&invocation, order, in_front).await {
+            Ok(Some(reply)) => {
+                invocation.log_order(Ok(reply.code()));
+                self.desk.store().decide(order, reply.code(), self.desk.clock().now()).await?;
+                Ok(true)
+            }
+            Ok(None) => Ok(false),
+            Err(FunctionError::Store(error)) => {
+                invocation.log_order(Err(FunctionError::Store(error.clone())));
+                Err(error.into())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns the response to the order; `None` if it has to wait.
+    async fn try_fill(
+        &self,
+        invocation: &Invocation,
+        order: &QueuedOrder,
+        in_front: usize,
+    ) -> Result<Option<SignedReply>, FunctionError> {
+        let request = &order.request;
+        let slot = match invocation.recall(request).await? {
+            NextAction::Repeat(reply) => return Ok(Some(reply)),
+            NextAction::Proceed(slot) => slot,
+        };
+        let about = Lookup { product: Some(request.product_id), ..Lookup::default() };
+        let product = self.desk.look_up(about).await?.product;
+        let mut refusal = Reply::InsufficientLicenseKeys { available_quantity: 0 };
+        if let Some(product) = product.as_ref().filter(|product| product.is_active() && !order.is_cancelled) {
+            let quantity = usize::from(request.quantity.get());
+            let ahead = Ahead { window: self.desk.take_window(product.id, quantity), ..Ahead::default() };
+            match fill(invocation, request, product, slot, ahead, Some(in_front)).await? {
+                Filled::Sold(reply) => return Ok(Some(reply)),
+                Filled::TooFew { available } => {
+                    refusal = Reply::InsufficientLicenseKeys { available_quantity: available };
+                }
+                Filled::NoGenerator => refusal = Reply::GeneratorNotFound,
+            }
+        }
+        if !order.is_over(invocation.now()) {
+            return Ok(None);
+        }
+        self.end(invocation, order, product.as_ref(), &refusal).await.map(Some)
+    }
+
+    /// Ends an order that was not filled: its record says so for good.
+    async fn end(
+        &self,
+        invocation: &Invocation,
+        order: &QueuedOrder,
+        product: Option<&Product>,
+        refusal: &Reply,
+    ) -> Result<SignedReply, FunctionError> {
+        // An attempt to fill it may have changed its record.
+        let slot: RequestSlot = match invocation.recall(&order.request).await? {
+            NextAction::Repeat(reply) => return Ok(reply),
+            NextAction::Proceed(slot) => slot.ok_or(FunctionError::Bug("a queued order has a record"))?,
+        };
+        let key = product.and_then(|product| product.signing_key_id.as_ref());
+        let reply = invocation.sign_reply(refusal, key).await?;
+        let id = AttemptId::random(self.desk.randomness());
+        let owner = order.request.owner.clone();
+        let assignment = Assignment { id, owner, at: invocation.now() };
+        let nothing = Sale::new(order.request.product_id, assignment, self.desk.lease(), Some(slot));
+        match invocation.finish(&nothing, &[], &reply).await? {
+            SaleOutcome::Done => Ok(reply),
+            SaleOutcome::Recorded(recorded) => invocation.repeat(recorded),
+            SaleOutcome::Missed(_) => Err(FunctionError::Contention),
+        }
+    }
+}

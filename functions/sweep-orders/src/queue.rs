@@ -1,0 +1,52 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use keypool_domain::{OrderId, OrderState, QueuedOrder, Timestamp};
+use keypool_function::{Desk, FunctionError, measure};
+
+/// How long the message of an order may be late before another one is sent.
+const LATE: Duration = Duration::from_secs(60);
+/// The line of a product is served twice a minute: now, and after this time.
+const SECOND_LOOK: Duration = Duration::from_secs(30);
+/// How many messages are sent side by side.
+const SIDE_BY_SIDE: usize = 16;
+
+/// Sends messages for orders that need one: in the queue without a message for a minute, waiting for too long,
+/// or due to be delivered. For each product for which orders wait, it has the line served twice.
+pub(crate) async fn wake_orders(desk: &Desk) -> Result<(), FunctionError> {
+    let orders = desk.store().queued_orders().await?;
+    let now = desk.clock().now();
+    let first_in_line = first_in_line(&orders);
+    let late = orders.iter().filter(|order| is_late(order, now)).map(|order| (&order.id, Duration::ZERO));
+    let lines = first_in_line.values().flat_map(|id| [(*id, Duration::ZERO), (*id, SECOND_LOOK)]);
+    let messages: Vec<(&OrderId, Duration)> = late.chain(lines).collect();
+    let mut sent = futures_util::stream::iter(messages.into_iter().map(|(id, after)| desk.wake(id, after)))
+        .buffer_unordered(SIDE_BY_SIDE);
+    let mut outcome = Ok(());
+    while let Some(result) = sent.next().await {
+        outcome = outcome.and(result);
+    }
+    let oldest = |is_meant: fn(&QueuedOrder) -> bool| {
+        let oldest = orders.iter().find(|order| is_meant(order));
+        oldest.map_or(Duration::ZERO, |order| now.since(order.accepted_at))
+    };
+    measure::oldest_orders(oldest(|order| order.state.is_open()), oldest(|order| !order.state.is_open()));
+    outcome
+}
+
+/// The first order in the line of each product.
+fn first_in_line(orders: &[QueuedOrder]) -> BTreeMap<String, &OrderId> {
+    let waiting = orders.iter().filter(|order| order.state == OrderState::Waiting);
+    // The last one that is inserted stays.
+    waiting.rev().map(|order| (order.request.product_id.to_string(), &order.id)).collect()
+}
+
+fn is_late(order: &QueuedOrder, now: Timestamp) -> bool {
+    match order.state {
+        OrderState::Queued => order.accepted_at.after(LATE) <= now,
+        OrderState::Waiting => order.is_over(now),
+        OrderState::Decided => order.delivery.next_at.is_none_or(|next_at| next_at.after(LATE) <= now),
+        OrderState::Delivered | OrderState::Dead => false,
+    }
+}
