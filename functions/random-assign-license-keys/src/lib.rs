@@ -28,9 +28,10 @@ struct Handler;
 /// Keys that were drawn before the order is filled.
 #[derive(Debug, Default)]
 pub struct Ahead {
-    drawn: Option<Drawn>,
+    /// A draw that was made beside other reads.
+    pub drawn: Option<Drawn>,
     /// Keys that an earlier draw of this environment has left.
-    window: Option<Window>,
+    pub window: Option<Window>,
 }
 
 impl EndpointHandler for Handler {

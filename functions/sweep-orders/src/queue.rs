@@ -6,7 +6,7 @@ use keypool_domain::{OrderId, OrderState, QueuedOrder, Timestamp};
 use keypool_function::{Desk, FunctionError, measure};
 
 /// How long the message of an order may be late before another one is sent.
-const LATE: Duration = Duration::from_secs(60);
+const LATE: Duration = Duration::from_mins(1);
 /// The line of a product is served twice a minute: now, and after this time.
 const SECOND_LOOK: Duration = Duration::from_secs(30);
 /// How many messages are sent side by side.
@@ -18,11 +18,15 @@ pub(crate) async fn wake_orders(desk: &Desk) -> Result<(), FunctionError> {
     let orders = desk.store().queued_orders().await?;
     let now = desk.clock().now();
     let first_in_line = first_in_line(&orders);
-    let late = orders.iter().filter(|order| is_late(order, now)).map(|order| (&order.id, Duration::ZERO));
-    let lines = first_in_line.values().flat_map(|id| [(*id, Duration::ZERO), (*id, SECOND_LOOK)]);
-    let messages: Vec<(&OrderId, Duration)> = late.chain(lines).collect();
-    let mut sent = futures_util::stream::iter(messages.into_iter().map(|(id, after)| desk.wake(id, after)))
-        .buffer_unordered(SIDE_BY_SIDE);
+    let mut messages: Vec<(OrderId, Duration)> = Vec::new();
+    messages.extend(
+        orders.iter().filter(|order| is_late(order, now)).map(|order| (order.id.clone(), Duration::ZERO)),
+    );
+    for id in first_in_line.into_values() {
+        messages.extend([(id.clone(), Duration::ZERO), (id, SECOND_LOOK)]);
+    }
+    let sending = messages.into_iter().map(|(id, after)| async move { desk.wake(&id, after).await });
+    let mut sent = futures_util::stream::iter(sending).buffer_unordered(SIDE_BY_SIDE);
     let mut outcome = Ok(());
     while let Some(result) = sent.next().await {
         outcome = outcome.and(result);
@@ -36,10 +40,10 @@ pub(crate) async fn wake_orders(desk: &Desk) -> Result<(), FunctionError> {
 }
 
 /// The first order in the line of each product.
-fn first_in_line(orders: &[QueuedOrder]) -> BTreeMap<String, &OrderId> {
+fn first_in_line(orders: &[QueuedOrder]) -> BTreeMap<String, OrderId> {
     let waiting = orders.iter().filter(|order| order.state == OrderState::Waiting);
     // The last one that is inserted stays.
-    waiting.rev().map(|order| (order.request.product_id.to_string(), &order.id)).collect()
+    waiting.rev().map(|order| (order.request.product_id.to_string(), order.id.clone())).collect()
 }
 
 fn is_late(order: &QueuedOrder, now: Timestamp) -> bool {

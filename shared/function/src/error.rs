@@ -54,7 +54,9 @@ impl FunctionError {
     pub fn problem(&self) -> ProblemDetails {
         match self {
             Self::Unreadable(problem) => *problem,
-            Self::Contention | Self::OutOfTime | Self::LeftUndone { .. } => ProblemDetails::NothingSold,
+            Self::Contention | Self::OutOfTime | Self::LeftUndone { .. } | Self::Queue(_) => {
+                ProblemDetails::NothingSold
+            }
             Self::InFlight => ProblemDetails::InFlight,
             Self::Mismatch => ProblemDetails::Mismatch,
             Self::Store(error) => match error {
@@ -99,6 +101,12 @@ impl FunctionError {
                 StoreError::Corrupt { .. } => "DynamoDb.Corrupt",
                 StoreError::OutcomeUnknown { .. } => "Sale.OutcomeUnknown",
             },
+            Self::Queue(error) => match error {
+                QueueError::Throttled { .. } => "Sqs.Throttled",
+                QueueError::Unavailable { .. } => "Sqs.Unavailable",
+                QueueError::Misconfigured { .. } => "Sqs.Misconfigured",
+                QueueError::Rejected { .. } => "Sqs.Rejected",
+            },
             Self::Signing(error) => match error {
                 SigningError::Throttled { .. } => "Kms.Throttled",
                 SigningError::Unavailable { .. } => "Kms.Unavailable",
@@ -113,6 +121,7 @@ impl FunctionError {
         match self {
             Self::Store(StoreError::Throttled { .. }) => Some("DynamoDB"),
             Self::Signing(SigningError::Throttled { .. }) => Some("KMS"),
+            Self::Queue(QueueError::Throttled { .. }) => Some("SQS"),
             _ => None,
         }
     }

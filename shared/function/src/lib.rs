@@ -40,7 +40,8 @@ pub use once::NextAction;
 pub use problem::ProblemDetails;
 pub use respond::SignedReply;
 pub use runtime::{
-    ENV_METRICS_NAMESPACE, ENV_QUEUE, ENV_SIGNING_KEY, ENV_TABLE, StartError, run, run_on_queue, run_on_schedule, run_with_queue,
+    ENV_METRICS_NAMESPACE, ENV_QUEUE, ENV_SIGNING_KEY, ENV_TABLE, StartError, run, run_on_queue,
+    run_on_schedule, run_with_queue,
 };
 pub use telemetry::{ENV_LOG_LEVEL, UnknownLogLevel, init_logs, log_level};
 pub use windows::Window;

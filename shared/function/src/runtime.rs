@@ -1,17 +1,17 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use keypool_aws::{AwsSettings, Timeouts};
 use keypool_domain::{OperatingSystemRandomness, SigningKeyId, SystemClock};
 use keypool_queue::{Queue, Received};
 use keypool_signing::Signer;
 use keypool_store::Store;
 use lambda_http::lambda_runtime::{self, LambdaEvent};
-use metrics_cloudwatch_embedded::Collector;
 use lambda_http::{Body, Error, Request, Response, service_fn};
+use metrics_cloudwatch_embedded::Collector;
 
 use crate::{Desk, FunctionError, UnknownLogLevel, init_logs, log_level, measure};
 
@@ -170,11 +170,12 @@ fn received(event: SqsEvent) -> Vec<Received> {
 /// Sets up logs and metrics.
 fn init() -> Result<&'static Collector, Error> {
     init_logs(log_level()?, &[], std::io::stdout)?;
-    Ok(measure::init(optional(ENV_METRICS_NAMESPACE).unwrap_or_else(|| "keypool".to_owned()))?)
+    let namespace = optional(ENV_METRICS_NAMESPACE).unwrap_or_else(|| "keypool".to_owned());
+    measure::init(namespace)
 }
 
 fn queue_from_environment(settings: &AwsSettings, timeouts: Timeouts) -> Result<Queue, StartError> {
-    Ok(Queue::new(settings.queue(timeouts), required(ENV_QUEUE)?))
+    Ok(Queue::new(settings.queue(timeouts, endpoint("AWS_ENDPOINT_URL_SQS")), required(ENV_QUEUE)?))
 }
 
 fn settings_from_environment() -> Result<AwsSettings, StartError> {
@@ -188,7 +189,6 @@ fn settings_from_environment() -> Result<AwsSettings, StartError> {
         )),
         dynamodb_endpoint: endpoint("AWS_ENDPOINT_URL_DYNAMODB"),
         kms_endpoint: endpoint("AWS_ENDPOINT_URL_KMS"),
-        sqs_endpoint: endpoint("AWS_ENDPOINT_URL_SQS"),
     })
 }
 
