@@ -11,6 +11,9 @@ async fn main() -> Result<(), Error> {
         "generate" => keypool_function::run(generate::handle).await,
         "assign-license-key" => keypool_function::run(assign_license_key::handle).await,
         "random-assign-license-keys" => keypool_function::run(random_assign_license_keys::handle).await,
+        "random-assign-license-keys-queued" => {
+            keypool_function::run_with_queue(random_assign_license_keys_queued::handle).await
+        }
         _ => Err(format!("{function} is no endpoint's function").into()),
     }
 }

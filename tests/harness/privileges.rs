@@ -54,14 +54,14 @@ impl Privilege {
                 let needed = keys.map(|key| on_table(operation, &key["pk"]));
                 needed.collect::<BTreeSet<_>>().into_iter().collect()
             }
-            "Query" => {
+            "Query" | "QueryLine" => {
                 let hash_key = equal_to_hash_key(request);
                 match request["IndexName"].as_str() {
                     Some(index) => {
                         let resource = format!("index {index}");
                         vec![Self::new(function, "dynamodb:Query", resource, &records(hash_key))]
                     }
-                    None => vec![on_table(operation, hash_key)],
+                    None => vec![on_table("Query", hash_key)],
                 }
             }
             // Each inserts the item that its parameters hold, in the order in which the statement names them.

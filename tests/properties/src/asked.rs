@@ -1,4 +1,6 @@
-use keypool_domain::requests::{AssignLicenseKey, CreateLicenseKeys, Generate, RandomAssignLicenseKeys};
+use keypool_domain::requests::{
+    AssignLicenseKey, CreateLicenseKeys, Generate, RandomAssignLicenseKeys, RandomAssignLicenseKeysQueued,
+};
 use keypool_domain::{
     Endpoint, LicenseKey, LicenseKeys, Owner, OwnerField, Parameters, Quantity, ValidationErrors, Value,
 };
@@ -53,16 +55,29 @@ pub(crate) fn asked(endpoint: Endpoint, parameters: &Parameters) -> Result<Vec<P
             pairs.extend(owner(&asked.owner));
         }
         Endpoint::RandomAssignLicenseKeys => {
-            let asked = RandomAssignLicenseKeys::try_from(parameters)?;
-            assert!((Quantity::MIN..=Quantity::MAX).contains(&asked.quantity));
-            pairs.push(("product_id", Some(asked.product_id.to_string())));
-            pairs.push(("quantity", Some(asked.quantity.to_string())));
-            pairs.push(("generate", Some(u8::from(asked.generate).to_string())));
-            pairs.extend(owner(&asked.owner));
+            pairs.extend(order(&RandomAssignLicenseKeys::try_from(parameters)?));
+        }
+        Endpoint::RandomAssignLicenseKeysQueued => {
+            let asked = RandomAssignLicenseKeysQueued::try_from(parameters)?;
+            pairs.push(("webhook_url", Some(asked.webhook_url.as_str().to_owned())));
+            pairs.extend(order(&asked.order));
         }
     }
     let given = pairs.into_iter().filter_map(|(name, text)| Some((name.to_owned(), Value::Text(text?))));
     Ok(given.collect())
+}
+
+/// The members of an order of keys.
+fn order(asked: &RandomAssignLicenseKeys) -> Vec<(&'static str, Option<String>)> {
+    assert!((Quantity::MIN..=Quantity::MAX).contains(&asked.quantity));
+    let mut pairs = vec![
+        ("product_id", Some(asked.product_id.to_string())),
+        ("quantity", Some(asked.quantity.to_string())),
+        ("generate", Some(u8::from(asked.generate).to_string())),
+        ("identifier", asked.identifier.as_ref().map(|identifier| identifier.as_str().to_owned())),
+    ];
+    pairs.extend(owner(&asked.owner));
+    pairs
 }
 
 /// The list with as many keys as were sent: the same ones, each at least once.

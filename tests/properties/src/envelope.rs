@@ -72,7 +72,7 @@ fn envelope(keys: &[u8]) -> (String, String) {
     let mut signature = vec![0; KEY.0.public_modulus_len()];
     let message = payload.signed_text().as_bytes();
     KEY.0.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).unwrap();
-    (payload.into_envelope(PrivateKeyUsed::Global, Some(&signature)).to_json(), reply.to_json(now))
+    (payload.into_envelope(PrivateKeyUsed::Global, Some(&signature)).to_json(), reply.to_json(None, now))
 }
 
 fn tampered(how: u8, at: u8, by: u8, keys: &[u8]) {

@@ -1,4 +1,4 @@
-//! API Gateway's part: the four routes, and HTTP turned into events and back. Beside them it serves the public
+//! API Gateway's part: the routes, and HTTP turned into events and back. Beside them it serves the public
 //! keys, and the API's description with a page to try it.
 
 mod docs;
@@ -59,7 +59,7 @@ struct Routes {
 }
 
 impl Gateway {
-    /// Serves the four functions on `port` of 127.0.0.1; 0 picks one. Each function has a desk of its own, as it has
+    /// Serves the functions on `port` of 127.0.0.1; 0 picks one. Each function has a desk of its own, as it has
     /// in Lambda, and the gateway has one (`None`) to look up public keys.
     pub async fn start(port: u16, desk: impl Fn(Option<Endpoint>) -> Desk) -> std::io::Result<Self> {
         let listener = bind(port).await?;
@@ -161,6 +161,9 @@ async fn invoke(desk: Arc<Desk>, endpoint: Endpoint, event: &str) -> Option<Resp
                 Endpoint::Generate => generate::handle(desk, request).await,
                 Endpoint::AssignLicenseKey => assign_license_key::handle(desk, request).await,
                 Endpoint::RandomAssignLicenseKeys => random_assign_license_keys::handle(desk, request).await,
+                Endpoint::RandomAssignLicenseKeysQueued => {
+                    random_assign_license_keys_queued::handle(desk, request).await
+                }
             })
         }
     });
