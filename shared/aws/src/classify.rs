@@ -43,7 +43,9 @@ pub fn classify<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> AwsError 
 }
 
 fn kind_of_code(code: &str) -> AwsErrorKind {
-    match code {
+    // SQS puts a prefix before its own names and before those of KMS.
+    let without_prefix = code.strip_prefix("AWS.SimpleQueueService.").or_else(|| code.strip_prefix("KMS."));
+    match without_prefix.unwrap_or(code) {
         "TransactionConflictException"
         | "TransactionInProgressException"
         | "TransactionCanceledException"
@@ -53,7 +55,11 @@ fn kind_of_code(code: &str) -> AwsErrorKind {
         | "ThrottlingException"
         | "Throttling"
         | "RequestLimitExceeded"
-        | "LimitExceededException" => AwsErrorKind::Throttled,
+        | "LimitExceededException"
+        // SQS.
+        | "RequestThrottled"
+        | "OverLimit"
+        | "KmsThrottled" => AwsErrorKind::Throttled,
         // The table or the key.
         "ResourceNotFoundException"
         | "NotFoundException"
@@ -61,6 +67,19 @@ fn kind_of_code(code: &str) -> AwsErrorKind {
         | "KMSInvalidStateException"
         | "InvalidKeyUsageException"
         | "InvalidGrantTokenException"
+        // The queue, by both of its names, and the key that encrypts it.
+        | "QueueDoesNotExist"
+        | "NonExistentQueue"
+        | "InvalidAddress"
+        | "InvalidSecurity"
+        | "KmsAccessDenied"
+        | "KmsDisabled"
+        | "KmsInvalidKeyUsage"
+        | "KmsInvalidState"
+        | "InvalidStateException"
+        | "KmsNotFound"
+        | "KmsOptInRequired"
+        | "OptInRequired"
         // The credentials and their permissions; STS and CloudFormation have names of their own.
         | "AccessDeniedException"
         | "AccessDenied"
@@ -75,7 +94,20 @@ fn kind_of_code(code: &str) -> AwsErrorKind {
         "ValidationException"
         | "ValidationError"
         | "SerializationException"
-        | "IdempotentParameterMismatchException" => AwsErrorKind::Rejected,
+        | "IdempotentParameterMismatchException"
+        // SQS.
+        | "BatchEntryIdsNotDistinct"
+        | "BatchRequestTooLong"
+        | "EmptyBatchRequest"
+        | "InvalidAttributeName"
+        | "InvalidBatchEntryId"
+        | "InvalidMessageContents"
+        | "InvalidParameterValue"
+        | "MessageNotInflight"
+        | "MissingParameter"
+        | "ReceiptHandleIsInvalid"
+        | "TooManyEntriesInBatchRequest"
+        | "UnsupportedOperation" => AwsErrorKind::Rejected,
         // InternalServerError, KMSInternalException, KeyUnavailableException and whatever comes to be.
         _ => AwsErrorKind::Unavailable,
     }
@@ -110,6 +142,27 @@ mod tests {
         }
         let nameless = AwsError { kind: AwsErrorKind::Unavailable, code: "no code".to_owned() };
         assert_eq!(of_service(None), nameless);
+    }
+
+    #[test]
+    fn errors_of_sqs_are_sorted_under_either_name() {
+        for (code, kind) in [
+            ("RequestThrottled", AwsErrorKind::Throttled),
+            ("OverLimit", AwsErrorKind::Throttled),
+            ("KmsThrottled", AwsErrorKind::Throttled),
+            ("KMS.ThrottlingException", AwsErrorKind::Throttled),
+            ("QueueDoesNotExist", AwsErrorKind::Misconfigured),
+            ("AWS.SimpleQueueService.NonExistentQueue", AwsErrorKind::Misconfigured),
+            ("AccessDeniedException", AwsErrorKind::Misconfigured),
+            ("KmsAccessDenied", AwsErrorKind::Misconfigured),
+            ("KMS.InvalidStateException", AwsErrorKind::Misconfigured),
+            ("AWS.SimpleQueueService.MessageNotInflight", AwsErrorKind::Rejected),
+            ("ReceiptHandleIsInvalid", AwsErrorKind::Rejected),
+            ("InvalidParameterValue", AwsErrorKind::Rejected),
+            ("AWS.SimpleQueueService.AnErrorOfTomorrow", AwsErrorKind::Unavailable),
+        ] {
+            assert_eq!(of_service(Some(code)), AwsError { kind, code: code.to_owned() });
+        }
     }
 
     #[test]

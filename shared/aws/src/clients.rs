@@ -60,6 +60,18 @@ impl AwsSettings {
         }
     }
 
+    /// Makes a client of SQS, with a pool of connections of its own. `endpoint` is SQS's address, where it is
+    /// not the region's own. Opens no connection.
+    ///
+    /// Functions that never call this method do not link the SQS client.
+    #[must_use]
+    pub fn queue(&self, timeouts: Timeouts, endpoint: Option<String>) -> aws_sdk_sqs::Client {
+        let mut sqs = aws_sdk_sqs::config::Builder::from(&self.sdk_config(timeouts));
+        sqs.set_endpoint_url(endpoint);
+        sqs.push_interceptor(SharedInterceptor::new(MeasureLatency));
+        aws_sdk_sqs::Client::from_conf(sqs.build())
+    }
+
     fn sdk_config(&self, timeouts: Timeouts) -> SdkConfig {
         SdkConfig::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())

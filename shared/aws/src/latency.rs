@@ -14,13 +14,15 @@ use tokio::time::Instant;
 
 /// The operations of AWS that functions call, and the metric of each one's latency. Metrics of one name with
 /// a dimension for the operation would need a line each.
-pub const LATENCIES: [(&str, &str); 9] = [
+pub const LATENCIES: [(&str, &str); 11] = [
     ("BatchExecuteStatement", "BatchExecuteStatementLatency"),
     ("BatchGetItem", "BatchGetItemLatency"),
+    ("ChangeMessageVisibility", "ChangeMessageVisibilityLatency"),
     ("DeleteItem", "DeleteItemLatency"),
     ("GetItem", "GetItemLatency"),
     ("PutItem", "PutItemLatency"),
     ("Query", "QueryLatency"),
+    ("SendMessage", "SendMessageLatency"),
     ("Sign", "SignLatency"),
     ("TransactWriteItems", "TransactWriteItemsLatency"),
     ("UpdateItem", "UpdateItemLatency"),

@@ -1,6 +1,6 @@
 //! Reaching AWS, for everybody who does: the functions, the command, the embedded stack and the tests.
 //!
-//! - [`AwsSettings::clients`] makes the clients of DynamoDB and KMS.
+//! - [`AwsSettings::clients`] makes the clients of DynamoDB and KMS, [`AwsSettings::queue`] that of SQS.
 //! - [`Timeouts`] says how long everything may take: a call of AWS, a write, an answer.
 //! - [`classify()`] sorts the errors of every AWS client, by what one can do about them.
 //! - [`LATENCIES`] names the metric that each call records.
