@@ -1,8 +1,8 @@
 //! The embedded stack: everything keypool needs, in one process, on loopback, with no account, container or
 //! other installation.
 //!
-//! - [`Services`]: DynamoDB (`dynamodb`, the crate dynoxide on SQLite) and KMS (`kms`, with real RSA keys),
-//!   spoken to over HTTP by the same SDK clients that speak to AWS;
+//! - [`Services`]: DynamoDB (`dynamodb`, the crate dynoxide on SQLite), KMS (`kms`, with real RSA keys) and SQS
+//!   (`sqs`, in memory), spoken to over HTTP by the same SDK clients that speak to AWS;
 //! - [`Gateway`]: turns HTTP into API Gateway events, hands them to the four functions through
 //!   `lambda_http`'s own parsing, and their answers back into HTTP;
 //! - [`demo`]: the products, generators and the API key that the first run sets up;
@@ -15,9 +15,11 @@ mod gateway;
 mod kms;
 mod server;
 mod services;
+mod sqs;
 mod stack;
 
 pub use data_folder::{DataFolder, DataFolderError, Endpoints};
 pub use gateway::Gateway;
 pub use services::{ServiceError, Services, TABLE};
+pub use sqs::{DeliveryFaults, QueueSettings, Sqs};
 pub use stack::{Stack, StackError, Storage};

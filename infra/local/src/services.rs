@@ -1,13 +1,15 @@
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use keypool_aws::AwsSettings;
+use keypool_domain::{Clock, SystemClock};
 
-use crate::DataFolder;
 use crate::dynamodb::DynamoDb;
 use crate::kms::Kms;
+use crate::{DataFolder, QueueSettings, Sqs};
 
 /// The table's name in the embedded DynamoDB.
 pub const TABLE: &str = "keypool";
@@ -49,16 +51,25 @@ pub enum ServiceError {
     KeyGeneration,
 }
 
-/// The embedded DynamoDB and KMS, running.
+/// The embedded DynamoDB, KMS and SQS, running.
 #[derive(Debug)]
 pub struct Services {
     dynamodb: DynamoDb,
     kms: Kms,
+    sqs: Sqs,
 }
 
 impl Services {
-    /// Starts both, on ports of their own; without a folder nothing is kept.
+    /// Starts all, on ports of their own; without a folder nothing is kept.
     pub async fn start(folder: Option<&DataFolder>) -> Result<Self, ServiceError> {
+        Self::start_with_clock(folder, Arc::new(SystemClock)).await
+    }
+
+    /// Starts all, with a clock that SQS follows.
+    pub async fn start_with_clock(
+        folder: Option<&DataFolder>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ServiceError> {
         let (database, keys) = (folder.map(DataFolder::database), folder.map(DataFolder::keys));
         if let (Some(database), Some(keys)) = (&database, &keys)
             && database.exists()
@@ -69,7 +80,8 @@ impl Services {
         // In this order: a start that is interrupted must not leave a database without keys.
         let kms = Kms::start(keys.as_deref()).await?;
         let dynamodb = DynamoDb::start(database.as_deref()).await?;
-        Ok(Self { dynamodb, kms })
+        let sqs = Sqs::start(clock, QueueSettings::default()).await?;
+        Ok(Self { dynamodb, kms, sqs })
     }
 
     /// Where the embedded DynamoDB listens.
@@ -84,6 +96,12 @@ impl Services {
         self.kms.url()
     }
 
+    /// The embedded SQS: its addresses, and its faults.
+    #[must_use]
+    pub fn sqs(&self) -> &Sqs {
+        &self.sqs
+    }
+
     /// Settings for services of this kind at these addresses. The credentials open nothing.
     #[must_use]
     pub fn settings(dynamodb_url: String, kms_url: String) -> AwsSettings {
@@ -95,8 +113,8 @@ impl Services {
         }
     }
 
-    /// Stops both.
+    /// Stops all.
     pub async fn stop(self) {
-        tokio::join!(self.dynamodb.stop(), self.kms.stop());
+        tokio::join!(self.dynamodb.stop(), self.kms.stop(), self.sqs.stop());
     }
 }

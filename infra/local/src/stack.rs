@@ -102,6 +102,18 @@ impl Stack {
         self.gateway.base_url()
     }
 
+    /// The URL of the queue in the embedded SQS.
+    #[must_use]
+    pub fn queue_url(&self) -> String {
+        self.services.sqs().queue_url()
+    }
+
+    /// The URL of its dead letter queue.
+    #[must_use]
+    pub fn dead_letter_queue_url(&self) -> String {
+        self.services.sqs().dead_letter_queue_url()
+    }
+
     /// Stops everything: requests that are running finish first.
     pub async fn stop(self) {
         self.gateway.stop().await;
