@@ -17,9 +17,11 @@ mod server;
 mod services;
 mod sqs;
 mod stack;
+mod worker;
 
 pub use data_folder::{DataFolder, DataFolderError, Endpoints};
 pub use gateway::Gateway;
 pub use services::{ServiceError, Services, TABLE};
 pub use sqs::{DeliveryFaults, QueueSettings, Sqs};
 pub use stack::{Stack, StackError, Storage};
+pub use worker::serve_batch;

@@ -1,11 +1,13 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use keypool_aws::AwsSettings;
+use keypool_aws::{AwsSettings, Timeouts};
 use keypool_domain::{Clock, SystemClock};
+use keypool_queue::Queue;
 
 use crate::dynamodb::DynamoDb;
 use crate::kms::Kms;
@@ -13,6 +15,13 @@ use crate::{DataFolder, QueueSettings, Sqs};
 
 /// The table's name in the embedded DynamoDB.
 pub const TABLE: &str = "keypool";
+
+/// The settings of the queue, as the deployment template has them.
+const QUEUE: QueueSettings = QueueSettings {
+    visibility_timeout: Duration::from_mins(6),
+    retention: Duration::from_hours(14 * 24),
+    max_receive_count: 50,
+};
 
 /// Why an embedded service does not start.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +89,7 @@ impl Services {
         // In this order: a start that is interrupted must not leave a database without keys.
         let kms = Kms::start(keys.as_deref()).await?;
         let dynamodb = DynamoDb::start(database.as_deref()).await?;
-        let sqs = Sqs::start(clock, QueueSettings::default()).await?;
+        let sqs = Sqs::start(clock, QUEUE).await?;
         Ok(Self { dynamodb, kms, sqs })
     }
 
@@ -100,6 +109,13 @@ impl Services {
     #[must_use]
     pub fn sqs(&self) -> &Sqs {
         &self.sqs
+    }
+
+    /// A client of the embedded queue of orders.
+    #[must_use]
+    pub fn queue(&self, timeouts: Timeouts) -> Queue {
+        let settings = Self::settings(self.dynamodb_url(), self.kms_url());
+        Queue::new(settings.queue(timeouts, Some(self.sqs.url())), self.sqs.queue_url())
     }
 
     /// Settings for services of this kind at these addresses. The credentials open nothing.

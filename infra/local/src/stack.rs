@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keypool_aws::Timeouts;
+use keypool_callback::{CallbackClient, CallbackLimits, SystemResolver, UnusableRoots};
 use keypool_domain::{OperatingSystemRandomness, SystemClock};
 use keypool_function::Desk;
 use keypool_signing::Signer;
 use keypool_store::Store;
+use process_orders::Worker;
 use tokio::task::JoinHandle;
 
 use crate::demo::DemoError;
-use crate::{DataFolder, DataFolderError, Endpoints, Gateway, ServiceError, Services, TABLE, demo};
+use crate::{DataFolder, DataFolderError, Endpoints, Gateway, ServiceError, Services, TABLE, demo, worker};
 
 /// How often the sweep runs, as the deployment template says.
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
@@ -37,6 +39,9 @@ pub enum StackError {
     /// The demo could not be set up.
     #[error("the demo could not be set up")]
     Demo(#[from] DemoError),
+    /// The certificate authorities that callbacks trust cannot be read.
+    #[error(transparent)]
+    Callbacks(#[from] UnusableRoots),
     /// The gateway's port cannot be had.
     #[error("port {port} of 127.0.0.1 cannot be had")]
     Port {
@@ -52,6 +57,7 @@ pub enum StackError {
 pub struct Stack {
     gateway: Gateway,
     sweeping: JoinHandle<()>,
+    processing: JoinHandle<()>,
     services: Services,
     folder: DataFolder,
 }
@@ -76,7 +82,11 @@ impl Stack {
         let clients = settings.clients(Timeouts::CHECKOUT);
         let store = Store::new(clients.dynamodb, TABLE, randomness.clone());
         let signer = Signer::new(clients.kms, Some(demo::global_signing_key()?));
-        let desk = |_| Desk::new(store.clone(), signer.clone(), Arc::new(SystemClock), randomness.clone());
+        let queue = services.queue(Timeouts::CHECKOUT);
+        let desk = |_| {
+            let desk = Desk::new(store.clone(), signer.clone(), Arc::new(SystemClock), randomness.clone());
+            desk.with_queue(queue.clone()).with_local_webhooks()
+        };
         let gateway = Gateway::start(port, desk).await.map_err(|source| StackError::Port { port, source })?;
         let sweeper = Arc::new(desk(None));
         let sweeping = tokio::spawn(async move {
@@ -88,12 +98,15 @@ impl Stack {
                 }
             }
         });
+        let client = CallbackClient::new(Arc::new(SystemResolver), CallbackLimits::default())?;
+        let worker = Worker::new(Arc::new(desk(None)), client);
+        let processing = tokio::spawn(worker::serve(services.queue(Timeouts::OPERATOR), worker));
         folder.announce(&Endpoints {
             base_url: gateway.base_url(),
             dynamodb: services.dynamodb_url(),
             kms: services.kms_url(),
         })?;
-        Ok(Self { gateway, sweeping, services, folder })
+        Ok(Self { gateway, sweeping, processing, services, folder })
     }
 
     /// `http://127.0.0.1:PORT`.
@@ -118,6 +131,7 @@ impl Stack {
     pub async fn stop(self) {
         self.gateway.stop().await;
         self.sweeping.abort();
+        self.processing.abort();
         self.folder.withdraw();
         self.services.stop().await;
     }

@@ -89,4 +89,46 @@ impl Queue {
                 code: String::new(),
             })
     }
+    /// Receive.
+    pub async fn receive(&self, wait: Duration) -> Result<Vec<Received>, QueueError> {
+        use aws_sdk_sqs::types::MessageSystemAttributeName as Name;
+        let wait = i32::try_from(wait.as_secs()).unwrap_or(20);
+        let out = self
+            .client
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(10)
+            .wait_time_seconds(wait)
+            .message_system_attribute_names(Name::ApproximateReceiveCount)
+            .send()
+            .await
+            .map_err(|_| QueueError::Unavailable { operation: "ReceiveMessage", code: String::new() })?;
+        Ok(out
+            .messages
+            .unwrap_or_default()
+            .into_iter()
+            .map(|m| Received {
+                receive_count: m
+                    .attributes
+                    .as_ref()
+                    .and_then(|a| a.get(&Name::ApproximateReceiveCount))
+                    .and_then(|c| c.parse().ok())
+                    .unwrap_or(1),
+                id: m.body.unwrap_or_default(),
+                receipt_handle: m.receipt_handle.unwrap_or_default(),
+                message_id: m.message_id.unwrap_or_default(),
+            })
+            .collect())
+    }
+    /// Delete.
+    pub async fn delete(&self, receipt_handle: &str) -> Result<(), QueueError> {
+        self.client
+            .delete_message()
+            .queue_url(&self.url)
+            .receipt_handle(receipt_handle)
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|_| QueueError::Unavailable { operation: "DeleteMessage", code: String::new() })
+    }
 }

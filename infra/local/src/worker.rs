@@ -1,0 +1,38 @@
+//! Lambda's part between the queue and `process-orders`: receives messages, has the worker process them, and
+//! deletes those that are done with.
+
+use std::time::Duration;
+
+use keypool_queue::{Queue, QueueError};
+use process_orders::Worker;
+
+/// How long a receive waits for a message.
+const WAIT: Duration = Duration::from_secs(20);
+
+/// How long to wait after the queue failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// Serves the queue until it is dropped.
+pub(crate) async fn serve(queue: Queue, worker: Worker) {
+    loop {
+        if let Err(error) = serve_batch(&queue, &worker, WAIT).await {
+            tracing::warn!(%error, "the queue of orders failed");
+            tokio::time::sleep(AFTER_FAILURE).await;
+        }
+    }
+}
+
+/// Receives a batch of messages and has it processed. Returns how many there were.
+pub async fn serve_batch(queue: &Queue, worker: &Worker, wait: Duration) -> Result<usize, QueueError> {
+    let messages = queue.receive(wait).await?;
+    let count = messages.len();
+    let handles: Vec<(String, String)> =
+        messages.iter().map(|message| (message.message_id.clone(), message.receipt_handle.clone())).collect();
+    let to_come_back = worker.process_batch(messages).await;
+    for (id, handle) in handles {
+        if !to_come_back.contains(&id) {
+            queue.delete(&handle).await?;
+        }
+    }
+    Ok(count)
+}
