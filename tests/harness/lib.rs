@@ -18,6 +18,7 @@ mod promise;
 mod proxy;
 mod quota;
 mod randomness;
+mod receiver;
 mod response;
 mod shape;
 mod shop;
@@ -28,11 +29,14 @@ pub use clock::ManualClock;
 pub use environment::{Environment, Lost, Sweep};
 pub use logs::{lines_with, log_quietly};
 pub use openssl::openssl_verifies;
-pub use privileges::{Privilege, Privileges, SWEEP_ORDERS, function_resource, functions, template};
+pub use privileges::{
+    PROCESS_ORDERS, Privilege, Privileges, SWEEP_ORDERS, function_resource, functions, template,
+};
 pub use promise::Promise;
 pub use proxy::{AwsCall, Fault, Proxy};
 pub use quota::CpuQuota;
 pub use randomness::{ScriptedDraws, SeededRandomness};
+pub use receiver::{Callback, Receiver};
 pub use response::ShopResponse;
 pub use shape::Shape;
 pub use shop::{API_KEY, FormerState, Shop, ShopBuilder};

@@ -159,10 +159,12 @@ pub fn template() -> Value {
 
 /// The function that a schedule calls.
 pub const SWEEP_ORDERS: &str = "sweep-orders";
+/// The function that fills queued orders and calls shops back.
+pub const PROCESS_ORDERS: &str = "process-orders";
 
 /// The names of all functions: those of the endpoints, and the one that a schedule calls.
 pub fn functions() -> impl Iterator<Item = &'static str> {
-    Endpoint::ALL.into_iter().map(Endpoint::name).chain([SWEEP_ORDERS])
+    Endpoint::ALL.into_iter().map(Endpoint::name).chain([SWEEP_ORDERS, PROCESS_ORDERS])
 }
 
 /// The name of a function in the template: `generate` is `GenerateFunction`.

@@ -102,10 +102,10 @@ impl FunctionError {
                 StoreError::OutcomeUnknown { .. } => "Sale.OutcomeUnknown",
             },
             Self::Queue(error) => match error {
-                QueueError::Throttled { .. } => "Sqs.Throttled",
-                QueueError::Unavailable { .. } => "Sqs.Unavailable",
-                QueueError::Misconfigured { .. } => "Sqs.Misconfigured",
-                QueueError::Rejected { .. } => "Sqs.Rejected",
+                QueueError::Throttled(_) => "Sqs.Throttled",
+                QueueError::Unavailable(_) => "Sqs.Unavailable",
+                QueueError::Misconfigured(_) => "Sqs.Misconfigured",
+                QueueError::Rejected(_) => "Sqs.Rejected",
             },
             Self::Signing(error) => match error {
                 SigningError::Throttled { .. } => "Kms.Throttled",
@@ -121,7 +121,7 @@ impl FunctionError {
         match self {
             Self::Store(StoreError::Throttled { .. }) => Some("DynamoDB"),
             Self::Signing(SigningError::Throttled { .. }) => Some("KMS"),
-            Self::Queue(QueueError::Throttled { .. }) => Some("SQS"),
+            Self::Queue(QueueError::Throttled(_)) => Some("SQS"),
             _ => None,
         }
     }

@@ -195,7 +195,7 @@ fn codes_messages_and_members_are_those_of_the_code() {
     for reply in every_reply() {
         let name = format!("Code{}", reply.code());
         let schema = &schemas[&name];
-        let json = reply.to_json(SystemClock.now());
+        let json = reply.to_json(None, SystemClock.now());
         description.check(schema, &serde_json::from_str(&json).unwrap(), &name);
         assert_eq!(schema["properties"]["message"]["const"], reply.message());
         // `required` lists the members in the contract's order.

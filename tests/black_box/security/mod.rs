@@ -20,6 +20,7 @@ pub(crate) fn record(key: &str) -> ApiKeyRecord {
         capabilities: BTreeSet::from(Endpoint::ALL),
         networks: vec![],
         valid_until: None,
+        settings: keypool_domain::ApiKeySettings::default(),
     }
 }
 

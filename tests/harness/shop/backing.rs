@@ -5,6 +5,7 @@ use keypool_aws::Timeouts;
 use keypool_domain::{Clock, Endpoint, Randomness, SigningKeyId};
 use keypool_function::Desk;
 use keypool_local::{Gateway, Services, TABLE};
+use keypool_queue::Queue;
 use keypool_signing::Signer;
 use keypool_store::Store;
 
@@ -18,6 +19,7 @@ pub(crate) struct Backing {
     pub(crate) sale_keys_max: usize,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) randomness: Arc<dyn Randomness>,
+    pub(crate) queue: Queue,
     /// The environment that all desks belong to, if the proxies shall know it.
     pub(crate) environment: Option<u32>,
 }
@@ -42,14 +44,16 @@ impl Backing {
     }
 
     /// The desk of a function, or of the gateway itself.
-    fn desk(&self, function: Option<Endpoint>) -> Desk {
-        let (store, signer) = self.services(function.map_or("gateway", Endpoint::name));
+    pub(crate) fn desk(&self, name: &str) -> Desk {
+        let (store, signer) = self.services(name);
         Desk::new(store, signer, Arc::clone(&self.clock), Arc::clone(&self.randomness))
+            .with_queue(self.queue.clone())
+            .with_local_webhooks()
     }
 
     /// Starts a gateway before functions on these services.
     pub(crate) async fn gateway(&self) -> Gateway {
-        Gateway::start(0, |function| self.desk(function)).await.unwrap()
+        Gateway::start(0, |function| self.desk(function.map_or("gateway", Endpoint::name))).await.unwrap()
     }
 }
 

@@ -45,7 +45,8 @@ impl ShopBuilder {
     pub async fn open(self) -> Shop {
         logs::gather();
         logs::keep_secret(API_KEY);
-        let services = Services::start(None).await.unwrap();
+        let clock = Arc::new(ManualClock::new());
+        let services = Services::start_with_clock(None, Arc::clone(&clock) as _).await.unwrap();
         let direct = Services::settings(services.dynamodb_url(), services.kms_url());
         let direct = direct.clients(Timeouts::OPERATOR);
         let store = Store::new(direct.dynamodb, TABLE, Arc::new(OperatingSystemRandomness));
@@ -56,7 +57,6 @@ impl ShopBuilder {
         let deaths = Deaths::default();
         let dynamodb = Proxy::start(services.dynamodb_url(), deaths.clone());
         let kms = Proxy::start(services.kms_url(), deaths.clone());
-        let clock = Arc::new(ManualClock::new());
         let draws = Arc::new(ScriptedDraws::default());
         let backing = Backing {
             dynamodb_url: dynamodb.url(),
@@ -66,6 +66,7 @@ impl ShopBuilder {
             sale_keys_max: self.sale_keys_max,
             clock: Arc::clone(&clock) as _,
             randomness: Arc::clone(&draws) as _,
+            queue: services.queue(self.timeouts),
             environment: None,
         };
         let gateway = backing.gateway().await;

@@ -5,13 +5,16 @@ mod sale;
 mod setup;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use keypool_aws::Timeouts;
+use keypool_callback::{CallbackClient, CallbackLimits, SystemResolver};
 use keypool_domain::{Clock as _, Endpoint, LicenseKeyRecord, OperatingSystemRandomness, Status};
-use keypool_function::Desk;
-use keypool_local::{Gateway, Services, TABLE, demo};
+use keypool_local::{Gateway, Services, Sqs, TABLE, demo, serve_batch};
+use keypool_queue::Queue;
 use keypool_signing::{PublicKey, SignedEnvelope, Signer};
 use keypool_store::Store;
+use process_orders::Worker;
 use reqwest::multipart::Form;
 use serde_json::Value;
 
@@ -148,9 +151,45 @@ impl Shop {
     /// # Panics
     /// If it fails.
     pub async fn sweep_orders(&self) {
-        let (store, signer) = self.backing.services(crate::SWEEP_ORDERS);
-        let desk = Desk::new(store, signer, Arc::clone(&self.clock) as _, Arc::clone(&self.draws) as _);
-        sweep_orders::handle(Arc::new(desk)).await.unwrap();
+        sweep_orders::handle(Arc::new(self.backing.desk(crate::SWEEP_ORDERS))).await.unwrap();
+    }
+
+    /// The function that fills queued orders and calls back.
+    ///
+    /// # Panics
+    /// If the certificate authorities cannot be read.
+    #[must_use]
+    pub fn worker(&self) -> Worker {
+        let client = CallbackClient::new(Arc::new(SystemResolver), CallbackLimits::default()).unwrap();
+        Worker::new(Arc::new(self.backing.desk(crate::PROCESS_ORDERS)), client)
+    }
+
+    /// Has the queue of orders served until no message is visible. Returns the number of messages.
+    ///
+    /// # Panics
+    /// If the queue fails.
+    pub async fn process_orders(&self) -> usize {
+        let (queue, worker) = (self.queue(), self.worker());
+        let mut total = 0;
+        loop {
+            let count = serve_batch(&queue, &worker, Duration::ZERO).await.unwrap();
+            if count == 0 {
+                return total;
+            }
+            total += count;
+        }
+    }
+
+    /// The queue of orders, with an operator's time-outs.
+    #[must_use]
+    pub fn queue(&self) -> Queue {
+        self.services.queue(Timeouts::OPERATOR)
+    }
+
+    /// The embedded SQS: its faults.
+    #[must_use]
+    pub fn sqs(&self) -> &Sqs {
+        self.services.sqs()
     }
 
     /// Opens the connections to DynamoDB, as each environment of a function does while it starts.

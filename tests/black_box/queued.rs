@@ -1,0 +1,393 @@
+//! Queued orders: accepted at once, filled when there is stock, and told by a callback.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use keypool_domain::{
+    Activity, ApiKey, ApiKeyRecord, ApiKeySettings, Clock as _, Endpoint, OrderState, QueuedOrder,
+};
+use keypool_tests::{API_KEY, Fault, Receiver, Shop, ShopResponse};
+use serde_json::{Value, json};
+
+const QUEUED: &str = "random-assign-license-keys-queued";
+const RANDOM: &str = "random-assign-license-keys";
+const DAY: i64 = 24 * 60 * 60;
+
+/// Queues an order of product 1.
+async fn order(shop: &Shop, receiver: &Receiver, identifier: &str, quantity: &str) -> ShopResponse {
+    order_with(shop, receiver, identifier, &[("quantity", quantity)]).await
+}
+
+async fn order_with(
+    shop: &Shop,
+    receiver: &Receiver,
+    identifier: &str,
+    more: &[(&str, &str)],
+) -> ShopResponse {
+    let mut parameters = vec![
+        ("product_id", "1"),
+        ("owner_name", "Test User"),
+        ("webhook_url", receiver.url.as_str()),
+        ("identifier", identifier),
+    ];
+    parameters.extend(more);
+    shop.post(QUEUED, &parameters).await
+}
+
+/// Lets a minute pass: the sweep runs, and what it has sent is processed.
+async fn a_minute_passes(shop: &Shop) {
+    shop.clock.advance_seconds(60);
+    shop.sweep_orders().await;
+    shop.process_orders().await;
+}
+
+/// The codes that the shop was told, with the orders.
+fn told(receiver: &Receiver) -> Vec<(String, u64)> {
+    let told = receiver.callbacks().into_iter().map(|callback| {
+        let response = callback.response();
+        (response["identifier"].as_str().unwrap().to_owned(), response["code"].as_u64().unwrap())
+    });
+    told.collect()
+}
+
+/// The orders that are not delivered.
+async fn in_queue(shop: &Shop) -> Vec<QueuedOrder> {
+    shop.store.queued_orders().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_accepted_filled_and_told() {
+    let (shop, receiver) = (Shop::open().await, Receiver::start().await);
+    shop.stock(1, 5).await;
+    let accepted = order(&shop, &receiver, "31", "2").await;
+    let members = accepted.response();
+    assert_eq!((&members["code"], &members["message"]), (&json!(807), &json!("Request Queued")));
+    assert_eq!(members.as_object().unwrap().len(), 3, "{members}");
+    assert!(shop.verifies(&accepted, 1).await);
+    assert_eq!(shop.in_stock(1).await, 5, "not yet");
+
+    shop.process_orders().await;
+    let callbacks = receiver.callbacks();
+    assert_eq!(callbacks.len(), 1);
+    let response = callbacks[0].response();
+    let names: Vec<&String> = response.as_object().unwrap().keys().collect();
+    assert_eq!(names, ["code", "message", "license_keys", "identifier", "timestamp"]);
+    assert_eq!((&response["code"], &response["identifier"]), (&json!(803), &json!("31")));
+    assert_eq!(callbacks[0].timestamp, shop.clock.now().unix_seconds().to_string());
+    // The envelope is complete, and the signature covers the bytes that it carries.
+    let body: Value = serde_json::from_str(&callbacks[0].text).unwrap();
+    let signed = STANDARD.decode(body["original"]["response_base64"].as_str().unwrap()).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&signed).unwrap(), response);
+    let envelope = ShopResponse { text: body["original"].to_string(), ..accepted };
+    assert!(shop.verifies(&envelope, 1).await);
+
+    let rows = receiver.rows();
+    assert_eq!((rows[0].0.as_str(), rows[0].1.len()), ("31", 2));
+    let columns: Vec<&String> = rows[0].1[0].as_object().unwrap().keys().collect();
+    assert_eq!(columns.len(), 11, "{columns:?}");
+    for row in &rows[0].1 {
+        let key = shop.stored(row["license_key"].as_str().unwrap()).await;
+        assert_eq!(key.owner.name.unwrap().as_str(), "Test User");
+    }
+    assert_eq!(shop.in_stock(1).await, 3);
+    assert_eq!(in_queue(&shop).await, []);
+    assert_eq!(shop.process_orders().await, 0, "no message is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_holds_the_id_of_its_order_only() {
+    let (shop, receiver) = (Shop::open().await, Receiver::start().await);
+    assert_eq!(order(&shop, &receiver, "31", "1").await.code(), 807);
+    let orders = in_queue(&shop).await;
+    let messages = shop.queue().receive(Duration::ZERO).await.unwrap();
+    assert_eq!(messages.len(), 1);
+    assert_eq!(messages[0].id, orders[0].id.to_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_wait_for_stock_first_come_first_served() {
+    let (shop, receiver) = (Shop::open().await, Receiver::start().await);
+    shop.stock(1, 1).await;
+    for (identifier, quantity) in [("first", "3"), ("second", "1"), ("third", "1")] {
+        assert_eq!(order(&shop, &receiver, identifier, quantity).await.code(), 807);
+        shop.process_orders().await;
+    }
+    assert_eq!(told(&receiver), []);
+    assert!(in_queue(&shop).await.iter().all(|order| order.state == OrderState::Waiting));
+    // One key is there. A direct buyer does not overtake the orders.
+    let direct = shop.post(RANDOM, &[("product_id", "1"), ("quantity", "1")]).await;
+    assert_eq!((direct.code(), &direct.response()["available_quantity"]), (802, &json!(0)));
+
+    // Three keys more are enough for the first order and the second one.
+    shop.stock_named(1, "LATER", 3).await;
+    a_minute_passes(&shop).await;
+    assert_eq!(told(&receiver), [("first".to_owned(), 803), ("second".to_owned(), 803)]);
+    assert_eq!(shop.in_stock(1).await, 0);
+
+    shop.stock_named(1, "LAST", 2).await;
+    let direct = shop.post(RANDOM, &[("product_id", "1"), ("quantity", "1")]).await;
+    assert_eq!(direct.code(), 803, "one key is left for the order that waits");
+    a_minute_passes(&shop).await;
+    assert_eq!(told(&receiver).len(), 3);
+    assert_eq!((shop.in_stock(1).await, in_queue(&shop).await.len()), (0, 0));
+    let direct = shop.post(RANDOM, &[("product_id", "1"), ("quantity", "1")]).await;
+    assert_eq!((direct.code(), &direct.response()["available_quantity"]), (802, &json!(0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_with_a_generator_does_not_wait() {
+    let (shop, receiver) = (Shop::open().await, Receiver::start().await);
+    let generate = [("quantity", "2"), ("generate", "1")];
+    assert_eq!(order_with(&shop, &receiver, "31", &generate).await.code(), 807);
+    shop.process_orders().await;
+    assert_eq!(receiver.rows()[0].1.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_ends_when_its_time_is_over() {
+    let (shop, receiver) = (Shop::open().await, Receiver::start().await);
+    shop.add_product(keypool_domain::Product {
+        id: "9".parse().unwrap(),
+        name: "no generator".parse().unwrap(),
+        activity: Activity::Active,
+        generator_id: None,
+        signing_key_id: None,
+    })
+    .await;
+    shop.stock(1, 1).await;
+    assert_eq!(order(&shop, &receiver, "stock", "2").await.code(), 807);
+    let generate = [("product_id", "9"), ("quantity", "1"), ("generate", "1")];
+    assert_eq!(order_with(&shop, &receiver, "generator", &generate).await.code(), 807);
+    shop.process_orders().await;
+    shop.clock.advance_seconds(7 * DAY - 120);
+    a_minute_passes(&shop).await;
+    assert_eq!(told(&receiver), []);
+    a_minute_passes(&shop).await;
+    let told: BTreeSet<(String, u64)> = told(&receiver).into_iter().collect();
+    assert_eq!(told, [("stock".to_owned(), 802), ("generator".to_owned(), 806)].into());
+    assert_eq!(in_queue(&shop).await, []);
+    let direct = shop.post(RANDOM, &[("product_id", "1"), ("quantity", "1")]).await;
+    assert_eq!(direct.code(), 803, "nobody waits any more");
+}
+
+async fn add_api_key(shop: &Shop, settings: ApiKeySettings) {
+    let record = ApiKeyRecord {
+        hash: "set".parse::<ApiKey>().unwrap().hash(),
+        name: "set".parse().unwrap(),
+        activity: Activity::Active,
+        capabilities: BTreeSet::from(Endpoint::ALL),
+        networks: vec![],
+        valid_until: None,
+        settings,
+    };
+    shop.add_api_key(record).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_key_may_forbid_waiting_and_hosts() {
+    let (shop, receiver) = (Shop::open().await, Receiver::start().await);
+    let hosts = ["127.0.0.1".parse().unwrap()].into_iter().collect();
+    let settings = ApiKeySettings {
+        wait_for_stock: Some(Duration::ZERO),
+        webhook_hosts: hosts,
+        ..ApiKeySettings::default()
+    };
+    add_api_key(&shop, settings).await;
+    let mut form = vec![
+        ("api_key", "set"),
+        ("product_id", "1"),
+        ("quantity", "1"),
+        ("identifier", "31"),
+        ("webhook_url", receiver.url.as_str()),
+    ];
+    assert_eq!(shop.post_form(QUEUED, &form).await.code(), 807);
+    shop.process_orders().await;
+    assert_eq!(told(&receiver), [("31".to_owned(), 802)]);
+    form[4].1 = "https://shop.example/";
+    let refused = shop.post_form(QUEUED, &form).await;
+    assert_eq!(refused.code(), 804);
+    assert_eq!(
+        refused.response()["errors"],
+        json!({"webhook_url": ["The webhook_url field must have one of the hosts that are listed for this API key."]})
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_url_that_no_callback_may_go_to_is_804() {
+    let shop = Shop::open().await;
+    for (url, sentence) in [
+        ("", "is required."),
+        ("shop.example", "must be a URL such as https://shop.example/?keevault-webhook=KEY."),
+        ("ftp://shop.example/", "must begin with https://."),
+        ("https://user@shop.example/", "must not have a user or a password."),
+        ("https://10.0.0.1/", "must not lead to a private address (RFC 1918)."),
+        ("https://shop.example:25/", "must have port 443 (80 for http), or one from 1024."),
+        (
+            "https://shop.example/?keevault-webhook=not-set",
+            "has no webhook key (keevault-webhook=not-set): set the webhook key in the shop's settings first.",
+        ),
+    ] {
+        let refused =
+            shop.post(QUEUED, &[("product_id", "1"), ("quantity", "1"), ("webhook_url", url)]).await;
+        assert_eq!(refused.code(), 804, "{url}");
+        let expected = format!("The webhook_url field {sentence}");
+        assert_eq!(refused.response()["errors"], json!({"webhook_url": [expected]}), "{url}");
+    }
+    let all = shop.post(QUEUED, &[("quantity", "0"), ("identifier", &"x".repeat(256))]).await;
+    let errors = all.response()["errors"].clone();
+    let names: Vec<&String> = errors.as_object().unwrap().keys().collect();
+    assert_eq!(names, ["product_id", "quantity", "identifier", "webhook_url"]);
+    let unknown = [("product_id", "77"), ("quantity", "1"), ("webhook_url", "https://shop.example/")];
+    assert_eq!(shop.post(QUEUED, &unknown).await.code(), 805);
+    assert_eq!(in_queue(&shop).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_message_is_replaced_within_minutes() {
+    let (shop, receiver) = (Shop::open().await, Receiver::start().await);
+    shop.stock(1, 1).await;
+    shop.sqs().set_faults(keypool_local::DeliveryFaults { lose_next: 1, ..Default::default() });
+    assert_eq!(order(&shop, &receiver, "31", "1").await.code(), 807);
+    assert_eq!(shop.process_orders().await, 0);
+    a_minute_passes(&shop).await;
+    assert_eq!(told(&receiver), [("31".to_owned(), 803)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_twice_and_out_of_order_change_nothing() {
+    let (shop, receiver) = (Shop::open().await, Receiver::start().await);
+    shop.stock(1, 30).await;
+    shop.sqs().set_faults(keypool_local::DeliveryFaults { twice: true, reversed: true, lose_next: 0 });
+    for n in 0..10 {
+        assert_eq!(order(&shop, &receiver, &n.to_string(), "2").await.code(), 807);
+    }
+    shop.process_orders().await;
+    let rows = receiver.rows();
+    assert_eq!((rows.len(), shop.in_stock(1).await), (10, 10));
+    let keys: BTreeSet<String> =
+        rows.iter().flat_map(|(_, rows)| rows).map(|row| row["license_key"].to_string()).collect();
+    assert_eq!(keys.len(), 20);
+    assert_eq!(in_queue(&shop).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shop_is_told_again_for_five_days() {
+    let (shop, receiver) = (Shop::open().await, Receiver::start().await);
+    shop.stock(1, 1).await;
+    receiver.respond(&[500; 100]);
+    assert_eq!(order(&shop, &receiver, "31", "1").await.code(), 807);
+    shop.process_orders().await;
+    let started = shop.clock.now();
+    let mut attempts_after = vec![0];
+    while in_queue(&shop).await[0].state == OrderState::Decided {
+        let known = receiver.callbacks().len();
+        let next = in_queue(&shop).await[0].delivery.next_at.unwrap();
+        shop.clock.advance_seconds(i64::try_from(next.since(shop.clock.now()).as_secs()).unwrap() + 1);
+        shop.process_orders().await;
+        if receiver.callbacks().len() > known {
+            attempts_after.push(shop.clock.now().since(started).as_secs() / 60);
+        }
+    }
+    assert!((14..=20).contains(&attempts_after.len()), "{attempts_after:?}");
+    assert!(
+        attempts_after[1] <= 1 && attempts_after[2] <= 6 && attempts_after[3] <= 37,
+        "{attempts_after:?}"
+    );
+    assert_eq!(*attempts_after.last().unwrap(), 5 * 24 * 60);
+    let callbacks = receiver.callbacks();
+    assert_eq!(callbacks.len(), attempts_after.len());
+    assert!(callbacks.iter().all(|callback| callback.id == callbacks[0].id));
+    assert!(callbacks.iter().all(|callback| callback.text == callbacks[0].text));
+    let dead = in_queue(&shop).await.remove(0);
+    assert_eq!(dead.state, OrderState::Dead);
+    assert_eq!(dead.delivery.answer.unwrap(), "the shop's server responded with status 500");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_2xx_without_html_is_delivered() {
+    let (shop, receiver) = (Shop::open().await, Receiver::start().await);
+    shop.stock(1, 3).await;
+    // The wrong webhook key: the plugin answers with its home page.
+    let wrong = receiver.url.replace("demo", "wrong");
+    let form =
+        [("product_id", "1"), ("quantity", "1"), ("identifier", "31"), ("webhook_url", wrong.as_str())];
+    assert_eq!(shop.post(QUEUED, &form).await.code(), 807);
+    shop.process_orders().await;
+    let answer = in_queue(&shop).await[0].delivery.answer.clone().unwrap();
+    assert!(answer.contains("check the webhook key"), "{answer}");
+    // An order that the shop does not know is a failure of its own; 410 ends the delivery.
+    receiver.know(&["33"]);
+    assert_eq!(order(&shop, &receiver, "32", "1").await.code(), 807);
+    shop.process_orders().await;
+    receiver.respond(&[410]);
+    assert_eq!(order(&shop, &receiver, "33", "1").await.code(), 807);
+    shop.process_orders().await;
+    let states: Vec<OrderState> = in_queue(&shop).await.iter().map(|order| order.state).collect();
+    assert_eq!(states, [OrderState::Decided, OrderState::Decided, OrderState::Dead]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_request_is_one_order() {
+    let (shop, receiver) = (Shop::open().await, Receiver::start().await);
+    shop.stock(1, 5).await;
+    let form = [("product_id", "1"), ("quantity", "1"), ("webhook_url", receiver.url.as_str())];
+    let first = shop.post_once(QUEUED, "a", &form).await;
+    assert_eq!(first.code(), 807);
+    assert_eq!(shop.post_once(QUEUED, "a", &form).await.text, first.text);
+    let other = [("product_id", "1"), ("quantity", "2"), ("webhook_url", receiver.url.as_str())];
+    assert_eq!(shop.post_once(QUEUED, "a", &other).await.status, 422);
+    assert_eq!(in_queue(&shop).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_key_may_take_the_order_for_an_idempotency_key() {
+    let (shop, receiver) = (Shop::open().await, Receiver::start().await);
+    shop.stock(1, 9).await;
+    add_api_key(&shop, ApiKeySettings { once_per_identifier: true, ..ApiKeySettings::default() }).await;
+    let sold = |api_key: &'static str, endpoint: &'static str, identifier: &'static str| {
+        let (shop, url) = (&shop, receiver.url.clone());
+        async move {
+            let form = [
+                ("api_key", api_key),
+                ("product_id", "1"),
+                ("quantity", "1"),
+                ("identifier", identifier),
+                ("webhook_url", url.as_str()),
+            ];
+            shop.post_form(endpoint, &form).await.text
+        }
+    };
+    let first = sold("set", RANDOM, "31").await;
+    assert_eq!(sold("set", RANDOM, "31").await, first);
+    assert_ne!(sold("set", RANDOM, "32").await, first);
+    assert_ne!(sold("set", RANDOM, "").await, sold("set", RANDOM, "").await);
+    assert_ne!(sold(API_KEY, RANDOM, "31").await, sold(API_KEY, RANDOM, "31").await);
+    let queued = sold("set", QUEUED, "31").await;
+    assert_eq!(sold("set", QUEUED, "31").await, queued);
+    assert_eq!((in_queue(&shop).await.len(), shop.in_stock(1).await), (1, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_is_not_signed_is_not_accepted() {
+    let (shop, receiver) = (Shop::open().await, Receiver::start().await);
+    shop.kms.disturb("Sign", vec![Fault::error("KMSInvalidStateException"); 10]);
+    let refused = order(&shop, &receiver, "31", "1").await;
+    assert_eq!((refused.status, in_queue(&shop).await.len()), (503, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_whose_write_is_lost_is_accepted_or_never_stored() {
+    let (shop, receiver) = (Shop::open().await, Receiver::start().await);
+    // Every response of the write is lost: the order is there, and is accepted.
+    shop.dynamodb.disturb("PutItem", vec![Fault::LoseResponse; 5]);
+    let accepted = order(&shop, &receiver, "31", "1").await;
+    assert_eq!((accepted.code(), in_queue(&shop).await.len()), (807, 1), "{}", accepted.text);
+    shop.dynamodb.calm();
+    // Every write is lost, but not that of the void order in its place.
+    shop.dynamodb.disturb("PutItem", vec![Fault::error("InternalServerError"); 5]);
+    let refused = order(&shop, &receiver, "32", "1").await;
+    assert_eq!(refused.json()["type"], "/problems/nothing-was-sold", "{}", refused.text);
+    assert_eq!(in_queue(&shop).await.len(), 1);
+}
