@@ -1,0 +1,100 @@
+//! The queue against the embedded SQS.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use keypool_aws::Timeouts;
+use keypool_domain::{Clock, SystemClock, Timestamp};
+use keypool_local::{DeliveryFaults, QueueSettings, Services, Sqs};
+use keypool_queue::{HIDE_MAX, Queue, QueueError, WAKE_AFTER_MAX};
+
+const NOW: Duration = Duration::ZERO;
+
+#[derive(Default)]
+struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    fn advance(&self, time: Duration) {
+        self.0.fetch_add(i64::try_from(time.as_micros()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_microseconds(self.0.load(Ordering::SeqCst)).unwrap()
+    }
+}
+
+async fn start(clock: Arc<dyn Clock>, timeouts: Timeouts) -> (Sqs, Queue) {
+    let sqs = Sqs::start(clock, QueueSettings::default()).await.unwrap();
+    let settings = Services::settings(String::new(), String::new());
+    let queue = Queue::new(settings.queue(timeouts, Some(sqs.url())), sqs.queue_url());
+    (sqs, queue)
+}
+
+#[tokio::test]
+async fn an_id_is_delivered_after_its_delay_until_deleted() {
+    let clock = Arc::new(ManualClock::default());
+    let (sqs, queue) = start(clock.clone(), Timeouts::CHECKOUT).await;
+    sqs.set_faults(DeliveryFaults { twice: true, ..DeliveryFaults::default() });
+    queue.wake("request-1", Duration::from_hours(1)).await.unwrap();
+    clock.advance(WAKE_AFTER_MAX - Duration::from_secs(1));
+    assert_eq!(queue.receive(NOW).await.unwrap(), []);
+    clock.advance(Duration::from_secs(1));
+    let received = queue.receive(NOW).await.unwrap();
+    assert_eq!(received.iter().map(|message| message.id.as_str()).collect::<Vec<_>>(), ["request-1"; 2]);
+    assert_eq!(received[0].message_id, received[1].message_id);
+    queue.delete(&received[0].receipt_handle).await.unwrap();
+    clock.advance(Duration::from_secs(30));
+    let again = queue.receive(NOW).await.unwrap();
+    assert_eq!(again.iter().map(|message| message.receive_count).collect::<Vec<_>>(), [2]);
+}
+
+#[tokio::test]
+async fn a_message_is_hidden_up_to_the_longest_time() {
+    let clock = Arc::new(ManualClock::default());
+    let (_sqs, queue) = start(clock.clone(), Timeouts::CHECKOUT).await;
+    queue.wake("request-1", NOW).await.unwrap();
+    let received = queue.receive(NOW).await.unwrap().remove(0);
+    // Less than a second is a second, and zero is none.
+    queue.hide(&received.receipt_handle, Duration::from_millis(1)).await.unwrap();
+    clock.advance(Duration::from_millis(999));
+    assert_eq!(queue.receive(NOW).await.unwrap(), []);
+    queue.hide(&received.receipt_handle, NOW).await.unwrap();
+    let received = queue.receive(NOW).await.unwrap().remove(0);
+    clock.advance(Duration::from_secs(29));
+    queue.hide(&received.receipt_handle, Duration::MAX).await.unwrap();
+    clock.advance(HIDE_MAX - Duration::from_secs(1));
+    assert_eq!(queue.receive(NOW).await.unwrap(), []);
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(queue.receive(NOW).await.unwrap().remove(0).receive_count, 3);
+}
+
+#[tokio::test]
+async fn a_wait_may_be_longer_than_the_clients_time_outs() {
+    let within = Duration::from_millis(200);
+    let timeouts = Timeouts { attempt_within: within, call_within: within, ..Timeouts::CHECKOUT };
+    let (_sqs, queue) = start(Arc::new(SystemClock), timeouts).await;
+    assert_eq!(queue.receive(Duration::from_millis(1)).await, Ok(Vec::new()), "it waits for a second");
+}
+
+#[tokio::test]
+async fn errors_say_what_can_be_done_and_no_more() {
+    let (sqs, queue) = start(Arc::new(SystemClock), Timeouts::CHECKOUT).await;
+    let rejected = queue.hide("secret-handle", NOW).await.unwrap_err();
+    assert_eq!(
+        rejected.to_string(),
+        "SQS does not accept the request: ChangeMessageVisibility (ReceiptHandleIsInvalid)"
+    );
+    assert!(matches!(queue.delete("secret-handle").await, Err(QueueError::Rejected(_))));
+    assert!(matches!(queue.wake("", NOW).await, Err(QueueError::Rejected(_))));
+    let settings = Services::settings(String::new(), String::new());
+    let client = settings.queue(Timeouts::CHECKOUT, Some(sqs.url()));
+    let missing = Queue::new(client, format!("{}-not", sqs.queue_url())).receive(NOW).await;
+    assert!(matches!(missing, Err(QueueError::Misconfigured(_))));
+    sqs.stop().await;
+    assert!(matches!(queue.wake("request-1", NOW).await, Err(QueueError::Unavailable(_))));
+}
