@@ -50,8 +50,7 @@ impl Queue {
     }
 
     async fn send(&self, body: &str, delay_seconds: i32) {
-        let request = self.client.send_message().queue_url(&self.url).message_body(body);
-        request.delay_seconds(delay_seconds).send().await.unwrap();
+        assert_eq!(self.try_send(&self.url, body, delay_seconds).await, "ok");
     }
 
     /// Up to 10 messages of the queue at `url`.
@@ -63,10 +62,6 @@ impl Queue {
 
     async fn receive(&self, wait_seconds: i32) -> Vec<Message> {
         self.receive_from(&self.url, wait_seconds).await
-    }
-
-    async fn bodies(&self) -> Vec<String> {
-        self.receive(0).await.iter().map(|message| message.body().unwrap().to_owned()).collect()
     }
 
     async fn delete(&self, handle: &str) -> String {
@@ -84,10 +79,7 @@ impl Queue {
     }
 
     async fn send_batch(&self, entries: &[(&str, &str)]) -> String {
-        let entry = |(id, body): &(&str, &str)| {
-            SendMessageBatchRequestEntry::builder().id(*id).message_body(*body).build().unwrap()
-        };
-        let entries = entries.iter().map(entry).collect();
+        let entries = entries.iter().map(|(id, body)| to_send(id, body)).collect();
         code(self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await)
     }
 
@@ -109,6 +101,10 @@ fn code<T, E: ProvideErrorMetadata>(result: Result<T, SdkError<E>>) -> String {
     let error = classify(&error);
     assert_ne!(error.kind, AwsErrorKind::Unavailable, "{}", error.code);
     error.code.trim_start_matches("AWS.SimpleQueueService.").to_owned()
+}
+
+fn to_send(id: &str, body: &str) -> SendMessageBatchRequestEntry {
+    SendMessageBatchRequestEntry::builder().id(id).message_body(body).build().unwrap()
 }
 
 fn handle(message: &Message) -> &str {
@@ -135,13 +131,8 @@ async fn a_message_is_sent_received_and_deleted() {
     assert_eq!(queue.delete(handle(&message)).await, "ok");
     assert_eq!(queue.delete(handle(&message)).await, "ok", "a message that is gone");
     assert_eq!(queue.counts().await, ["0", "0", "0"]);
-}
-
-#[tokio::test]
-async fn the_older_spelling_asks_for_single_attributes() {
-    let queue = Queue::start().await;
     queue.send("hello", 0).await;
-    #[expect(deprecated, reason = "the spelling under test")]
+    #[expect(deprecated, reason = "the older spelling")]
     let request = queue.client.receive_message().attribute_names(QueueAttributeName::from("SentTimestamp"));
     let received = request.queue_url(&queue.url).send().await.unwrap();
     let attributes = received.messages()[0].attributes().unwrap();
@@ -151,11 +142,8 @@ async fn the_older_spelling_asks_for_single_attributes() {
 #[tokio::test]
 async fn a_batch_reports_each_entry_on_its_own() {
     let queue = Queue::start().await;
-    let entry = |id: &str, body: &str| {
-        SendMessageBatchRequestEntry::builder().id(id).message_body(body).build().unwrap()
-    };
     let request = queue.client.send_message_batch().queue_url(&queue.url);
-    let sent = request.entries(entry("a", "good")).entries(entry("b", "b\u{1}d")).send().await.unwrap();
+    let sent = request.entries(to_send("a", "good")).entries(to_send("b", "b\u{1}d")).send().await.unwrap();
     assert_eq!((sent.successful()[0].id(), sent.failed()[0].id()), ("a", "b"));
     assert_eq!(sent.failed()[0].code(), "InvalidMessageContents");
     let message = queue.receive(0).await.remove(0);
@@ -240,7 +228,8 @@ async fn a_message_is_hidden_for_as_long_as_it_should_be() {
     let queue = Queue::start().await;
     queue.send("hello", 900).await;
     queue.advance_seconds(899);
-    assert_eq!((queue.bodies().await.len(), queue.counts().await), (0, ["0", "0", "1"].map(str::to_owned)));
+    assert!(queue.receive(0).await.is_empty());
+    assert_eq!(queue.counts().await, ["0", "0", "1"]);
     queue.advance_seconds(1);
     let message = queue.receive(0).await.remove(0);
     queue.advance_seconds(29);
@@ -249,7 +238,7 @@ async fn a_message_is_hidden_for_as_long_as_it_should_be() {
     assert_eq!(queue.hide(handle(&message), -1).await, "InvalidParameterValue");
     assert_eq!(queue.hide(handle(&message), 43_171).await, "ok");
     queue.advance_seconds(43_170);
-    assert_eq!(queue.bodies().await.len(), 0);
+    assert!(queue.receive(0).await.is_empty());
     queue.advance_seconds(1);
     assert_eq!(queue.hide(handle(&message), 5).await, "MessageNotInflight");
     assert_eq!(queue.hide("nonsense", 5).await, "ReceiptHandleIsInvalid");
@@ -319,13 +308,19 @@ async fn the_queue_shows_its_faults_when_told_to() {
         queue.send(body, 0).await;
     }
     let messages = queue.receive(0).await;
-    let bodies: Vec<_> = messages.iter().filter_map(Message::body).collect();
-    assert_eq!(bodies, ["second", "second", "first", "first"]);
+    assert_eq!(
+        messages.iter().filter_map(Message::body).collect::<Vec<_>>(),
+        ["second", "second", "first", "first"]
+    );
     assert_eq!(messages[0].message_id(), messages[1].message_id());
     assert_eq!(queue.delete(handle(&messages[0])).await, "ok");
     assert_eq!(queue.counts().await, ["0", "3", "0"], "the other copy stays");
     queue.sqs.set_faults(DeliveryFaults::default());
     queue.advance_seconds(30);
     queue.send("third", 0).await;
-    assert_eq!(queue.bodies().await, ["first", "first", "second", "third"]);
+    let messages = queue.receive(0).await;
+    assert_eq!(
+        messages.iter().filter_map(Message::body).collect::<Vec<_>>(),
+        ["first", "first", "second", "third"]
+    );
 }

@@ -89,15 +89,12 @@ impl Received {
         let count = message.attributes.as_ref().and_then(|attributes| {
             attributes.get(&MessageSystemAttributeName::ApproximateReceiveCount)?.parse().ok()
         });
-        match (message.body, message.receipt_handle, count, message.message_id) {
-            (Some(id), Some(receipt_handle), Some(receive_count), Some(message_id)) => {
-                Ok(Self { id, receipt_handle, receive_count, message_id })
-            }
-            _ => {
-                let code = "incomplete message".to_owned();
-                Err(QueueError::Rejected(FailedCall { operation: "ReceiveMessage", code }))
-            }
-        }
+        let parts = (message.body, message.receipt_handle, count, message.message_id);
+        let (Some(id), Some(receipt_handle), Some(receive_count), Some(message_id)) = parts else {
+            let code = "incomplete message".to_owned();
+            return Err(QueueError::Rejected(FailedCall { operation: "ReceiveMessage", code }));
+        };
+        Ok(Self { id, receipt_handle, receive_count, message_id })
     }
 }
 
