@@ -289,6 +289,7 @@ async fn a_message_received_too_often_goes_to_the_dead_letters() {
     for receive in ["1", "2"] {
         let message = queue.receive(0).await.remove(0);
         assert_eq!(message.attributes().unwrap()[&Attribute::ApproximateReceiveCount], receive);
+        assert!(queue.receive(0).await.is_empty(), "it is in flight");
         assert!(queue.receive_from(&dead_letters, 0).await.is_empty());
         queue.advance_seconds(30);
     }
