@@ -1,6 +1,6 @@
 //! The queue that wakes the worker. A message holds only the id of a request: the table knows the rest.
 //!
-//! SQS may deliver a message twice and out of order, and may lose one only where an embedded SQS restarts.
+//! SQS may deliver a message twice and out of order. The embedded SQS loses its messages when it restarts.
 
 mod error;
 mod queue;

@@ -89,9 +89,8 @@ impl Received {
         let count = message.attributes.as_ref().and_then(|attributes| {
             attributes.get(&MessageSystemAttributeName::ApproximateReceiveCount)?.parse().ok()
         });
-        let (Some(id), Some(receipt_handle), Some(receive_count), Some(message_id)) =
-            (message.body, message.receipt_handle, count, message.message_id)
-        else {
+        let parts = (message.body, message.receipt_handle, count, message.message_id);
+        let (Some(id), Some(receipt_handle), Some(receive_count), Some(message_id)) = parts else {
             let code = "incomplete message".to_owned();
             return Err(QueueError::Rejected(FailedCall { operation: "ReceiveMessage", code }));
         };

@@ -217,15 +217,15 @@ fn unknown(names: &[String], is_known: impl Fn(&str) -> bool) -> Option<&String>
 
 fn attributes(broker: &Broker, queue: &str, names: &[String]) -> Answer {
     let arn = |name: &str| format!("arn:aws:sqs:eu-central-1:{ACCOUNT}:{name}");
-    let (counts, settings) =
+    let ([visible, in_flight, delayed], settings) =
         broker.with_queue(queue, |queue, now_ms| Ok((queue.counts(now_ms), queue.settings)))?;
     let redrive =
         json!({"deadLetterTargetArn": arn(DEAD_LETTER_QUEUE), "maxReceiveCount": settings.max_receive_count});
     let mut attributes = Map::new();
     for (name, value) in [
-        ("ApproximateNumberOfMessages", counts.visible.to_string()),
-        ("ApproximateNumberOfMessagesDelayed", counts.delayed.to_string()),
-        ("ApproximateNumberOfMessagesNotVisible", counts.in_flight.to_string()),
+        ("ApproximateNumberOfMessages", visible.to_string()),
+        ("ApproximateNumberOfMessagesDelayed", delayed.to_string()),
+        ("ApproximateNumberOfMessagesNotVisible", in_flight.to_string()),
         ("MaximumMessageSize", MESSAGE_BYTES_MAX.to_string()),
         ("MessageRetentionPeriod", settings.retention.as_secs().to_string()),
         ("QueueArn", arn(queue)),

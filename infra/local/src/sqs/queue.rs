@@ -97,14 +97,6 @@ impl Message {
     }
 }
 
-/// The number of messages by state.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Counts {
-    pub(super) visible: usize,
-    pub(super) in_flight: usize,
-    pub(super) delayed: usize,
-}
-
 /// One queue, in memory only. A restart loses its messages: the sweep finds the requests that they were for.
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -213,19 +205,15 @@ impl Queue {
         now_ms: i64,
     ) -> Result<(), SqsError> {
         let (copy, _) = self.parse(receipt_handle)?;
-        let message = self.messages.iter_mut().find(|message| message.copy == copy);
-        let message = message.ok_or(SqsError(
-            "InvalidParameterValue",
-            "Reason: Message does not exist or is not available for visibility timeout change.".into(),
-        ))?;
-        let received_ms = message.received_ms.filter(|_| message.visible_ms > now_ms);
-        let received_ms =
-            received_ms.ok_or(SqsError("MessageNotInflight", "The message is not in flight.".into()))?;
+        let Some(message) = self.messages.iter_mut().find(|message| message.copy == copy) else {
+            return Err(SqsError("InvalidParameterValue", "Reason: Message does not exist.".into()));
+        };
+        let Some(received_ms) = message.received_ms.filter(|_| message.visible_ms > now_ms) else {
+            return Err(SqsError("MessageNotInflight", "The message is not in flight.".into()));
+        };
         if now_ms + seconds * 1_000 > received_ms + VISIBILITY_SECONDS_MAX * 1_000 {
-            return Err(SqsError(
-                "InvalidParameterValue",
-                "Total VisibilityTimeout for the message is beyond the limit [43200 seconds].".into(),
-            ));
+            let text = "Total VisibilityTimeout for the message is beyond the limit [43200 seconds].";
+            return Err(SqsError("InvalidParameterValue", text.into()));
         }
         message.visible_ms = now_ms + seconds * 1_000;
         Ok(())
@@ -246,16 +234,14 @@ impl Queue {
         self.messages.iter().map(|message| message.visible_ms).filter(|visible_ms| *visible_ms > now_ms).min()
     }
 
-    pub(super) fn counts(&self, now_ms: i64) -> Counts {
-        let mut counts = Counts::default();
-        for message in &self.messages {
-            match (message.visible_ms <= now_ms, message.received_ms) {
-                (true, _) => counts.visible += 1,
-                (false, Some(_)) => counts.in_flight += 1,
-                (false, None) => counts.delayed += 1,
-            }
-        }
-        counts
+    /// The number of messages that are visible, in flight and delayed.
+    pub(super) fn counts(&self, now_ms: i64) -> [usize; 3] {
+        let state_of = |message: &Message| match message.received_ms {
+            _ if message.visible_ms <= now_ms => 0,
+            Some(_) => 1,
+            None => 2,
+        };
+        [0, 1, 2].map(|state| self.messages.iter().filter(|message| state_of(message) == state).count())
     }
 }
 
