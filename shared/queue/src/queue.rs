@@ -16,7 +16,7 @@ pub const WAIT_MAX: Duration = Duration::from_secs(20);
 /// The time that a call which waits has in addition to its wait.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// A queue of requests in SQS. Durations are rounded up to whole seconds.
+/// The queue of orders in SQS. Durations are rounded up to whole seconds.
 #[derive(Debug, Clone)]
 pub struct Queue {
     client: Client,
@@ -26,7 +26,7 @@ pub struct Queue {
 /// A message that the queue has delivered. It stays hidden for the queue's visibility timeout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// The id of the request.
+    /// The id of the order.
     pub id: String,
     /// The handle of this receive, for [`Queue::hide`] and [`Queue::delete`].
     pub receipt_handle: String,
@@ -43,7 +43,7 @@ impl Queue {
         Self { client, url: url.into() }
     }
 
-    /// Sends the id of a request, to be delivered `after` some time, at most [`WAKE_AFTER_MAX`]. After
+    /// Sends the id of an order, to be delivered `after` some time, at most [`WAKE_AFTER_MAX`]. After
     /// [`QueueError::Unavailable`] the message may have been sent. Cost: 1 SQS request.
     pub async fn wake(&self, id: &str, after: Duration) -> Result<(), QueueError> {
         let request = self.client.send_message().queue_url(&self.url).message_body(id);

@@ -1,7 +1,7 @@
 //! A small SQS with two standard queues: as much of the service as keypool uses, with its limits and its error
 //! names (Amazon Simple Queue Service API Reference). No crate has an SQS server to embed.
 //!
-//! Messages live in memory only. A restart loses them, and the sweep finds the requests that they were for.
+//! Messages live in memory only. A restart loses them, and the sweep finds the orders that they were for.
 
 mod api;
 mod broker;
