@@ -28,7 +28,9 @@ pub use clock::ManualClock;
 pub use environment::{Environment, Lost, Sweep};
 pub use logs::{lines_with, log_quietly};
 pub use openssl::openssl_verifies;
-pub use privileges::{Privilege, Privileges, SWEEP_ORDERS, function_resource, functions, template};
+pub use privileges::{
+    PROCESS_ORDERS, Privilege, Privileges, SWEEP_ORDERS, function_resource, functions, template,
+};
 pub use promise::Promise;
 pub use proxy::{AwsCall, Fault, Proxy};
 pub use quota::CpuQuota;
