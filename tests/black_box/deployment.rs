@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use keypool_domain::{Activity, ChunkSystem, Endpoint, Generator, Method};
 use keypool_function::measure::{COUNTERS, distributions};
 use keypool_tests::{
-    Fault, Privilege, Privileges, SWEEP_ORDERS, Shop, function_resource, functions, template,
+    Fault, PROCESS_ORDERS, Privilege, Privileges, SWEEP_ORDERS, Shop, function_resource, functions, template,
 };
 use serde_json::{Value, json};
 
 #[test]
-fn there_is_one_function_and_one_route_for_each_endpoint_and_one_on_a_schedule() {
+fn each_endpoint_the_queue_and_the_schedule_have_a_function() {
     let template = template();
     let resources = template["Resources"].as_object().unwrap();
     let is_function = |resource: &Value| resource["Type"] == "AWS::Serverless::Function";
@@ -29,7 +29,9 @@ fn there_is_one_function_and_one_route_for_each_endpoint_and_one_on_a_schedule()
         // Every function crate has the same files.
         assert!(file(name, "Cargo.toml").contains(&format!("name = \"{name}\"")));
         assert!(file(name, "src/main.rs").contains("keypool_function::run"));
-        assert!(file(name, "src/lib.rs").contains("pub async fn handle("));
+        let entry =
+            if name == PROCESS_ORDERS { "pub async fn process_batch(" } else { "pub async fn handle(" };
+        assert!(file(name, "src/lib.rs").contains(entry), "{name}");
         assert!(file(name, "tests/lambda.rs").contains("CARGO_BIN_EXE_"));
     }
 
@@ -47,6 +49,10 @@ fn there_is_one_function_and_one_route_for_each_endpoint_and_one_on_a_schedule()
         assert_eq!(event["Properties"]["Path"], endpoint.path());
         assert_eq!(event["Properties"]["PayloadFormatVersion"], "2.0");
     }
+    let source = &resources[&function_resource(PROCESS_ORDERS)]["Properties"]["Events"]["Orders"];
+    assert_eq!(source["Type"], "SQS");
+    assert_eq!(source["Properties"]["Queue"], json!({"Fn::GetAtt": ["OrdersQueue", "Arn"]}));
+    assert_eq!(source["Properties"]["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]));
     let schedule = &resources[&function_resource(SWEEP_ORDERS)]["Properties"]["Events"]["EveryMinute"];
     assert_eq!(schedule["Type"], "ScheduleV2");
     assert_eq!(schedule["Properties"]["ScheduleExpression"], "rate(1 minute)");
@@ -275,7 +281,13 @@ fn alarms_and_dashboard_look_at_metrics_that_there_are() {
             assert_eq!(properties["Dimensions"], Value::Null);
         }
     }
-    assert_eq!(alarms, 8);
+    assert_eq!(alarms, 12);
+    let dead = &resources["DeadLettersAlarm"]["Properties"];
+    assert_eq!(
+        (&dead["Namespace"], &dead["MetricName"]),
+        (&json!("AWS/SQS"), &json!("ApproximateNumberOfMessagesVisible"))
+    );
+    assert_eq!(dead["Dimensions"][0]["Value"]["Fn::GetAtt"][0], "OrdersDeadLetterQueue");
     let used = &resources["KmsUsageAlarm"]["Properties"];
     let quota = "100 * calls / SERVICE_QUOTA(calls)";
     assert_eq!((&used["Metrics"][0]["Expression"], &used["Threshold"]), (&json!(quota), &json!(80)));
@@ -288,7 +300,7 @@ fn alarms_and_dashboard_look_at_metrics_that_there_are() {
     let dashboard =
         resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"].as_str().unwrap().to_owned();
     let parsed: Value = serde_json::from_str(&dashboard).unwrap();
-    assert_eq!(parsed["widgets"].as_array().unwrap().len(), 6);
+    assert_eq!(parsed["widgets"].as_array().unwrap().len(), 8);
     for name in &ours {
         assert!(dashboard.contains(name), "the dashboard does not show {name}");
     }

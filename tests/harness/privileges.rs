@@ -13,9 +13,10 @@ pub struct Privilege {
     pub function: String,
     /// The action, like `dynamodb:UpdateItem`.
     pub action: String,
-    /// `table`, `index available`, or `key` with the algorithm and message type it signs by.
+    /// `table`, `index available`, `queue`, or `key` with the algorithm and message type it signs by.
     pub resource: String,
-    /// The records, by their hash key, as `dynamodb:LeadingKeys` names them: `KEY#*`, `ORDERS`. Empty for a key of KMS.
+    /// The records, by their hash key, as `dynamodb:LeadingKeys` names them: `KEY#*`, `ORDERS`. Empty for a key of
+    /// KMS and for the queue.
     pub records: String,
 }
 
@@ -35,6 +36,9 @@ impl Privilege {
                 let text = |name: &str| request[name].as_str().unwrap_or("?").to_owned();
                 let resource = format!("key {} {}", text("SigningAlgorithm"), text("MessageType"));
                 vec![Self::new(function, "kms:Sign", resource, "")]
+            }
+            "SendMessage" | "ChangeMessageVisibility" => {
+                vec![Self::new(function, format!("sqs:{operation}"), "queue", "")]
             }
             // Service Authorization Reference: a transaction needs the permissions of what is in it.
             "TransactWriteItems" => {
@@ -159,12 +163,13 @@ pub fn template() -> Value {
 
 /// The function that a schedule calls.
 pub const SWEEP_ORDERS: &str = "sweep-orders";
-/// The function that fills queued orders and calls shops back.
+/// The function that the queue of orders calls.
 pub const PROCESS_ORDERS: &str = "process-orders";
 
-/// The names of all functions: those of the endpoints, and the one that a schedule calls.
+/// The names of all functions: those of the endpoints, the one that the queue calls, and the one that a schedule
+/// calls.
 pub fn functions() -> impl Iterator<Item = &'static str> {
-    Endpoint::ALL.into_iter().map(Endpoint::name).chain([SWEEP_ORDERS, PROCESS_ORDERS])
+    Endpoint::ALL.into_iter().map(Endpoint::name).chain([PROCESS_ORDERS, SWEEP_ORDERS])
 }
 
 /// The name of a function in the template: `generate` is `GenerateFunction`.
@@ -183,12 +188,21 @@ fn grants(function: &str, statement: &Value) -> Vec<Privilege> {
         json!({"Fn::Sub": [format!("{arn}{suffix}"), {"Table": table}]})
     };
     let actions = statement["Action"].as_array().unwrap().iter().map(|action| action.as_str().unwrap());
+    let queue = json!({"Fn::GetAtt": ["OrdersQueue", "Arn"]});
     let (resource, records) = match &statement["Resource"] {
         // Lambda writes the log by the function's role.
         resource if *resource == json!({"Fn::GetAtt": [log, "Arn"]}) => {
             assert_eq!(actions.collect::<Vec<_>>(), ["logs:CreateLogStream", "logs:PutLogEvents"]);
             return Vec::new();
         }
+        // Lambda polls the queue by the function's role.
+        resource if *resource == queue && statement["Sid"] == "TakeMessages" => {
+            assert_eq!(function, PROCESS_ORDERS);
+            let polling = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"];
+            assert_eq!(actions.collect::<Vec<_>>(), polling);
+            return Vec::new();
+        }
+        resource if *resource == queue => ("queue".to_owned(), vec![String::new()]),
         resource if *resource == of_table("") => ("table".to_owned(), leading_keys(statement)),
         resource if *resource == of_table("/index/available") => {
             ("index available".to_owned(), leading_keys(statement))

@@ -36,6 +36,8 @@ MANAGED_POLICIES = {
     "GenerateFunctionRole": [{"Fn::If": ["Traces", XRAY, {"Ref": "AWS::NoValue"}]}],
     "AssignLicenseKeyFunctionRole": [{"Fn::If": ["Traces", XRAY, {"Ref": "AWS::NoValue"}]}],
     "RandomAssignLicenseKeysFunctionRole": [{"Fn::If": ["Traces", XRAY, {"Ref": "AWS::NoValue"}]}],
+    "RandomAssignLicenseKeysQueuedFunctionRole": [{"Fn::If": ["Traces", XRAY, {"Ref": "AWS::NoValue"}]}],
+    "ProcessOrdersFunctionRole": [{"Fn::If": ["Traces", XRAY, {"Ref": "AWS::NoValue"}]}],
     "SweepOrdersFunctionRole": [{"Fn::If": ["Traces", XRAY, {"Ref": "AWS::NoValue"}]}],
     "SweepOrdersFunctionEveryMinuteRole": [],
 }
@@ -121,8 +123,47 @@ def faults(template):
         if "TracingConfig" in properties:
             yield f"{logical_id}: traced by default"
         reserved = properties.get("ReservedConcurrentExecutions")
-        if (logical_id == "SweepOrdersFunction") != (reserved == {"Ref": "AWS::NoValue"}):
+        unreserved = logical_id in ("SweepOrdersFunction", "ProcessOrdersFunction")
+        if unreserved != (reserved == {"Ref": "AWS::NoValue"}):
             yield f"{logical_id}: its reserved concurrency is {reserved}"
+
+    yield from queue_faults(resources)
+
+
+def queue_faults(resources):
+    queue, dead = resources["OrdersQueue"]["Properties"], resources["OrdersDeadLetterQueue"]["Properties"]
+    for logical_id, properties in (("OrdersQueue", queue), ("OrdersDeadLetterQueue", dead)):
+        if properties.get("SqsManagedSseEnabled") is not True or "KmsMasterKeyId" in properties:
+            yield f"{logical_id}: not encrypted by SQS itself"
+        if properties.get("MessageRetentionPeriod") != 14 * 24 * 3600:
+            yield f"{logical_id}: messages are not kept for 14 days"
+    if queue.get("VisibilityTimeout", 30) < 6 * resources["ProcessOrdersFunction"]["Properties"]["Timeout"]:
+        yield "OrdersQueue: a message may come back while the function is at work"
+    redrive = queue.get("RedrivePolicy") or {}
+    if redrive.get("deadLetterTargetArn") != {"Fn::GetAtt": ["OrdersDeadLetterQueue", "Arn"]}:
+        yield "OrdersQueue: no dead letter queue"
+    # A callback is tried about 15 times, and each time counts as a receive.
+    if redrive.get("maxReceiveCount", 0) < 30:
+        yield "OrdersQueue: a message dies before its callback does"
+    arn = "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:" + queue["QueueName"]["Fn::Sub"]
+    allowed = {"redrivePermission": "byQueue", "sourceQueueArns": [{"Fn::Sub": arn}]}
+    if dead.get("RedriveAllowPolicy") != allowed:
+        yield f"OrdersDeadLetterQueue: it takes messages of {dead.get('RedriveAllowPolicy')}"
+
+    sources = [entry["Properties"] for entry in resources.values() if entry["Type"] == "AWS::Lambda::EventSourceMapping"]
+    expected = {
+        "BatchSize": 10,
+        "EventSourceArn": {"Fn::GetAtt": ["OrdersQueue", "Arn"]},
+        "FunctionName": {"Ref": "ProcessOrdersFunction"},
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "ScalingConfig": {"MaximumConcurrency": {"Ref": "OrdersConcurrency"}},
+    }
+    if sources != [expected]:
+        yield f"event sources are {json.dumps(sources)}"
+    for logical_id in ("RandomAssignLicenseKeysQueuedFunction", "ProcessOrdersFunction", "SweepOrdersFunction"):
+        variables = resources[logical_id]["Properties"]["Environment"]["Variables"]
+        if variables.get("KEYPOOL_QUEUE") != {"Ref": "OrdersQueue"} or "KEYPOOL_TABLE" not in variables:
+            yield f"{logical_id}: its environment is {json.dumps(variables)}"
 
 
 def lint_faults(template):
@@ -197,6 +238,27 @@ def broken(source):
         "SweepOrdersFunction: its reserved concurrency is",
         without("SweepOrdersFunction", "Properties", "ReservedConcurrentExecutions"),
     )
+    yield (
+        "ProcessOrdersFunction: its reserved concurrency is",
+        without("ProcessOrdersFunction", "Properties", "ReservedConcurrentExecutions"),
+    )
+    for logical_id in ("OrdersQueue", "OrdersDeadLetterQueue"):
+        yield f"{logical_id}: not encrypted", without(logical_id, "Properties", "SqsManagedSseEnabled")
+        yield f"{logical_id}: messages are not kept", set_in(logical_id, "Properties", "MessageRetentionPeriod", 345600)
+    yield "OrdersQueue: QueueName is the same for every stack", set_in(
+        "OrdersQueue", "Properties", "QueueName", {"Fn::Sub": "orders"}
+    )
+    yield "OrdersQueue: a message may come back", set_in("ProcessOrdersFunction", "Properties", "Timeout", 61)
+    yield "OrdersQueue: no dead letter queue", without("OrdersQueue", "Properties", "RedrivePolicy")
+    yield (
+        "OrdersQueue: a message dies before",
+        set_in("OrdersQueue", "Properties", "RedrivePolicy", "maxReceiveCount", 5),
+    )
+    yield "OrdersDeadLetterQueue: it takes messages of", without("OrdersDeadLetterQueue", "Properties", "RedriveAllowPolicy")
+    event = ("ProcessOrdersFunction", "Properties", "Events", "Orders", "Properties")
+    yield "event sources are", without(*event, "FunctionResponseTypes")
+    yield "event sources are", without(*event, "ScalingConfig")
+    yield "SweepOrdersFunction: its environment is", without("SweepOrdersFunction", "Properties", "Environment")
     yield (
         "GenerateFunction: its reserved concurrency is",
         set_in("GenerateFunction", "Properties", "ReservedConcurrentExecutions", {"Ref": "AWS::NoValue"}),
