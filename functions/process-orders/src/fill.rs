@@ -31,7 +31,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Fills the orders that wait for a product, first come first served, until one has to go on waiting.
+    /// Fills the orders that wait for a product, first come first served, until the first one has to go on
+    /// waiting.
     async fn serve_line(&self, product_id: ProductId) -> Result<(), FunctionError> {
         let started = Instant::now();
         loop {
@@ -51,7 +52,8 @@ impl Worker {
             });
             let served: Vec<bool> =
                 join_all(served).await.into_iter().collect::<Result<_, FunctionError>>()?;
-            if line.is_empty() || served.contains(&false) {
+            // Others may have found too few only because those before them were being filled.
+            if served.first() != Some(&true) {
                 return Ok(());
             }
         }
