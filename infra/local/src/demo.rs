@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use keypool_domain::{
-    ActivationLimit, Activity, ApiKey, ApiKeyRecord, Charset, ChunkSystem, Endpoint, Generator, GeneratorId,
-    Method, Product, ProductId, SigningKeyId, Validity,
+    ActivationLimit, Activity, ApiKey, ApiKeyRecord, ApiKeySettings, Charset, ChunkSystem, Endpoint,
+    Generator, GeneratorId, Method, Product, ProductId, SigningKeyId, Validity,
 };
 use keypool_signing::{Signer, SigningError};
 use keypool_store::{Store, StoreError};
 
-/// The demo's API key, the one that the contract's samples are sent with. It opens all four endpoints.
+/// The demo's API key, the one that the contract's samples are sent with. It opens all endpoints.
 pub const API_KEY: &str = "2964c3c9-0b5d-4d89-b3ac-4668f30bc492";
 /// The alias of the global signing key.
 pub const GLOBAL_SIGNING_KEY: &str = "alias/keypool";
@@ -75,6 +75,7 @@ pub async fn provision(store: &Store, signer: &Signer) -> Result<(), DemoError> 
         capabilities: BTreeSet::from(Endpoint::ALL),
         networks: vec![],
         valid_until: None,
+        settings: ApiKeySettings::default(),
     };
     store.create(&api_key, None).await?;
     Ok(())
