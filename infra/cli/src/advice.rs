@@ -68,7 +68,9 @@ fn of_credentials(operation: &str, service: &str, code: &str) -> Option<String> 
     let permissions = match operation {
         "BatchExecuteStatement" => "dynamodb:PartiQLInsert".to_owned(),
         "TransactWriteItems" => {
-            "dynamodb:PutItem, dynamodb:UpdateItem and dynamodb:ConditionCheckItem".to_owned()
+            "dynamodb:PutItem, dynamodb:UpdateItem and dynamodb:ConditionCheckItem (`orders redeliver` also \
+             dynamodb:DeleteItem)"
+                .to_owned()
         }
         _ => format!("{service}:{operation}"),
     };

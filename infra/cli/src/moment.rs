@@ -39,6 +39,11 @@ impl FromStr for Span {
 }
 
 impl Span {
+    /// The length itself.
+    pub(crate) fn duration(self) -> Duration {
+        self.0
+    }
+
     /// How many seconds it has.
     pub(crate) fn seconds(self) -> u64 {
         self.0.as_secs()
@@ -56,6 +61,17 @@ impl Span {
     /// So long before a moment.
     pub(crate) fn before(self, moment: Timestamp) -> Option<Timestamp> {
         Timestamp::from_unix_microseconds(moment.unix_microseconds().checked_sub(self.microseconds())?)
+    }
+}
+
+/// A length of time as [`Span`] reads it, to the second: `12h`, `7d`, `0`.
+pub(crate) fn length(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let units = [(24 * 60 * 60, 'd'), (60 * 60, 'h'), (60, 'm')];
+    match units.into_iter().find(|(unit, _)| seconds.is_multiple_of(*unit)) {
+        _ if seconds == 0 => "0".to_owned(),
+        Some((unit, letter)) => format!("{}{letter}", seconds / unit),
+        None => format!("{seconds}s"),
     }
 }
 
@@ -153,6 +169,14 @@ mod tests {
         ] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_length_is_written_as_it_is_read() {
+        for text in ["0", "90s", "61m", "36h", "7d", "365d"] {
+            assert_eq!(length(text.parse::<Span>().unwrap().duration()), text);
+        }
+        assert_eq!(length(Duration::from_hours(24)), "1d");
     }
 
     #[test]

@@ -1,7 +1,14 @@
-//! How records look in JSON: for `--json`, and before and after in the audit trail.
+//! How records look: in JSON, for `--json` and in the audit trail, and in texts for people.
 
-use keypool_domain::{ApiKeyRecord, Generator, LicenseKeyRecord, Method, OwnerField, Product};
+use keypool_domain::{
+    ApiKeyRecord, Generator, LicenseKeyRecord, Method, OrderReference, Owner, OwnerField, Product,
+    QueuedOrder, WebhookUrl,
+};
 use serde_json::{Value, json};
+
+use crate::difference::NOTHING;
+use crate::moment::length;
+use crate::output::printable;
 
 /// A product.
 pub(crate) fn product(product: &Product) -> Value {
@@ -34,8 +41,9 @@ pub(crate) fn generator(generator: &Generator) -> Value {
     value
 }
 
-/// An API key, without the key.
+/// An API key, without the key. A setting that is not set is null.
 pub(crate) fn api_key(api_key: &ApiKeyRecord) -> Value {
+    let settings = &api_key.settings;
     json!({
         "sha256": api_key.hash.to_string(),
         "name": api_key.name.as_str(),
@@ -43,6 +51,10 @@ pub(crate) fn api_key(api_key: &ApiKeyRecord) -> Value {
         "capabilities": api_key.capabilities.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "networks": api_key.networks.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "valid_until": api_key.valid_until.map(|end| end.to_string()),
+        "wait_for_stock": settings.wait_for_stock.map(length),
+        "webhook_hosts": settings.webhook_hosts.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "once_per": settings.once_per_identifier.then_some("identifier"),
+        "remember": settings.remember.map(length),
     })
 }
 
@@ -62,4 +74,56 @@ pub(crate) fn license_key(key: &LicenseKeyRecord) -> Value {
         "id": key.id,
         "version": key.version,
     })
+}
+
+/// A queued order. Of the webhook URL, only what holds no key.
+pub(crate) fn order(order: &QueuedOrder) -> Value {
+    let request = &order.request;
+    let mut value = json!({
+        "id": order.id.to_string(),
+        "product_id": request.product_id,
+        "quantity": request.quantity,
+        "generate": request.generate,
+        "owner_name": request.owner.name.as_ref().map(OwnerField::as_str),
+        "owner_email": request.owner.email.as_ref().map(OwnerField::as_str),
+        "identifier": request.identifier.as_ref().map(OrderReference::as_str),
+        "callback": webhook_without_key(&order.webhook_url),
+        "api_key_sha256": order.api_key.to_string(),
+        "accepted_at": order.accepted_at.to_string(),
+        "waits_until": order.waits_until.to_string(),
+        "code": order.code,
+    });
+    if let (Value::Object(value), Value::Object(progress)) = (&mut value, order_progress(order)) {
+        value.extend(progress);
+    }
+    value
+}
+
+/// The part of a queued order that an operator can change.
+pub(crate) fn order_progress(order: &QueuedOrder) -> Value {
+    let delivery = &order.delivery;
+    json!({
+        "state": order.state.as_str(),
+        "cancelled": order.is_cancelled,
+        "attempts": delivery.attempts,
+        "first_attempt_at": delivery.first_at.map(|at| at.to_string()),
+        "next_attempt_at": delivery.next_at.map(|at| at.to_string()),
+        "last_answer": delivery.answer,
+    })
+}
+
+/// A webhook URL without its query, which holds the shop's webhook key: `https://shop.example/?…`.
+pub(crate) fn webhook_without_key(url: &WebhookUrl) -> String {
+    match url.as_str().split_once('?') {
+        Some((before, _)) => format!("{before}?…"),
+        None => url.as_str().to_owned(),
+    }
+}
+
+/// An owner in a text for people: `Ada <ada@example.com>`.
+pub(crate) fn owner(owner: &Owner) -> String {
+    let email = owner.email.as_ref().map(|email| format!("<{}>", printable(email.as_str())));
+    let parts = [owner.name.as_ref().map(|name| printable(name.as_str())), email];
+    let text = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    if text.is_empty() { NOTHING.to_owned() } else { text }
 }

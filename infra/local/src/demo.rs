@@ -9,7 +9,7 @@ use keypool_domain::{
 use keypool_signing::{Signer, SigningError};
 use keypool_store::{Store, StoreError};
 
-/// The demo's API key, the one that the contract's samples are sent with. It opens all four endpoints.
+/// The demo's API key, the one that the contract's samples are sent with. It opens all endpoints.
 pub const API_KEY: &str = "2964c3c9-0b5d-4d89-b3ac-4668f30bc492";
 /// The alias of the global signing key.
 pub const GLOBAL_SIGNING_KEY: &str = "alias/keypool";

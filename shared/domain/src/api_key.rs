@@ -159,11 +159,17 @@ pub struct ApiKeySettings {
     pub wait_for_stock: Option<Duration>,
     /// The hosts that callbacks may go to; none listed means any public one.
     pub webhook_hosts: WebhookHosts,
-    /// How long the response to a request with an `Idempotency-Key` is remembered; by default 24 hours.
+    /// How long the response to a request with an `Idempotency-Key` is remembered; by default
+    /// [`ApiKeySettings::REMEMBERED_FOR`].
     pub remember: Option<Duration>,
     /// Whether requests with the same product, quantity and `identifier` are one request, as if they had the
     /// same `Idempotency-Key`.
     pub once_per_identifier: bool,
+}
+
+impl ApiKeySettings {
+    /// The time for which a response is remembered if the setting does not say: 24 hours.
+    pub const REMEMBERED_FOR: Duration = Duration::from_hours(24);
 }
 
 impl ApiKeyRecord {

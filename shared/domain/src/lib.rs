@@ -20,6 +20,7 @@ mod license_key;
 mod license_key_record;
 mod limits;
 mod name;
+mod order_change;
 mod owner;
 mod parameters;
 mod product;
@@ -48,6 +49,7 @@ pub use license_key_record::{
 };
 pub use limits::{ActivationLimit, Quantity, RowId, Validity};
 pub use name::{InvalidName, Name};
+pub use order_change::OrderChangeRefusal;
 pub use owner::{Owner, OwnerField};
 pub use parameters::{Fields, Parameters, Reported, ValidationErrors, Value};
 pub use product::{Product, ProductId, RetiredKey, SigningKeyId};

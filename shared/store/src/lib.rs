@@ -30,6 +30,7 @@ pub use operator::describe::{Expiry, IndexState, TableState};
 pub use operator::import::ImportOutcome;
 pub use operator::inventory::{Inventory, KeyFilter, KeyPage, Place};
 pub use operator::keys::KeyChange;
+pub use operator::orders::OrderChange;
 pub use operator::pace::Pace;
 pub use record::{Catalogued, Item, OpenRequest, RequestState, Waiting, license_key_item};
 pub use selling::{

@@ -1,5 +1,6 @@
 //! What is said of changes.
 
+use clap::Args;
 use serde_json::Value;
 
 use crate::difference;
@@ -8,6 +9,22 @@ use crate::output::Output;
 
 /// Functions keep what they read of products, generators and API keys for a minute.
 const WARM: &str = "Functions that are warm go by what they read before for up to 60 seconds.";
+
+#[derive(Debug, Args)]
+pub(super) struct Reason {
+    /// Why; noted in the audit trail
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+impl Reason {
+    /// Adds the reason to what the audit trail says of a record after a change.
+    pub(super) fn note(&self, after: &mut Value) {
+        if let Some(reason) = &self.reason {
+            after["reason"] = Value::String(reason.clone());
+        }
+    }
+}
 
 /// It is made.
 pub(super) fn done(subject: &str, before: &Value, after: &Value, output: Output) -> anyhow::Result<Exit> {

@@ -9,6 +9,7 @@ mod doctor;
 mod generator;
 mod keys;
 mod local;
+mod orders;
 mod product;
 mod restore;
 mod signing_key;
@@ -41,6 +42,9 @@ pub(crate) enum Command {
     /// Put license keys into stock, look at them, change them
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Look at queued orders, have a shop told again, end an order that waits
+    #[command(subcommand)]
+    Orders(orders::Orders),
     Stock(stock::Stock),
     /// Make a restored table fit to sell from
     #[command(subcommand)]
@@ -65,6 +69,7 @@ impl Command {
             Self::Generator(generator) => generator.run(&options.open().await?, output).await,
             Self::ApiKey(api_key) => api_key.run(&options.open().await?, output).await,
             Self::Keys(keys) => keys.run(&options.open().await?, output).await,
+            Self::Orders(orders) => orders.run(&options.open().await?, output).await,
             Self::Stock(stock) => stock.run(&options.open().await?, output).await,
             Self::Restore(restore) => restore.run(options, output).await,
             Self::Verify(verify) => verify.run(options, output).await,

@@ -16,7 +16,8 @@ use crate::target::Target;
 /// It reads the whole table: some 4 read units for a hundred keys, a few cents for ten million. "Lasts" is how long the
 /// stock lasts if it sells as in the last 24 hours; "made when sold" is a product with a generator and nothing in stock.
 /// "Estimate" is the size of the stock as one draw sees it, and how far that is from the count. The metric
-/// `StockEstimate` has it for every draw, so an alarm needs no count.
+/// `StockEstimate` has it for every draw, so an alarm needs no count. "Waited for" is how many keys queued orders wait for;
+/// new keys go to them first.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     keypool stock\n  \
@@ -84,6 +85,10 @@ impl Stock {
             target.store.inventory(filter, SystemClock.now(), |read| progress.add(read as u64)).await?
         };
         let mut lines = lines(&products, &inventory, self.product);
+        for line in &mut lines {
+            let waiting = target.store.line(line.id).await?;
+            line.waited_for = waiting.iter().map(|order| order.quantity).sum();
+        }
         for line in lines.iter_mut().filter(|line| line.inventory.available > 0) {
             let drawn = target.store.draw(line.id, 1, &HashSet::new(), Look::Once).await?;
             line.estimate = Some(drawn.stock);
@@ -96,6 +101,7 @@ impl Stock {
             "NAME",
             "AVAILABLE",
             "",
+            "WAITED FOR",
             "ESTIMATE",
             "ASSIGNED",
             "RESERVED",
@@ -120,6 +126,8 @@ struct Line {
     /// The generator that makes its keys when there are none in stock, if it is switched on.
     generator_id: Option<GeneratorId>,
     inventory: Inventory,
+    /// The number of keys that queued orders wait for.
+    waited_for: usize,
     /// The size of the stock as one draw sees it.
     estimate: Option<StockSize>,
 }
@@ -146,10 +154,18 @@ fn lines(
 impl Line {
     fn without_keys(id: ProductId) -> Self {
         let inventory = Inventory::default();
-        Self { id, name: None, is_active: false, generator_id: None, inventory, estimate: None }
+        Self {
+            id,
+            name: None,
+            is_active: false,
+            generator_id: None,
+            inventory,
+            waited_for: 0,
+            estimate: None,
+        }
     }
 
-    fn row(&self, most: u64) -> [String; 11] {
+    fn row(&self, most: u64) -> [String; 12] {
         let Inventory { available, assigned, reserved, blocked, sold_last_hour, sold_last_day } =
             self.inventory;
         let style = match self.inventory.hours_left() {
@@ -168,6 +184,7 @@ impl Line {
             name,
             format!("{style}{available}{style:#}"),
             format!("{style}{}{style:#}", bar(available, most)),
+            self.waited_for.to_string(),
             self.estimate_beside_count(),
             assigned.to_string(),
             reserved.to_string(),
@@ -210,6 +227,7 @@ impl Line {
             "name": self.name,
             "status": if self.is_active { "active" } else { "inactive" },
             "available": available,
+            "waited_for": self.waited_for,
             "estimate": self.estimate.map(StockSize::get),
             "assigned": assigned,
             "reserved": reserved,

@@ -225,14 +225,14 @@ async fn the_stock_is_counted_by_product() {
     let cells: Vec<&str> = line.split_whitespace().collect();
     assert_eq!(
         cells,
-        ["1", "Demo", "2", "████████████████████", "exact", "1", "0", "1", "1", "1", "2", "days"],
+        ["1", "Demo", "2", "████████████████████", "0", "exact", "1", "0", "1", "1", "1", "2", "days"],
         "{shown}"
     );
     assert!(shown.lines().nth(2).unwrap().ends_with("made when sold"), "{shown}");
     assert!(shown.lines().nth(3).unwrap().ends_with("sold out"), "{shown}");
     let one = values(path, &["stock", "--product", "1", "--json"]).remove(0);
     let expected = json!([{
-        "product_id": 1, "name": "Demo", "status": "active", "available": 2, "estimate": 2, "assigned": 1, "reserved": 0,
+        "product_id": 1, "name": "Demo", "status": "active", "available": 2, "waited_for": 0, "estimate": 2, "assigned": 1, "reserved": 0,
         "blocked": 1, "sold_last_hour": 1, "sold_last_day": 1, "generator_id": 1, "hours_left": 48,
     }]);
     assert_eq!(one, expected);

@@ -11,6 +11,7 @@ mod harness;
 mod import;
 mod keys;
 mod local;
+mod orders;
 mod provision;
 mod restore;
 mod signing_keys;

@@ -172,12 +172,12 @@ async fn an_api_key_is_found_by_name_or_hash_changed_and_shut_out() {
     assert_eq!(local.post("generate", &generate).await["code"], 103);
     let widened = ok(path, &["api-key", "update", "checkout", "--any-network", "--no-expiry", "--json"]);
     assert_eq!((&json(&widened)["networks"], &json(&widened)["valid_until"]), (&json("[]"), &json("null")));
-    assert!(ok(path, &["api-key", "show", "checkout"]).contains(&format!("SHA-256       {hash}")));
+    assert!(ok(path, &["api-key", "show", "checkout"]).contains(&format!("SHA-256        {hash}")));
 
     let off = run(path, &["api-key", "disable", "checkout"]);
     assert_eq!(text(&off.stdout), "API key checkout changed: status: active → inactive\n");
     assert!(text(&off.stderr).contains("for up to 60 seconds"));
-    assert!(ok(path, &["api-key", "show", "checkout"]).contains("status        inactive"));
+    assert!(ok(path, &["api-key", "show", "checkout"]).contains("status         inactive"));
     assert_eq!(json(&ok(path, &["api-key", "enable", "checkout", "--json"]))["status"], "active");
 
     // Two that were rotated on one day have one name.
@@ -193,6 +193,64 @@ async fn an_api_key_is_found_by_name_or_hash_changed_and_shut_out() {
     assert!(said.contains(&hash[..12]), "{said}");
     let said = fails(path, &["api-key", "show", "nobody"], 1);
     assert!(said.starts_with("error: there is no API key nobody"), "{said}");
+    local.stop();
+}
+
+#[tokio::test]
+async fn an_api_key_says_how_its_requests_are_treated() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let local = Local::start(path, &["--port", "0", "--memory"]);
+    let queued = ["--capability", "random-assign-license-keys-queued"];
+    let settings = ["--wait-for-stock", "48h", "--once-per", "identifier", "--remember", "30d"];
+    let hosts = ["--webhook-host", "Shop.Example", "--webhook-host", "[2001:db8::1]:8443"];
+    let create = ["api-key", "create", "--name", "shop", "--json"];
+    let made = json(&ok(path, &[&create[..], &queued, &settings, &hosts].concat()));
+    assert_eq!(made["wait_for_stock"], "2d");
+    assert_eq!(made["webhook_hosts"], json(r#"["shop.example", "[2001:db8::1]:8443"]"#));
+    assert_eq!((&made["once_per"], &made["remember"]), (&"identifier".into(), &"30d".into()));
+    let shown = ok(path, &["api-key", "show", "shop"]);
+    let expected = "capabilities   random-assign-license-keys-queued\nwait           2d\n\
+        webhook hosts  shop.example [2001:db8::1]:8443\nonce per       identifier\nremember       30d\n";
+    assert!(shown.ends_with(expected), "{shown}");
+    let listed = ok(path, &["api-key", "list"]);
+    assert!(listed.contains("  any       2d    shop.example [2001:db8::1]:8443  random-assign"), "{listed}");
+
+    let changed = ok(path, &["api-key", "update", "shop", "--wait-for-stock", "0", "--any-webhook-host"]);
+    assert_eq!(
+        changed,
+        "API key shop changed: wait_for_stock: 2d → 0, webhook_hosts: shop.example [2001:db8::1]:8443 → -\n"
+    );
+    let changed = ok(path, &["api-key", "update", "shop", "--no-once-per", "--remember", "1h"]);
+    assert_eq!(changed, "API key shop changed: once_per: identifier → -, remember: 30d → 1h\n");
+    let trail = ok(path, &["audit", "--action", "api-key.update"]);
+    assert!(trail.contains("wait_for_stock: 2d → 0") && trail.contains("remember: 30d → 1h"), "{trail}");
+    ok(path, &["api-key", "rotate", "shop"]);
+    let shown = ok(path, &["api-key", "show", "shop"]);
+    assert!(shown.ends_with("\nwait           0\nwebhook hosts  any\nonce per       -\nremember       1h\n"));
+    let shown = ok(path, &["api-key", "show", "demo"]);
+    assert!(
+        shown.contains("\nwait           7d (not set)\n") && shown.ends_with("24h (not set)\n"),
+        "{shown}"
+    );
+
+    for (option, value, why) in [
+        ("--wait-for-stock", "366d", "must not be more than 365 days"),
+        ("--wait-for-stock", "soon", "must be a length of time"),
+        ("--remember", "59m", "must be 1 hour to 365 days"),
+        ("--webhook-host", "https://shop.example", "must be a host name or an address"),
+        ("--webhook-host", "shop.example:22", "must have port 80, 443 or one from 1024"),
+        ("--once-per", "email", "[possible values: identifier]"),
+    ] {
+        let said = fails(path, &["api-key", "update", "shop", option, value], 2);
+        assert!(said.contains(why), "{option} {value}: {said}");
+    }
+    for conflict in
+        [["--any-webhook-host", "--webhook-host", "a.example"], ["--no-once-per", "--once-per", "identifier"]]
+    {
+        let said = fails(path, &[&["api-key", "update", "shop"], &conflict[..]].concat(), 2);
+        assert!(said.contains("cannot be used with"), "{said}");
+    }
     local.stop();
 }
 

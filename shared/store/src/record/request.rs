@@ -12,8 +12,8 @@ use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use keypool_domain::{
-    Assignment, AttemptId, CreationId, Envelope, LicenseKey, LicenseKeyRecord, Owner, OwnerField, ProductId,
-    Timestamp,
+    ApiKeySettings, Assignment, AttemptId, CreationId, Envelope, LicenseKey, LicenseKeyRecord, Owner,
+    OwnerField, ProductId, Timestamp,
 };
 
 use super::{EXPIRES_AT, Item, Key, Reader, SK, Writer, number, text};
@@ -24,7 +24,7 @@ use crate::dynamo::Write;
 const PAYLOAD_BYTES_MAX: usize = 300_000;
 /// How long a response is remembered from when it was given, unless the request says otherwise, and how long
 /// a void record is kept: longer than AWS may still accept a write of its attempt.
-pub(crate) const KEPT_FOR: Duration = Duration::from_hours(24);
+pub(crate) const KEPT_FOR: Duration = ApiKeySettings::REMEMBERED_FOR;
 /// How long AWS may still accept a write that was signed before an order of the first version ended. Such an
 /// order is settled after that, since its writes came one by one.
 const FORMER_WRITES_US: i64 = 15 * 60 * 1_000_000;

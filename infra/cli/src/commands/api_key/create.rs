@@ -4,10 +4,12 @@ use anyhow::bail;
 use clap::Args;
 use ipnet::IpNet;
 use keypool_domain::{
-    Activity, ApiKey as Secret, ApiKeyRecord, Endpoint, Name, OperatingSystemRandomness, Timestamp,
+    Activity, ApiKey as Secret, ApiKeyRecord, ApiKeySettings, Endpoint, Name, OperatingSystemRandomness,
+    Timestamp,
 };
 use keypool_store::CreateOutcome;
 
+use super::settings::Settings;
 use super::{check_name, network, reveal};
 use crate::exit::Exit;
 use crate::moment::end_of_day;
@@ -20,7 +22,7 @@ pub(crate) struct Create {
     /// What people call it
     #[arg(long)]
     name: Name,
-    /// An endpoint it opens (may be repeated); without it, all four
+    /// An endpoint it opens (may be repeated); without it, all of them
     #[arg(long = "capability", value_name = "ENDPOINT")]
     capabilities: Vec<Endpoint>,
     /// An address or a network (CIDR) it may be used from (may be repeated); without it, from anywhere
@@ -29,12 +31,16 @@ pub(crate) struct Create {
     /// The last day it is good for, in UTC; without it, it does not expire
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = end_of_day)]
     expires: Option<Timestamp>,
+    #[command(flatten)]
+    settings: Settings,
 }
 
 impl Create {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         check_name(&target.store, &self.name).await?;
         let secret = Secret::random(&OperatingSystemRandomness);
+        let mut settings = ApiKeySettings::default();
+        self.settings.apply(&mut settings);
         let record = ApiKeyRecord {
             hash: secret.hash(),
             name: self.name.clone(),
@@ -45,6 +51,7 @@ impl Create {
             },
             networks: self.networks.clone(),
             valid_until: self.expires,
+            settings,
         };
         let after = view::api_key(&record);
         let entry = target.entry("api-key.create", record.name.as_str(), None, Some(after.clone())).await?;

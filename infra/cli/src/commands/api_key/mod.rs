@@ -1,19 +1,26 @@
 mod create;
 mod rotate;
+mod settings;
 mod update;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
-use keypool_domain::{Activity, ApiKey as Secret, ApiKeyRecord, Clock as _, Name, SystemClock, Timestamp};
+use keypool_domain::{
+    Activity, ApiKey as Secret, ApiKeyRecord, ApiKeySettings, Clock as _, Name, QueuedOrder, SystemClock,
+    Timestamp,
+};
 use keypool_store::Store;
 use serde_json::Value;
 
 pub(super) use self::rotate::name_before;
 use self::update::apply;
+use crate::difference::NOTHING;
 use crate::exit::Exit;
+use crate::moment::length;
 use crate::output::{Output, Table};
 use crate::target::Target;
 use crate::view;
@@ -24,6 +31,9 @@ pub(crate) enum ApiKey {
     #[command(after_help = "Example, a key for a checkout that can only sell:\n  \
         keypool api-key create --name checkout --capability random-assign-license-keys \\\n    \
         --network 203.0.113.0/24 --expires 2027-12-31\n\n\
+        A key for queued orders that wait for keys up to two days, and whose callbacks go to the shop alone:\n  \
+        keypool api-key create --name shop --capability random-assign-license-keys-queued \\\n    \
+        --wait-for-stock 2d --webhook-host shop.example --once-per identifier --remember 30d\n\n\
         The key is the only line on standard output. Costs 6 write units.")]
     Create(create::Create),
     /// List all API keys; the keys themselves are not stored and cannot be shown
@@ -38,10 +48,11 @@ pub(crate) enum ApiKey {
         keypool api-key show 4ac1e9\n\n\
         Costs a read of the list and 2 read units.")]
     Show(Which),
-    /// Change what an API key opens, from where, and how long; what is given takes the place of what was there
+    /// Change what an API key opens, from where, how long, and how its requests are treated; what is given takes the place of what was there
     #[command(after_help = "Examples:\n  \
         keypool api-key update checkout --network 203.0.113.7 --network 2001:db8::/48\n  \
-        keypool api-key update checkout --capability random-assign-license-keys --no-expiry\n\n\
+        keypool api-key update checkout --capability random-assign-license-keys --no-expiry\n  \
+        keypool api-key update shop --wait-for-stock 0 --any-webhook-host --no-once-per\n\n\
         Functions that are warm go by what they read before for up to 60 seconds.\n\
         Costs a read of the list, 2 read units and 4 write units.")]
     Update(update::Update),
@@ -194,15 +205,34 @@ fn capabilities(api_key: &ApiKeyRecord) -> String {
     joined(api_key.capabilities.iter().map(ToString::to_string), "none")
 }
 
+fn webhook_hosts(api_key: &ApiKeyRecord) -> String {
+    joined(api_key.settings.webhook_hosts.iter().map(ToString::to_string), "any")
+}
+
+fn once_per(api_key: &ApiKeyRecord) -> &'static str {
+    if api_key.settings.once_per_identifier { "identifier" } else { NOTHING }
+}
+
+/// A time as it is set, or the one that holds without a setting.
+fn or_default(set: Option<Duration>, default: Duration) -> String {
+    set.map_or_else(|| format!("{} (not set)", length(default)), length)
+}
+
 fn show(api_key: &ApiKeyRecord, output: Output) -> anyhow::Result<Exit> {
+    let settings = &api_key.settings;
     let text = format!(
-        "name          {}\nSHA-256       {}\nstatus        {}\ngood until    {}\nnetworks      {}\ncapabilities  {}",
+        "name           {}\nSHA-256        {}\nstatus         {}\ngood until     {}\nnetworks       {}\n\
+         capabilities   {}\nwait           {}\nwebhook hosts  {}\nonce per       {}\nremember       {}",
         api_key.name.as_str(),
         api_key.hash,
         status(api_key, SystemClock.now()),
         good_until(api_key),
         networks(api_key),
         capabilities(api_key),
+        or_default(settings.wait_for_stock, QueuedOrder::WAITS_FOR),
+        webhook_hosts(api_key),
+        once_per(api_key),
+        or_default(settings.remember, ApiKeySettings::REMEMBERED_FOR),
     );
     output.result(&text, &view::api_key(api_key))?;
     Ok(Exit::Done)
@@ -211,7 +241,16 @@ fn show(api_key: &ApiKeyRecord, output: Output) -> anyhow::Result<Exit> {
 async fn list(store: &Store, output: Output) -> anyhow::Result<Exit> {
     let now = SystemClock.now();
     let api_keys = store.list::<ApiKeyRecord>().await?;
-    let mut table = Table::new(["NAME", "SHA-256", "STATUS", "GOOD UNTIL", "NETWORKS", "CAPABILITIES"]);
+    let mut table = Table::new([
+        "NAME",
+        "SHA-256",
+        "STATUS",
+        "GOOD UNTIL",
+        "NETWORKS",
+        "WAIT",
+        "WEBHOOK HOSTS",
+        "CAPABILITIES",
+    ]);
     for api_key in &api_keys {
         table.row([
             api_key.name.as_str().to_owned(),
@@ -219,6 +258,8 @@ async fn list(store: &Store, output: Output) -> anyhow::Result<Exit> {
             status(api_key, now),
             good_until(api_key),
             networks(api_key),
+            length(api_key.settings.wait_for_stock.unwrap_or(QueuedOrder::WAITS_FOR)),
+            webhook_hosts(api_key),
             capabilities(api_key),
         ]);
     }

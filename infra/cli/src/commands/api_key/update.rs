@@ -1,9 +1,10 @@
 use anyhow::bail;
 use clap::{ArgGroup, Args};
 use ipnet::IpNet;
-use keypool_domain::{ApiKeyRecord, Endpoint, Name, Timestamp};
+use keypool_domain::{ApiKeyRecord, Endpoint, Name, Timestamp, WebhookHosts};
 use keypool_store::UpdateOutcome;
 
+use super::settings::Settings;
 use super::{Which, check_name, network};
 use crate::commands::change;
 use crate::exit::Exit;
@@ -14,7 +15,8 @@ use crate::view;
 
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true)
-    .args(["name", "capabilities", "networks", "any_network", "expires", "no_expiry"]))]
+    .args(["name", "capabilities", "networks", "any_network", "expires", "no_expiry",
+        "wait_for_stock", "webhook_hosts", "any_webhook_host", "once_per", "no_once_per", "remember"]))]
 pub(crate) struct Update {
     #[command(flatten)]
     which: Which,
@@ -36,6 +38,14 @@ pub(crate) struct Update {
     /// It does not expire
     #[arg(long)]
     no_expiry: bool,
+    #[command(flatten)]
+    settings: Settings,
+    /// Callbacks may go to any public host
+    #[arg(long, conflicts_with = "webhook_hosts")]
+    any_webhook_host: bool,
+    /// Take each request for one of its own, unless it has an Idempotency-Key
+    #[arg(long, conflicts_with = "once_per")]
+    no_once_per: bool,
 }
 
 impl Update {
@@ -60,6 +70,13 @@ impl Update {
         }
         if self.expires.is_some() || self.no_expiry {
             api_key.valid_until = self.expires;
+        }
+        self.settings.apply(&mut api_key.settings);
+        if self.any_webhook_host {
+            api_key.settings.webhook_hosts = WebhookHosts::default();
+        }
+        if self.no_once_per {
+            api_key.settings.once_per_identifier = false;
         }
         api_key
     }

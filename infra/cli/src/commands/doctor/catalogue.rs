@@ -134,7 +134,7 @@ fn warning_of(api_key: &ApiKeyRecord, now: Timestamp) -> Option<(String, &'stati
 mod tests {
     use std::collections::BTreeSet;
 
-    use keypool_domain::ApiKey;
+    use keypool_domain::{ApiKey, ApiKeySettings};
 
     use super::*;
 
@@ -149,6 +149,7 @@ mod tests {
             capabilities,
             networks: vec![],
             valid_until,
+            settings: ApiKeySettings::default(),
         };
         let (one, all) = (BTreeSet::from([Endpoint::Generate]), BTreeSet::from(Endpoint::ALL));
         let said =

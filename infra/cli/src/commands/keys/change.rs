@@ -7,9 +7,10 @@ use keypool_domain::{
     OperatingSystemRandomness, Owner, OwnerField, SystemClock,
 };
 use keypool_store::KeyChange;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::select::Named;
+use crate::commands::change::Reason;
 use crate::exit::Exit;
 use crate::output::{BAD, GOOD, Output};
 use crate::target::Target;
@@ -84,13 +85,6 @@ pub(crate) struct Assign {
     owner_email: Option<OwnerField>,
     #[command(flatten)]
     reason: Reason,
-}
-
-#[derive(Debug, Args)]
-struct Reason {
-    /// Why; noted in the audit trail
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
 }
 
 /// What a key is to become, or why not.
@@ -234,9 +228,7 @@ async fn change_one(
             Err(why) => return Ok(Err(why)),
         };
         let mut after = view::license_key(&changed);
-        if let Some(reason) = &reason.reason {
-            after["reason"] = Value::String(reason.clone());
-        }
+        reason.note(&mut after);
         let before = Some(view::license_key(&seen));
         let entry = target.entry(action, license_key.as_str(), before, Some(after)).await?;
         if target.store.change_key(&seen, &changed, &entry).await? == KeyChange::Done {

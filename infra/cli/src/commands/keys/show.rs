@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::select::Named;
 use crate::exit::Exit;
-use crate::output::{BAD, Output, STRONG, printable};
+use crate::output::{BAD, Output, STRONG};
 use crate::target::Target;
 use crate::view;
 
@@ -40,9 +40,6 @@ impl Show {
 }
 
 fn text(key: &LicenseKeyRecord) -> String {
-    let email = key.owner.email.as_ref().map(|email| format!("<{}>", printable(email.as_str())));
-    let owner = [key.owner.name.as_ref().map(|name| printable(name.as_str())), email];
-    let owner = owner.into_iter().flatten().collect::<Vec<_>>().join(" ");
     let unlimited = |number: String| if number == "0" { "unlimited".to_owned() } else { number };
     format!(
         "{STRONG}{}{STRONG:#}\n  product           {}\n  status            {}\n  owner             {}\n  \
@@ -51,7 +48,7 @@ fn text(key: &LicenseKeyRecord) -> String {
         key.license_key.as_str(),
         key.product_id,
         key.status,
-        if owner.is_empty() { "-" } else { &owner },
+        view::owner(&key.owner),
         key.assigned_at.map_or_else(|| "-".to_owned(), |at| at.to_string()),
         unlimited(key.activation_limit.to_string()),
         match unlimited(key.validity.to_string()).as_str() {

@@ -1,0 +1,92 @@
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use keypool_domain::{ApiKeySettings, WebhookHost};
+
+use crate::moment::Span;
+
+/// How the requests of an API key are treated: the options that `create` and `update` share.
+#[derive(Debug, Args)]
+pub(super) struct Settings {
+    /// How long its queued orders wait for keys (0, 12h, 7d), 365 days at most; 0 ends them at once [unset: 7d]
+    #[arg(long, value_name = "DURATION", value_parser = waiting_time)]
+    wait_for_stock: Option<Duration>,
+    /// A host that callbacks may go to, and to no others than those given (may be repeated) [unset: any public one]
+    #[arg(long = "webhook-host", value_name = "HOST[:PORT]")]
+    webhook_hosts: Vec<WebhookHost>,
+    /// Take requests with the same product, quantity and identifier for one, which is done once
+    #[arg(long, value_name = "PARAMETER")]
+    once_per: Option<OncePer>,
+    /// How long the response to a request that is done once is remembered, 1 hour to 365 days [unset: 24h]
+    #[arg(long, value_name = "DURATION", value_parser = memory)]
+    remember: Option<Duration>,
+}
+
+/// The parameter that makes two requests one.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OncePer {
+    /// The parameter `identifier`
+    Identifier,
+}
+
+/// The longest time that a setting may have.
+const SETTING_MAX: Duration = Duration::from_hours(365 * 24);
+
+fn waiting_time(text: &str) -> Result<Duration, &'static str> {
+    let time = text.parse::<Span>()?.duration();
+    if time <= SETTING_MAX { Ok(time) } else { Err("must not be more than 365 days") }
+}
+
+fn memory(text: &str) -> Result<Duration, &'static str> {
+    const HOUR: Duration = Duration::from_hours(1);
+    let time = text.parse::<Span>()?.duration();
+    if (HOUR..=SETTING_MAX).contains(&time) { Ok(time) } else { Err("must be 1 hour to 365 days") }
+}
+
+impl Settings {
+    /// Changes those settings that are given.
+    pub(super) fn apply(&self, settings: &mut ApiKeySettings) {
+        settings.wait_for_stock = self.wait_for_stock.or(settings.wait_for_stock);
+        settings.remember = self.remember.or(settings.remember);
+        settings.once_per_identifier |= self.once_per.is_some();
+        if !self.webhook_hosts.is_empty() {
+            settings.webhook_hosts = self.webhook_hosts.iter().cloned().collect();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_has_a_longest_and_a_shortest_time() {
+        const DAY: Duration = Duration::from_hours(24);
+        assert_eq!(waiting_time("0"), Ok(Duration::ZERO));
+        assert_eq!(waiting_time("365d"), Ok(365 * DAY));
+        assert_eq!(waiting_time("366d"), Err("must not be more than 365 days"));
+        assert_eq!(memory("60m"), Ok(Duration::from_hours(1)));
+        assert_eq!(memory("365d"), Ok(365 * DAY));
+        for text in ["0", "59m", "366d"] {
+            assert_eq!(memory(text), Err("must be 1 hour to 365 days"), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_given_is_changed() {
+        let mut settings = ApiKeySettings {
+            wait_for_stock: Some(Duration::ZERO),
+            webhook_hosts: ["shop.example".parse().unwrap()].into_iter().collect(),
+            remember: Some(Duration::from_hours(2)),
+            once_per_identifier: true,
+        };
+        let before = settings.clone();
+        let nothing =
+            Settings { wait_for_stock: None, webhook_hosts: vec![], once_per: None, remember: None };
+        nothing.apply(&mut settings);
+        assert_eq!(settings, before);
+        let remember = Some(Duration::from_hours(3));
+        Settings { remember, ..nothing }.apply(&mut settings);
+        assert_eq!(settings, ApiKeySettings { remember, ..before });
+    }
+}

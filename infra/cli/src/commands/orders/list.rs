@@ -1,0 +1,85 @@
+use clap::Args;
+use keypool_domain::{Clock as _, OrderState, ProductId, QueuedOrder, SystemClock, Timestamp};
+
+use super::{next_attempt, state};
+use crate::difference::NOTHING;
+use crate::exit::Exit;
+use crate::moment::to_the_second;
+use crate::output::{Output, Table};
+use crate::target::Target;
+use crate::view;
+
+/// List queued orders whose shop has not heard yet, the oldest first.
+///
+/// An order that waits for keys ends at the time that ENDS shows, if there are too few until then. A decided order is
+/// filled (code 803) or ended (802, 806), and its callback is tried until the shop has heard. A dead one is not tried
+/// any more.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    keypool orders list\n  \
+    keypool orders list --waiting --product 42\n  \
+    keypool orders list --undelivered --json | jq -r '.[] | select(.state == \"dead\") | .id' \\\n    \
+    | xargs keypool orders redeliver\n\n\
+    Costs a read unit for 4 KB of orders, some eight.")]
+pub(crate) struct List {
+    /// Only those that wait for keys
+    #[arg(long)]
+    waiting: bool,
+    /// Only those that are filled or ended, and whose shop has not heard
+    #[arg(long, conflicts_with = "waiting")]
+    undelivered: bool,
+    /// Only those for this product
+    #[arg(long, value_name = "NUMBER")]
+    product: Option<ProductId>,
+}
+
+impl List {
+    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+        let now = SystemClock.now();
+        let mut orders = target.store.queued_orders().await?;
+        orders.retain(|order| self.wants(order));
+        let mut table = Table::new([
+            "ORDER",
+            "PRODUCT",
+            "QUANTITY",
+            "STATE",
+            "CODE",
+            "ACCEPTED",
+            "ENDS",
+            "ATTEMPTS",
+            "NEXT ATTEMPT",
+            "LAST ANSWER",
+        ]);
+        for order in &orders {
+            table.row(row(order, now));
+        }
+        output.table(&table, orders.iter().map(view::order).collect())?;
+        if orders.is_empty() {
+            output.note("there are none");
+        }
+        Ok(Exit::Done)
+    }
+
+    fn wants(&self, order: &QueuedOrder) -> bool {
+        let is_of_product = self.product.is_none_or(|product| product == order.request.product_id);
+        is_of_product
+            && (!self.waiting || order.state == OrderState::Waiting)
+            && (!self.undelivered || !order.state.is_open())
+    }
+}
+
+fn row(order: &QueuedOrder, now: Timestamp) -> [String; 10] {
+    let ends = order.state.is_open().then_some(order.waits_until);
+    [
+        order.id.to_string(),
+        order.request.product_id.to_string(),
+        order.request.quantity.to_string(),
+        state(order),
+        order.code.map_or_else(|| NOTHING.to_owned(), |code| code.to_string()),
+        to_the_second(order.accepted_at),
+        ends.map_or_else(|| NOTHING.to_owned(), to_the_second),
+        order.delivery.attempts.to_string(),
+        next_attempt(order, now),
+        order.delivery.answer.clone().unwrap_or_else(|| NOTHING.to_owned()),
+    ]
+}

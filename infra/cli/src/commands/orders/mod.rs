@@ -1,0 +1,66 @@
+//! Queued orders: which ones wait, which shops have not heard, and what an operator does about it.
+
+mod change;
+mod list;
+mod show;
+
+use clap::Subcommand;
+use keypool_domain::{OrderId, OrderState, QueuedOrder, Timestamp};
+use keypool_store::{Store, StoreError};
+
+use crate::difference::NOTHING;
+use crate::exit::Exit;
+use crate::moment::to_the_second;
+use crate::output::Output;
+use crate::target::Target;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Orders {
+    List(list::List),
+    Show(show::Show),
+    Redeliver(change::Redeliver),
+    Cancel(change::Cancel),
+}
+
+impl Orders {
+    pub(crate) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+        match self {
+            Self::List(list) => list.run(target, output).await,
+            Self::Show(show) => show.run(target, output).await,
+            Self::Redeliver(redeliver) => redeliver.run(target, output).await,
+            Self::Cancel(cancel) => cancel.run(target, output).await,
+        }
+    }
+}
+
+/// Reads an order, in the queue or among the delivered ones.
+async fn find(store: &Store, id: &OrderId) -> Result<Option<QueuedOrder>, StoreError> {
+    match store.queued_order(id).await? {
+        Some(order) => Ok(Some(order)),
+        None => store.delivered_order(id).await,
+    }
+}
+
+/// What is said of an id that no order has.
+const UNKNOWN: &str = "there is no such order; a delivered one is kept for 30 days";
+
+/// The ids, each once, in the order they were given.
+fn each_once(ids: &[OrderId]) -> Vec<&OrderId> {
+    let mut seen = std::collections::HashSet::new();
+    ids.iter().filter(|id| seen.insert(*id)).collect()
+}
+
+/// The state in words: `waiting`, or `waiting (cancelled)` until a worker ends the order.
+fn state(order: &QueuedOrder) -> String {
+    let cancelled = if order.is_cancelled { " (cancelled)" } else { "" };
+    format!("{}{cancelled}", order.state)
+}
+
+/// The time of the next attempt to deliver the callback: `now` if it is due, `-` if there is none to come.
+fn next_attempt(order: &QueuedOrder, now: Timestamp) -> String {
+    match order.delivery.next_at {
+        _ if order.state != OrderState::Decided => NOTHING.to_owned(),
+        Some(at) if at > now => to_the_second(at),
+        _ => "now".to_owned(),
+    }
+}

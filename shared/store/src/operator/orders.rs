@@ -1,0 +1,73 @@
+//! Queued orders as an operator sees and changes them. No change here decides an order: its worker does.
+
+use keypool_domain::{AuditEntry, OrderId, OrderState, QueuedOrder};
+
+use crate::dynamo::{IS_NEW, Write, Written};
+use crate::record::{Key, queued_order_item, read_queued_order};
+use crate::{Store, StoreError};
+
+/// The result of changing a queued order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderChange {
+    /// The order and the audit entry are written.
+    Done,
+    /// Nothing was written: the order has changed since it was read.
+    ChangedMeanwhile,
+}
+
+impl Store {
+    /// Reads an order whose shop has heard, for 30 days after its delivery. 1 read unit.
+    pub async fn delivered_order(&self, id: &OrderId) -> Result<Option<QueuedOrder>, StoreError> {
+        self.get(Key::delivered_order(id)).await?.as_ref().map(read_queued_order).transpose()
+    }
+
+    /// Makes the callback of an order due again: `next` is [`QueuedOrder::redelivered`] of `seen`. A
+    /// delivered order goes back into the queue. The same transaction writes the audit entry. Write units for
+    /// a KB: 4, or 6 for a delivered order.
+    pub async fn redeliver(
+        &self,
+        seen: &QueuedOrder,
+        next: &QueuedOrder,
+        entry: &AuditEntry,
+    ) -> Result<OrderChange, StoreError> {
+        if seen.state != OrderState::Delivered {
+            return self.change_order(seen, next, entry).await;
+        }
+        // A worker that died between its two writes has left the order in the queue as well.
+        let put = Write::put(queued_order_item(next)).when(IS_NEW, []);
+        let delete = Write::delete(Key::delivered_order(&seen.id)).when("attribute_exists(#pk)", []);
+        Ok(outcome(&self.transact_audited([put, delete], Some(entry)).await?))
+    }
+
+    /// Has a worker end an open order instead of filling it: `next` is [`QueuedOrder::cancelled`] of `seen`.
+    /// A worker that fills it at this moment is not stopped. The same transaction writes the audit entry. 4
+    /// write units for a KB.
+    pub async fn cancel(
+        &self,
+        seen: &QueuedOrder,
+        next: &QueuedOrder,
+        entry: &AuditEntry,
+    ) -> Result<OrderChange, StoreError> {
+        self.change_order(seen, next, entry).await
+    }
+
+    /// Changes an order in the queue, on the condition that every attribute is as it was seen.
+    async fn change_order(
+        &self,
+        seen: &QueuedOrder,
+        next: &QueuedOrder,
+        entry: &AuditEntry,
+    ) -> Result<OrderChange, StoreError> {
+        let before = queued_order_item(seen);
+        let key = Key::queued_order(&seen.id);
+        let update = Write::update_record(key, &before, &before, &queued_order_item(next));
+        Ok(outcome(&self.transact_audited([update], Some(entry)).await?))
+    }
+}
+
+fn outcome(written: &Written) -> OrderChange {
+    match written {
+        Written::Done => OrderChange::Done,
+        Written::Refused(_) => OrderChange::ChangedMeanwhile,
+    }
+}

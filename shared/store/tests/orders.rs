@@ -1,0 +1,172 @@
+//! What an operator does to queued orders, against the embedded DynamoDB: conditions, races, the audit trail.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keypool_aws::Timeouts;
+use keypool_domain::requests::RandomAssignLicenseKeys;
+use keypool_domain::{
+    ApiKey, AuditEntry, AuditId, Clock as _, Delivery, OperatingSystemRandomness, OrderId, OrderState, Owner,
+    Principal, ProductId, QueuedOrder, SystemClock, Timestamp,
+};
+use keypool_local::{Services, TABLE};
+use keypool_store::{DeliveryResult, OrderChange, Store};
+use serde_json::json;
+
+const LEASE: Duration = Duration::from_secs(30);
+
+async fn table() -> (Store, Services) {
+    let services = Services::start(None).await.unwrap();
+    let settings = Services::settings(services.dynamodb_url(), services.kms_url());
+    let clients = settings.clients(Timeouts::OPERATOR);
+    let store = Store::new(clients.dynamodb, TABLE, Arc::new(OperatingSystemRandomness));
+    store.create_table().await.unwrap();
+    (store, services)
+}
+
+fn now() -> Timestamp {
+    SystemClock.now()
+}
+
+fn entry(action: &str) -> AuditEntry {
+    AuditEntry {
+        id: AuditId::random(&OperatingSystemRandomness),
+        at: now(),
+        principal: Principal::new("local:ada"),
+        action: action.to_owned(),
+        subject: "order".to_owned(),
+        before: None,
+        after: Some(json!({"state": "decided"})),
+    }
+}
+
+async fn accepted(store: &Store) -> QueuedOrder {
+    let at = now();
+    let order = QueuedOrder {
+        id: OrderId::new(at, &OperatingSystemRandomness),
+        state: OrderState::Queued,
+        request: RandomAssignLicenseKeys {
+            product_id: ProductId::MIN,
+            quantity: "3".parse().unwrap(),
+            generate: false,
+            owner: Owner { name: Some("Ada".parse().unwrap()), email: None },
+            identifier: None,
+        },
+        webhook_url: "https://shop.example/?keevault-webhook=secret".parse().unwrap(),
+        api_key: "secret".parse::<ApiKey>().unwrap().hash(),
+        accepted_at: at,
+        waits_until: at.after(QueuedOrder::WAITS_FOR),
+        is_cancelled: false,
+        code: None,
+        delivery: Delivery::default(),
+    };
+    assert_eq!(store.enqueue(&order, None, at).await, Ok(None));
+    order
+}
+
+/// An order whose first attempt has ended like that.
+async fn attempted(store: &Store, result: &DeliveryResult) -> QueuedOrder {
+    let mut order = accepted(store).await;
+    store.decide(&mut order, 803, now()).await.unwrap();
+    assert_eq!(store.begin_delivery(&mut order, LEASE, now()).await, Ok(true));
+    store.end_delivery(&order, result, "status 500", now()).await.unwrap();
+    order
+}
+
+async fn actions(store: &Store) -> Vec<String> {
+    let long_ago = Timestamp::from_unix_microseconds(0).unwrap();
+    let trail = store.audit_trail(long_ago, now(), 1_000).await.unwrap();
+    trail.into_iter().map(|entry| entry.action).collect()
+}
+
+async fn in_queue(store: &Store, id: &OrderId) -> QueuedOrder {
+    store.queued_order(id).await.unwrap().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_order_is_due_again_and_keeps_what_it_is() {
+    let (store, _services) = table().await;
+    let id = attempted(&store, &DeliveryResult::Dead).await.id;
+    let dead = in_queue(&store, &id).await;
+    assert_eq!((dead.state, dead.delivery.attempts), (OrderState::Dead, 1));
+    let next = dead.redelivered().unwrap();
+    assert_eq!(store.redeliver(&dead, &next, &entry("orders.redeliver")).await, Ok(OrderChange::Done));
+    let mut due = in_queue(&store, &id).await;
+    assert_eq!(due, next);
+    assert_eq!((due.code, due.delivery.clone()), (Some(803), Delivery::default()));
+    assert_eq!(store.begin_delivery(&mut due, LEASE, now()).await, Ok(true), "at once");
+    assert_eq!(actions(&store).await, ["orders.redeliver"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_is_retried_later_is_due_at_once() {
+    let (store, _services) = table().await;
+    let later = now().after(Duration::from_hours(12));
+    let id = attempted(&store, &DeliveryResult::Again(later)).await.id;
+    let mut seen = in_queue(&store, &id).await;
+    assert_eq!(store.begin_delivery(&mut seen.clone(), LEASE, now()).await, Ok(false), "it is not due");
+    let next = seen.redelivered().unwrap();
+    assert_eq!(store.redeliver(&seen, &next, &entry("orders.redeliver")).await, Ok(OrderChange::Done));
+    seen = in_queue(&store, &id).await;
+    assert_eq!(store.begin_delivery(&mut seen, LEASE, now()).await, Ok(true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivered_order_goes_back_into_the_queue() {
+    let (store, _services) = table().await;
+    let id = attempted(&store, &DeliveryResult::Delivered).await.id;
+    assert_eq!(store.queued_order(&id).await, Ok(None));
+    let delivered = store.delivered_order(&id).await.unwrap().unwrap();
+    assert_eq!(delivered.delivery.answer.as_deref(), Some("status 500"));
+    let next = delivered.redelivered().unwrap();
+    let change = store.redeliver(&delivered, &next, &entry("orders.redeliver")).await;
+    assert_eq!(change, Ok(OrderChange::Done));
+    assert_eq!(in_queue(&store, &id).await, next);
+    assert_eq!(store.delivered_order(&id).await, Ok(None));
+    // Somebody else who saw it delivered is too late.
+    let change = store.redeliver(&delivered, &next, &entry("orders.redeliver")).await;
+    assert_eq!(change, Ok(OrderChange::ChangedMeanwhile));
+    assert_eq!(actions(&store).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_waits_is_cancelled_and_ends() {
+    let (store, _services) = table().await;
+    let order = accepted(&store).await;
+    assert_eq!(store.join_line(&order).await, Ok(true));
+    // Seen before it joined the line.
+    let next = order.cancelled().unwrap();
+    let late = store.cancel(&order, &next, &entry("orders.cancel")).await;
+    assert_eq!(late, Ok(OrderChange::ChangedMeanwhile));
+    assert_eq!(actions(&store).await, [""; 0], "what was not done is not noted");
+
+    let seen = in_queue(&store, &order.id).await;
+    let next = seen.cancelled().unwrap();
+    assert_eq!(store.cancel(&seen, &next, &entry("orders.cancel")).await, Ok(OrderChange::Done));
+    let mut cancelled = in_queue(&store, &order.id).await;
+    assert_eq!(cancelled, next);
+    assert!(cancelled.is_over(now()));
+    store.decide(&mut cancelled, 802, now()).await.unwrap();
+    let ended = in_queue(&store, &order.id).await;
+    assert_eq!((ended.state, ended.code, ended.is_cancelled), (OrderState::Decided, Some(802), true));
+    assert_eq!(store.line(ProductId::MIN).await, Ok(vec![]));
+}
+
+/// Either the worker has decided the order, or the operator has cancelled it before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_and_a_cancellation_come_one_after_the_other() {
+    let (store, _services) = table().await;
+    for _ in 0..20 {
+        let seen = accepted(&store).await;
+        let (mut decided, next) = (seen.clone(), seen.cancelled().unwrap());
+        let note = entry("orders.cancel");
+        let (decision, change) =
+            tokio::join!(store.decide(&mut decided, 803, now()), store.cancel(&seen, &next, &note));
+        decision.unwrap();
+        let is = in_queue(&store, &seen.id).await;
+        assert_eq!((is.state, is.code), (OrderState::Decided, Some(803)));
+        assert_eq!(is.is_cancelled, change.unwrap() == OrderChange::Done);
+    }
+}
