@@ -10,13 +10,13 @@ use aws_sdk_dynamodb::config::interceptors::{
 };
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
-use keypool_aws::Timeouts;
+use keypool_aws::{AdaptiveLimit, Timeouts};
 use keypool_domain::{
     Assignment, AttemptId, Clock as _, CreationId, ImportId, LicenseKeyRecord, NewKey,
     OperatingSystemRandomness, Owner, ProductId, Status, SystemClock,
 };
 use keypool_local::{Services, TABLE};
-use keypool_store::{ImportOutcome, Pace, SaleOutcome, Store};
+use keypool_store::{ImportOutcome, SaleOutcome, Store};
 use serde_json::{Value, json};
 
 mod selling;
@@ -98,7 +98,7 @@ impl Table {
     }
 
     async fn import(&self, keys: &[LicenseKeyRecord]) -> Vec<ImportOutcome> {
-        self.store.import(keys, &Pace::default()).await.unwrap()
+        self.store.import(keys, &AdaptiveLimit::default()).await.unwrap()
     }
 }
 
@@ -137,7 +137,7 @@ async fn what_was_throttled_is_sent_again_and_what_was_done_recognised() {
     for key in &keys {
         assert_eq!(table.store.license_key(&key.license_key).await.unwrap().as_ref(), Some(key));
     }
-    let counts = table.store.import(&keys, &Pace::default()).await.unwrap();
+    let counts = table.store.import(&keys, &AdaptiveLimit::default()).await.unwrap();
     assert_eq!(counts, [ImportOutcome::Created; 25], "the same lines of the same import");
 }
 
@@ -169,7 +169,7 @@ async fn a_key_that_exists_says_whose_it_is_and_stays_as_it_was() {
 
     let rehearsed: Vec<_> = [&first[..], &keys(import_id(), &["D"])].concat();
     let rehearsed: Vec<_> = rehearsed.iter().map(|key| key.license_key.clone()).collect();
-    let found = table.store.rehearse_import(&rehearsed, &Pace::default()).await.unwrap();
+    let found = table.store.rehearse_import(&rehearsed, &AdaptiveLimit::default()).await.unwrap();
     assert_eq!(found, [Some(sold_one), Some(in_stock), None]);
 }
 
@@ -188,8 +188,8 @@ async fn of_two_imports_of_the_same_keys_at_once_each_key_is_created_by_one() {
     let names: Vec<String> = (0..25).map(|n| format!("RACE-{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let imports: Vec<_> = (0..4).map(|_| keys(import_id(), &names)).collect();
-    let pace = Pace::default();
-    let running = imports.iter().map(|keys| table.store.import(keys, &pace));
+    let limit = AdaptiveLimit::default();
+    let running = imports.iter().map(|keys| table.store.import(keys, &limit));
     let outcomes: Vec<_> =
         futures_util::future::join_all(running).await.into_iter().map(Result::unwrap).collect();
     for at in 0..25 {

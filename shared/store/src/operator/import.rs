@@ -2,10 +2,10 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::{BatchStatementErrorCodeEnum, BatchStatementRequest, BatchStatementResponse};
+use keypool_aws::AdaptiveLimit;
 use keypool_domain::{CreationId, LicenseKey, LicenseKeyRecord, Status};
 
 use crate::dynamo::unbuilt;
-use crate::operator::pace::Pace;
 use crate::record::{Item, Key, license_key_item, read_license_key};
 use crate::{Backoff, Store, StoreError};
 
@@ -56,12 +56,12 @@ impl Store {
     /// that exists.
     ///
     /// A `PartiQL` INSERT fails if the item exists, so it can never overwrite a key. What DynamoDB has no
-    /// room for is sent again, and that alone; `pace` learns from it. After an error some of the keys may be
+    /// room for is sent again, and that alone; `limit` learns from it. After an error some of the keys may be
     /// stored, or may yet be: importing the same lines again tells which.
     pub async fn import(
         &self,
         keys: &[LicenseKeyRecord],
-        pace: &Pace,
+        limit: &AdaptiveLimit,
     ) -> Result<Vec<ImportOutcome>, StoreError> {
         let mut outcomes: Vec<Option<ImportOutcome>> = vec![None; keys.len()];
         let (mut backoff, mut in_vain, mut unanswered) = (Backoff::long(), 0, 0);
@@ -72,7 +72,7 @@ impl Store {
             }
             let sent: Vec<&LicenseKeyRecord> = open.iter().filter_map(|at| keys.get(*at)).collect();
             let mut existing = Vec::new();
-            let taken = match self.import_once(&sent, pace).await {
+            let taken = match self.import_once(&sent, limit).await {
                 // What of it was done is recognised when it is sent again.
                 Err(StoreError::Unavailable { .. }) if unanswered < UNANSWERED_MAX => {
                     unanswered += 1;
@@ -118,20 +118,24 @@ impl Store {
     pub async fn rehearse_import(
         &self,
         keys: &[LicenseKey],
-        pace: &Pace,
+        limit: &AdaptiveLimit,
     ) -> Result<Vec<Option<Status>>, StoreError> {
-        let turn = pace.turn(keys.len()).await;
+        let permit = limit.acquire(keys.len()).await;
         let items =
             self.get_many(keys.iter().map(|key| Key::license_key(key).into_item()).collect(), false).await?;
-        turn.went_well();
+        permit.succeeded();
         let found = by_key(&items)?;
         Ok(keys.iter().map(|key| found.get(key).map(|stored| stored.status)).collect())
     }
 
-    async fn import_once(&self, keys: &[&LicenseKeyRecord], pace: &Pace) -> Result<Vec<Taken>, StoreError> {
+    async fn import_once(
+        &self,
+        keys: &[&LicenseKeyRecord],
+        limit: &AdaptiveLimit,
+    ) -> Result<Vec<Taken>, StoreError> {
         let statements = keys.iter().map(|key| insertion(&self.table, license_key_item(key)));
         let statements = statements.collect::<Result<Vec<_>, _>>()?;
-        let turn = pace.turn(keys.len()).await;
+        let permit = limit.acquire(keys.len()).await;
         let begun = Instant::now();
         let sent = self.client.batch_execute_statement().set_statements(Some(statements)).send().await;
         let taken = match sent.map_err(|error| StoreError::from_sdk(OPERATION, &error)) {
@@ -140,7 +144,7 @@ impl Store {
                 keys.iter().map(|_| Taken::NotYet { throttled: true }).collect()
             }
             Err(error) => {
-                turn.throttled();
+                permit.throttled();
                 return Err(error);
             }
         };
@@ -152,9 +156,9 @@ impl Store {
         }
         let throttled = taken.iter().any(|taken| matches!(taken, Taken::NotYet { throttled: true }));
         if throttled || begun.elapsed() > SLOW {
-            turn.throttled();
+            permit.throttled();
         } else {
-            turn.went_well();
+            permit.succeeded();
         }
         Ok(taken)
     }

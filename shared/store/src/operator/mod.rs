@@ -6,7 +6,6 @@ pub(crate) mod describe;
 pub(crate) mod import;
 pub(crate) mod inventory;
 pub(crate) mod keys;
-pub(crate) mod pace;
 mod restore;
 mod signing_key;
 mod table;
