@@ -30,7 +30,7 @@ pub use operator::describe::{Expiry, IndexState, TableState};
 pub use operator::import::ImportOutcome;
 pub use operator::inventory::{Inventory, KeyFilter, KeyPage, Place};
 pub use operator::keys::KeyChange;
-pub use record::{Catalogued, Item, OpenRequest, RequestState, license_key_item};
+pub use record::{Catalogued, Item, OpenRequest, Record, RequestState, license_key_item};
 pub use selling::{
     Counter, Creation, Drawn, Found, InsertCounts, Look, Lookup, Recalled, Recorded, RequestSlot,
     SALE_KEYS_MAX, Sale, SaleOutcome, StockSize, Swept, candidate_window,
