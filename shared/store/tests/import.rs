@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::config::interceptors::{
     BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextRef,
@@ -16,7 +16,7 @@ use keypool_domain::{
     OperatingSystemRandomness, Owner, ProductId, Status, SystemClock,
 };
 use keypool_local::{Services, TABLE};
-use keypool_store::{ImportOutcome, SaleOutcome, Store};
+use keypool_store::{ImportOutcome, SaleOutcome, Store, StoreError};
 use serde_json::{Value, json};
 
 mod selling;
@@ -28,6 +28,8 @@ use selling::sell;
 #[derive(Debug)]
 struct Throttles {
     left: Arc<AtomicUsize>,
+    /// The code of the error, in place of `ThrottlingError`.
+    code: Arc<Mutex<&'static str>>,
     /// How many statements the last call brought.
     statements: AtomicUsize,
 }
@@ -63,7 +65,7 @@ impl Intercept for Throttles {
         if left.is_ok() {
             let error = |code: &str| json!({ "Error": { "Code": code, "Message": "no" } });
             let answers = (0..statements).map(|at| match at % 2 {
-                0 => error("ThrottlingError"),
+                0 => error(&self.code.lock().unwrap()),
                 _ if statements == Store::IMPORT_KEYS_MAX => json!({ "TableName": TABLE }),
                 _ => error("DuplicateItem"),
             });
@@ -79,6 +81,7 @@ impl Intercept for Throttles {
 struct Table {
     store: Store,
     throttles: Arc<AtomicUsize>,
+    code: Arc<Mutex<&'static str>>,
     _services: Services,
 }
 
@@ -88,13 +91,13 @@ impl Table {
         let settings = Services::settings(services.dynamodb_url(), services.kms_url());
         let throttles = Arc::new(AtomicUsize::new(0));
         let config = settings.clients(Timeouts::OPERATOR).dynamodb.config().to_builder();
-        let config = config
-            .interceptor(Throttles { left: Arc::clone(&throttles), statements: AtomicUsize::new(0) })
-            .build();
-        let client = aws_sdk_dynamodb::Client::from_conf(config);
+        let code = Arc::new(Mutex::new("ThrottlingError"));
+        let (left, statements) = (Arc::clone(&throttles), AtomicUsize::new(0));
+        let config = config.interceptor(Throttles { left, code: Arc::clone(&code), statements });
+        let client = aws_sdk_dynamodb::Client::from_conf(config.build());
         let store = Store::new(client, TABLE, Arc::new(OperatingSystemRandomness));
         store.create_table().await.unwrap();
-        Self { store, throttles, _services: services }
+        Self { store, throttles, code, _services: services }
     }
 
     async fn import(&self, keys: &[LicenseKeyRecord]) -> Vec<ImportOutcome> {
@@ -154,7 +157,7 @@ async fn a_key_that_exists_says_whose_it_is_and_stays_as_it_was() {
     assert_eq!(sell(&table.store, &first[..1], &assignment).await, SaleOutcome::Done);
     let sold = table.store.license_key(&first[0].license_key).await.unwrap();
 
-    let other = keys(import_id(), &["A", "B", "C"]);
+    let other = keys(import_id(), &["A", "B", "C'; \"D"]);
     let (sold_one, in_stock) = (Status::Assigned, Status::Available);
     assert_eq!(
         table.import(&other).await,
@@ -171,6 +174,26 @@ async fn a_key_that_exists_says_whose_it_is_and_stays_as_it_was() {
     let rehearsed: Vec<_> = rehearsed.iter().map(|key| key.license_key.clone()).collect();
     let found = table.store.rehearse_import(&rehearsed, &AdaptiveLimit::default()).await.unwrap();
     assert_eq!(found, [Some(sold_one), Some(in_stock), None]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_of_a_statement_ends_the_import_or_passes() {
+    let operation = "BatchExecuteStatement";
+    let misconfigured = |code: &str| StoreError::Misconfigured { operation, code: code.to_owned() };
+    let table = Table::new().await;
+    for (code, error) in [
+        ("ProvisionedThroughputExceeded", None),
+        ("TransactionConflict", None),
+        ("InternalServerError", None),
+        ("AccessDenied", Some(misconfigured("AccessDeniedException"))),
+        ("ResourceNotFound", Some(misconfigured("ResourceNotFoundException"))),
+        ("ValidationError", Some(StoreError::Rejected { operation, code: "ValidationError".to_owned() })),
+    ] {
+        *table.code.lock().unwrap() = code;
+        table.throttles.store(1, Ordering::SeqCst);
+        let outcome = table.store.import(&keys(import_id(), &[code]), &AdaptiveLimit::default()).await;
+        assert_eq!(outcome, error.map_or(Ok(vec![ImportOutcome::Created]), Err), "{code}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
