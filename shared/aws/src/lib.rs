@@ -3,13 +3,16 @@
 //! - [`AwsSettings::clients`] makes the clients of DynamoDB and KMS, [`AwsSettings::queue`] that of SQS.
 //! - [`Timeouts`] says how long everything may take: a call of AWS, a write, an answer.
 //! - [`classify()`] sorts the errors of every AWS client, by what one can do about them.
+//! - [`AdaptiveLimit`] limits the calls under way to what AWS accepts.
 //! - [`LATENCIES`] names the metric that each call records.
 
+mod adaptive_limit;
 mod classify;
 mod clients;
 mod latency;
 mod timeouts;
 
+pub use adaptive_limit::{AdaptiveLimit, Permit};
 pub use classify::{AwsError, AwsErrorKind, classify};
 pub use clients::{AwsSettings, Clients, POOL_IDLE};
 pub use latency::{LATENCIES, restart_latencies};

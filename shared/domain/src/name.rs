@@ -1,3 +1,4 @@
+use std::fmt;
 use std::str::FromStr;
 
 /// What people call a product or an API key: 1 to 255 characters.
@@ -9,6 +10,12 @@ impl Name {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

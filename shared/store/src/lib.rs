@@ -31,8 +31,7 @@ pub use operator::import::ImportOutcome;
 pub use operator::inventory::{Inventory, KeyFilter, KeyPage, Place};
 pub use operator::keys::KeyChange;
 pub use operator::orders::OrderChange;
-pub use operator::pace::Pace;
-pub use record::{Catalogued, Item, OpenRequest, RequestState, Waiting, license_key_item};
+pub use record::{Catalogued, Item, OpenRequest, Record, RequestState, Waiting, license_key_item};
 pub use selling::{
     Counter, Creation, DeliveryResult, Drawn, Found, InsertCounts, Look, Lookup, Recalled, Recorded,
     RequestSlot, SALE_KEYS_MAX, Sale, SaleOutcome, StockSize, Swept, candidate_window,

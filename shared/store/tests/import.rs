@@ -2,21 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::config::interceptors::{
     BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextRef,
 };
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
-use keypool_aws::Timeouts;
+use keypool_aws::{AdaptiveLimit, Timeouts};
 use keypool_domain::{
     Assignment, AttemptId, Clock as _, CreationId, ImportId, LicenseKeyRecord, NewKey,
     OperatingSystemRandomness, Owner, ProductId, Status, SystemClock,
 };
 use keypool_local::{Services, TABLE};
-use keypool_store::{ImportOutcome, Pace, SaleOutcome, Store};
+use keypool_store::{ImportOutcome, SaleOutcome, Store, StoreError};
 use serde_json::{Value, json};
 
 mod selling;
@@ -28,6 +28,8 @@ use selling::sell;
 #[derive(Debug)]
 struct Throttles {
     left: Arc<AtomicUsize>,
+    /// The code of the error, in place of `ThrottlingError`.
+    code: Arc<Mutex<&'static str>>,
     /// How many statements the last call brought.
     statements: AtomicUsize,
 }
@@ -63,7 +65,7 @@ impl Intercept for Throttles {
         if left.is_ok() {
             let error = |code: &str| json!({ "Error": { "Code": code, "Message": "no" } });
             let answers = (0..statements).map(|at| match at % 2 {
-                0 => error("ThrottlingError"),
+                0 => error(&self.code.lock().unwrap()),
                 _ if statements == Store::IMPORT_KEYS_MAX => json!({ "TableName": TABLE }),
                 _ => error("DuplicateItem"),
             });
@@ -79,6 +81,7 @@ impl Intercept for Throttles {
 struct Table {
     store: Store,
     throttles: Arc<AtomicUsize>,
+    code: Arc<Mutex<&'static str>>,
     _services: Services,
 }
 
@@ -88,17 +91,17 @@ impl Table {
         let settings = Services::settings(services.dynamodb_url(), services.kms_url());
         let throttles = Arc::new(AtomicUsize::new(0));
         let config = settings.clients(Timeouts::OPERATOR).dynamodb.config().to_builder();
-        let config = config
-            .interceptor(Throttles { left: Arc::clone(&throttles), statements: AtomicUsize::new(0) })
-            .build();
-        let client = aws_sdk_dynamodb::Client::from_conf(config);
+        let code = Arc::new(Mutex::new("ThrottlingError"));
+        let (left, statements) = (Arc::clone(&throttles), AtomicUsize::new(0));
+        let config = config.interceptor(Throttles { left, code: Arc::clone(&code), statements });
+        let client = aws_sdk_dynamodb::Client::from_conf(config.build());
         let store = Store::new(client, TABLE, Arc::new(OperatingSystemRandomness));
         store.create_table().await.unwrap();
-        Self { store, throttles, _services: services }
+        Self { store, throttles, code, _services: services }
     }
 
     async fn import(&self, keys: &[LicenseKeyRecord]) -> Vec<ImportOutcome> {
-        self.store.import(keys, &Pace::default()).await.unwrap()
+        self.store.import(keys, &AdaptiveLimit::default()).await.unwrap()
     }
 }
 
@@ -137,7 +140,7 @@ async fn what_was_throttled_is_sent_again_and_what_was_done_recognised() {
     for key in &keys {
         assert_eq!(table.store.license_key(&key.license_key).await.unwrap().as_ref(), Some(key));
     }
-    let counts = table.store.import(&keys, &Pace::default()).await.unwrap();
+    let counts = table.store.import(&keys, &AdaptiveLimit::default()).await.unwrap();
     assert_eq!(counts, [ImportOutcome::Created; 25], "the same lines of the same import");
 }
 
@@ -154,7 +157,7 @@ async fn a_key_that_exists_says_whose_it_is_and_stays_as_it_was() {
     assert_eq!(sell(&table.store, &first[..1], &assignment).await, SaleOutcome::Done);
     let sold = table.store.license_key(&first[0].license_key).await.unwrap();
 
-    let other = keys(import_id(), &["A", "B", "C"]);
+    let other = keys(import_id(), &["A", "B", "C'; \"D"]);
     let (sold_one, in_stock) = (Status::Assigned, Status::Available);
     assert_eq!(
         table.import(&other).await,
@@ -169,8 +172,28 @@ async fn a_key_that_exists_says_whose_it_is_and_stays_as_it_was() {
 
     let rehearsed: Vec<_> = [&first[..], &keys(import_id(), &["D"])].concat();
     let rehearsed: Vec<_> = rehearsed.iter().map(|key| key.license_key.clone()).collect();
-    let found = table.store.rehearse_import(&rehearsed, &Pace::default()).await.unwrap();
+    let found = table.store.rehearse_import(&rehearsed, &AdaptiveLimit::default()).await.unwrap();
     assert_eq!(found, [Some(sold_one), Some(in_stock), None]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_of_a_statement_ends_the_import_or_passes() {
+    let operation = "BatchExecuteStatement";
+    let misconfigured = |code: &str| StoreError::Misconfigured { operation, code: code.to_owned() };
+    let table = Table::new().await;
+    for (code, error) in [
+        ("ProvisionedThroughputExceeded", None),
+        ("TransactionConflict", None),
+        ("InternalServerError", None),
+        ("AccessDenied", Some(misconfigured("AccessDeniedException"))),
+        ("ResourceNotFound", Some(misconfigured("ResourceNotFoundException"))),
+        ("ValidationError", Some(StoreError::Rejected { operation, code: "ValidationError".to_owned() })),
+    ] {
+        *table.code.lock().unwrap() = code;
+        table.throttles.store(1, Ordering::SeqCst);
+        let outcome = table.store.import(&keys(import_id(), &[code]), &AdaptiveLimit::default()).await;
+        assert_eq!(outcome, error.map_or(Ok(vec![ImportOutcome::Created]), Err), "{code}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -188,8 +211,8 @@ async fn of_two_imports_of_the_same_keys_at_once_each_key_is_created_by_one() {
     let names: Vec<String> = (0..25).map(|n| format!("RACE-{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let imports: Vec<_> = (0..4).map(|_| keys(import_id(), &names)).collect();
-    let pace = Pace::default();
-    let running = imports.iter().map(|keys| table.store.import(keys, &pace));
+    let limit = AdaptiveLimit::default();
+    let running = imports.iter().map(|keys| table.store.import(keys, &limit));
     let outcomes: Vec<_> =
         futures_util::future::join_all(running).await.into_iter().map(Result::unwrap).collect();
     for at in 0..25 {

@@ -3,7 +3,7 @@
 use keypool_domain::{AuditEntry, Timestamp};
 
 use crate::dynamo::{IS_NEW, Query, Write, Written};
-use crate::record::{audit_item, audit_pk, month_of, read_audit};
+use crate::record::{Record as _, audit_pk, month_of};
 use crate::{Store, StoreError};
 
 /// How many items one query of the trail reads at most.
@@ -17,13 +17,13 @@ impl Store {
         writes: impl IntoIterator<Item = Write>,
         entry: Option<&AuditEntry>,
     ) -> Result<Written, StoreError> {
-        let entry = entry.map(|entry| Write::put(audit_item(entry)).when(IS_NEW, []));
+        let entry = entry.map(|entry| Write::put(entry.item()).when(IS_NEW, []));
         self.write(writes.into_iter().chain(entry)).await
     }
 
     /// Records work that took many writes, before or after them. 1 write unit for a KB.
     pub async fn note(&self, entry: &AuditEntry) -> Result<(), StoreError> {
-        self.write([Write::put(audit_item(entry)).when(IS_NEW, [])]).await.map(|_| ())
+        self.write([Write::put(entry.item()).when(IS_NEW, [])]).await.map(|_| ())
     }
 
     /// Reads up to `limit` entries from `since` on, the youngest first. 1 read unit for 4 KB, at least one a
@@ -71,7 +71,7 @@ impl Store {
         loop {
             let page = self.query_page(&query.clone().limit(page_max), start.as_ref()).await?;
             for item in &page.items {
-                let entry = read_audit(item)?;
+                let entry = AuditEntry::read(item)?;
                 if wanted(&entry) && entries.len() < limit {
                     entries.push(entry);
                 }

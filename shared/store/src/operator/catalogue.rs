@@ -8,7 +8,7 @@
 use keypool_domain::{ApiKeyRecord, AuditEntry, Generator, Product, RetiredKey};
 
 use crate::dynamo::{IS_NEW, Obstacle, Query, Write, Written};
-use crate::record::{Catalogued, Item, Key, SK, catalogue_pk, number};
+use crate::record::{Catalogued, Item, Key, SK, catalogue_pk, number, text_of};
 use crate::{Counter, Store, StoreError};
 
 /// The result of setting something up.
@@ -69,7 +69,7 @@ impl Store {
             return Ok(NewGeneratorOutcome::UnknownProduct);
         };
         let is_default = product.generator_id.is_none();
-        let product_has_none = Write::update(Key::product(product.id))
+        let product_has_none = Write::update(Key::new(Product::KIND, product.id))
             .when("attribute_exists(#pk) AND attribute_not_exists(#generator_id)", [])
             .set("generator_id", number(generator.id));
         let audit = audit.cloned().map(|mut audit| {
@@ -106,7 +106,7 @@ impl Store {
     /// Reads all records of a kind, with every write before. 1 read unit for 4 KB of entries, and 1 for each
     /// record.
     pub async fn list<T: Catalogued>(&self) -> Result<Vec<T>, StoreError> {
-        let key = |entry: &str| T::read_entry(entry).map(|id| Key::new(T::KIND, id));
+        let key = |entry: &str| entry.parse().ok().map(|id: T::Id| Key::new(T::KIND, id));
         let items = self.listed(T::KIND, key).await?;
         let mut records = items.iter().map(T::read).collect::<Result<Vec<_>, _>>()?;
         records.sort_by(|a, b| a.position().cmp(&b.position()));
@@ -148,7 +148,10 @@ impl Store {
         let mut also: Vec<Write> = retired.into_iter().flat_map(Self::retirement).collect();
         if let Some(generator) = after.generator_id.filter(|_| after.generator_id != before.generator_id) {
             let makes_its_keys = [(":product", number(after.id))];
-            also.push(Write::check(Key::generator(generator)).when("#product_id = :product", makes_its_keys));
+            also.push(
+                Write::check(Key::new(Generator::KIND, generator))
+                    .when("#product_id = :product", makes_its_keys),
+            );
             return Ok(match self.update_with(before, after, also, audit).await? {
                 // The product itself is as it was: the check failed.
                 UpdateOutcome::ChangedMeanwhile if self.find(before.id).await?.as_ref() == Some(before) => {
@@ -204,8 +207,7 @@ impl Store {
         let entries = self.query(Query::collection(catalogue_pk(kind))).await?;
         let corrupt = StoreError::Corrupt { record: "catalogue", attribute: SK };
         let key = |entry: &Item| {
-            let id = entry.get(SK).and_then(|id| id.as_s().ok());
-            id.and_then(|id| key(id)).map(Key::into_item).ok_or_else(|| corrupt.clone())
+            text_of(entry, SK).and_then(&key).map(Key::into_item).ok_or_else(|| corrupt.clone())
         };
         self.get_many(entries.iter().map(key).collect::<Result<_, _>>()?, true).await
     }
@@ -213,6 +215,6 @@ impl Store {
 
 /// A new record and its catalogue entry.
 fn creation<T: Catalogued>(record: &T) -> [Write; 2] {
-    let entry = Key::catalogue(T::KIND, T::entry(&record.id()));
+    let entry = Key::catalogue(T::KIND, format!("{:0>10}", record.id().to_string()));
     [Write::put(record.item()).when(IS_NEW, []), Write::put(entry.into_item())]
 }

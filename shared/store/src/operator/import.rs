@@ -1,26 +1,27 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use aws_sdk_dynamodb::types::{BatchStatementErrorCodeEnum, BatchStatementRequest, BatchStatementResponse};
+use aws_sdk_dynamodb::types::{
+    BatchStatementErrorCodeEnum as Code, BatchStatementRequest, BatchStatementResponse,
+};
+use keypool_aws::AdaptiveLimit;
 use keypool_domain::{CreationId, LicenseKey, LicenseKeyRecord, Status};
 
 use crate::dynamo::unbuilt;
-use crate::operator::pace::Pace;
 use crate::record::{Item, Key, license_key_item, read_license_key};
 use crate::{Backoff, Store, StoreError};
 
 const OPERATION: &str = "BatchExecuteStatement";
 
-/// How often in a row a batch is sent of which nothing is taken, with half a minute of waiting in all: by
-/// then a table would have split its partitions, so its own limit is the reason.
+/// How often in a row a batch is repeated of which nothing is settled, with half a minute of waits in all. By
+/// then DynamoDB has split the table's partitions, so the table's own limit is the reason.
 const SENT_IN_VAIN_MAX: usize = 18;
 
-/// A call that takes longer waits in a queue somewhere, or the SDK has repeated it: the table is as good as
-/// throttled. It takes 50 ms, and is given up after 5 s; were calls to pile up until then, all work would be
-/// done twice.
+/// A longer call counts as throttled: it waits in a queue, or the SDK has repeated it. A call takes 50 ms and
+/// times out after 5 s. If calls piled up until then, all work would be done twice.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// How often in a row a batch is sent again that got no answer: the SDK has repeated each already.
+/// How often in a row a batch without an answer is repeated, beside the retries of the SDK.
 const UNANSWERED_MAX: usize = 3;
 
 /// What became of a key that was to be imported.
@@ -34,14 +35,15 @@ pub enum ImportOutcome {
     Duplicate(Status),
 }
 
-/// What DynamoDB did with one statement.
-enum Taken {
+/// DynamoDB's result of one statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Inserted {
     Stored,
     Exists,
-    /// Send it again.
-    NotYet {
-        throttled: bool,
-    },
+    /// Nothing was written; the table, or a part of it, is at its limit.
+    Throttled,
+    /// Nothing was written, for another reason that passes.
+    NotYet,
 }
 
 impl Store {
@@ -55,61 +57,37 @@ impl Store {
     /// stored it. 1 write unit a key, and 1 of the index for each that is available; 1 read unit for each
     /// that exists.
     ///
-    /// A `PartiQL` INSERT fails if the item exists, so it can never overwrite a key. What DynamoDB has no
-    /// room for is sent again, and that alone; `pace` learns from it. After an error some of the keys may be
-    /// stored, or may yet be: importing the same lines again tells which.
+    /// A `PartiQL` INSERT fails if the item exists, so it can never overwrite a key. Keys that DynamoDB
+    /// throttled are sent again, and only those; `limit` learns from it. After an error some of the keys may
+    /// be stored, or may yet be: importing the same lines again reports them.
     pub async fn import(
         &self,
         keys: &[LicenseKeyRecord],
-        pace: &Pace,
+        limit: &AdaptiveLimit,
     ) -> Result<Vec<ImportOutcome>, StoreError> {
-        let mut outcomes: Vec<Option<ImportOutcome>> = vec![None; keys.len()];
+        let mut outcomes = HashMap::new();
         let (mut backoff, mut in_vain, mut unanswered) = (Backoff::long(), 0, 0);
         loop {
-            let open: Vec<usize> = (0..keys.len()).filter(|at| outcomes[*at].is_none()).collect();
-            if open.is_empty() {
-                return Ok(outcomes.into_iter().flatten().collect());
-            }
-            let sent: Vec<&LicenseKeyRecord> = open.iter().filter_map(|at| keys.get(*at)).collect();
-            let mut existing = Vec::new();
-            let taken = match self.import_once(&sent, pace).await {
-                // What of it was done is recognised when it is sent again.
-                Err(StoreError::Unavailable { .. }) if unanswered < UNANSWERED_MAX => {
-                    unanswered += 1;
-                    tokio::time::sleep(backoff.next_wait(self.randomness())).await;
-                    continue;
+            let open = keys.iter().filter(|key| !outcomes.contains_key(&key.license_key));
+            match self.import_once(&open.collect::<Vec<_>>(), limit).await {
+                Ok(settled) if !settled.is_empty() => {
+                    outcomes.extend(settled);
+                    (backoff, in_vain, unanswered) = (Backoff::long(), 0, 0);
                 }
-                taken => taken?,
-            };
-            for (at, taken) in open.iter().zip(taken) {
-                match taken {
-                    Taken::Stored => outcomes[*at] = Some(ImportOutcome::Created),
-                    Taken::Exists => existing.push(*at),
-                    Taken::NotYet { .. } => {}
-                }
-            }
-            let stored: Vec<Item> = existing
-                .iter()
-                .filter_map(|at| keys.get(*at))
-                .map(|key| Key::license_key(&key.license_key).into_item())
-                .collect();
-            let found = by_key(&self.get_many(stored, true).await?)?;
-            for at in existing {
-                // One that is gone since it stood in the way is sent again.
-                outcomes[at] = keys.get(at).and_then(|key| Some(outcome(key, found.get(&key.license_key)?)));
-            }
-            let settled = open.iter().any(|at| outcomes[*at].is_some());
-            if settled {
-                (backoff, in_vain, unanswered) = (Backoff::long(), 0, 0);
-            }
-            if outcomes.iter().any(Option::is_none) {
-                in_vain += 1;
-                if in_vain > SENT_IN_VAIN_MAX {
+                Ok(_) if in_vain < SENT_IN_VAIN_MAX => in_vain += 1,
+                Ok(_) => {
                     let code = "nothing of a batch was taken".to_owned();
                     return Err(StoreError::Throttled { operation: OPERATION, code });
                 }
-                tokio::time::sleep(backoff.next_wait(self.randomness())).await;
+                // The next call recognises the keys that this one has stored.
+                Err(StoreError::Unavailable { .. }) if unanswered < UNANSWERED_MAX => unanswered += 1,
+                Err(error) => return Err(error),
             }
+            let all = keys.iter().map(|key| outcomes.get(&key.license_key).copied());
+            if let Some(all) = all.collect() {
+                return Ok(all);
+            }
+            tokio::time::sleep(backoff.next_wait(self.randomness())).await;
         }
     }
 
@@ -118,45 +96,66 @@ impl Store {
     pub async fn rehearse_import(
         &self,
         keys: &[LicenseKey],
-        pace: &Pace,
+        limit: &AdaptiveLimit,
     ) -> Result<Vec<Option<Status>>, StoreError> {
-        let turn = pace.turn(keys.len()).await;
+        let permit = limit.acquire(keys.len()).await;
         let items =
             self.get_many(keys.iter().map(|key| Key::license_key(key).into_item()).collect(), false).await?;
-        turn.went_well();
+        permit.succeeded();
         let found = by_key(&items)?;
         Ok(keys.iter().map(|key| found.get(key).map(|stored| stored.status)).collect())
     }
 
-    async fn import_once(&self, keys: &[&LicenseKeyRecord], pace: &Pace) -> Result<Vec<Taken>, StoreError> {
+    /// Sends keys once, and returns the outcomes of those that need not be sent again.
+    async fn import_once<'a>(
+        &self,
+        keys: &[&'a LicenseKeyRecord],
+        limit: &AdaptiveLimit,
+    ) -> Result<Vec<(&'a LicenseKey, ImportOutcome)>, StoreError> {
+        let inserted = self.insert_batch(keys, limit).await?;
+        let results = || keys.iter().zip(&inserted);
+        let existing = results().filter(|(_, inserted)| **inserted == Inserted::Exists);
+        let existing = existing.map(|(key, _)| Key::license_key(&key.license_key).into_item());
+        let existing = by_key(&self.get_many(existing.collect(), true).await?)?;
+        let outcomes = results().map(|(key, inserted)| {
+            let outcome = match inserted {
+                Inserted::Stored => Some(ImportOutcome::Created),
+                // A key that was deleted in the meantime is sent again.
+                Inserted::Exists => existing.get(&key.license_key).map(|stored| outcome(key, stored)),
+                Inserted::Throttled | Inserted::NotYet => None,
+            };
+            outcome.map(|outcome| (&key.license_key, outcome))
+        });
+        Ok(outcomes.flatten().collect())
+    }
+
+    async fn insert_batch(
+        &self,
+        keys: &[&LicenseKeyRecord],
+        limit: &AdaptiveLimit,
+    ) -> Result<Vec<Inserted>, StoreError> {
         let statements = keys.iter().map(|key| insertion(&self.table, license_key_item(key)));
         let statements = statements.collect::<Result<Vec<_>, _>>()?;
-        let turn = pace.turn(keys.len()).await;
+        let permit = limit.acquire(keys.len()).await;
         let begun = Instant::now();
         let sent = self.client.batch_execute_statement().set_statements(Some(statements)).send().await;
-        let taken = match sent.map_err(|error| StoreError::from_sdk(OPERATION, &error)) {
-            Ok(output) => output.responses().iter().map(taken).collect::<Result<Vec<_>, _>>()?,
-            Err(error) if error.is_transient() => {
-                keys.iter().map(|_| Taken::NotYet { throttled: true }).collect()
-            }
+        let inserted = match sent.map_err(|error| StoreError::from_sdk(OPERATION, &error)) {
+            Ok(output) => output.responses().iter().map(inserted).collect::<Result<Vec<_>, _>>()?,
+            Err(error) if error.is_transient() => vec![Inserted::Throttled; keys.len()],
             Err(error) => {
-                turn.throttled();
+                permit.throttled();
                 return Err(error);
             }
         };
-        if taken.len() != keys.len() {
-            return Err(StoreError::Rejected {
-                operation: OPERATION,
-                code: "answers are missing".to_owned(),
-            });
+        if inserted.len() != keys.len() {
+            return Err(rejected("answers are missing"));
         }
-        let throttled = taken.iter().any(|taken| matches!(taken, Taken::NotYet { throttled: true }));
-        if throttled || begun.elapsed() > SLOW {
-            turn.throttled();
+        if inserted.contains(&Inserted::Throttled) || begun.elapsed() > SLOW {
+            permit.throttled();
         } else {
-            turn.went_well();
+            permit.succeeded();
         }
-        Ok(taken)
+        Ok(inserted)
     }
 }
 
@@ -195,62 +194,23 @@ fn insertion(table: &str, item: Item) -> Result<BatchStatementRequest, StoreErro
         .map_err(|_| unbuilt(OPERATION))
 }
 
-fn taken(response: &BatchStatementResponse) -> Result<Taken, StoreError> {
-    let Some(error) = response.error() else { return Ok(Taken::Stored) };
-    Ok(match error.code() {
-        Some(BatchStatementErrorCodeEnum::DuplicateItem) => Taken::Exists,
-        Some(
-            BatchStatementErrorCodeEnum::ThrottlingError
-            | BatchStatementErrorCodeEnum::ProvisionedThroughputExceeded
-            | BatchStatementErrorCodeEnum::RequestLimitExceeded,
-        ) => Taken::NotYet { throttled: true },
-        Some(
-            BatchStatementErrorCodeEnum::TransactionConflict
-            | BatchStatementErrorCodeEnum::InternalServerError,
-        ) => Taken::NotYet { throttled: false },
-        code => {
-            let code = code.map_or("no code", BatchStatementErrorCodeEnum::as_str).to_owned();
-            return Err(match code.as_str() {
-                // In a batch these have shorter names than by themselves.
-                "AccessDenied" | "ResourceNotFound" => {
-                    StoreError::Misconfigured { operation: OPERATION, code: format!("{code}Exception") }
-                }
-                _ => StoreError::Rejected { operation: OPERATION, code },
-            });
+fn inserted(response: &BatchStatementResponse) -> Result<Inserted, StoreError> {
+    let Some(error) = response.error() else { return Ok(Inserted::Stored) };
+    match error.code() {
+        Some(Code::DuplicateItem) => Ok(Inserted::Exists),
+        Some(Code::ThrottlingError | Code::ProvisionedThroughputExceeded | Code::RequestLimitExceeded) => {
+            Ok(Inserted::Throttled)
         }
-    })
+        Some(Code::TransactionConflict | Code::InternalServerError) => Ok(Inserted::NotYet),
+        // In a batch these have shorter names than by themselves.
+        Some(code @ (Code::AccessDenied | Code::ResourceNotFound)) => {
+            let code = format!("{}Exception", code.as_str());
+            Err(StoreError::Misconfigured { operation: OPERATION, code })
+        }
+        code => Err(rejected(code.map_or("no code", Code::as_str))),
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use aws_sdk_dynamodb::types::BatchStatementError;
-
-    use super::*;
-
-    #[test]
-    fn a_statement_carries_its_values_as_parameters() {
-        let item = Key::license_key(&"A'; B".parse().unwrap()).into_item();
-        let statement = insertion("keypool", item).unwrap();
-        assert_eq!(statement.parameters().len(), 2);
-        let text = statement.statement();
-        assert!(text.starts_with("INSERT INTO \"keypool\" VALUE {'") && !text.contains("A'"), "{text}");
-    }
-
-    #[test]
-    fn errors_of_a_statement_are_sorted() {
-        let of = |code: BatchStatementErrorCodeEnum| {
-            let error = BatchStatementError::builder().code(code).build();
-            taken(&BatchStatementResponse::builder().error(error).build())
-        };
-        assert!(matches!(of(BatchStatementErrorCodeEnum::DuplicateItem), Ok(Taken::Exists)));
-        let throttle = of(BatchStatementErrorCodeEnum::ProvisionedThroughputExceeded);
-        assert!(matches!(throttle, Ok(Taken::NotYet { throttled: true })));
-        let conflict = of(BatchStatementErrorCodeEnum::TransactionConflict);
-        assert!(matches!(conflict, Ok(Taken::NotYet { throttled: false })));
-        assert!(matches!(
-            of(BatchStatementErrorCodeEnum::AccessDenied),
-            Err(StoreError::Misconfigured { code, .. }) if code == "AccessDeniedException"
-        ));
-        assert!(matches!(of(BatchStatementErrorCodeEnum::ValidationError), Err(StoreError::Rejected { .. })));
-    }
+fn rejected(code: &str) -> StoreError {
+    StoreError::Rejected { operation: OPERATION, code: code.to_owned() }
 }

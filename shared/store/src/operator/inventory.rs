@@ -9,7 +9,7 @@ use futures_util::stream::{self, Stream, TryStreamExt as _};
 use keypool_domain::{LicenseKey, LicenseKeyRecord, ProductId, Status, StockPosition, Timestamp};
 
 use crate::dynamo::{Page, Query};
-use crate::record::{DRAW, Item, Key, Kind, SK, STOCK, read_license_key, stock_of, text};
+use crate::record::{DRAW, Item, Key, SK, STOCK, kind, read_license_key, stock_of, text};
 use crate::{Store, StoreError};
 
 /// Which keys are asked for. Nothing given: all.
@@ -75,7 +75,7 @@ impl KeyFilter {
 
     fn expression(&self) -> (String, Item, Vec<(String, String)>) {
         let mut clauses = vec!["#sk = :key".to_owned()];
-        let mut values = Item::from([(":key".to_owned(), text(Kind::LicenseKey))]);
+        let mut values = Item::from([(":key".to_owned(), text(kind::LICENSE_KEY))]);
         let mut names = vec![("#sk".to_owned(), SK.to_owned())];
         let mut equal = |name: &str, value: Option<AttributeValue>| {
             if let Some(value) = value {

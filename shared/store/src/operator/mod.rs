@@ -7,7 +7,6 @@ pub(crate) mod import;
 pub(crate) mod inventory;
 pub(crate) mod keys;
 pub(crate) mod orders;
-pub(crate) mod pace;
 mod restore;
 mod signing_key;
 mod table;

@@ -3,7 +3,7 @@
 use keypool_domain::{AuditEntry, OrderId, OrderState, QueuedOrder};
 
 use crate::dynamo::{IS_NEW, Write, Written};
-use crate::record::{Key, queued_order_item, read_queued_order};
+use crate::record::{Key, Record as _};
 use crate::{Store, StoreError};
 
 /// The result of changing a queued order.
@@ -18,7 +18,7 @@ pub enum OrderChange {
 impl Store {
     /// Reads an order whose shop has heard, for 30 days after its delivery. 1 read unit.
     pub async fn delivered_order(&self, id: &OrderId) -> Result<Option<QueuedOrder>, StoreError> {
-        self.get(Key::delivered_order(id)).await?.as_ref().map(read_queued_order).transpose()
+        self.get(Key::delivered_order(id)).await?.as_ref().map(QueuedOrder::read).transpose()
     }
 
     /// Makes the callback of an order due again: `next` is [`QueuedOrder::redelivered`] of `seen`. A
@@ -34,7 +34,7 @@ impl Store {
             return self.change_order(seen, next, entry).await;
         }
         // A worker that died between its two writes has left the order in the queue as well.
-        let put = Write::put(queued_order_item(next)).when(IS_NEW, []);
+        let put = Write::put(next.item()).when(IS_NEW, []);
         let delete = Write::delete(Key::delivered_order(&seen.id)).when("attribute_exists(#pk)", []);
         Ok(outcome(&self.transact_audited([put, delete], Some(entry)).await?))
     }
@@ -58,9 +58,9 @@ impl Store {
         next: &QueuedOrder,
         entry: &AuditEntry,
     ) -> Result<OrderChange, StoreError> {
-        let before = queued_order_item(seen);
+        let before = seen.item();
         let key = Key::queued_order(&seen.id);
-        let update = Write::update_record(key, &before, &before, &queued_order_item(next));
+        let update = Write::update_record(key, &before, &before, &next.item());
         Ok(outcome(&self.transact_audited([update], Some(entry)).await?))
     }
 }

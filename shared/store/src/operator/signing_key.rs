@@ -4,7 +4,7 @@
 use keypool_domain::{AuditEntry, ProductId, RetiredKey, Timestamp};
 
 use crate::dynamo::{IS_NEW, Write, Written};
-use crate::record::{Key, Kind, read_retired_key, retired_key_item};
+use crate::record::{Key, Record as _, kind};
 use crate::{Store, StoreError};
 
 impl Store {
@@ -19,15 +19,15 @@ impl Store {
 
     /// The writes that keep a retired key.
     pub(super) fn retirement(key: &RetiredKey) -> [Write; 2] {
-        let entry = Key::catalogue(Kind::SigningKey, catalogue_entry(key));
-        [Write::put(retired_key_item(key)).when(IS_NEW, []), Write::put(entry.into_item())]
+        let entry = Key::catalogue(kind::SIGNING_KEY, catalogue_entry(key));
+        [Write::put(key.item()).when(IS_NEW, []), Write::put(entry.into_item())]
     }
 
     /// All signing keys that are used no more: the global ones, then those of products by id, each the oldest
     /// first. A read unit for 4 KB of entries and one a key.
     pub async fn retired_keys(&self) -> Result<Vec<RetiredKey>, StoreError> {
-        let items = self.listed(Kind::SigningKey.name(), read_catalogue_entry).await?;
-        let mut keys = items.iter().map(read_retired_key).collect::<Result<Vec<_>, _>>()?;
+        let items = self.listed(kind::SIGNING_KEY, read_catalogue_entry).await?;
+        let mut keys = items.iter().map(RetiredKey::read).collect::<Result<Vec<_>, _>>()?;
         keys.sort_by_key(|key| (key.product_id, key.retired_at));
         Ok(keys)
     }

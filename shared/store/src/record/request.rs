@@ -12,11 +12,11 @@ use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use keypool_domain::{
-    ApiKeySettings, Assignment, AttemptId, CreationId, Envelope, LicenseKey, LicenseKeyRecord, Owner,
-    OwnerField, ProductId, Timestamp,
+    ApiKeySettings, Assignment, AttemptId, CreationId, Envelope, LicenseKey, LicenseKeyRecord, ProductId,
+    Timestamp,
 };
 
-use super::{EXPIRES_AT, Item, Key, Reader, SK, Writer, number, text};
+use super::{EXPIRES_AT, Item, Key, OWNER, PK, Reader, SK, Writer, kind, number, text};
 use crate::StoreError;
 use crate::dynamo::Write;
 
@@ -90,15 +90,15 @@ impl RequestRecord {
         let reader = Reader { item: &item, record: "request" };
         Ok(Self {
             key: Key::of(&item)?,
-            state: RequestState::read(reader.raw("state")?).ok_or_else(|| reader.corrupt("state"))?,
+            state: reader.required("state", reader.optional("state", RequestState::read)?)?,
             // An order of the first version names no attempt.
-            attempt: reader.optional("attempt")?.map_or_else(|| reader.id(), Ok)?,
-            fingerprint: reader.optional("fingerprint")?,
-            lease_until: reader.optional("lease_until")?.unwrap_or(0),
-            expires_at: reader.optional(EXPIRES_AT)?.unwrap_or(i64::MAX),
-            kept_for: reader.optional("kept_for")?.map_or(KEPT_FOR, Duration::from_secs),
-            product_id: reader.optional("product_id")?,
-            payload_parts: reader.optional("payload_parts")?.unwrap_or(0),
+            attempt: reader.optional_text("attempt")?.map_or_else(|| reader.id(PK), Ok)?,
+            fingerprint: reader.optional_text("fingerprint")?,
+            lease_until: reader.optional_text("lease_until")?.unwrap_or(0),
+            expires_at: reader.optional_text(EXPIRES_AT)?.unwrap_or(i64::MAX),
+            kept_for: reader.optional_text("kept_for")?.map_or(KEPT_FOR, Duration::from_secs),
+            product_id: reader.optional_text("product_id")?,
+            payload_parts: reader.optional_text("payload_parts")?.unwrap_or(0),
             item,
         })
     }
@@ -115,13 +115,13 @@ impl RequestRecord {
     /// The assignment that a large order was sold with.
     pub(crate) fn assignment(&self) -> Result<Assignment, StoreError> {
         let reader = self.reader();
-        let owner = Owner { name: reader.optional("owner_name")?, email: reader.optional("owner_email")? };
-        Ok(Assignment { id: self.attempt.clone(), owner, at: reader.time("assigned_at")? })
+        let (id, owner, at) = (self.attempt.clone(), reader.owner(OWNER)?, reader.time("assigned_at")?);
+        Ok(Assignment { id, owner, at })
     }
 
     /// The mark of keys that the request stores one by one.
     pub(crate) fn creation_id(&self) -> Result<CreationId, StoreError> {
-        self.reader().required("creation_id")
+        self.reader().text("creation_id")
     }
 
     /// The keys of the items that hold the rest of the response, in order.
@@ -134,12 +134,12 @@ impl RequestRecord {
         let corrupt = || StoreError::Corrupt { record: "request", attribute: "payload" };
         let mut compressed = Vec::new();
         for item in [&self.item].into_iter().chain(further) {
-            compressed.extend_from_slice(Reader { item, record: "request" }.bytes("payload")?);
+            compressed.extend(Reader { item, record: "request" }.bytes("payload")?);
         }
         let mut payload = String::new();
         ZlibDecoder::new(&*compressed).read_to_string(&mut payload).map_err(|_| corrupt())?;
         let reader = self.reader();
-        Envelope::restore(payload, reader.raw("private_key_used")?, reader.required("signature")?)
+        Envelope::restore(payload, &reader.text::<String>("private_key_used")?, reader.text("signature")?)
             .map_err(|_| corrupt())
     }
 }
@@ -168,8 +168,7 @@ pub(crate) fn sale_facts(product_id: ProductId, assignment: &Assignment) -> Item
     Writer::default()
         .number("product_id", product_id)
         .text("assigned_at", assignment.at)
-        .optional_text("owner_name", assignment.owner.name.as_ref().map(OwnerField::as_str))
-        .optional_text("owner_email", assignment.owner.email.as_ref().map(OwnerField::as_str))
+        .owner(OWNER, &assignment.owner)
         .0
 }
 
@@ -215,8 +214,8 @@ pub(crate) struct ListedKey {
 /// The item of a part.
 pub(crate) fn part_item(key: Key, keys: &[LicenseKeyRecord]) -> Item {
     Writer::at(key)
-        .list("license_keys", keys.iter().map(|key| text(key.license_key.as_str())).collect())
-        .list("versions", keys.iter().map(|key| number(key.version)).collect())
+        .list("license_keys", keys.iter().map(|key| text(key.license_key.as_str())))
+        .list("versions", keys.iter().map(|key| number(key.version)))
         .0
 }
 
@@ -257,8 +256,9 @@ impl OpenRequest {
     pub(crate) fn read(item: &Item) -> Result<Self, StoreError> {
         let reader = Reader { item, record: "open request" };
         let corrupt = || reader.corrupt(SK);
-        let lease_until: i64 = reader.required("lease_until")?;
-        let (product_id, rest) = reader.raw(SK)?.split_once('#').ok_or_else(corrupt)?;
+        let lease_until: i64 = reader.text("lease_until")?;
+        let sk: String = reader.text(SK)?;
+        let (product_id, rest) = sk.split_once('#').ok_or_else(corrupt)?;
         let product_id = product_id.parse().map_err(|_| corrupt())?;
         if let Some((id, attempt)) = rest.split_once('#') {
             let Ok(attempt) = attempt.parse();
@@ -266,7 +266,8 @@ impl OpenRequest {
         }
         // An order of the first version.
         let Ok(attempt) = rest.parse();
-        let (entry, record, parts) = (Key::of(item)?, Key::former_order(rest), Key::PARTS.to_owned());
+        let (entry, record, parts) =
+            (Key::of(item)?, Key::new(kind::FORMER_ORDER, rest), Key::PARTS.to_owned());
         let lease_until = lease_until.saturating_add(FORMER_WRITES_US);
         Ok(Self { entry, record, product_id, attempt, parts, lease_until })
     }
@@ -286,7 +287,7 @@ impl OpenRequest {
 
 #[cfg(test)]
 mod tests {
-    use keypool_domain::{OperatingSystemRandomness, PrivateKeyUsed, Reply, SignablePayload};
+    use keypool_domain::{OperatingSystemRandomness, Owner, PrivateKeyUsed, Reply, SignablePayload};
 
     use super::*;
 

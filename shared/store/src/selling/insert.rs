@@ -1,8 +1,9 @@
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use keypool_aws::AdaptiveLimit;
 use keypool_domain::{LicenseKey, LicenseKeyRecord};
 
 use super::PARALLEL_MAX;
-use crate::{ImportOutcome, Pace, Store, StoreError};
+use crate::{ImportOutcome, Store, StoreError};
 
 /// The result of storing new keys.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,10 +21,9 @@ impl Store {
     /// After an error some of the keys may be stored. Storing the same keys again reports those as
     /// duplicates, unless their creation is the same.
     pub async fn insert(&self, keys: &[LicenseKeyRecord]) -> Result<InsertCounts, StoreError> {
-        let pace = Pace::new(None);
-        let pace = &pace;
+        let limit = &AdaptiveLimit::default();
         let batches: Vec<&[LicenseKeyRecord]> = keys.chunks(Self::IMPORT_KEYS_MAX).collect();
-        let calls: Vec<_> = batches.iter().map(|batch| self.import(batch, pace)).collect();
+        let calls: Vec<_> = batches.iter().map(|batch| self.import(batch, limit)).collect();
         let outcomes: Vec<Vec<ImportOutcome>> =
             futures_util::stream::iter(calls).buffered(PARALLEL_MAX).try_collect().await?;
         let mut counts = InsertCounts::default();

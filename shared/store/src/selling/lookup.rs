@@ -2,7 +2,7 @@ use keypool_domain::{
     ApiKeyHash, ApiKeyRecord, Generator, GeneratorId, LicenseKey, LicenseKeyRecord, Product, ProductId,
 };
 
-use crate::record::{Catalogued as _, Item, Key, Kind, PK, read_license_key};
+use crate::record::{Item, Key, PK, Record as _, SK, kind, read_license_key, text_of};
 use crate::{Store, StoreError};
 
 /// The records that a request is about: any of the three.
@@ -31,9 +31,9 @@ impl Store {
     /// Reads the records in one call (none if `lookup` is empty): half a read unit each.
     pub async fn look_up(&self, lookup: Lookup) -> Result<Found, StoreError> {
         let keys: Vec<Item> = [
-            lookup.api_key.map(Key::api_key),
-            lookup.product.map(Key::product),
-            lookup.generator.map(Key::generator),
+            lookup.api_key.map(|hash| Key::new(kind::API_KEY, hash)),
+            lookup.product.map(|id| Key::new(kind::PRODUCT, id)),
+            lookup.generator.map(|id| Key::new(kind::GENERATOR, id)),
         ]
         .into_iter()
         .flatten()
@@ -41,10 +41,10 @@ impl Store {
         .collect();
         let mut found = Found::default();
         for item in self.get_many(keys, false).await? {
-            match Kind::of(&item) {
-                Some(Kind::ApiKey) => found.api_key = Some(ApiKeyRecord::read(&item)?),
-                Some(Kind::Product) => found.product = Some(Product::read(&item)?),
-                Some(Kind::Generator) => found.generator = Some(Generator::read(&item)?),
+            match text_of(&item, SK) {
+                Some(kind::API_KEY) => found.api_key = Some(ApiKeyRecord::read(&item)?),
+                Some(kind::PRODUCT) => found.product = Some(Product::read(&item)?),
+                Some(kind::GENERATOR) => found.generator = Some(Generator::read(&item)?),
                 _ => return Err(StoreError::Corrupt { record: "table", attribute: PK }),
             }
         }

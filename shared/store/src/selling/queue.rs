@@ -10,8 +10,8 @@ use keypool_domain::{
 use super::{Recorded, RequestSlot, Sale};
 use crate::dynamo::{IS_NEW, Obstacle, Query, Write, Written};
 use crate::record::{
-    EXPIRES_AT, Item, KEPT_FOR, Key, QUEUE, RequestRecord, VOID_ORDER, Waiting, delivered_order_item, expiry,
-    is_text, line_of, number, queued_order_item, read_queued_order, read_waiting, text, waiting_item,
+    EXPIRES_AT, Item, KEPT_FOR, Key, QUEUE, Record as _, RequestRecord, VOID_ORDER, Waiting,
+    delivered_order_item, expiry, is_text, line_of, number, read_waiting, text, waiting_item,
 };
 use crate::{Store, StoreError};
 
@@ -38,7 +38,7 @@ impl Store {
         remembered: Option<(&RequestSlot, &Envelope)>,
         now: Timestamp,
     ) -> Result<Option<Recorded>, StoreError> {
-        let put = Write::put(queued_order_item(order)).when(IS_NEW, []);
+        let put = Write::put(order.item()).when(IS_NEW, []);
         let assignment =
             Assignment { id: AttemptId::random(self.randomness()), owner: Owner::default(), at: now };
         let record = remembered.map(|(slot, response)| {
@@ -91,13 +91,13 @@ impl Store {
     /// Reads an order that is not delivered yet, with every write before. 1 read unit.
     pub async fn queued_order(&self, id: &OrderId) -> Result<Option<QueuedOrder>, StoreError> {
         let item = self.get(Key::queued_order(id)).await?.filter(is_order);
-        item.as_ref().map(read_queued_order).transpose()
+        item.as_ref().map(QueuedOrder::read).transpose()
     }
 
     /// The orders that are not delivered yet, in the order of their acceptance. 1 read unit for 4 KB of them.
     pub async fn queued_orders(&self) -> Result<Vec<QueuedOrder>, StoreError> {
         let items = self.query(Query::collection(QUEUE)).await?;
-        Ok(readable(items.iter().filter(|item| is_order(item)), read_queued_order).collect())
+        Ok(readable(items.iter().filter(|item| is_order(item)), QueuedOrder::read).collect())
     }
 
     /// The orders that wait for keys of a product, in the order of their acceptance. 1 read unit for 4 KB of
@@ -141,7 +141,7 @@ impl Store {
                 }
                 // Another worker has moved it since it was read.
                 Written::Refused(obstacles) => match obstacles.first().and_then(Obstacle::item) {
-                    Some(item) => *order = read_queued_order(item)?,
+                    Some(item) => *order = QueuedOrder::read(item)?,
                     None => order.state = OrderState::Delivered,
                 },
             }

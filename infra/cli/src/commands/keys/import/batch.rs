@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use keypool_aws::AdaptiveLimit;
 use keypool_domain::LicenseKeyRecord;
-use keypool_store::{ImportOutcome, Pace, Store, StoreError};
+use keypool_store::{ImportOutcome, Store, StoreError};
 
 use super::told::{Outcome, Told};
 
@@ -23,7 +24,7 @@ pub(super) enum EntryState {
 /// Writes the keys of a batch, or looks for them, and tells of all its lines.
 pub(super) async fn run(
     store: Store,
-    pace: Arc<Pace>,
+    limit: Arc<AdaptiveLimit>,
     rehearses: bool,
     batch: Vec<Entry>,
 ) -> Result<Vec<Told>, StoreError> {
@@ -34,14 +35,18 @@ pub(super) async fn run(
     let open: Vec<LicenseKeyRecord> = open.collect();
     let outcomes = match (open.is_empty(), rehearses) {
         (true, _) => Vec::new(),
-        (false, true) => rehearsed(&store, &open, &pace).await?,
-        (false, false) => imported(&store, &open, &pace).await?,
+        (false, true) => rehearsed(&store, &open, &limit).await?,
+        (false, false) => imported(&store, &open, &limit).await?,
     };
     Ok(told(batch, outcomes))
 }
 
-async fn imported(store: &Store, keys: &[LicenseKeyRecord], pace: &Pace) -> Result<Vec<Outcome>, StoreError> {
-    let outcomes = store.import(keys, pace).await?.into_iter();
+async fn imported(
+    store: &Store,
+    keys: &[LicenseKeyRecord],
+    limit: &AdaptiveLimit,
+) -> Result<Vec<Outcome>, StoreError> {
+    let outcomes = store.import(keys, limit).await?.into_iter();
     Ok(outcomes
         .map(|outcome| match outcome {
             ImportOutcome::Created => Outcome::Created,
@@ -54,10 +59,10 @@ async fn imported(store: &Store, keys: &[LicenseKeyRecord], pace: &Pace) -> Resu
 async fn rehearsed(
     store: &Store,
     keys: &[LicenseKeyRecord],
-    pace: &Pace,
+    limit: &AdaptiveLimit,
 ) -> Result<Vec<Outcome>, StoreError> {
     let keys: Vec<_> = keys.iter().map(|key| key.license_key.clone()).collect();
-    let found = store.rehearse_import(&keys, pace).await?.into_iter();
+    let found = store.rehearse_import(&keys, limit).await?.into_iter();
     Ok(found.map(|status| status.map_or(Outcome::WouldBeCreated, Outcome::Duplicate)).collect())
 }
 

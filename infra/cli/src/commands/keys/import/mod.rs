@@ -20,10 +20,10 @@ use std::path::{Path, PathBuf};
 use anstyle::Style;
 use anyhow::{Context as _, bail};
 use clap::Args;
+use keypool_aws::AdaptiveLimit;
 use keypool_domain::{
     ActivationLimit, ImportId, OperatingSystemRandomness, Product, ProductId, Status, Validity,
 };
-use keypool_store::Pace;
 use serde_json::{Value, json};
 
 use self::columns::{NamedColumn, Naming};
@@ -120,9 +120,9 @@ impl Import {
         };
         self.note(target, import, if earlier.is_some() { "resumed" } else { "begun" }, None).await?;
         let progress = output.progress(if self.dry_run { "rehearsing" } else { "importing" }, source.lines);
-        let pace = Pace::new(self.keys_per_second);
+        let limit = AdaptiveLimit::new(self.keys_per_second);
         let pipeline =
-            Pipeline::new(&target.store, &rules, import, &mut receipt, &progress, self.dry_run, pace);
+            Pipeline::new(&target.store, &rules, import, &mut receipt, &progress, self.dry_run, limit);
         let mut pipeline = pipeline.after(earlier);
         let interrupted = async {
             // Without a handler Ctrl-C ends the process, which is as good.

@@ -8,8 +8,9 @@ use std::vec::IntoIter;
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
+use keypool_aws::AdaptiveLimit;
 use keypool_domain::{Clock as _, CreationId, ImportId, RowId, SystemClock};
-use keypool_store::{Pace, Store, StoreError};
+use keypool_store::{Store, StoreError};
 use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinHandle;
 
@@ -50,7 +51,7 @@ pub(super) struct Pipeline<'a> {
     /// The suspicious keys of all lines that were read.
     pub(super) suspicious: Suspicious,
     under_way: FuturesOrdered<JoinHandle<Result<Vec<Told>, StoreError>>>,
-    pace: Arc<Pace>,
+    limit: Arc<AdaptiveLimit>,
     batch: Vec<Entry>,
     open: usize,
     /// The keys that are under way, with their lines. One that stands twice is held back: which of two lines stores a key
@@ -72,7 +73,7 @@ impl<'a> Pipeline<'a> {
         receipt: &'a mut Receipt,
         progress: &'a Progress,
         dry_run: bool,
-        pace: Pace,
+        limit: AdaptiveLimit,
     ) -> Self {
         Self {
             store,
@@ -84,7 +85,7 @@ impl<'a> Pipeline<'a> {
             refused: Vec::new(),
             suspicious: Suspicious::default(),
             under_way: FuturesOrdered::new(),
-            pace: Arc::new(pace),
+            limit: Arc::new(limit),
             batch: Vec::new(),
             open: 0,
             held: HashMap::new(),
@@ -224,10 +225,10 @@ impl<'a> Pipeline<'a> {
             return;
         }
         self.open = 0;
-        let (store, pace) = (self.store.clone(), Arc::clone(&self.pace));
+        let (store, limit) = (self.store.clone(), Arc::clone(&self.limit));
         let rehearses = self.seen.is_some();
         // On threads of their own: making and reading requests is work, too.
-        self.under_way.push_back(tokio::spawn(batch::run(store, pace, rehearses, batch)));
+        self.under_way.push_back(tokio::spawn(batch::run(store, limit, rehearses, batch)));
     }
 
     fn tell(&mut self, told: &[Told]) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! How many calls are under way at a time: as many as the table takes, found out by trying.
+//! A limit on concurrent calls that finds the most the called service accepts.
 
 use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,56 +6,54 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-/// A limit on the calls that are under way, which adapts by itself: it grows by one in a round of calls that
-/// all went well, and is halved by a throttle, as TCP does with its window. Shared by all calls of one long
-/// work.
+/// A limit on the calls under way. It grows by one in each round of successful calls, and a throttle halves
+/// it: the "additive increase, multiplicative decrease" of TCP. All calls of one long work share it.
 #[derive(Debug)]
-pub struct Pace {
+pub struct AdaptiveLimit {
     window: Mutex<Window>,
     freed: Notify,
     rate: Option<Mutex<Rate>>,
 }
 
-/// So many keys a second, and no more: what else uses the table keeps its share.
+/// A limit on the units a second, so that other users of the service keep their share.
 #[derive(Debug)]
 struct Rate {
-    keys_per_second: NonZeroU32,
-    /// Before that nothing more may begin.
+    per_second: NonZeroU32,
+    /// The earliest start of the next call.
     next: Instant,
 }
 
 impl Rate {
-    /// How long to wait before that many keys. What was not used before is not made up for.
-    fn reserve(&mut self, keys: usize, now: Instant) -> Duration {
+    /// Reserves `units` and returns the wait before the call. Unused time is not made up for.
+    fn reserve(&mut self, units: usize, now: Instant) -> Duration {
         let begin = self.next.max(now);
-        let keys = u32::try_from(keys).unwrap_or(u32::MAX);
-        self.next = begin + Duration::from_secs(1) * keys / self.keys_per_second.get();
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        self.next = begin + Duration::from_secs(1) * units / self.per_second.get();
         begin - now
     }
 }
 
-/// The arithmetic of it, without waiting.
+/// The arithmetic of the limit, without waiting.
 #[derive(Debug)]
 struct Window {
     limit: f64,
     under_way: usize,
-    /// Rises with each halving. Calls that began before the last one say nothing about the limit it set:
-    /// without that, one moment of throttling would halve the limit once for each call under way.
+    /// The number of halvings. A call that began before the last one tells nothing about the new limit.
+    /// Without this number, one moment of throttling would halve the limit once for each call under way.
     halvings: u64,
 }
 
-/// A call that is under way.
+/// The right to make one call. Dropping it ends the call.
 #[derive(Debug)]
-pub(crate) struct Turn<'a> {
-    pace: &'a Pace,
+pub struct Permit<'a> {
+    limit: &'a AdaptiveLimit,
     halvings: u64,
 }
 
 impl Window {
-    /// A table that was just made takes 4,000 writes a second; four batches of 25 in flight do not exceed
-    /// that.
+    /// A new table of DynamoDB accepts 4,000 writes a second. Four batches of 25 under way stay below that.
     const FIRST: f64 = 4.0;
-    /// More batches than that do not get through one connection pool any faster.
+    /// More calls are no faster through one connection pool.
     const MOST: f64 = 32.0;
 
     const fn new() -> Self {
@@ -76,7 +74,7 @@ impl Window {
         self.under_way = self.under_way.saturating_sub(1);
     }
 
-    fn went_well(&mut self, halvings: u64) {
+    fn succeeded(&mut self, halvings: u64) {
         if halvings == self.halvings {
             self.limit = (self.limit + 1.0 / self.limit).min(Self::MOST);
         }
@@ -90,61 +88,61 @@ impl Window {
     }
 }
 
-impl Default for Pace {
+impl Default for AdaptiveLimit {
     fn default() -> Self {
         Self::new(None)
     }
 }
 
-impl Pace {
-    /// Four calls at a time, to begin with, and no more keys a second than that, if it is said.
+impl AdaptiveLimit {
+    /// Four calls at a time to begin with, and at most `per_second` units a second.
     #[must_use]
-    pub fn new(keys_per_second: Option<NonZeroU32>) -> Self {
-        let rate = |keys_per_second| Mutex::new(Rate { keys_per_second, next: Instant::now() });
-        Self { window: Mutex::new(Window::new()), freed: Notify::new(), rate: keys_per_second.map(rate) }
+    pub fn new(per_second: Option<NonZeroU32>) -> Self {
+        let rate = |per_second| Mutex::new(Rate { per_second, next: Instant::now() });
+        Self { window: Mutex::new(Window::new()), freed: Notify::new(), rate: per_second.map(rate) }
     }
 
-    /// Waits until a call for that many keys may begin.
-    pub(crate) async fn turn(&self, keys: usize) -> Turn<'_> {
+    /// Waits until a call for `units` may begin.
+    pub async fn acquire(&self, units: usize) -> Permit<'_> {
         if let Some(rate) = &self.rate {
-            let wait = rate.lock().unwrap_or_else(PoisonError::into_inner).reserve(keys, Instant::now());
+            let wait = rate.lock().unwrap_or_else(PoisonError::into_inner).reserve(units, Instant::now());
             tokio::time::sleep(wait).await;
         }
         loop {
             let freed = self.freed.notified();
             tokio::pin!(freed);
-            // From here on no end of a call is missed.
+            // From here on the end of any call wakes this one.
             freed.as_mut().enable();
             let begun = self.window().begin();
             if let Some(halvings) = begun {
-                return Turn { pace: self, halvings };
+                return Permit { limit: self, halvings };
             }
             freed.await;
         }
     }
 
     fn window(&self) -> MutexGuard<'_, Window> {
-        // Numbers only: they are whole, whoever panicked.
+        // A panic cannot leave these numbers half changed.
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Turn<'_> {
-    /// All of the call was taken.
-    pub(crate) fn went_well(&self) {
-        self.pace.window().went_well(self.halvings);
+impl Permit<'_> {
+    /// Reports that the service accepted the whole call.
+    pub fn succeeded(&self) {
+        self.limit.window().succeeded(self.halvings);
     }
 
-    /// A part of it was refused for being too much.
-    pub(crate) fn throttled(&self) {
-        self.pace.window().throttled(self.halvings);
+    /// Reports that the service throttled the call, or a part of it.
+    pub fn throttled(&self) {
+        self.limit.window().throttled(self.halvings);
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        self.pace.window().end();
-        self.pace.freed.notify_waiters();
+        self.limit.window().end();
+        self.limit.freed.notify_waiters();
     }
 }
 
@@ -152,18 +150,18 @@ impl Drop for Turn<'_> {
 mod tests {
     use super::*;
 
-    /// So many calls that all begin, then all end the same way.
+    /// Begins as many calls as the limit allows, ends them all the same way, and returns their number.
     fn round(window: &mut Window, throttled: bool) -> usize {
-        let turns: Vec<u64> = std::iter::from_fn(|| window.begin()).collect();
-        for halvings in &turns {
+        let permits: Vec<u64> = std::iter::from_fn(|| window.begin()).collect();
+        for halvings in &permits {
             if throttled {
                 window.throttled(*halvings);
             } else {
-                window.went_well(*halvings);
+                window.succeeded(*halvings);
             }
             window.end();
         }
-        turns.len()
+        permits.len()
     }
 
     #[test]
@@ -191,7 +189,7 @@ mod tests {
     #[test]
     fn a_rate_is_kept_and_idle_time_not_made_up_for() {
         let begun = Instant::now();
-        let mut rate = Rate { keys_per_second: NonZeroU32::new(100).unwrap(), next: begun };
+        let mut rate = Rate { per_second: NonZeroU32::new(100).unwrap(), next: begun };
         assert_eq!(rate.reserve(25, begun), Duration::ZERO);
         assert_eq!(rate.reserve(25, begun), Duration::from_millis(250));
         assert_eq!(rate.reserve(1, begun), Duration::from_millis(500));
@@ -202,14 +200,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_waits_until_another_ends() {
-        let pace = Pace::new(None);
-        let mut turns = Vec::new();
+        let limit = AdaptiveLimit::new(None);
+        let mut permits = Vec::new();
         for _ in 0..4 {
-            turns.push(pace.turn(1).await);
+            permits.push(limit.acquire(1).await);
         }
-        let mut waiting = Box::pin(pace.turn(1));
+        let mut waiting = Box::pin(limit.acquire(1));
         assert!(futures_util::FutureExt::now_or_never(&mut waiting).is_none());
-        drop(turns.pop());
+        drop(permits.pop());
         assert!(futures_util::FutureExt::now_or_never(&mut waiting).is_some());
     }
 }

@@ -1,0 +1,168 @@
+use std::fmt::Display;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use keypool_domain::{AttemptId, AuditEntry, LicenseKey, OrderId, ProductId, Timestamp};
+
+use super::Item;
+use super::attributes::Reader;
+use crate::StoreError;
+
+/// The hash key.
+pub(crate) const PK: &str = "pk";
+/// The range key.
+pub(crate) const SK: &str = "sk";
+/// The index that holds the keys in stock, and nothing else.
+pub(crate) const INDEX_AVAILABLE: &str = "available";
+/// The index's hash key: the product whose stock a key is in.
+pub(crate) const STOCK: &str = "stock";
+/// The index's range key: the key's random place in the stock.
+pub(crate) const DRAW: &str = "draw";
+/// The hash key of the entries of open requests.
+pub(crate) const OPEN_REQUESTS: &str = "REQUESTS";
+/// The hash key of the entries of open orders of the first version.
+pub(crate) const FORMER_ORDERS: &str = "ORDERS";
+/// The hash key of the orders that are not delivered, in the order of their acceptance.
+pub(crate) const QUEUE: &str = "QUEUE";
+/// The hash key of what belongs to no product.
+const GLOBAL: &str = "GLOBAL";
+/// The attributes of an owner: name and email.
+pub(crate) const OWNER: [&str; 2] = ["owner_name", "owner_email"];
+/// When DynamoDB may delete an item, in Unix seconds. An API key's own expiry must not be called so: DynamoDB
+/// would delete the key, and code 101 would become 100.
+pub(crate) const EXPIRES_AT: &str = "expires_at";
+
+/// The kinds of records, as the keys name them.
+pub(crate) mod kind {
+    pub(crate) const LICENSE_KEY: &str = "KEY";
+    pub(crate) const PRODUCT: &str = "PRODUCT";
+    pub(crate) const GENERATOR: &str = "GENERATOR";
+    pub(crate) const API_KEY: &str = "APIKEY";
+    pub(crate) const COUNTER: &str = "COUNTER";
+    /// The first version had it for requests with an `Idempotency-Key` only.
+    pub(crate) const REQUEST: &str = "IDEMPOTENCY";
+    pub(crate) const FORMER_ORDER: &str = "ORDER";
+    pub(crate) const SIGNING_KEY: &str = "SIGNINGKEY";
+}
+
+/// The key of an item: hash key and range key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Key {
+    pk: String,
+    sk: String,
+}
+
+impl Key {
+    /// The key of the record of this kind and id.
+    pub(crate) fn new(kind: impl Display, id: impl Display) -> Self {
+        Self { pk: format!("{kind}#{id}"), sk: kind.to_string() }
+    }
+
+    pub(crate) fn license_key(license_key: &LicenseKey) -> Self {
+        Self::new(kind::LICENSE_KEY, license_key.as_str())
+    }
+
+    pub(crate) fn counter(name: &str) -> Self {
+        Self::new(kind::COUNTER, name)
+    }
+
+    /// The record of a request.
+    pub(crate) fn request(id: impl Display) -> Self {
+        Self::new(kind::REQUEST, id)
+    }
+
+    /// A part, counted from 1, of a response that is too long for the request record.
+    pub(crate) fn payload(request: &Self, part: usize) -> Self {
+        Self { pk: request.pk.clone(), sk: format!("PAYLOAD#{part:04}") }
+    }
+
+    /// The beginning of the range keys of all parts.
+    pub(crate) const PARTS: &'static str = "PART#";
+
+    /// The beginning of the range keys of the parts that an attempt has taken.
+    pub(crate) fn parts_of(attempt: &AttemptId) -> String {
+        format!("{}{attempt}#", Self::PARTS)
+    }
+
+    /// A part of a large order.
+    pub(crate) fn part(request: &Self, attempt: &AttemptId, part: usize) -> Self {
+        Self { pk: request.pk.clone(), sk: format!("{}{part:04}", Self::parts_of(attempt)) }
+    }
+
+    /// The entry by which a large order is found.
+    pub(crate) fn open_request(product_id: ProductId, request: &Self, attempt: &AttemptId) -> Self {
+        let id = request.pk.split_once('#').map_or("", |(_, id)| id);
+        Self { pk: OPEN_REQUESTS.to_owned(), sk: format!("{product_id}#{id}#{attempt}") }
+    }
+
+    /// The place of an order in the queue.
+    pub(crate) fn queued_order(id: &OrderId) -> Self {
+        Self { pk: QUEUE.to_owned(), sk: id.to_string() }
+    }
+
+    /// The place of an order whose shop has heard.
+    pub(crate) fn delivered_order(id: &OrderId) -> Self {
+        Self::new("DELIVERED", id)
+    }
+
+    /// The place of an order in the line of its product.
+    pub(crate) fn waiting(product_id: ProductId, id: &OrderId) -> Self {
+        Self { pk: line_of(product_id), sk: id.to_string() }
+    }
+
+    /// An entry of the audit trail: those of a month stand together, in the order of time.
+    pub(crate) fn audit(entry: &AuditEntry) -> Self {
+        let at = entry.at.to_microseconds_text();
+        Self { pk: audit_pk(month_of(entry.at)), sk: format!("{at}#{}", entry.id) }
+    }
+
+    /// A signing key that is used no more stands with its product; a global one with the other global ones.
+    pub(crate) fn retired_key(product_id: Option<ProductId>, retired_at: Timestamp) -> Self {
+        let pk = product_id.map_or_else(|| GLOBAL.to_owned(), |id| Self::new(kind::PRODUCT, id).pk);
+        Self { pk, sk: format!("{}#{}", kind::SIGNING_KEY, retired_at.to_microseconds_text()) }
+    }
+
+    /// Where an item stands.
+    pub(crate) fn of(item: &Item) -> Result<Self, StoreError> {
+        let reader = Reader { item, record: "table" };
+        Ok(Self { pk: reader.text(PK)?, sk: reader.text(SK)? })
+    }
+
+    /// The hash key.
+    pub(crate) fn into_pk(self) -> String {
+        self.pk
+    }
+
+    /// The entry that lets a record be listed without a scan of the table.
+    pub(crate) fn catalogue(kind: impl Display, id: impl Display) -> Self {
+        Self { pk: catalogue_pk(kind), sk: id.to_string() }
+    }
+
+    pub(crate) fn into_item(self) -> Item {
+        Item::from([(PK.to_owned(), AttributeValue::S(self.pk)), (SK.to_owned(), AttributeValue::S(self.sk))])
+    }
+}
+
+/// The hash key of all catalogue entries of one kind.
+pub(crate) fn catalogue_pk(kind: impl Display) -> String {
+    format!("CATALOGUE#{kind}")
+}
+
+/// The month of a moment: `2026-11`.
+pub(crate) fn month_of(at: Timestamp) -> String {
+    at.to_microseconds_text().chars().take("2026-11".len()).collect()
+}
+
+/// The hash key of the audit trail of a month.
+pub(crate) fn audit_pk(month: impl Display) -> String {
+    format!("AUDIT#{month}")
+}
+
+/// The hash key of a product's stock in the index.
+pub(crate) fn stock_of(product_id: ProductId) -> String {
+    format!("PRODUCT#{product_id}")
+}
+
+/// The hash key of the orders that wait for keys of a product, in the order of their acceptance.
+pub(crate) fn line_of(product_id: ProductId) -> String {
+    format!("WAITING#{product_id}")
+}

@@ -1,0 +1,154 @@
+//! The records that an operator sets up, and the audit trail.
+
+use std::time::Duration;
+
+use keypool_domain::{
+    ApiKeyHash, ApiKeyRecord, ApiKeySettings, AuditEntry, ChunkSystem, Generator, GeneratorId, Method,
+    Product, ProductId, RetiredKey,
+};
+
+use super::attributes::record;
+use super::{Catalogued, Key, PK, Reader, SK, Writer, kind};
+use crate::StoreError;
+
+record! {
+    Product as "product",
+    |product| Writer::at(Key::new(kind::PRODUCT, product.id)) => id: id PK;
+    name: text "name",
+    activity: text "status",
+    generator_id: optional_number "generator_id",
+    signing_key_id: optional_text "signing_key_id",
+}
+
+impl Catalogued for Product {
+    const KIND: &'static str = kind::PRODUCT;
+    type Id = ProductId;
+
+    fn id(&self) -> ProductId {
+        self.id
+    }
+}
+
+record! {
+    Generator as "generator",
+    // An edit of the table by hand must not pass the check.
+    |generator| Writer::at(Key::new(kind::GENERATOR, generator.id)) => id: id PK,
+    check Generator::check => "definition";
+    product_id: number "product_id",
+    activity: text "status",
+    method: method "method",
+    prefix: text "prefix",
+    suffix: text "suffix",
+    activation_limit: number "activation_limit",
+    validity: number "validity",
+}
+
+impl Writer {
+    fn method(self, name: &str, method: &Method) -> Self {
+        let writer = self.text(name, method.as_str());
+        let Method::ChunkSystem(chunks) = method else { return writer };
+        writer
+            .text("charset", &chunks.charset)
+            .number("number_of_chunks", chunks.number_of_chunks)
+            .number("chunk_length", chunks.chunk_length)
+    }
+}
+
+impl Reader<'_> {
+    fn method(&self, name: &'static str) -> Result<Method, StoreError> {
+        match self.text::<String>(name)?.as_str() {
+            "uuid" => Ok(Method::Uuid),
+            "chunk-system" => Ok(Method::ChunkSystem(ChunkSystem {
+                charset: self.text("charset")?,
+                number_of_chunks: self.number("number_of_chunks")?,
+                chunk_length: self.number("chunk_length")?,
+            })),
+            _ => Err(self.corrupt(name)),
+        }
+    }
+}
+
+impl Catalogued for Generator {
+    const KIND: &'static str = kind::GENERATOR;
+    type Id = GeneratorId;
+
+    fn id(&self) -> GeneratorId {
+        self.id
+    }
+}
+
+record! {
+    ApiKeyRecord as "API key",
+    |api_key| Writer::at(Key::new(kind::API_KEY, api_key.hash)) => hash: id PK;
+    name: text "name",
+    activity: text "status",
+    capabilities: words "capabilities",
+    networks: words "networks",
+    valid_until: optional_time "valid_until",
+    settings: settings SETTINGS,
+}
+
+/// The attributes of an API key's settings.
+const SETTINGS: [&str; 4] = ["wait_for_stock", "webhook_hosts", "remember", "once_per"];
+
+impl Writer {
+    fn settings(
+        self,
+        [wait_for_stock, webhook_hosts, remember, once_per]: [&str; 4],
+        settings: &ApiKeySettings,
+    ) -> Self {
+        let hosts: Vec<String> = settings.webhook_hosts.iter().map(ToString::to_string).collect();
+        self.optional_number(wait_for_stock, settings.wait_for_stock.map(|wait| wait.as_secs()))
+            // An empty list is no attribute, as before there were lists.
+            .optional_text(webhook_hosts, (!hosts.is_empty()).then(|| hosts.join(" ")))
+            .optional_number(remember, settings.remember.map(|time| time.as_secs()))
+            .optional_text(once_per, settings.once_per_identifier.then_some("identifier"))
+    }
+}
+
+impl Reader<'_> {
+    fn settings(
+        &self,
+        [wait_for_stock, webhook_hosts, remember, once_per]: [&'static str; 4],
+    ) -> Result<ApiKeySettings, StoreError> {
+        Ok(ApiKeySettings {
+            wait_for_stock: self.optional_number(wait_for_stock)?.map(Duration::from_secs),
+            webhook_hosts: self.words(webhook_hosts)?,
+            remember: self.optional_number(remember)?.map(Duration::from_secs),
+            once_per_identifier: self.optional_text::<String>(once_per)?.is_some(),
+        })
+    }
+}
+
+impl Catalogued for ApiKeyRecord {
+    const KIND: &'static str = kind::API_KEY;
+    type Id = ApiKeyHash;
+
+    fn id(&self) -> ApiKeyHash {
+        self.hash
+    }
+
+    fn position(&self) -> impl Ord {
+        (self.name.as_str().to_owned(), self.hash)
+    }
+}
+
+record! {
+    RetiredKey as "retired signing key",
+    |key| Writer::at(Key::retired_key(key.product_id, key.retired_at)) => retired_at: time_in_key SK;
+    product_id: optional_number "product_id",
+    signing_key_id: text "signing_key_id",
+    public_key_der: bytes "public_key",
+}
+
+record! {
+    AuditEntry as "audit",
+    |entry| Writer::at(Key::audit(entry));
+    id: text "id",
+    at: time "at",
+    principal: text "principal",
+    action: text "action",
+    subject: text "subject",
+    before: optional_text "before",
+    after: optional_text "after",
+}
