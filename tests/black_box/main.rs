@@ -16,7 +16,7 @@ mod idempotency;
 mod large_orders;
 mod logs;
 mod lost;
-// mod openapi;
+mod openapi;
 mod operator;
 mod outage;
 mod queued;
