@@ -29,7 +29,8 @@ fn each_endpoint_the_queue_and_the_schedule_have_a_function() {
         // Every function crate has the same files.
         assert!(file(name, "Cargo.toml").contains(&format!("name = \"{name}\"")));
         assert!(file(name, "src/main.rs").contains("keypool_function::run"));
-        let entry = if name == PROCESS_ORDERS { "pub async fn process_batch(" } else { "pub async fn handle(" };
+        let entry =
+            if name == PROCESS_ORDERS { "pub async fn process_batch(" } else { "pub async fn handle(" };
         assert!(file(name, "src/lib.rs").contains(entry), "{name}");
         assert!(file(name, "tests/lambda.rs").contains("CARGO_BIN_EXE_"));
     }
@@ -282,7 +283,10 @@ fn alarms_and_dashboard_look_at_metrics_that_there_are() {
     }
     assert_eq!(alarms, 12);
     let dead = &resources["DeadLettersAlarm"]["Properties"];
-    assert_eq!((&dead["Namespace"], &dead["MetricName"]), (&json!("AWS/SQS"), &json!("ApproximateNumberOfMessagesVisible")));
+    assert_eq!(
+        (&dead["Namespace"], &dead["MetricName"]),
+        (&json!("AWS/SQS"), &json!("ApproximateNumberOfMessagesVisible"))
+    );
     assert_eq!(dead["Dimensions"][0]["Value"]["Fn::GetAtt"][0], "OrdersDeadLetterQueue");
     let used = &resources["KmsUsageAlarm"]["Properties"];
     let quota = "100 * calls / SERVICE_QUOTA(calls)";

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use keypool_domain::requests::RandomAssignLicenseKeys;
+use keypool_domain::requests::{RandomAssignLicenseKeys, Repeatable as _};
 use keypool_domain::{ApiKey, Clock as _, Endpoint, Parameters, RequestId, Status, Value};
 use keypool_store::{Recalled, Recorded, Sale, SaleOutcome};
 use keypool_tests::{API_KEY, Fault, Shop, ShopResponse};
@@ -133,6 +133,7 @@ async fn two_api_keys_with_one_idempotency_key() {
         capabilities: Endpoint::ALL.into(),
         networks: vec![],
         valid_until: None,
+        settings: keypool_domain::ApiKeySettings::default(),
     })
     .await;
     let first = shop.post_once(RANDOM, "a", &ONE).await;
@@ -172,7 +173,7 @@ async fn take_a_part(shop: &Shop, key: &str, parameters: &[(&str, &str)], lease:
     let asked = RandomAssignLicenseKeys::try_from(&parameters).unwrap();
     let api_key = API_KEY.parse::<ApiKey>().unwrap().hash();
     let id = RequestId::new(api_key, Endpoint::RandomAssignLicenseKeys, &key.parse().unwrap());
-    let recalled = shop.store.recall(id, asked.fingerprint(), shop.clock.now()).await.unwrap();
+    let recalled = shop.store.recall(id, asked.fingerprint(), None, shop.clock.now()).await.unwrap();
     let Recalled::New(slot) = recalled else { unreachable!("{recalled:?}") };
     let assignment = shop.sale(None).assignment().clone();
     let mut sale = Sale::new(asked.product_id, assignment, lease, Some(slot));

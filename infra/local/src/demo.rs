@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use keypool_domain::{
-    ActivationLimit, Activity, ApiKey, ApiKeyRecord, Charset, ChunkSystem, Endpoint, Generator, GeneratorId,
-    Method, Product, ProductId, SigningKeyId, Validity,
+    ActivationLimit, Activity, ApiKey, ApiKeyRecord, ApiKeySettings, Charset, ChunkSystem, Endpoint,
+    Generator, GeneratorId, Method, Product, ProductId, SigningKeyId, Validity,
 };
 use keypool_signing::{Signer, SigningError};
 use keypool_store::{Store, StoreError};
@@ -75,6 +75,7 @@ pub async fn provision(store: &Store, signer: &Signer) -> Result<(), DemoError> 
         capabilities: BTreeSet::from(Endpoint::ALL),
         networks: vec![],
         valid_until: None,
+        settings: ApiKeySettings::default(),
     };
     store.create(&api_key, None).await?;
     Ok(())

@@ -88,6 +88,9 @@ pub(super) fn sample_request(endpoint: Endpoint) -> Vec<(String, String)> {
         Endpoint::Generate => include_str!("../../vectors/generate.json"),
         Endpoint::AssignLicenseKey => include_str!("../../vectors/assign-license-key.json"),
         Endpoint::RandomAssignLicenseKeys => include_str!("../../vectors/random-assign-license-keys.json"),
+        Endpoint::RandomAssignLicenseKeysQueued => {
+            include_str!("../../vectors/random-assign-license-keys-queued.json")
+        }
     };
     let sample: Value = serde_json::from_str(sample).unwrap();
     let members = sample["example_request"].as_object().unwrap().iter();

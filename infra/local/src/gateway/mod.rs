@@ -161,6 +161,9 @@ async fn invoke(desk: Arc<Desk>, endpoint: Endpoint, event: &str) -> Option<Resp
                 Endpoint::Generate => generate::handle(desk, request).await,
                 Endpoint::AssignLicenseKey => assign_license_key::handle(desk, request).await,
                 Endpoint::RandomAssignLicenseKeys => random_assign_license_keys::handle(desk, request).await,
+                Endpoint::RandomAssignLicenseKeysQueued => {
+                    random_assign_license_keys_queued::handle(desk, request).await
+                }
             })
         }
     });
