@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 from datetime import datetime
 
 import schemathesis
@@ -42,6 +43,9 @@ def before_call(ctx, case, kwargs):
         if name in body:
             known = 1 + int(body[name]) % 4
             body[name] = str(known) if isinstance(body[name], str) else known
+    # A name that nobody has, so that no callback reaches anybody.
+    if isinstance(body.get("webhook_url"), str):
+        body["webhook_url"] = re.sub(r"^https://[^/:?]+", "https://shop.invalid", body["webhook_url"])
     # What JSON Schema cannot say of a text: that it is JSON, and that it is a day of the calendar.
     if isinstance(body.get("license_keys"), str):
         body["license_keys"] = json.dumps([hashlib.sha256(body["license_keys"].encode()).hexdigest()])

@@ -13,8 +13,8 @@ use tokio::time::timeout;
 
 use crate::look;
 
-/// How often other buyers may be quicker to take the keys of an attempt. Whenever one misses, another has bought,
-/// so a rush on a small stock has many misses, but ends with the stock.
+/// How often other buyers may be quicker to take the keys of an attempt. Whenever one misses, another has
+/// bought, so a rush on a small stock has many misses, but ends with the stock.
 const MISSES_MAX: usize = 32;
 
 /// The time that is left to send the response when an order is concluded.
@@ -66,7 +66,8 @@ impl Order<'_> {
                 return Ok(outcome);
             }
             if !is_concluded {
-                // The record may still be open. A further attempt must not name a void that has yet to happen.
+                // The record may still be open. A further attempt must not name a void that has yet to
+                // happen.
                 return Err(FunctionError::Contention);
             }
             self.slot = sale.into_slot();

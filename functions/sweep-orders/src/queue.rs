@@ -12,8 +12,8 @@ const SECOND_LOOK: Duration = Duration::from_secs(30);
 /// How many messages are sent side by side.
 const SIDE_BY_SIDE: usize = 16;
 
-/// Sends messages for orders that need one: in the queue without a message for a minute, waiting for too long,
-/// or due to be delivered. For each product for which orders wait, it has the line served twice.
+/// Sends messages for orders that need one: in the queue without a message for a minute, waiting for too
+/// long, or due to be delivered. For each product for which orders wait, it has the line served twice.
 pub(crate) async fn wake_orders(desk: &Desk) -> Result<(), FunctionError> {
     let orders = desk.store().queued_orders().await?;
     let now = desk.clock().now();

@@ -12,8 +12,8 @@
 //! 5. act: the function's own part, [`EndpointHandler::act`], through [`Desk::store`];
 //! 6. respond: the outcome becomes a response, be it an envelope or a problem (`respond`, `problem`).
 //!
-//! [`run`], [`run_with_queue`], [`run_on_queue`] or [`run_on_schedule`] is the whole of a function's `main`: logs, metrics ([`measure`]),
-//! clients, the Lambda runtime.
+//! [`run`], [`run_with_queue`], [`run_on_queue`] or [`run_on_schedule`] is the whole of a function's `main`:
+//! logs, metrics ([`measure`]), clients, the Lambda runtime.
 
 mod body;
 mod cache;

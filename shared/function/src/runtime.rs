@@ -117,8 +117,8 @@ where
     .await
 }
 
-/// Runs a function in Lambda that a queue of orders calls, with a batch of messages at a time. `handle` returns
-/// the ids of the messages that are to come back.
+/// Runs a function in Lambda that a queue of orders calls, with a batch of messages at a time. `handle`
+/// returns the ids of the messages that are to come back.
 pub async fn run_on_queue<H, F>(handle: H) -> Result<(), Error>
 where
     H: Fn(Arc<Desk>, Vec<Received>) -> F,

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use keypool_domain::requests::{AssignLicenseKey, CreateLicenseKeys, Generate, RandomAssignLicenseKeys};
+use keypool_domain::requests::{
+    AssignLicenseKey, CreateLicenseKeys, Generate, RandomAssignLicenseKeys, RandomAssignLicenseKeysQueued,
+};
 use keypool_domain::{
     ApiKeyRefusal, Assignment, AttemptId, Clock as _, Endpoint, NewKey, OperatingSystemRandomness, Owner,
     Parameters, Reply, RowId, Status, SystemClock, ValidationErrors, Value as Parameter,
@@ -25,6 +27,10 @@ const fn source(endpoint: Endpoint) -> &'static str {
         Endpoint::RandomAssignLicenseKeys => {
             include_str!("../../../shared/domain/src/requests/random_assign_license_keys.rs")
         }
+        Endpoint::RandomAssignLicenseKeysQueued => concat!(
+            include_str!("../../../shared/domain/src/requests/random_assign_license_keys.rs"),
+            include_str!("../../../shared/domain/src/requests/random_assign_license_keys_queued.rs"),
+        ),
     }
 }
 
@@ -36,6 +42,9 @@ fn faulty(endpoint: Endpoint, parameters: impl IntoIterator<Item = (String, Para
         Endpoint::Generate => Generate::try_from(&parameters).map(drop),
         Endpoint::AssignLicenseKey => AssignLicenseKey::try_from(&parameters).map(drop),
         Endpoint::RandomAssignLicenseKeys => RandomAssignLicenseKeys::try_from(&parameters).map(drop),
+        Endpoint::RandomAssignLicenseKeysQueued => {
+            RandomAssignLicenseKeysQueued::try_from(&parameters).map(drop)
+        }
     };
     faults.map_or_else(|faults| names(&json!(faults)), |()| BTreeSet::new())
 }
@@ -136,6 +145,7 @@ fn every_reply() -> Vec<Reply> {
         Reply::IncorrectAssignment(faults()),
         Reply::ProductNotFound,
         Reply::GeneratorNotFound,
+        Reply::RequestQueued,
         Reply::Generated(vec!["A-1".parse().unwrap()]),
         Reply::IncorrectGeneration(faults()),
         Reply::Created { created: 3, duplicate: 1 },
@@ -157,6 +167,7 @@ fn every_reply() -> Vec<Reply> {
             | Reply::IncorrectAssignment(_)
             | Reply::ProductNotFound
             | Reply::GeneratorNotFound
+            | Reply::RequestQueued
             | Reply::Generated(_)
             | Reply::IncorrectGeneration(_)
             | Reply::Created { .. }
@@ -166,7 +177,7 @@ fn every_reply() -> Vec<Reply> {
     replies
 }
 
-fn row() -> keypool_domain::KeyRow {
+pub(super) fn row() -> keypool_domain::KeyRow {
     let key = NewKey {
         license_key: "A-1".parse().unwrap(),
         product_id: "1".parse().unwrap(),

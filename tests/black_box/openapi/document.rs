@@ -73,7 +73,9 @@ fn examples_of_requests_fit_and_the_first_is_the_sample() {
 fn numbers_of_a_form(value: &mut Value) {
     for (name, member) in value.as_object_mut().unwrap() {
         let number = member.as_str().and_then(|text| text.parse::<u64>().ok());
-        if let Some(number) = number.filter(|_| !["license_key", "api_key"].contains(&name.as_str())) {
+        if let Some(number) =
+            number.filter(|_| !["license_key", "api_key", "identifier"].contains(&name.as_str()))
+        {
             *member = number.into();
         }
     }

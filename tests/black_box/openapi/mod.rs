@@ -1,5 +1,6 @@
 //! The API's description, held against OpenAPI, against the code and against real responses.
 
+mod callback;
 mod contract;
 mod document;
 mod page;
@@ -82,6 +83,9 @@ fn sample(endpoint: Endpoint) -> Value {
         Endpoint::Generate => include_str!("../../vectors/generate.json"),
         Endpoint::AssignLicenseKey => include_str!("../../vectors/assign-license-key.json"),
         Endpoint::RandomAssignLicenseKeys => include_str!("../../vectors/random-assign-license-keys.json"),
+        Endpoint::RandomAssignLicenseKeysQueued => {
+            include_str!("../../vectors/random-assign-license-keys-queued.json")
+        }
     };
     serde_json::from_str(text).unwrap()
 }

@@ -117,6 +117,19 @@ async fn every_code_of_every_endpoint_is_as_described() {
         seen.post(&shop, endpoint, &[&order[..], &owner[..]].concat()).await;
     }
 
+    let endpoint = Endpoint::RandomAssignLicenseKeysQueued;
+    let url = "https://shop.example/?keevault-webhook=a-key";
+    for (product_id, webhook_url) in [
+        ("1", url),
+        ("2", url),
+        ("8", url),
+        ("1", "https://shop.example/?keevault-webhook=not-set"),
+        ("", ""),
+    ] {
+        let order = [("product_id", product_id), ("quantity", "1"), ("identifier", "31")];
+        seen.post(&shop, endpoint, &[&order[..], &[("webhook_url", webhook_url)]].concat()).await;
+    }
+
     shop.add_api_key(api_key("inactive", |key| key.activity = Activity::Inactive)).await;
     shop.add_api_key(api_key("incapable", |key| key.capabilities.clear())).await;
     shop.add_api_key(api_key("elsewhere", |key| key.networks = vec!["192.0.2.0/24".parse().unwrap()])).await;

@@ -9,7 +9,7 @@ mod surroundings;
 
 use std::collections::BTreeSet;
 
-use keypool_domain::{Activity, ApiKey, ApiKeyRecord, Endpoint};
+use keypool_domain::{Activity, ApiKey, ApiKeyRecord, ApiKeySettings, Endpoint};
 
 /// An API key that opens everything.
 pub(crate) fn record(key: &str) -> ApiKeyRecord {
@@ -20,7 +20,7 @@ pub(crate) fn record(key: &str) -> ApiKeyRecord {
         capabilities: BTreeSet::from(Endpoint::ALL),
         networks: vec![],
         valid_until: None,
-        settings: keypool_domain::ApiKeySettings::default(),
+        settings: ApiKeySettings::default(),
     }
 }
 

@@ -473,7 +473,7 @@ async fn a_restore_point_other_than_the_tables_is_refused() {
     local.stop();
 }
 
-/// `CloudWatch` Logs with sales in two log groups, in pages, the first of which is empty.
+/// `CloudWatch` Logs with sales in three log groups, in pages, the first of which is empty.
 fn logs(lines: [String; 3], created_at_ms: i64, retention_days: u32) -> String {
     let [assigned, first, second] = lines;
     serve_operations(move |operation, body| {
@@ -503,7 +503,8 @@ fn logs(lines: [String; 3], created_at_ms: i64, retention_days: u32) -> String {
             ("FilterLogEvents", Some("shop-random-log"), Some("2")) => {
                 serde_json::json!({"events": events(&[&first]), "nextToken": "3"})
             }
-            ("FilterLogEvents", Some("shop-random-log"), Some("3")) => {
+            ("FilterLogEvents", Some("shop-random-log"), Some("3")) => serde_json::json!({"events": []}),
+            ("FilterLogEvents", Some("shop-orders-log"), None) => {
                 serde_json::json!({"events": events(&[&second])})
             }
             other => panic!("{other:?}"),

@@ -8,9 +8,9 @@ use keypool_domain::{Owner, OwnerField, Timestamp};
 use super::{Item, Key, number, text};
 use crate::StoreError;
 
-/// Implements [`Record`](super::Record) for a type. The closure returns a [`Writer`] at
-/// its key, from which one field is read back. Each other field names its form and attribute; a form is a method of [`Writer`] and [`Reader`]
-/// alike. A record that `check` refuses is corrupt.
+/// Implements [`Record`](super::Record) for a type. The closure returns a [`Writer`] at its key, from which
+/// one field is read back. Each other field names its form and attribute; a form is a method of [`Writer`]
+/// and [`Reader`] alike. A record that `check` refuses is corrupt.
 macro_rules! record {
     (
         $type:ident as $name:literal,

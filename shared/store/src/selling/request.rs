@@ -50,8 +50,8 @@ pub enum Recalled<T> {
     Recorded(Recorded),
 }
 
-/// A request that stores keys one by one. Every attempt at it stores the same keys with the same mark, so that
-/// several may work on it at once.
+/// A request that stores keys one by one. Every attempt at it stores the same keys with the same mark, so
+/// that several may work on it at once.
 #[derive(Debug, Clone)]
 pub struct Creation {
     key: Key,

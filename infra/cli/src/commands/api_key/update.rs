@@ -14,6 +14,7 @@ use crate::target::Target;
 use crate::view;
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[command(group = ArgGroup::new("change").required(true).multiple(true)
     .args(["name", "capabilities", "networks", "any_network", "expires", "no_expiry",
         "wait_for_stock", "webhook_hosts", "any_webhook_host", "once_per", "no_once_per", "remember"]))]

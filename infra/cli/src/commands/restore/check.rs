@@ -29,7 +29,7 @@ Examples:
   keypool --stack shop restore check --restored-to 2026-11-24T16:00:00Z
   keypool restore check --restored-to 2026-11-24T16:00:00Z --log-file assign.log --log-file random.log
 
-The lines of a file are those of the functions assign-license-key and random-assign-license-keys, as they are, or as \
+The lines of a file are those of the functions assign-license-key, random-assign-license-keys and process-orders, as they are, or as \
 `aws logs tail` and `aws logs filter-log-events --output json` print them. A line that names sold keys in a way that cannot \
 be read ends the command before anything is changed.
 

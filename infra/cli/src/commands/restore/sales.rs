@@ -15,7 +15,7 @@ use crate::output::Output;
 use crate::target::Aws;
 
 /// The log groups of the functions that sell, as the template names them.
-const LOG_GROUPS: [&str; 2] = ["AssignLicenseKeyLog", "RandomAssignLicenseKeysLog"];
+const LOG_GROUPS: [&str; 3] = ["AssignLicenseKeyLog", "RandomAssignLicenseKeysLog", "ProcessOrdersLog"];
 
 /// The longest line, in bytes: an answer of the AWS command in one line is a page of log lines, 1 MB.
 const LINE_BYTES_MAX: u64 = 16 << 20;
