@@ -395,3 +395,89 @@ async fn an_order_whose_write_is_lost_is_accepted_or_never_stored() {
     assert_eq!(refused.json()["type"], "/problems/nothing-was-sold", "{}", refused.text);
     assert_eq!(in_queue(&shop).await.len(), 1);
 }
+
+/// The calls of the worker that fills and delivers an order of two keys.
+async fn calls_of_the_worker() -> Vec<(String, usize)> {
+    let (shop, receiver) = (Shop::open().await, Receiver::start().await);
+    shop.stock(1, 5).await;
+    order(&shop, &receiver, "31", "2").await;
+    let _ = (shop.dynamodb.take_calls(), shop.kms.take_calls());
+    shop.process_orders().await;
+    let mut seen = std::collections::BTreeMap::<String, usize>::new();
+    let operations = shop.dynamodb.take_operations().into_iter().chain(shop.kms.take_operations());
+    operations
+        .map(|operation| {
+            let nth = seen.entry(operation.clone()).or_default();
+            *nth += 1;
+            (operation, *nth - 1)
+        })
+        .collect()
+}
+
+/// The worker stops at a call, which the service may have done. Minutes later the order is filled once and told.
+async fn expect_filled_once_and_told(operation: &str, nth: usize, fault: Fault) {
+    let shop = Shop::builder().with_checkout_timeouts().open().await;
+    let receiver = Receiver::start().await;
+    shop.stock(1, 5).await;
+    assert_eq!(order(&shop, &receiver, "31", "2").await.code(), 807);
+    let faults = [vec![Fault::Pass; nth], vec![fault; 12]].concat();
+    let proxy = if operation == "Sign" { &shop.kms } else { &shop.dynamodb };
+    proxy.disturb(operation, faults);
+    shop.process_orders().await;
+    proxy.calm();
+    for _ in 0..8 {
+        a_minute_passes(&shop).await;
+    }
+    let at = format!("{operation} {nth}");
+    assert_eq!(in_queue(&shop).await, [], "{at}");
+    assert_eq!(shop.in_stock(1).await, 3, "{at}");
+    let callbacks = receiver.callbacks();
+    assert!(!callbacks.is_empty(), "{at}");
+    assert!(callbacks.iter().all(|callback| *callback.text == callbacks[0].text), "{at}");
+    assert_eq!(callbacks[0].response()["license_keys"].as_array().unwrap().len(), 2, "{at}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_may_fail_at_any_call() {
+    let calls = calls_of_the_worker().await;
+    assert!(calls.len() >= 9, "{calls:?}");
+    for fault in [Fault::LoseRequest, Fault::LoseResponse] {
+        let tried =
+            calls.iter().map(|(operation, nth)| expect_filled_once_and_told(operation, *nth, fault.clone()));
+        futures_util::future::join_all(tried).await;
+    }
+}
+
+/// A function that accepts orders stops at a call. The shop is told the truth: 807, and the order is filled and
+/// told; or nothing was sold, and no callback ever comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_hears_that_nothing_was_sold_is_never_called_back() {
+    for fault in [Fault::LoseRequest, Fault::LoseResponse] {
+        for (operation, count) in [("PutItem", 1), ("PutItem", 12), ("Sign", 12), ("DeleteItem", 12)] {
+            let shop = Shop::builder().with_checkout_timeouts().open().await;
+            let receiver = Receiver::start().await;
+            shop.stock(1, 5).await;
+            if operation == "DeleteItem" {
+                shop.kms.disturb("Sign", vec![Fault::LoseRequest; 12]);
+            }
+            let proxy = if operation == "Sign" { &shop.kms } else { &shop.dynamodb };
+            proxy.disturb(operation, vec![fault.clone(); count]);
+            let answer = order(&shop, &receiver, "31", "2").await;
+            shop.dynamodb.calm();
+            shop.kms.calm();
+            for _ in 0..4 {
+                a_minute_passes(&shop).await;
+            }
+            let sold = 5 - shop.in_stock(1).await;
+            let told = receiver.callbacks().len();
+            let at = format!("{operation} {count} {fault:?}: {}", answer.text);
+            match answer.code() {
+                807 => assert_eq!((sold, told), (2, 1), "{at}"),
+                _ if answer.json()["type"] == "/problems/nothing-was-sold" => {
+                    assert_eq!((sold, told), (0, 0), "{at}");
+                }
+                _ => assert_eq!(answer.json()["type"], "/problems/outcome-unknown", "{at}"),
+            }
+        }
+    }
+}
