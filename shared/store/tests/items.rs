@@ -200,7 +200,7 @@ async fn the_item_of_an_audit_entry() {
         "action": "product.update", "subject": "product 42", "before": r#"{"name":"Öffice"}"#,
     });
     assert_eq!(table.items().await, json!([item]));
-    assert_eq!(table.store.audit_trail(at(), at(), 10).await.unwrap(), [entry]);
+    assert_eq!(table.store.audit_trail(at(), at(), 10, |_| true).await.unwrap(), [entry]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_dynamodb::types::{AttributeValue, TableDescription};
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::stream::{self, Stream, TryStreamExt as _};
 use keypool_domain::{LicenseKey, LicenseKeyRecord, ProductId, Status, StockPosition, Timestamp};
 
@@ -179,14 +179,6 @@ impl Store {
             }
         }
         Ok(products)
-    }
-
-    /// About how many items the table has, as DynamoDB knew it within the last hours. Costs nothing.
-    pub async fn approximate_count(&self) -> Result<u64, StoreError> {
-        let described = self.client.describe_table().table_name(&self.table).send().await;
-        let described = described.map_err(|error| StoreError::from_sdk("DescribeTable", &error))?;
-        let count = described.table().and_then(TableDescription::item_count);
-        Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
     }
 
     async fn scan_page(

@@ -2,12 +2,10 @@
 
 mod audit;
 pub(crate) mod catalogue;
-pub(crate) mod describe;
 pub(crate) mod import;
 pub(crate) mod inventory;
-pub(crate) mod keys;
 mod restore;
 mod signing_key;
-mod table;
+pub(crate) mod table;
 
 pub use restore::RestoreState;
