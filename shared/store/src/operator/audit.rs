@@ -23,7 +23,7 @@ impl Store {
 
     /// Records work that took many writes, before or after them. 1 write unit for a KB.
     pub async fn note(&self, entry: &AuditEntry) -> Result<(), StoreError> {
-        self.write([Write::put(entry.item()).when(IS_NEW, [])]).await.map(|_| ())
+        self.transact_audited([], Some(entry)).await.map(|_| ())
     }
 
     /// Reads up to `limit` entries that are `wanted`, from `since` to `now`, the youngest first. 1 read unit for
