@@ -35,7 +35,11 @@ pub(crate) async fn wake_orders(desk: &Desk) -> Result<(), FunctionError> {
         let oldest = orders.iter().find(|order| is_meant(order));
         oldest.map_or(Duration::ZERO, |order| now.since(order.accepted_at))
     };
-    measure::oldest_orders(oldest(|order| order.state.is_open()), oldest(|order| !order.state.is_open()));
+    // A dead order has an alarm of its own.
+    measure::oldest_orders(
+        oldest(|order| order.state.is_open()),
+        oldest(|order| order.state == OrderState::Decided),
+    );
     outcome
 }
 

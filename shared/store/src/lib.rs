@@ -26,11 +26,9 @@ use selling::SpareRowIds;
 pub use dynamo::{Backoff, StoreError};
 pub use operator::RestoreState;
 pub use operator::catalogue::{CreateOutcome, NewGeneratorOutcome, UpdateOutcome};
-pub use operator::describe::{Expiry, IndexState, TableState};
 pub use operator::import::ImportOutcome;
 pub use operator::inventory::{Inventory, KeyFilter, KeyPage, Place};
-pub use operator::keys::KeyChange;
-pub use operator::orders::OrderChange;
+pub use operator::table::{Expiry, IndexState, TableState};
 pub use record::{Catalogued, Item, OpenRequest, Record, RequestState, Waiting, license_key_item};
 pub use selling::{
     Counter, Creation, DeliveryResult, Drawn, Found, InsertCounts, Look, Lookup, Recalled, Recorded,

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -11,12 +12,15 @@ use keypool_aws::Timeouts;
 use keypool_domain::requests::AssignLicenseKey;
 use keypool_domain::requests::Repeatable as _;
 use keypool_domain::{
-    Activity, ApiKey, ApiKeyRecord, AuditEntry, ChunkSystem, Endpoint, Generator, GeneratorId,
-    LicenseKeyRecord, Method, OperatingSystemRandomness, Owner, Principal, PrivateKeyUsed, Product,
-    ProductId, Reply, RequestId, RetiredKey, RowId, SignablePayload, Status, Timestamp,
+    Activity, ApiKey, ApiKeyRecord, Assignment, AuditEntry, ChunkSystem, CreationId, Endpoint, Envelope,
+    Fingerprint, Generator, GeneratorId, LicenseKeyRecord, Method, OperatingSystemRandomness, Owner,
+    Principal, PrivateKeyUsed, Product, ProductId, Reply, RequestId, RetiredKey, RowId, SignablePayload,
+    Status, StockPosition, Timestamp,
 };
 use keypool_local::{Services, TABLE};
-use keypool_store::{Catalogued, Item, Recalled, Recorded, RequestState, Store, StoreError};
+use keypool_store::{
+    Catalogued, Item, Recalled, Recorded, RequestState, Sale, SaleOutcome, Store, StoreError,
+};
 use serde_json::{Value, json};
 
 /// The time in every record.
@@ -40,9 +44,13 @@ impl Table {
         Self { store, client, _services: services }
     }
 
+    async fn scan(&self) -> Vec<Item> {
+        self.client.scan().table_name(TABLE).send().await.unwrap().items.unwrap()
+    }
+
     /// All items of the table, in the order of their keys.
     async fn items(&self) -> Value {
-        let items = self.client.scan().table_name(TABLE).send().await.unwrap().items.unwrap();
+        let items = self.scan().await;
         let mut items: Vec<Value> = items.iter().map(json_of).collect();
         items.sort_by_key(|item| (item["pk"].to_string(), item["sk"].to_string()));
         Value::Array(items)
@@ -64,12 +72,15 @@ impl Table {
 
 /// An item as JSON: a text as it is, all else with its type.
 fn json_of(item: &Item) -> Value {
-    let value = |value: &AttributeValue| match value {
-        AttributeValue::S(text) => json!(text),
-        AttributeValue::N(number) => json!({"N": number}),
-        AttributeValue::B(bytes) => json!({"B": bytes.as_ref()}),
-        other => panic!("{other:?}"),
-    };
+    fn value(attribute: &AttributeValue) -> Value {
+        match attribute {
+            AttributeValue::S(text) => json!(text),
+            AttributeValue::N(number) => json!({"N": number}),
+            AttributeValue::B(bytes) => json!({"B": bytes.as_ref()}),
+            AttributeValue::L(list) => list.iter().map(value).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
     item.iter().map(|(name, attribute)| (name.clone(), value(attribute))).collect()
 }
 
@@ -202,7 +213,7 @@ async fn the_item_of_an_audit_entry() {
         "action": "product.update", "subject": "product 42", "before": r#"{"name":"Öffice"}"#,
     });
     assert_eq!(table.items().await, json!([item]));
-    assert_eq!(table.store.audit_trail(at(), at(), 10).await.unwrap(), [entry]);
+    assert_eq!(table.store.audit_trail(at(), at(), 10, |_| true).await.unwrap(), [entry]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -299,35 +310,134 @@ async fn a_spoilt_item_names_its_attribute() {
     assert_eq!(table.store.license_key(&license_key().license_key).await, Err(corrupt));
 }
 
+/// A request with an `Idempotency-Key`.
+fn request() -> (RequestId, Fingerprint) {
+    let api_key = "secret".parse::<ApiKey>().unwrap().hash();
+    let request = AssignLicenseKey { license_key: "A".parse().unwrap(), owner: Owner::default() };
+    (RequestId::new(api_key, Endpoint::Generate, &"k".parse().unwrap()), request.fingerprint())
+}
+
+/// Answers the request, and returns the response and the mark of its keys.
+async fn answer(store: &Store, reply: &Reply) -> (Envelope, CreationId) {
+    let (id, fingerprint) = request();
+    let Recalled::New(slot) = store.recall(id, fingerprint, None, at()).await.unwrap() else { panic!() };
+    let Recalled::New(mut creation) = store.begin(slot, at()).await.unwrap() else { panic!() };
+    let response = SignablePayload::new(reply, at()).into_envelope(PrivateKeyUsed::Global, Some(&[7]));
+    assert_eq!(store.save(&mut creation, &response, RequestState::Done, at()).await, Ok(None));
+    (response, creation.id)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_item_of_an_answered_request() {
     let table = Table::new().await;
-    let api_key = "secret".parse::<ApiKey>().unwrap().hash();
-    let id = RequestId::new(api_key, Endpoint::Generate, &"k".parse().unwrap());
-    let request = AssignLicenseKey { license_key: "A".parse().unwrap(), owner: Owner::default() };
-    let fingerprint = request.fingerprint();
-    let Recalled::New(slot) = table.store.recall(id, fingerprint, None, at()).await.unwrap() else {
-        panic!()
-    };
-    let Recalled::New(mut creation) = table.store.begin(slot, at()).await.unwrap() else { panic!() };
-    let payload = SignablePayload::new(&Reply::LicenseKeyAssigned, at());
-    let response = payload.into_envelope(PrivateKeyUsed::Global, Some(&[7]));
-    let saved = table.store.save(&mut creation, &response, RequestState::Done, at()).await;
-    assert_eq!(saved, Ok(None));
+    let (id, fingerprint) = request();
+    let (_, creation_id) = answer(&table.store, &Reply::LicenseKeyAssigned).await;
     let mut item = table.items().await[0].take();
     for random in ["payload", "attempt"] {
         assert!(item.as_object_mut().unwrap().remove(random).is_some());
     }
     let expected = json!({
-        "pk": format!("IDEMPOTENCY#{}", id), "sk": "IDEMPOTENCY", "state": "done",
+        "pk": format!("IDEMPOTENCY#{id}"), "sk": "IDEMPOTENCY", "state": "done",
         "fingerprint": fingerprint.to_string(), "lease_until": {"N": "0"}, "expires_at": {"N": "1732474928"},
-        "creation_id": creation.id.to_string(), "payload_parts": {"N": "1"}, "private_key_used": "global",
+        "creation_id": creation_id.to_string(), "payload_parts": {"N": "1"}, "private_key_used": "global",
         "signature": "Bw==",
     });
     assert_eq!(item, expected);
-    let recalled = table.store.recall(id, fingerprint, None, at()).await.unwrap();
-    assert!(
-        matches!(&recalled, Recalled::Recorded(Recorded::Answered(answer)) if *answer == response),
-        "{recalled:?}"
-    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_read_in_the_words_of_both_versions() {
+    let table = Table::new().await;
+    let (id, fingerprint) = request();
+    let (response, _) = answer(&table.store, &Reply::LicenseKeyAssigned).await;
+    let mut item = table.scan().await.remove(0);
+    item.insert("lease_until".to_owned(), AttributeValue::N(i64::MAX.to_string()));
+    for (words, expected) in [
+        (["done", "committed", "sold"], Some(Recorded::Answered(response))),
+        (["open", "started", "reserving"], Some(Recorded::InProgress)),
+        (["void", "aborted", "aborted"], None),
+    ] {
+        for word in words {
+            item.insert("state".to_owned(), text(word));
+            table.put(item.clone()).await;
+            let recorded = match table.store.recall(id, fingerprint, None, at()).await.unwrap() {
+                Recalled::Recorded(recorded) => Some(recorded),
+                Recalled::New(_) => None,
+            };
+            assert_eq!(recorded, expected, "{word}");
+        }
+    }
+    item.insert("state".to_owned(), text("lost"));
+    table.put(item).await;
+    let corrupt = StoreError::Corrupt { record: "request", attribute: "state" };
+    assert_eq!(table.store.recall(id, fingerprint, None, at()).await.unwrap_err(), corrupt);
+}
+
+/// Keys that do not compress.
+fn noise(count: usize) -> Reply {
+    let mut state = 1_u64;
+    let mut letter = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        char::from_u32(0x4e00 + u32::try_from(state >> 51).unwrap()).unwrap()
+    };
+    let keys = (0..count).map(|_| (0..255).map(|_| letter()).collect::<String>().parse().unwrap());
+    Reply::Generated(keys.collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_of_any_size_reads_back() {
+    let (id, fingerprint) = request();
+    for (reply, is_large) in [(Reply::LicenseKeyAssigned, false), (noise(1_000), true)] {
+        let table = Table::new().await;
+        let (response, _) = answer(&table.store, &reply).await;
+        let mut items = table.scan().await;
+        assert_eq!(items.len() > 1, is_large);
+        let recalled = table.store.recall(id, fingerprint, None, at()).await.unwrap();
+        assert!(matches!(&recalled, Recalled::Recorded(Recorded::Answered(answer)) if *answer == response));
+        let mut record =
+            items.swap_remove(items.iter().position(|item| item["sk"] == text("IDEMPOTENCY")).unwrap());
+        record.insert("signature".to_owned(), AttributeValue::Bool(true));
+        table.put(record).await;
+        assert!(table.store.recall(id, fingerprint, None, at()).await.is_err());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_items_of_an_open_large_order() {
+    let table = Table::new().await;
+    let key = LicenseKeyRecord {
+        status: Status::Available,
+        draw: Some(StockPosition::random(&OperatingSystemRandomness)),
+        assigned_at: None,
+        assignment_id: None,
+        owner: Owner::default(),
+        ..license_key()
+    };
+    table.store.insert(std::slice::from_ref(&key)).await.unwrap();
+    let owner = license_key().owner;
+    let assignment = Assignment { id: "attempt".parse().unwrap(), owner, at: at() };
+    let mut sale = Sale::new(ProductId::MIN, assignment.clone(), Duration::from_secs(1), None);
+    let taken = table.store.take(&mut sale, std::slice::from_ref(&key), at()).await;
+    assert_eq!(taken, Ok(SaleOutcome::Done));
+    let record = json!({
+        "pk": "IDEMPOTENCY#attempt", "sk": "IDEMPOTENCY", "state": "open", "attempt": "attempt",
+        "lease_until": {"N": "1732388529829115"}, "expires_at": {"N": "1732474928"}, "product_id": {"N": "1"},
+        "assigned_at": AT, "owner_name": "Test User",
+    });
+    let part = json!({
+        "pk": "IDEMPOTENCY#attempt", "sk": "PART#attempt#0000", "license_keys": ["AB#12 ключ"],
+        "versions": [{"N": "7"}],
+    });
+    let entry =
+        json!({"pk": "REQUESTS", "sk": "1#attempt#attempt", "lease_until": {"N": "1732388529829115"}});
+    let items = table.items().await;
+    assert_eq!([&items[0], &items[1], &items[3]], [&record, &part, &entry]);
+    let open = table.store.open_requests(ProductId::MIN).await.unwrap();
+    assert!(open.len() == 1 && open[0].is_of(&assignment) && !open[0].is_expired(at()));
+    // The sweep reads all three.
+    let later = Timestamp::from_unix_microseconds(at().unix_microseconds() + 1_000_000).unwrap();
+    table.store.sweep(later).await.unwrap();
+    let back = table.store.license_key(&key.license_key).await.unwrap().unwrap();
+    assert_eq!(back.status, Status::Available);
+    assert_eq!(table.items().await.as_array().unwrap().len(), 2, "the key and the void record");
 }

@@ -12,7 +12,7 @@ use keypool_domain::{
     OperatingSystemRandomness, Owner, Principal, ProductId, Status, SystemClock, Timestamp,
 };
 use keypool_local::{Services, TABLE};
-use keypool_store::{Inventory, KeyChange, KeyFilter, Look, Place, SaleOutcome, Store};
+use keypool_store::{Inventory, KeyFilter, Look, Place, SaleOutcome, Store, UpdateOutcome};
 use serde_json::json;
 
 mod selling;
@@ -74,7 +74,7 @@ fn assignment() -> Assignment {
 
 async fn trail(store: &Store) -> Vec<AuditEntry> {
     let long_ago = Timestamp::from_unix_microseconds(0).unwrap();
-    store.audit_trail(long_ago, now(), 1_000).await.unwrap()
+    store.audit_trail(long_ago, now(), 1_000, |_| true).await.unwrap()
 }
 
 /// Either the sale or the block comes first: a key is never both sold as it was seen and blocked as it was seen.
@@ -91,11 +91,11 @@ async fn a_sale_and_a_block_of_the_same_key_do_not_both_happen() {
             tokio::join!(sell(&store, std::slice::from_ref(key), &sale), store.change_key(key, &next, &note));
         let is = store.license_key(&key.license_key).await.unwrap().unwrap();
         match (sale, block.unwrap()) {
-            (SaleOutcome::Done, KeyChange::ChangedMeanwhile) => {
+            (SaleOutcome::Done, UpdateOutcome::ChangedMeanwhile) => {
                 assert_eq!((is.status, is.version), (Status::Assigned, 2));
                 sold += 1;
             }
-            (SaleOutcome::Missed(_), KeyChange::Done) => {
+            (SaleOutcome::Missed(_), UpdateOutcome::Updated) => {
                 assert_eq!((is.status, is.version, is.draw), (Status::Blocked, 2, None));
                 blocked += 1;
             }
@@ -111,9 +111,9 @@ async fn a_refused_change_leaves_no_audit_entry() {
     let (store, _services) = table().await;
     let key = stock(&store, 1, Status::Available, 1).await.remove(0);
     let (next, note) = (key.blocked(now()).unwrap(), entry("a", now()));
-    assert_eq!(store.change_key(&key, &next, &note).await, Ok(KeyChange::Done));
+    assert_eq!(store.change_key(&key, &next, &note).await, Ok(UpdateOutcome::Updated));
     let another = entry("a", now());
-    assert_eq!(store.change_key(&key, &next, &another).await, Ok(KeyChange::ChangedMeanwhile));
+    assert_eq!(store.change_key(&key, &next, &another).await, Ok(UpdateOutcome::ChangedMeanwhile));
     assert_eq!(trail(&store).await, [note]);
 }
 
@@ -125,7 +125,7 @@ async fn a_released_key_is_in_stock_and_can_be_sold_again() {
     assert_eq!(sold, SaleOutcome::Done);
     let seen = store.license_key(&key.license_key).await.unwrap().unwrap();
     let next = seen.released(now(), &OperatingSystemRandomness).unwrap();
-    assert_eq!(store.change_key(&seen, &next, &entry("a", now())).await, Ok(KeyChange::Done));
+    assert_eq!(store.change_key(&seen, &next, &entry("a", now())).await, Ok(UpdateOutcome::Updated));
     let late = sell(&store, std::slice::from_ref(&key), &assignment()).await;
     assert!(matches!(late, SaleOutcome::Missed(_)), "as it was seen before it was sold");
     let drawn = store.draw(ProductId::MIN, 1, &HashSet::new(), Look::Once).await.unwrap();
@@ -144,12 +144,12 @@ async fn what_an_order_holds_is_left_alone_until_it_has_ended() {
     // Who saw it before it was reserved is too late.
     let next = keys[0].blocked(now()).unwrap();
     let late = store.change_key(&keys[0], &next, &entry("a", now())).await;
-    assert_eq!(late, Ok(KeyChange::ChangedMeanwhile));
+    assert_eq!(late, Ok(UpdateOutcome::ChangedMeanwhile));
 
     store.sweep(now()).await.unwrap();
     let back = store.license_key(&keys[0].license_key).await.unwrap().unwrap();
     let next = back.blocked(now()).unwrap();
-    assert_eq!(store.change_key(&back, &next, &entry("a", now())).await, Ok(KeyChange::Done));
+    assert_eq!(store.change_key(&back, &next, &entry("a", now())).await, Ok(UpdateOutcome::Updated));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,7 +162,7 @@ async fn the_trail_goes_back_over_months_youngest_first() {
         store.note(entry).await.unwrap();
     }
     let subjects = async |since, limit| -> Vec<String> {
-        let trail = store.audit_trail(day(since), day(70), limit).await.unwrap();
+        let trail = store.audit_trail(day(since), day(70), limit, |_| true).await.unwrap();
         trail.into_iter().map(|entry| entry.subject).collect()
     };
     let all: Vec<String> = (0..70).rev().map(|nth| nth.to_string()).collect();

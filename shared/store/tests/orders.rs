@@ -12,7 +12,7 @@ use keypool_domain::{
     Principal, ProductId, QueuedOrder, SystemClock, Timestamp,
 };
 use keypool_local::{Services, TABLE};
-use keypool_store::{DeliveryResult, OrderChange, Store};
+use keypool_store::{DeliveryResult, Store, UpdateOutcome};
 use serde_json::json;
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -77,7 +77,7 @@ async fn attempted(store: &Store, result: &DeliveryResult) -> QueuedOrder {
 
 async fn actions(store: &Store) -> Vec<String> {
     let long_ago = Timestamp::from_unix_microseconds(0).unwrap();
-    let trail = store.audit_trail(long_ago, now(), 1_000).await.unwrap();
+    let trail = store.audit_trail(long_ago, now(), 1_000, |_| true).await.unwrap();
     trail.into_iter().map(|entry| entry.action).collect()
 }
 
@@ -92,7 +92,7 @@ async fn a_dead_order_is_due_again_and_keeps_what_it_is() {
     let dead = in_queue(&store, &id).await;
     assert_eq!((dead.state, dead.delivery.attempts), (OrderState::Dead, 1));
     let next = dead.redelivered().unwrap();
-    assert_eq!(store.redeliver(&dead, &next, &entry("orders.redeliver")).await, Ok(OrderChange::Done));
+    assert_eq!(store.redeliver(&dead, &next, &entry("orders.redeliver")).await, Ok(UpdateOutcome::Updated));
     let mut due = in_queue(&store, &id).await;
     assert_eq!(due, next);
     assert_eq!((due.code, due.delivery.clone()), (Some(803), Delivery::default()));
@@ -108,7 +108,7 @@ async fn an_order_that_is_retried_later_is_due_at_once() {
     let mut seen = in_queue(&store, &id).await;
     assert_eq!(store.begin_delivery(&mut seen.clone(), LEASE, now()).await, Ok(false), "it is not due");
     let next = seen.redelivered().unwrap();
-    assert_eq!(store.redeliver(&seen, &next, &entry("orders.redeliver")).await, Ok(OrderChange::Done));
+    assert_eq!(store.redeliver(&seen, &next, &entry("orders.redeliver")).await, Ok(UpdateOutcome::Updated));
     seen = in_queue(&store, &id).await;
     assert_eq!(store.begin_delivery(&mut seen, LEASE, now()).await, Ok(true));
 }
@@ -122,12 +122,12 @@ async fn a_delivered_order_goes_back_into_the_queue() {
     assert_eq!(delivered.delivery.answer.as_deref(), Some("status 500"));
     let next = delivered.redelivered().unwrap();
     let change = store.redeliver(&delivered, &next, &entry("orders.redeliver")).await;
-    assert_eq!(change, Ok(OrderChange::Done));
+    assert_eq!(change, Ok(UpdateOutcome::Updated));
     assert_eq!(in_queue(&store, &id).await, next);
     assert_eq!(store.delivered_order(&id).await, Ok(None));
     // Somebody else who saw it delivered is too late.
     let change = store.redeliver(&delivered, &next, &entry("orders.redeliver")).await;
-    assert_eq!(change, Ok(OrderChange::ChangedMeanwhile));
+    assert_eq!(change, Ok(UpdateOutcome::ChangedMeanwhile));
     assert_eq!(actions(&store).await.len(), 1);
 }
 
@@ -139,12 +139,12 @@ async fn an_order_that_waits_is_cancelled_and_ends() {
     // Seen before it joined the line.
     let next = order.cancelled().unwrap();
     let late = store.cancel(&order, &next, &entry("orders.cancel")).await;
-    assert_eq!(late, Ok(OrderChange::ChangedMeanwhile));
+    assert_eq!(late, Ok(UpdateOutcome::ChangedMeanwhile));
     assert_eq!(actions(&store).await, [""; 0], "what was not done is not noted");
 
     let seen = in_queue(&store, &order.id).await;
     let next = seen.cancelled().unwrap();
-    assert_eq!(store.cancel(&seen, &next, &entry("orders.cancel")).await, Ok(OrderChange::Done));
+    assert_eq!(store.cancel(&seen, &next, &entry("orders.cancel")).await, Ok(UpdateOutcome::Updated));
     let mut cancelled = in_queue(&store, &order.id).await;
     assert_eq!(cancelled, next);
     assert!(cancelled.is_over(now()));
@@ -167,6 +167,6 @@ async fn a_decision_and_a_cancellation_come_one_after_the_other() {
         decision.unwrap();
         let is = in_queue(&store, &seen.id).await;
         assert_eq!((is.state, is.code), (OrderState::Decided, Some(803)));
-        assert_eq!(is.is_cancelled, change.unwrap() == OrderChange::Done);
+        assert_eq!(is.is_cancelled, change.unwrap() == UpdateOutcome::Updated);
     }
 }

@@ -44,7 +44,7 @@ async fn a_counter_is_raised_once_and_never_lowered() {
     let ids = store.take_row_ids(2).await.unwrap();
     assert_eq!(ids.iter().map(|id| id.get()).collect::<Vec<_>>(), [501, 502]);
     let since = keypool_domain::Timestamp::from_unix_microseconds(0).unwrap();
-    let trail = store.audit_trail(since, SystemClock.now(), 10).await.unwrap();
+    let trail = store.audit_trail(since, SystemClock.now(), 10, |_| true).await.unwrap();
     assert_eq!(trail.len(), 1, "only what was done is in the trail");
 }
 

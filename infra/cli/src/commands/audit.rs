@@ -40,7 +40,7 @@ impl Audit {
         let limit = usize::try_from(self.limit)?;
         // One more than asked for tells whether there are more.
         let wanted = |entry: &AuditEntry| self.wants(entry);
-        let mut entries = target.store.audit_trail_of(since, now, limit + 1, wanted).await?;
+        let mut entries = target.store.audit_trail(since, now, limit + 1, wanted).await?;
         let more = entries.len() > limit;
         entries.truncate(limit);
         if output.is_json() {

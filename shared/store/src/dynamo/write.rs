@@ -148,15 +148,6 @@ impl Write {
         }
     }
 
-    /// The item that a put stores.
-    #[cfg(test)]
-    pub(crate) fn into_item(self) -> Item {
-        match self.action {
-            Action::Put(item) => item,
-            _ => Item::default(),
-        }
-    }
-
     pub(super) fn condition(&self) -> Option<String> {
         (!self.condition.is_empty()).then(|| self.condition.clone().into_owned())
     }

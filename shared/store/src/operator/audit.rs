@@ -23,64 +23,39 @@ impl Store {
 
     /// Records work that took many writes, before or after them. 1 write unit for a KB.
     pub async fn note(&self, entry: &AuditEntry) -> Result<(), StoreError> {
-        self.write([Write::put(entry.item()).when(IS_NEW, [])]).await.map(|_| ())
+        self.transact_audited([], Some(entry)).await.map(|_| ())
     }
 
-    /// Reads up to `limit` entries from `since` on, the youngest first. 1 read unit for 4 KB, at least one a
-    /// month.
+    /// Reads up to `limit` entries that are `wanted`, from `since` to `now`, the youngest first. 1 read unit for
+    /// 4 KB, at least one a month.
     pub async fn audit_trail(
         &self,
         since: Timestamp,
         now: Timestamp,
         limit: usize,
-    ) -> Result<Vec<AuditEntry>, StoreError> {
-        self.audit_trail_of(since, now, limit, |_| true).await
-    }
-
-    /// Reads as [`Store::audit_trail`] does, but only `wanted` entries. Reads on until there are enough.
-    pub async fn audit_trail_of(
-        &self,
-        since: Timestamp,
-        now: Timestamp,
-        limit: usize,
         wanted: impl Fn(&AuditEntry) -> bool,
     ) -> Result<Vec<AuditEntry>, StoreError> {
+        let (first, mut month, mut start) = (month_of(since), month_of(now), None);
         let mut entries = Vec::new();
-        let (first, mut month) = (month_of(since), month_of(now));
-        // The first page may be enough; what is looked for longer is read in large ones.
+        // One small page may be enough; a longer search reads large pages.
         let mut page_max = limit.clamp(1, PAGE_MAX);
         while month >= first && entries.len() < limit {
-            self.read_month(&month, since, [limit, page_max], &wanted, &mut entries).await?;
-            page_max = PAGE_MAX;
-            let Some(previous) = month_before(&month) else { break };
-            month = previous;
-        }
-        Ok(entries)
-    }
-
-    async fn read_month(
-        &self,
-        month: &str,
-        since: Timestamp,
-        [limit, mut page_max]: [usize; 2],
-        wanted: impl Fn(&AuditEntry) -> bool,
-        entries: &mut Vec<AuditEntry>,
-    ) -> Result<(), StoreError> {
-        let query = Query::collection(audit_pk(month)).descending_to(since.to_microseconds_text());
-        let mut start = None;
-        loop {
-            let page = self.query_page(&query.clone().limit(page_max), start.as_ref()).await?;
+            let query = Query::collection(audit_pk(&month)).descending_to(since.to_microseconds_text());
+            let page = self.query_page(&query.limit(page_max), start.as_ref()).await?;
             for item in &page.items {
                 let entry = AuditEntry::read(item)?;
-                if wanted(&entry) && entries.len() < limit {
+                if wanted(&entry) {
                     entries.push(entry);
                 }
             }
             (start, page_max) = (page.next, PAGE_MAX);
-            if start.is_none() || entries.len() >= limit {
-                return Ok(());
+            if start.is_none() {
+                let Some(previous) = month_before(&month) else { break };
+                month = previous;
             }
         }
+        entries.truncate(limit);
+        Ok(entries)
     }
 }
 
@@ -92,16 +67,4 @@ fn month_before(month: &str) -> Option<String> {
         1 => format!("{:04}-12", year.checked_sub(1)?),
         _ => format!("{year:04}-{:02}", month - 1),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn months_go_back_over_the_years() {
-        assert_eq!(month_before("2026-11").as_deref(), Some("2026-10"));
-        assert_eq!(month_before("2026-01").as_deref(), Some("2025-12"));
-        assert_eq!(month_before("0000-01"), None);
-    }
 }

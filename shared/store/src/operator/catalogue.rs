@@ -1,14 +1,14 @@
-//! The records that an operator sets up: products, generators and API keys. Beside each record, the same
-//! transaction writes an entry under `CATALOGUE#<kind>`, so that a list needs no scan of the table, which
+//! Records that an operator sets up and changes one by one. The transaction that creates a product, a generator
+//! or an API key also writes an entry under `CATALOGUE#<kind>`. So a list needs no scan of the table, which
 //! holds every key ever sold.
 //!
 //! An update compares every attribute in the write itself. So two operators who change the same record do not
 //! overwrite each other's work, and records of any age can be changed.
 
-use keypool_domain::{ApiKeyRecord, AuditEntry, Generator, Product, RetiredKey};
+use keypool_domain::{ApiKeyRecord, AuditEntry, Generator, LicenseKeyRecord, Product, RetiredKey};
 
 use crate::dynamo::{IS_NEW, Obstacle, Query, Write, Written};
-use crate::record::{Catalogued, Item, Key, SK, catalogue_pk, number, text_of};
+use crate::record::{Catalogued, Item, Key, SK, catalogue_pk, license_key_item, number, text_of};
 use crate::{Counter, Store, StoreError};
 
 /// The result of setting something up.
@@ -195,6 +195,23 @@ impl Store {
                 Some(Obstacle::Condition(None)) => UpdateOutcome::Unknown,
                 _ => UpdateOutcome::ChangedMeanwhile,
             },
+        })
+    }
+
+    /// Changes a key from `seen` to `next` and writes the audit entry, in one transaction. Its condition is
+    /// the version, which rises with every change of a key. 4 write units, and 2 of the index if the key
+    /// enters or leaves the stock.
+    pub async fn change_key(
+        &self,
+        seen: &LicenseKeyRecord,
+        next: &LicenseKeyRecord,
+        entry: &AuditEntry,
+    ) -> Result<UpdateOutcome, StoreError> {
+        let write =
+            Write::put(license_key_item(next)).when("#version = :seen", [(":seen", number(seen.version))]);
+        Ok(match self.transact_audited([write], Some(entry)).await? {
+            Written::Done => UpdateOutcome::Updated,
+            Written::Refused(_) => UpdateOutcome::ChangedMeanwhile,
         })
     }
 

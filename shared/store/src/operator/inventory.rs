@@ -2,14 +2,13 @@
 //! no more than it must; everything else reads the whole table, in parallel segments: half a read unit for 4
 //! KB, which is some 4 units for a hundred keys, a few cents for ten million.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use aws_sdk_dynamodb::types::{AttributeValue, TableDescription};
 use futures_util::stream::{self, Stream, TryStreamExt as _};
 use keypool_domain::{LicenseKey, LicenseKeyRecord, ProductId, Status, StockPosition, Timestamp};
 
 use crate::dynamo::{Page, Query};
-use crate::record::{DRAW, Item, Key, SK, STOCK, kind, read_license_key, stock_of, text};
+use crate::record::{DRAW, Item, Key, STOCK, kind, number, read_license_key, stock_of, text};
 use crate::{Store, StoreError};
 
 /// Which keys are asked for. Nothing given: all.
@@ -71,27 +70,6 @@ impl KeyFilter {
     /// Whether the index of the stock answers it alone.
     fn is_of_stock(&self) -> Option<ProductId> {
         self.product_id.filter(|_| self.status == Some(Status::Available) && self.owner.is_none())
-    }
-
-    fn expression(&self) -> (String, Item, Vec<(String, String)>) {
-        let mut clauses = vec!["#sk = :key".to_owned()];
-        let mut values = Item::from([(":key".to_owned(), text(kind::LICENSE_KEY))]);
-        let mut names = vec![("#sk".to_owned(), SK.to_owned())];
-        let mut equal = |name: &str, value: Option<AttributeValue>| {
-            if let Some(value) = value {
-                clauses.push(format!("#{name} = :{name}"));
-                values.insert(format!(":{name}"), value);
-                names.push((format!("#{name}"), name.to_owned()));
-            }
-        };
-        equal("product_id", self.product_id.map(crate::record::number));
-        equal("status", self.status.map(text));
-        if let Some(owner) = &self.owner {
-            clauses.push("(contains(#owner_name, :owner) OR contains(#owner_email, :owner))".to_owned());
-            values.insert(":owner".to_owned(), text(owner));
-            names.extend(["owner_name", "owner_email"].map(|name| (format!("#{name}"), name.to_owned())));
-        }
-        (clauses.join(" AND "), values, names)
     }
 }
 
@@ -181,34 +159,42 @@ impl Store {
         Ok(products)
     }
 
-    /// About how many items the table has, as DynamoDB knew it within the last hours. Costs nothing.
-    pub async fn approximate_count(&self) -> Result<u64, StoreError> {
-        let described = self.client.describe_table().table_name(&self.table).send().await;
-        let described = described.map_err(|error| StoreError::from_sdk("DescribeTable", &error))?;
-        let count = described.table().and_then(TableDescription::item_count);
-        Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
-    }
-
     async fn scan_page(
         &self,
         filter: &KeyFilter,
         segment: Option<i32>,
         start: Option<Item>,
     ) -> Result<Page, StoreError> {
-        let (expression, values, names) = filter.expression();
+        let mut conditions = vec!["sk = :kind"];
+        let mut values = Item::from([(":kind".to_owned(), text(kind::LICENSE_KEY))]);
+        if let Some(product_id) = filter.product_id {
+            conditions.push("product_id = :product_id");
+            values.insert(":product_id".to_owned(), number(product_id));
+        }
+        if let Some(status) = filter.status {
+            conditions.push("#status = :status");
+            values.insert(":status".to_owned(), text(status));
+        }
+        if let Some(owner) = &filter.owner {
+            conditions.push("(contains(owner_name, :owner) OR contains(owner_email, :owner))");
+            values.insert(":owner".to_owned(), text(owner));
+        }
+        // Status is a reserved word of DynamoDB. DynamoDB refuses a name that no expression contains.
+        let names = filter.status.map(|_| HashMap::from([("#status".to_owned(), "status".to_owned())]));
+        let scan = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .filter_expression(conditions.join(" AND "))
+            .set_expression_attribute_names(names)
+            .set_expression_attribute_values(Some(values))
+            .set_segment(segment)
+            .set_total_segments(segment.map(|_| self.segments))
+            .limit(PAGE_ITEMS_MAX)
+            .set_exclusive_start_key(start);
         self.with_retries(|| async {
-            let scan = self
-                .client
-                .scan()
-                .table_name(&self.table)
-                .filter_expression(expression.clone())
-                .set_expression_attribute_names(Some(names.iter().cloned().collect()))
-                .set_expression_attribute_values(Some(values.clone()))
-                .set_segment(segment)
-                .set_total_segments(segment.map(|_| self.segments))
-                .limit(PAGE_ITEMS_MAX)
-                .set_exclusive_start_key(start.clone());
-            let page = scan.send().await.map_err(|error| StoreError::from_sdk("Scan", &error))?;
+            let sent = scan.clone().send().await;
+            let page = sent.map_err(|error| StoreError::from_sdk("Scan", &error))?;
             let read = usize::try_from(page.scanned_count).unwrap_or(0);
             Ok(Page { items: page.items.unwrap_or_default(), read, next: page.last_evaluated_key })
         })

@@ -2,13 +2,11 @@
 
 mod audit;
 pub(crate) mod catalogue;
-pub(crate) mod describe;
 pub(crate) mod import;
 pub(crate) mod inventory;
-pub(crate) mod keys;
 pub(crate) mod orders;
 mod restore;
 mod signing_key;
-mod table;
+pub(crate) mod table;
 
 pub use restore::RestoreState;

@@ -2,18 +2,10 @@
 
 use keypool_domain::{AuditEntry, OrderId, OrderState, QueuedOrder};
 
+use super::catalogue::UpdateOutcome;
 use crate::dynamo::{IS_NEW, Write, Written};
 use crate::record::{Key, Record as _};
 use crate::{Store, StoreError};
-
-/// The result of changing a queued order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OrderChange {
-    /// The order and the audit entry are written.
-    Done,
-    /// Nothing was written: the order has changed since it was read.
-    ChangedMeanwhile,
-}
 
 impl Store {
     /// Reads an order whose shop has heard, for 30 days after its delivery. 1 read unit.
@@ -29,7 +21,7 @@ impl Store {
         seen: &QueuedOrder,
         next: &QueuedOrder,
         entry: &AuditEntry,
-    ) -> Result<OrderChange, StoreError> {
+    ) -> Result<UpdateOutcome, StoreError> {
         if seen.state != OrderState::Delivered {
             return self.change_order(seen, next, entry).await;
         }
@@ -47,7 +39,7 @@ impl Store {
         seen: &QueuedOrder,
         next: &QueuedOrder,
         entry: &AuditEntry,
-    ) -> Result<OrderChange, StoreError> {
+    ) -> Result<UpdateOutcome, StoreError> {
         self.change_order(seen, next, entry).await
     }
 
@@ -57,7 +49,7 @@ impl Store {
         seen: &QueuedOrder,
         next: &QueuedOrder,
         entry: &AuditEntry,
-    ) -> Result<OrderChange, StoreError> {
+    ) -> Result<UpdateOutcome, StoreError> {
         let before = seen.item();
         let key = Key::queued_order(&seen.id);
         let update = Write::update_record(key, &before, &before, &next.item());
@@ -65,9 +57,9 @@ impl Store {
     }
 }
 
-fn outcome(written: &Written) -> OrderChange {
+fn outcome(written: &Written) -> UpdateOutcome {
     match written {
-        Written::Done => OrderChange::Done,
-        Written::Refused(_) => OrderChange::ChangedMeanwhile,
+        Written::Done => UpdateOutcome::Updated,
+        Written::Refused(_) => UpdateOutcome::ChangedMeanwhile,
     }
 }

@@ -1,6 +1,5 @@
 //! Operations on a table that was restored: ids must not be given twice.
 
-use aws_sdk_dynamodb::types::TableDescription;
 use keypool_domain::{AuditEntry, Timestamp};
 
 use crate::dynamo::{Write, Written};
@@ -22,11 +21,7 @@ pub struct RestoreState {
 impl Store {
     /// How the table was restored; `None` if it was not. Costs nothing.
     pub async fn restore_state(&self) -> Result<Option<RestoreState>, StoreError> {
-        let described = self.client.describe_table().table_name(&self.table).send().await;
-        let described = described.map_err(|error| StoreError::from_sdk("DescribeTable", &error))?;
-        let Some(summary) = described.table().and_then(TableDescription::restore_summary) else {
-            return Ok(None);
-        };
+        let Some(summary) = self.description().await?.restore_summary else { return Ok(None) };
         let restored_to = Timestamp::from_unix_microseconds(summary.restore_date_time().secs() * 1_000_000);
         Ok(restored_to
             .map(|restored_to| RestoreState { restored_to, is_in_progress: summary.restore_in_progress() }))

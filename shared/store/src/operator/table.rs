@@ -1,14 +1,63 @@
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
-    ProjectionType, ScalarAttributeType, TimeToLiveSpecification,
-};
+//! The form of the table: creating it for the embedded stack, and checking it on any.
 
-use crate::dynamo::unbuilt;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, GlobalSecondaryIndexDescription, IndexStatus,
+    KeySchemaElement, KeyType, PointInTimeRecoveryStatus, Projection, ProjectionType, ScalarAttributeType,
+    TableDescription, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
+};
+use keypool_domain::ProductId;
+
+use crate::dynamo::{Query, unbuilt};
 use crate::record::{DRAW, EXPIRES_AT, INDEX_AVAILABLE, PK, SK, STOCK};
-use crate::{Expiry, Store, StoreError};
+use crate::{Store, StoreError};
+
+/// The keys of the table: hash key and range key.
+const KEYS: [&str; 2] = [PK, SK];
+/// The keys of the index.
+const INDEX_KEYS: [&str; 2] = [STOCK, DRAW];
+
+/// How the index of the stock is set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IndexState {
+    /// As it must be, and in use.
+    Ready,
+    /// As it must be, but DynamoDB is not done with it.
+    Building,
+    /// There is an index of that name, with other keys or without all attributes.
+    Different,
+    /// There is none.
+    Missing,
+}
+
+/// How the table is set up.
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableState {
+    /// Whether it takes reads and writes.
+    pub is_active: bool,
+    /// Whether its keys are those that keypool writes.
+    pub has_keys: bool,
+    /// The index of the stock.
+    pub index: IndexState,
+    /// Whether it is paid by the request, and needs no capacity set aside.
+    pub is_on_demand: bool,
+    /// Whether DynamoDB refuses to delete it.
+    pub is_deletion_protected: bool,
+}
+
+/// What expires in the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expiry {
+    /// What is over is deleted, as it must be.
+    On,
+    /// Nothing is deleted.
+    Off,
+    /// Another attribute says what is over.
+    OtherAttribute(String),
+}
 
 impl Store {
-    /// Creates the table with its index and its time to live, as far as they are not there. For the embedded
+    /// Creates the table with its index and its time to live, as far as they are missing. For the embedded
     /// stack; on AWS the deployment template creates it.
     pub async fn create_table(&self) -> Result<(), StoreError> {
         if self.describe().await?.is_none() {
@@ -21,54 +70,138 @@ impl Store {
     }
 
     async fn create_missing_table(&self) -> Result<(), StoreError> {
+        const OPERATION: &str = "CreateTable";
         let attribute = |name: &str| {
-            AttributeDefinition::builder()
-                .attribute_name(name)
-                .attribute_type(ScalarAttributeType::S)
-                .build()
-                .map_err(|_| unbuilt("CreateTable"))
+            let definition = AttributeDefinition::builder().attribute_name(name);
+            definition.attribute_type(ScalarAttributeType::S).build().map_err(|_| unbuilt(OPERATION))
         };
-        let schema = |name: &str, key_type: KeyType| {
-            let element = KeySchemaElement::builder().attribute_name(name).key_type(key_type);
-            element.build().map_err(|_| unbuilt("CreateTable"))
-        };
+        let attributes = KEYS.into_iter().chain(INDEX_KEYS).map(attribute).collect::<Result<Vec<_>, _>>()?;
         let index = GlobalSecondaryIndex::builder()
             .index_name(INDEX_AVAILABLE)
-            .key_schema(schema(STOCK, KeyType::Hash)?)
-            .key_schema(schema(DRAW, KeyType::Range)?)
-            .projection(Projection::builder().projection_type(ProjectionType::All).build())
-            .build()
-            .map_err(|_| unbuilt("CreateTable"))?;
+            .set_key_schema(Some(schema(INDEX_KEYS)?))
+            .projection(Projection::builder().projection_type(ProjectionType::All).build());
         self.client
             .create_table()
             .table_name(&self.table)
             .billing_mode(BillingMode::PayPerRequest)
-            .attribute_definitions(attribute(PK)?)
-            .attribute_definitions(attribute(SK)?)
-            .attribute_definitions(attribute(STOCK)?)
-            .attribute_definitions(attribute(DRAW)?)
-            .key_schema(schema(PK, KeyType::Hash)?)
-            .key_schema(schema(SK, KeyType::Range)?)
-            .global_secondary_indexes(index)
+            .set_attribute_definitions(Some(attributes))
+            .set_key_schema(Some(schema(KEYS)?))
+            .global_secondary_indexes(index.build().map_err(|_| unbuilt(OPERATION))?)
             .send()
             .await
-            .map_err(|error| StoreError::from_sdk("CreateTable", &error))?;
-        Ok(())
+            .map(|_| ())
+            .map_err(|error| StoreError::from_sdk(OPERATION, &error))
     }
 
     async fn set_time_to_live(&self) -> Result<(), StoreError> {
-        let time_to_live = TimeToLiveSpecification::builder()
-            .attribute_name(EXPIRES_AT)
-            .enabled(true)
-            .build()
-            .map_err(|_| unbuilt("UpdateTimeToLive"))?;
+        const OPERATION: &str = "UpdateTimeToLive";
+        let time_to_live = TimeToLiveSpecification::builder().attribute_name(EXPIRES_AT).enabled(true);
         self.client
             .update_time_to_live()
             .table_name(&self.table)
-            .time_to_live_specification(time_to_live)
+            .time_to_live_specification(time_to_live.build().map_err(|_| unbuilt(OPERATION))?)
             .send()
             .await
-            .map_err(|error| StoreError::from_sdk("UpdateTimeToLive", &error))?;
-        Ok(())
+            .map(|_| ())
+            .map_err(|error| StoreError::from_sdk(OPERATION, &error))
     }
+
+    /// DynamoDB's description of the table.
+    pub(super) async fn description(&self) -> Result<TableDescription, StoreError> {
+        const OPERATION: &str = "DescribeTable";
+        let described = self.client.describe_table().table_name(&self.table).send().await;
+        let described = described.map_err(|error| StoreError::from_sdk(OPERATION, &error))?;
+        described.table.ok_or_else(|| unbuilt(OPERATION))
+    }
+
+    /// How the table is set up; `None` if there is none. Costs nothing.
+    pub async fn describe(&self) -> Result<Option<TableState>, StoreError> {
+        match self.description().await {
+            Ok(table) => state_of(&table).map(Some),
+            Err(StoreError::Misconfigured { code, .. }) if code == "ResourceNotFoundException" => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The id of the table, which differs from that of an earlier table of the same name. Costs nothing.
+    pub async fn table_id(&self) -> Result<String, StoreError> {
+        let id = self.description().await?.table_id;
+        id.ok_or(StoreError::Rejected { operation: "DescribeTable", code: "the table has no id".to_owned() })
+    }
+
+    /// About how many items the table has, as DynamoDB counted them within the last hours. Costs nothing.
+    pub async fn approximate_count(&self) -> Result<u64, StoreError> {
+        let count = self.description().await?.item_count;
+        Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
+    }
+
+    /// What expires in the table. Costs nothing.
+    pub async fn describe_expiry(&self) -> Result<Expiry, StoreError> {
+        let described = self.client.describe_time_to_live().table_name(&self.table).send().await;
+        let described = described.map_err(|error| StoreError::from_sdk("DescribeTimeToLive", &error))?;
+        let Some(expiry) = described.time_to_live_description() else { return Ok(Expiry::Off) };
+        Ok(match (expiry.time_to_live_status(), expiry.attribute_name()) {
+            (Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling), Some(attribute)) => {
+                if attribute == EXPIRES_AT {
+                    Expiry::On
+                } else {
+                    Expiry::OtherAttribute(attribute.to_owned())
+                }
+            }
+            _ => Expiry::Off,
+        })
+    }
+
+    /// Whether the table can be brought back as it was at any moment of the last days. Costs nothing. The
+    /// embedded DynamoDB does not know the question.
+    pub async fn has_point_in_time_recovery(&self) -> Result<bool, StoreError> {
+        let described = self.client.describe_continuous_backups().table_name(&self.table).send().await;
+        let described =
+            described.map_err(|error| StoreError::from_sdk("DescribeContinuousBackups", &error))?;
+        let recovery = described
+            .continuous_backups_description()
+            .and_then(|backups| backups.point_in_time_recovery_description())
+            .and_then(|recovery| recovery.point_in_time_recovery_status());
+        Ok(recovery == Some(&PointInTimeRecoveryStatus::Enabled))
+    }
+
+    /// Whether a product has a key in stock. Half a read unit, however large the stock.
+    pub async fn is_in_stock(&self, product_id: ProductId) -> Result<bool, StoreError> {
+        let found = self.query_page(&Query::stock(product_id).limit(1), None).await?;
+        Ok(!found.items.is_empty())
+    }
+}
+
+fn state_of(table: &TableDescription) -> Result<TableState, StoreError> {
+    let index =
+        table.global_secondary_indexes().iter().find(|index| index.index_name() == Some(INDEX_AVAILABLE));
+    let billing = table.billing_mode_summary().and_then(|summary| summary.billing_mode());
+    Ok(TableState {
+        // While its settings are changed, a table is in use as before.
+        is_active: matches!(table.table_status(), Some(TableStatus::Active | TableStatus::Updating)),
+        has_keys: table.key_schema() == schema(KEYS)?,
+        index: index.map_or(Ok(IndexState::Missing), state_of_index)?,
+        is_on_demand: billing == Some(&BillingMode::PayPerRequest),
+        is_deletion_protected: table.deletion_protection_enabled() == Some(true),
+    })
+}
+
+fn state_of_index(index: &GlobalSecondaryIndexDescription) -> Result<IndexState, StoreError> {
+    let projection = index.projection().and_then(|projection| projection.projection_type());
+    let is_as_it_must_be =
+        index.key_schema() == schema(INDEX_KEYS)? && projection == Some(&ProjectionType::All);
+    Ok(match index.index_status() {
+        _ if !is_as_it_must_be => IndexState::Different,
+        Some(IndexStatus::Active) => IndexState::Ready,
+        _ => IndexState::Building,
+    })
+}
+
+/// A hash key and a range key as DynamoDB describes them, in this order.
+fn schema([hash, range]: [&str; 2]) -> Result<Vec<KeySchemaElement>, StoreError> {
+    let element = |(name, key_type)| {
+        let element = KeySchemaElement::builder().attribute_name(name).key_type(key_type).build();
+        element.map_err(|_| unbuilt("CreateTable"))
+    };
+    [(hash, KeyType::Hash), (range, KeyType::Range)].into_iter().map(element).collect()
 }

@@ -6,7 +6,7 @@ use keypool_domain::{
     Assignment, AttemptId, Clock as _, LicenseKey, LicenseKeyRecord, NotAllowedInStatus,
     OperatingSystemRandomness, Owner, OwnerField, SystemClock,
 };
-use keypool_store::KeyChange;
+use keypool_store::UpdateOutcome;
 use serde_json::json;
 
 use super::select::Named;
@@ -231,7 +231,7 @@ async fn change_one(
         reason.note(&mut after);
         let before = Some(view::license_key(&seen));
         let entry = target.entry(action, license_key.as_str(), before, Some(after)).await?;
-        if target.store.change_key(&seen, &changed, &entry).await? == KeyChange::Done {
+        if target.store.change_key(&seen, &changed, &entry).await? == UpdateOutcome::Updated {
             return Ok(Ok((seen, changed)));
         }
     }

@@ -1,6 +1,6 @@
 use clap::Args;
 use keypool_domain::{OrderChangeRefusal, OrderId, QueuedOrder};
-use keypool_store::{OrderChange, StoreError};
+use keypool_store::{StoreError, UpdateOutcome};
 use serde_json::json;
 
 use super::{UNKNOWN, each_once, find};
@@ -170,11 +170,11 @@ async fn change_one(
         reason.note(&mut after);
         let before = Some(view::order_progress(&seen));
         let entry = target.entry(change.action(), format!("order {id}"), before, Some(after)).await?;
-        let written: Result<OrderChange, StoreError> = match change {
+        let written: Result<UpdateOutcome, StoreError> = match change {
             Change::Redeliver => target.store.redeliver(&seen, &next, &entry).await,
             Change::Cancel => target.store.cancel(&seen, &next, &entry).await,
         };
-        if written? == OrderChange::Done {
+        if written? == UpdateOutcome::Updated {
             return Ok(Ok((seen, next)));
         }
     }

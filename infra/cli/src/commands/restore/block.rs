@@ -1,7 +1,7 @@
 use anyhow::bail;
 use futures_util::StreamExt as _;
 use keypool_domain::{Clock as _, LicenseKey, LicenseKeyRecord, Status, SystemClock, Timestamp};
-use keypool_store::KeyChange;
+use keypool_store::UpdateOutcome;
 use serde_json::Value;
 
 use crate::output::Output;
@@ -122,7 +122,7 @@ async fn block_one(target: &Target, key: &UnsoldKey, restored_to: Timestamp) -> 
         after["reason"] = Value::String(format!("sold after the restore point {restored_to}"));
         let before = Some(view::license_key(&seen));
         let entry = target.entry("restore.block", key.license_key.as_str(), before, Some(after)).await?;
-        if target.store.change_key(&seen, &next, &entry).await? == KeyChange::Done {
+        if target.store.change_key(&seen, &next, &entry).await? == UpdateOutcome::Updated {
             return Ok(Outcome::Blocked);
         }
     }

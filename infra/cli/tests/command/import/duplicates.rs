@@ -72,12 +72,12 @@ async fn the_audit_trail_tells_when_an_import_began_and_what_came_of_it() {
     shop.write("keys.txt", "A\nB\nA\n");
     shop.import(&["keys.txt", "--product", "1", "--dry-run"], 0);
     assert_eq!(
-        store.audit_trail(since, SystemClock.now(), 10).await.unwrap(),
+        store.audit_trail(since, SystemClock.now(), 10, |_| true).await.unwrap(),
         [],
         "a rehearsal changes nothing"
     );
     shop.import(&["keys.txt", "--product", "1"], 0);
-    let trail = store.audit_trail(since, SystemClock.now(), 10).await.unwrap();
+    let trail = store.audit_trail(since, SystemClock.now(), 10, |_| true).await.unwrap();
     let [after, before] = &trail[..] else { panic!("{trail:?}") };
     for entry in [before, after] {
         assert_eq!((entry.action.as_str(), entry.subject.as_str()), ("keys.import", "product 1"));
