@@ -16,8 +16,8 @@ use crate::target::Target;
 /// It reads the whole table: some 4 read units for a hundred keys, a few cents for ten million. "Lasts" is how long the
 /// stock lasts if it sells as in the last 24 hours; "made when sold" is a product with a generator and nothing in stock.
 /// "Estimate" is the size of the stock as one draw sees it, and how far that is from the count. The metric
-/// `StockEstimate` has it for every draw, so an alarm needs no count. "Waited for" is how many keys queued orders wait for;
-/// new keys go to them first.
+/// `StockEstimate` has it for every draw, so an alarm needs no count. "Waited for" is how many keys queued orders
+/// wait for; new keys go to them first.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     keypool stock\n  \

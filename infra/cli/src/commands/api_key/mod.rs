@@ -48,7 +48,7 @@ pub(crate) enum ApiKey {
         keypool api-key show 4ac1e9\n\n\
         Costs a read of the list and 2 read units.")]
     Show(Which),
-    /// Change what an API key opens, from where, how long, and how its requests are treated; what is given takes the place of what was there
+    /// Change what an API key opens, from where, how long, and its settings; what is given replaces what was there
     #[command(after_help = "Examples:\n  \
         keypool api-key update checkout --network 203.0.113.7 --network 2001:db8::/48\n  \
         keypool api-key update checkout --capability random-assign-license-keys --no-expiry\n  \

@@ -8,10 +8,10 @@ use crate::moment::Span;
 /// How the requests of an API key are treated: the options that `create` and `update` share.
 #[derive(Debug, Args)]
 pub(super) struct Settings {
-    /// How long its queued orders wait for keys (0, 12h, 7d), 365 days at most; 0 ends them at once [unset: 7d]
+    /// How long its queued orders wait for keys (0, 12h, 7d; at most 365d); 0 does not wait [unset: 7d]
     #[arg(long, value_name = "DURATION", value_parser = waiting_time)]
     wait_for_stock: Option<Duration>,
-    /// A host that callbacks may go to, and to no others than those given (may be repeated) [unset: any public one]
+    /// A host that callbacks may go to, and to no others (may be repeated) [unset: any public one]
     #[arg(long = "webhook-host", value_name = "HOST[:PORT]")]
     webhook_hosts: Vec<WebhookHost>,
     /// Take requests with the same product, quantity and identifier for one, which is done once

@@ -15,8 +15,8 @@ const ATTEMPTS_MAX: usize = 5;
 
 /// Tell the shop again: the callback is due at once, and is tried anew for as long as that of a new order.
 ///
-/// For orders that are filled or ended: decided, dead, or delivered in the last 30 days. The shop gets the same response
-/// under the same `webhook-id`, so that it can recognize a callback that it has heard before.
+/// For orders that are filled or ended: decided, dead, or delivered in the last 30 days. The shop gets the
+/// same response under the same `webhook-id`, so that it can recognize a callback that it has heard before.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     keypool orders redeliver 019b2c1e-7a3f-7c55-9d0e-2f1a6b8c4d3e --reason \"the shop is up again\"\n  \
@@ -34,7 +34,8 @@ pub(crate) struct Redeliver {
 
 /// End orders that are not filled yet: the shop is told that there are too few keys (code 802).
 ///
-/// For orders that are queued or wait for keys. No key is assigned, unless a worker fills the order at this very moment.
+/// For orders that are queued or wait for keys. No key is assigned, unless a worker fills the order at this
+/// very moment.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
     keypool orders cancel 019b2c1e-7a3f-7c55-9d0e-2f1a6b8c4d3e --reason \"the buyer got the money back\"\n\n\

@@ -11,9 +11,9 @@ use crate::view;
 
 /// List queued orders whose shop has not heard yet, the oldest first.
 ///
-/// An order that waits for keys ends at the time that ENDS shows, if there are too few until then. A decided order is
-/// filled (code 803) or ended (802, 806), and its callback is tried until the shop has heard. A dead one is not tried
-/// any more.
+/// An order that waits for keys ends at the time that ENDS shows, if there are too few until then. A decided
+/// order is filled (code 803) or ended (802, 806), and its callback is tried until the shop has heard. A dead
+/// one is not tried any more.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     keypool orders list\n  \
