@@ -550,7 +550,7 @@ async fn the_sales_of_a_stack_are_read_from_its_log_groups() {
     let broken = [sale("A-1"), sale("A-2"), "row_ids".to_owned()];
     let (code, said, note) = of_stack(logs(broken, long_ago, 30), &["--stack", "shop"]);
     assert_eq!((code, said.as_str()), (Some(1), ""));
-    assert!(note.starts_with("error: shop-random-log, stream at 20"), "{note}");
+    assert!(note.starts_with("error: shop-orders-log, stream at 20"), "{note}");
 
     let (code, said, note) =
         of_stack(logs(lines, long_ago, 30), &["--table", "keypool", "--logs-of", "shop"]);
