@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use keypool_domain::{Activity, ChunkSystem, Endpoint, Generator, Method};
 use keypool_function::measure::{COUNTERS, distributions};
 use keypool_tests::{
-    Fault, PROCESS_ORDERS, Privilege, Privileges, SWEEP_ORDERS, Shop, function_resource, functions, template,
+    Fault, PROCESS_ORDERS, Privilege, Privileges, Receiver, SWEEP_ORDERS, Shop, function_resource, functions, template,
 };
 use serde_json::{Value, json};
 
@@ -238,10 +238,55 @@ async fn no_grant_is_unused() {
     let order = [("product_id", "1"), ("quantity", "1")];
     assert_eq!(shop.post("random-assign-license-keys", &order).await.code(), 803);
 
-    let used = [shop.dynamodb.privileges_used(), shop.kms.privileges_used()].concat();
+    orders_of_every_kind(&shop).await;
+    let used = [shop.dynamodb.privileges_used(), shop.kms.privileges_used(), shop.sqs.privileges_used()].concat();
     let used: BTreeSet<Privilege> = used.into_iter().collect();
     let unused: Vec<_> = Privileges::granted().all().difference(&used).collect();
     assert!(unused.is_empty(), "the template grants what nobody uses: {unused:?}");
+}
+
+/// Queued orders that are filled in every way, that wait, end, are not delivered, and fail on the way.
+async fn orders_of_every_kind(shop: &Shop) {
+    let receiver = Receiver::start().await;
+    let queue = async |parameters: &[(&str, &str)]| {
+        let url = ("webhook_url", receiver.url.as_str());
+        shop.clock.advance_seconds(1);
+        shop.post("random-assign-license-keys-queued", &[&[url], parameters].concat()).await
+    };
+    shop.stock_named(2, "QUEUED-", 400).await;
+    receiver.respond(&[500]);
+    for (product, quantity, generate) in
+        [("2", "1", "0"), ("2", "2", "0"), ("2", "140", "0"), ("1", "1", "1"), ("1", "2", "1"), ("1", "120", "1")]
+    {
+        let order = [("product_id", product), ("quantity", quantity), ("generate", generate)];
+        assert_eq!(queue(&order).await.code(), 807);
+        shop.process_orders().await;
+    }
+    // Refused at the signature: taken back, or undone.
+    shop.kms.disturb("Sign", vec![Fault::error("KMSInternalException"); 10]);
+    assert_eq!(queue(&[("product_id", "2"), ("quantity", "1")]).await.status, 503);
+    shop.kms.calm();
+    for (product, generate) in [("2", "0"), ("1", "1")] {
+        assert_eq!(queue(&[("product_id", product), ("quantity", "120"), ("generate", generate)]).await.code(), 807);
+        shop.kms.disturb("Sign", vec![Fault::error("KMSInternalException"); 100]);
+        shop.process_orders().await;
+        shop.kms.calm();
+    }
+    // Outcomes that must be found out.
+    shop.dynamodb.disturb("TransactWriteItems", vec![Fault::LoseResponse; 5]);
+    assert_eq!(queue(&[("product_id", "2"), ("quantity", "2")]).await.code(), 807);
+    shop.process_orders().await;
+    shop.dynamodb.calm();
+    // Too little stock, with a dead order in it; restocked; too little until the end.
+    let given_up = shop.dead_order(2, 3).await;
+    assert_eq!(queue(&[("product_id", "2"), ("quantity", "1000")]).await.code(), 807);
+    shop.process_orders().await;
+    assert_eq!(shop.status(&given_up[0]).await, keypool_domain::Status::Available);
+    for _ in 0..2 {
+        shop.clock.advance_seconds(4 * 24 * 60 * 60);
+        shop.sweep_orders().await;
+        shop.process_orders().await;
+    }
 }
 
 /// Keys of 255 characters of three bytes each, out of 256 that are far apart.

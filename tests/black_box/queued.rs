@@ -252,7 +252,7 @@ async fn a_url_that_no_callback_may_go_to_is_804() {
 async fn a_lost_message_is_replaced_within_minutes() {
     let (shop, receiver) = (Shop::open().await, Receiver::start().await);
     shop.stock(1, 1).await;
-    shop.sqs().set_faults(keypool_local::DeliveryFaults { lose_next: 1, ..Default::default() });
+    shop.embedded_sqs().set_faults(keypool_local::DeliveryFaults { lose_next: 1, ..Default::default() });
     assert_eq!(order(&shop, &receiver, "31", "1").await.code(), 807);
     assert_eq!(shop.process_orders().await, 0);
     a_minute_passes(&shop).await;
@@ -263,7 +263,7 @@ async fn a_lost_message_is_replaced_within_minutes() {
 async fn messages_twice_and_out_of_order_change_nothing() {
     let (shop, receiver) = (Shop::open().await, Receiver::start().await);
     shop.stock(1, 30).await;
-    shop.sqs().set_faults(keypool_local::DeliveryFaults { twice: true, reversed: true, lose_next: 0 });
+    shop.embedded_sqs().set_faults(keypool_local::DeliveryFaults { twice: true, reversed: true, lose_next: 0 });
     for n in 0..10 {
         assert_eq!(order(&shop, &receiver, &n.to_string(), "2").await.code(), 807);
     }

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::LambdaFunction;
 use super::event::{answered, event, form, json_body, multipart_body, sample_request};
-use crate::{API_KEY, Shop, function_resource};
+use crate::{API_KEY, Receiver, Shop, function_resource};
 
 /// Where to look for binaries built otherwise, by `sam build` or `cargo lambda build`: in there, each function has a
 /// folder of its name in the deployment template, with `bootstrap` in it.
@@ -113,6 +114,43 @@ pub async fn check_scheduled_binary(built: &str) {
     assert_eq!(failed["errorType"], "DynamoDb.Unavailable", "{failed}");
     let (_, log) = function.terminate();
     check_log(&log, &["QueryLatency", "DeleteItemLatency", "OrdersUndone"], 1);
+}
+
+/// What is true of the binary that the queue of orders calls: it fills orders, and returns the messages that are to come
+/// back. Its rules are those of a deployed stack, so it calls no shop on this machine.
+///
+/// # Panics
+/// If it is not true.
+pub async fn check_queue_binary(built: &str) {
+    let binary = binary_of(crate::PROCESS_ORDERS, Path::new(built));
+    let (shop, receiver) = (Shop::open().await, Receiver::start().await);
+    let keys = shop.stock(1, 5).await;
+    let order = [("product_id", "1"), ("quantity", "2"), ("webhook_url", receiver.url.as_str())];
+    assert_eq!(shop.post("random-assign-license-keys-queued", &order).await.code(), 807);
+    let messages = shop.queue().receive(Duration::ZERO).await.unwrap();
+    let mut function = LambdaFunction::start(&binary, &shop).await;
+    // As SQS hands messages to Lambda (AWS Lambda Developer Guide, "Using Lambda with Amazon SQS").
+    let record = |id: &str, body: &str, receipt_handle: &str| {
+        json!({
+            "messageId": id, "receiptHandle": receipt_handle, "body": body,
+            "attributes": {"ApproximateReceiveCount": "1"}, "messageAttributes": {},
+            "eventSource": "aws:sqs", "awsRegion": "eu-central-1",
+        })
+    };
+    let message = &messages[0];
+    let event = json!({"Records": [
+        record(&message.message_id, &message.id, &message.receipt_handle),
+        record("unknown", "019b2c1e-7a3f-7c55-9d0e-2f1a6b8c4d3e", "none"),
+        record("no order", "{}", "none"),
+    ]});
+    let answer = function.invoke(event).await.unwrap();
+    assert_eq!(answer, json!({"batchItemFailures": [{"itemIdentifier": message.message_id}]}));
+    let order = shop.store.queued_orders().await.unwrap().remove(0);
+    assert_eq!((order.code, order.delivery.attempts), (Some(803), 1));
+    assert_eq!(order.delivery.answer.unwrap(), "the webhook URL must begin with https://");
+    assert_eq!((receiver.callbacks().len(), shop.in_stock(1).await), (0, keys.len() - 2));
+    let (_, log) = function.terminate();
+    check_log(&log, &["KeysAssigned", "CallbackFailures", "ChangeMessageVisibilityLatency"], 1);
 }
 
 /// Logs are JSON and hold no API key; `errors` lines of them are errors; the metrics are there, in the embedded metric

@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub(crate) use self::check::binary_of;
-pub use self::check::{check_binary, check_log, check_scheduled_binary};
+pub use self::check::{check_binary, check_log, check_queue_binary, check_scheduled_binary};
 pub(crate) use self::event::request_event;
 pub use self::event::{answered, form_event, sample_event};
 use crate::{Shop, function_resource, functions};
@@ -123,6 +123,8 @@ impl LambdaFunction {
                 ("AWS_ENDPOINT_URL_DYNAMODB", &at(shop.dynamodb.url())),
                 // For KMS, which has none of its own here.
                 ("AWS_ENDPOINT_URL", &at(shop.kms.url())),
+                ("AWS_ENDPOINT_URL_SQS", &at(shop.sqs.url())),
+                ("KEYPOOL_QUEUE", &shop.embedded_sqs().queue_url()),
                 ("KEYPOOL_METRICS_NAMESPACE", "a-tests"),
                 ("KEYPOOL_TABLE", keypool_local::TABLE),
                 ("KEYPOOL_SIGNING_KEY", keypool_local::demo::GLOBAL_SIGNING_KEY),

@@ -19,7 +19,8 @@ pub(crate) struct Backing {
     pub(crate) sale_keys_max: usize,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) randomness: Arc<dyn Randomness>,
-    pub(crate) queue: Queue,
+    pub(crate) sqs_url: String,
+    pub(crate) queue_url: String,
     /// The environment that all desks belong to, if the proxies shall know it.
     pub(crate) environment: Option<u32>,
 }
@@ -43,11 +44,18 @@ impl Backing {
         (store, Signer::new(clients.kms, self.global_key.clone()))
     }
 
+    /// The queue of orders, as a function sees it.
+    pub(crate) fn queue(&self, name: &str) -> Queue {
+        let settings = Services::settings(self.dynamodb_url.clone(), self.kms_url.clone());
+        let client = settings.queue(self.timeouts, Some(format!("{}/{name}", self.sqs_url)));
+        Queue::new(client, self.queue_url.clone())
+    }
+
     /// The desk of a function, or of the gateway itself.
     pub(crate) fn desk(&self, name: &str) -> Desk {
         let (store, signer) = self.services(name);
         Desk::new(store, signer, Arc::clone(&self.clock), Arc::clone(&self.randomness))
-            .with_queue(self.queue.clone())
+            .with_queue(self.queue(name))
             .with_local_webhooks()
     }
 

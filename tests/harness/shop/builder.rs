@@ -57,6 +57,7 @@ impl ShopBuilder {
         let deaths = Deaths::default();
         let dynamodb = Proxy::start(services.dynamodb_url(), deaths.clone());
         let kms = Proxy::start(services.kms_url(), deaths.clone());
+        let sqs = Proxy::start(services.sqs().url(), deaths.clone());
         let draws = Arc::new(ScriptedDraws::default());
         let backing = Backing {
             dynamodb_url: dynamodb.url(),
@@ -66,7 +67,8 @@ impl ShopBuilder {
             sale_keys_max: self.sale_keys_max,
             clock: Arc::clone(&clock) as _,
             randomness: Arc::clone(&draws) as _,
-            queue: services.queue(self.timeouts),
+            sqs_url: sqs.url(),
+            queue_url: services.sqs().queue_url(),
             environment: None,
         };
         let gateway = backing.gateway().await;
@@ -74,6 +76,7 @@ impl ShopBuilder {
             base_url: gateway.base_url(),
             dynamodb,
             kms,
+            sqs,
             clock,
             draws,
             store,

@@ -37,6 +37,8 @@ pub struct Shop {
     pub dynamodb: Proxy,
     /// Before KMS.
     pub kms: Proxy,
+    /// Before SQS.
+    pub sqs: Proxy,
     /// The functions' clock.
     pub clock: Arc<ManualClock>,
     /// The functions' randomness.
@@ -188,7 +190,7 @@ impl Shop {
 
     /// The embedded SQS: its faults.
     #[must_use]
-    pub fn sqs(&self) -> &Sqs {
+    pub fn embedded_sqs(&self) -> &Sqs {
         self.services.sqs()
     }
 
