@@ -42,7 +42,11 @@ fn exchange(
     let (mut length, mut operation) = (0, String::new());
     loop {
         let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 || line == "\r\n" {
+        if reader.read_line(&mut line)? == 0 {
+            // The client has opened more connections than it needed, or has gone away.
+            return Ok(());
+        }
+        if line == "\r\n" {
             break;
         }
         // In JSON it is a header's, `Logs_20140328.FilterLogEvents`; in CBOR the end of the path.
