@@ -6,13 +6,15 @@
 //! - [`Gateway`]: turns HTTP into API Gateway events, hands them to the four functions through
 //!   `lambda_http`'s own parsing, and their answers back into HTTP;
 //! - [`demo`]: the products, generators and the API key that the first run sets up;
-//! - [`Stack`]: all of it together, as `keypool local` runs it, in a [`DataFolder`] or in memory.
+//! - [`Stack`]: all of it together, as `keypool local` runs it, in a [`DataFolder`] or in memory;
+//! - [`CallbackReceiver`]: a shop on this machine, to try queued orders with.
 
 mod data_folder;
 pub mod demo;
 mod dynamodb;
 mod gateway;
 mod kms;
+mod receiver;
 mod server;
 mod services;
 mod sqs;
@@ -21,6 +23,7 @@ mod worker;
 
 pub use data_folder::{DataFolder, DataFolderError, Endpoints};
 pub use gateway::Gateway;
+pub use receiver::{CallbackReceiver, ReceivedCallback};
 pub use services::{ServiceError, Services, TABLE};
 pub use sqs::{DeliveryFaults, QueueSettings, Sqs};
 pub use stack::{Stack, StackError, Storage};

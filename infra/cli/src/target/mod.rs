@@ -116,6 +116,11 @@ impl TargetOptions {
         }
     }
 
+    /// Whether they name the stack on this machine. Asks nobody.
+    pub(crate) fn is_local(&self) -> bool {
+        matches!(self.named(), Named::Nothing)
+    }
+
     /// The table and KMS, ready for use.
     pub(crate) async fn open(&self) -> anyhow::Result<Target> {
         match self.named() {

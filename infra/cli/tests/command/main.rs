@@ -6,6 +6,7 @@ mod arguments;
 mod audit;
 mod aws;
 mod call;
+mod callback;
 mod doctor;
 mod harness;
 mod import;

@@ -1,3 +1,4 @@
+mod callback;
 mod parameter;
 mod request;
 
@@ -6,9 +7,11 @@ use std::path::PathBuf;
 use anyhow::{anyhow, bail};
 use clap::Args;
 use keypool_domain::{Endpoint, IdempotencyKey, PrivateKeyUsed, ProductId};
+use keypool_local::CallbackReceiver;
 use keypool_store::Lookup;
 use serde_json::Value;
 
+use self::callback::CallbackOptions;
 use self::parameter::Parameter;
 use crate::envelope::{Fault, Received};
 use crate::exit::Exit;
@@ -26,20 +29,27 @@ Examples:
     activation_limit=1 validity=365 status=available
   keypool call assign-license-key license_key=FIRST-0001 'owner_name=Test User'
   keypool call random-assign-license-keys product_id=1 quantity=3 --idempotency-key order-4711
+  keypool call random-assign-license-keys-queued product_id=1 quantity=2 identifier=31 --await-callback
   keypool --stack shop call generate --file request.json --api-key-file ~/.keypool-api-key
 
 The API key is read from --api-key-file, or the environment's KEYPOOL_API_KEY; for the stack on this machine it is \
 the demo's. It is never taken from an argument: arguments stay in the shell's history, and others on the machine see them.
 
 Exit codes:
-  0  done: 800, 803, 815 or 900, and the signature holds
-  1  no answer, or a problem: its detail and request id are shown; or an answer whose signature could not be checked
+  0  done: 800, 803, 807, 815 or 900, and the signature holds; with --await-callback, of the callback as well
+  1  no answer, or a problem: its detail and request id are shown; or an answer whose signature could not be checked; or \
+no callback within --callback-timeout
   4  another code (what it means is said), or the signature does not hold
+
+With --await-callback the command is the shop: it listens on a free port of 127.0.0.1, sends that address as the \
+webhook_url, answers the callback with 200 and checks its signature. With --json it prints one object: `answer` is the \
+envelope that answered the request; `callback` has `webhook_id`, `code`, `identifier`, `license_keys` (their number) and \
+`envelope`, or is null if no callback came.
 
 It does what it says: keys that it gives away are sold. It costs what a request of a shop costs, one call of KMS for \
 the public key, and half a read unit or more where the key is a product's.")]
 pub(crate) struct Call {
-    /// One of the four endpoints
+    /// One of the endpoints
     #[arg(value_name = "ENDPOINT")]
     endpoint: Endpoint,
     /// The parameters; NAME=@FILE takes the value from a file
@@ -58,11 +68,17 @@ pub(crate) struct Call {
     #[arg(long, value_name = "TEXT")]
     idempotency_key: Option<IdempotencyKey>,
     #[command(flatten)]
+    callback: CallbackOptions,
+    #[command(flatten)]
     keys: KeyOptions,
 }
 
+/// The code of an order that is queued.
+const QUEUED: u64 = 807;
+
 impl Call {
     pub(crate) async fn run(&self, options: &TargetOptions, output: Output) -> anyhow::Result<Exit> {
+        self.check_callback(options)?;
         let keys = self.keys.read()?;
         // With an address and keys of one's own, a target is of use, but not needed.
         let target = match options.open().await {
@@ -70,39 +86,25 @@ impl Call {
             Err(_) if self.url.is_some() => None,
             Err(error) => return Err(error),
         };
-        let request = self.request(target.as_ref())?;
+        let receiver = self.callback.receiver().await?;
+        let webhook_url = receiver.as_ref().map(CallbackReceiver::url);
+        let request = self.request(target.as_ref(), webhook_url.as_deref())?;
         let answer = request.send().await.map_err(|error| self.unknown(&error))?;
         let received = match Received::read(&answer.body) {
             Ok(received) => received,
             Err(fault) => return Err(problem(&answer, &fault)),
         };
+        let judge = Judge { call: self, keys, target, output };
+        if let Some(receiver) = receiver {
+            return self.callback.run(receiver, &answer, &received, &judge).await;
+        }
         if output.is_json() {
             // As it came: what was signed must stay what it was, to the byte.
             output.raw(answer.body.trim_ascii_end())?;
         } else {
             output.line(&received.pretty())?;
         }
-        let checked = match keys {
-            Some(keys) => received.check(&keys).map(|named| named.name.clone()),
-            None if !received.is_signed() => received.check(&[]).map(|named| named.name.clone()),
-            None => match self.keys_of(target.as_ref(), &received).await {
-                Ok(keys) => received.check(&keys).map(|named| named.name.clone()),
-                Err(error) => {
-                    judged(&received, output);
-                    return Err(
-                        error.context("this is what the API answered, but its signature was not checked")
-                    );
-                }
-            },
-        };
-        match checked {
-            Ok(name) => output.note(&format!("{GOOD}signed{GOOD:#} by {name}")),
-            Err(Fault(reason)) => {
-                output.note(&format!("{BAD}do not believe this answer:{BAD:#} {reason}"));
-                return Ok(Exit::DoesNotHold);
-            }
-        }
-        Ok(judged(&received, output))
+        judge.judge(&received).await
     }
 
     /// The keys one of which has to have signed the answer.
@@ -144,10 +146,47 @@ impl Call {
     }
 }
 
+/// Whoever checks the envelopes that come from the API.
+struct Judge<'a> {
+    call: &'a Call,
+    /// The keys of the files that were named.
+    keys: Option<Vec<NamedKey>>,
+    target: Option<Target>,
+    output: Output,
+}
+
+impl Judge<'_> {
+    /// Checks the signature, says who signed and what the code means, and ends as the code wants.
+    async fn judge(&self, received: &Received) -> anyhow::Result<Exit> {
+        let output = self.output;
+        let checked = match &self.keys {
+            Some(keys) => received.check(keys).map(|named| named.name.clone()),
+            None if !received.is_signed() => received.check(&[]).map(|named| named.name.clone()),
+            None => match self.call.keys_of(self.target.as_ref(), received).await {
+                Ok(keys) => received.check(&keys).map(|named| named.name.clone()),
+                Err(error) => {
+                    judged(received, output);
+                    return Err(
+                        error.context("this is what the API answered, but its signature was not checked")
+                    );
+                }
+            },
+        };
+        match checked {
+            Ok(name) => output.note(&format!("{GOOD}signed{GOOD:#} by {name}")),
+            Err(Fault(reason)) => {
+                output.note(&format!("{BAD}do not believe this answer:{BAD:#} {reason}"));
+                return Ok(Exit::DoesNotHold);
+            }
+        }
+        Ok(judged(received, output))
+    }
+}
+
 /// Says what a code means, and ends as it wants.
 fn judged(received: &Received, output: Output) -> Exit {
     let meaning = match received.said.code() {
-        Some(800 | 803 | 815 | 900) => return Exit::Done,
+        Some(800 | 803 | QUEUED | 815 | 900) => return Exit::Done,
         Some(100) => "the API does not know this API key: make one with `keypool api-key create`",
         Some(101) => "this API key is switched off or has expired",
         Some(102) => "this API key may not call this endpoint: `keypool api-key list` shows its capabilities",

@@ -15,6 +15,9 @@ use crate::target::{Place, Target};
 /// Where an API key is looked for, beside --api-key-file.
 const API_KEY_VARIABLE: &str = "KEYPOOL_API_KEY";
 
+/// The parameter that says where the callback of a queued order goes.
+pub(super) const WEBHOOK_URL: &str = "webhook_url";
+
 /// A request that is ready to be sent.
 pub(super) struct Request {
     url: String,
@@ -29,7 +32,12 @@ impl Request {
 }
 
 impl Call {
-    pub(super) fn request(&self, target: Option<&Target>) -> anyhow::Result<Request> {
+    /// The request. `webhook_url` is where its callback goes, if the command receives it.
+    pub(super) fn request(
+        &self,
+        target: Option<&Target>,
+        webhook_url: Option<&str>,
+    ) -> anyhow::Result<Request> {
         let base_url = match (&self.url, target.and_then(|target| target.base_url.as_deref())) {
             (Some(url), _) => url.clone(),
             (None, Some(url)) => {
@@ -41,8 +49,8 @@ impl Call {
             }
         };
         let (media_type, body, has_key) = match self.json()? {
-            Some((body, has_key)) => ("application/json", body, has_key),
-            None => ("application/x-www-form-urlencoded", self.form().into_bytes(), false),
+            Some((body, has_key)) => ("application/json", with_webhook_url(body, webhook_url), has_key),
+            None => ("application/x-www-form-urlencoded", self.form(webhook_url).into_bytes(), false),
         };
         let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static(media_type))];
         if !has_key {
@@ -70,10 +78,11 @@ impl Call {
         Ok(Some((body, members.contains_key("api_key"))))
     }
 
-    fn form(&self) -> String {
+    fn form(&self, webhook_url: Option<&str>) -> String {
         let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-        let pairs = self.parameters.iter();
-        let pairs = pairs.map(|given| format!("{}={}", encoded(&given.name), encoded(&given.value)));
+        let given = self.parameters.iter().map(|given| (given.name.as_str(), given.value.as_str()));
+        let pairs = given.chain(webhook_url.map(|url| (WEBHOOK_URL, url)));
+        let pairs = pairs.map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
         pairs.collect::<Vec<_>>().join("&")
     }
 
@@ -101,6 +110,36 @@ impl Call {
             // The demo's key is no secret; it is not sent anywhere else.
             Some(Place::Local(_)) if self.url.is_none() => Ok(demo::API_KEY.parse()?),
             _ => bail!("no API key: name its file with --api-key-file, or set {API_KEY_VARIABLE}"),
+        }
+    }
+}
+
+/// Appends the `webhook_url` to a JSON object, and leaves the rest as it was written.
+fn with_webhook_url(mut body: Vec<u8>, webhook_url: Option<&str>) -> Vec<u8> {
+    let Some(url) = webhook_url else { return body };
+    // What `json` has read is an object, so it ends with a brace.
+    let Some(members) = body.trim_ascii_end().strip_suffix(b"}") else { return body };
+    body.truncate(members.len());
+    let is_empty = body.trim_ascii() == b"{";
+    let separator = if is_empty { "" } else { "," };
+    body.extend(format!("{separator}{}:{}}}", Value::from(WEBHOOK_URL), Value::from(url)).into_bytes());
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_webhook_url_is_the_last_member_of_a_body() {
+        for (body, expected) in [
+            ("{}", r#"{"webhook_url":"http://a/\"b"}"#),
+            (" { }\n", r#" { "webhook_url":"http://a/\"b"}"#),
+            ("{\"a\": {\"b\": 1}}\r\n", r#"{"a": {"b": 1},"webhook_url":"http://a/\"b"}"#),
+        ] {
+            let with_url = with_webhook_url(body.as_bytes().to_vec(), Some("http://a/\"b"));
+            assert_eq!(String::from_utf8(with_url).unwrap(), expected, "{body}");
+            assert_eq!(with_webhook_url(body.as_bytes().to_vec(), None), body.as_bytes());
         }
     }
 }
