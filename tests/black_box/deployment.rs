@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use keypool_domain::{Activity, ChunkSystem, Endpoint, Generator, Method};
 use keypool_function::measure::{COUNTERS, distributions};
 use keypool_tests::{
-    Fault, PROCESS_ORDERS, Privilege, Privileges, Receiver, SWEEP_ORDERS, Shop, function_resource, functions, template,
+    Fault, PROCESS_ORDERS, Privilege, Privileges, Receiver, SWEEP_ORDERS, Shop, function_resource, functions,
+    template,
 };
 use serde_json::{Value, json};
 
@@ -239,7 +240,8 @@ async fn no_grant_is_unused() {
     assert_eq!(shop.post("random-assign-license-keys", &order).await.code(), 803);
 
     orders_of_every_kind(&shop).await;
-    let used = [shop.dynamodb.privileges_used(), shop.kms.privileges_used(), shop.sqs.privileges_used()].concat();
+    let used =
+        [shop.dynamodb.privileges_used(), shop.kms.privileges_used(), shop.sqs.privileges_used()].concat();
     let used: BTreeSet<Privilege> = used.into_iter().collect();
     let unused: Vec<_> = Privileges::granted().all().difference(&used).collect();
     assert!(unused.is_empty(), "the template grants what nobody uses: {unused:?}");
@@ -255,9 +257,14 @@ async fn orders_of_every_kind(shop: &Shop) {
     };
     shop.stock_named(2, "QUEUED-", 400).await;
     receiver.respond(&[500]);
-    for (product, quantity, generate) in
-        [("2", "1", "0"), ("2", "2", "0"), ("2", "140", "0"), ("1", "1", "1"), ("1", "2", "1"), ("1", "120", "1")]
-    {
+    for (product, quantity, generate) in [
+        ("2", "1", "0"),
+        ("2", "2", "0"),
+        ("2", "140", "0"),
+        ("1", "1", "1"),
+        ("1", "2", "1"),
+        ("1", "120", "1"),
+    ] {
         let order = [("product_id", product), ("quantity", quantity), ("generate", generate)];
         assert_eq!(queue(&order).await.code(), 807);
         shop.process_orders().await;
@@ -267,7 +274,10 @@ async fn orders_of_every_kind(shop: &Shop) {
     assert_eq!(queue(&[("product_id", "2"), ("quantity", "1")]).await.status, 503);
     shop.kms.calm();
     for (product, generate) in [("2", "0"), ("1", "1")] {
-        assert_eq!(queue(&[("product_id", product), ("quantity", "120"), ("generate", generate)]).await.code(), 807);
+        assert_eq!(
+            queue(&[("product_id", product), ("quantity", "120"), ("generate", generate)]).await.code(),
+            807
+        );
         shop.kms.disturb("Sign", vec![Fault::error("KMSInternalException"); 100]);
         shop.process_orders().await;
         shop.kms.calm();

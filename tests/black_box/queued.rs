@@ -263,7 +263,11 @@ async fn a_lost_message_is_replaced_within_minutes() {
 async fn messages_twice_and_out_of_order_change_nothing() {
     let (shop, receiver) = (Shop::open().await, Receiver::start().await);
     shop.stock(1, 30).await;
-    shop.embedded_sqs().set_faults(keypool_local::DeliveryFaults { twice: true, reversed: true, lose_next: 0 });
+    shop.embedded_sqs().set_faults(keypool_local::DeliveryFaults {
+        twice: true,
+        reversed: true,
+        lose_next: 0,
+    });
     for n in 0..10 {
         assert_eq!(order(&shop, &receiver, &n.to_string(), "2").await.code(), 807);
     }
