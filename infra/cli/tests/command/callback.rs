@@ -151,7 +151,7 @@ async fn a_callback_that_keypool_did_not_sign_is_not_believed() {
     let local = start(path);
     let envelope = |code: &str| {
         format!(
-            r#"{{"original":{{"response":{{}},"response_base64":"{code}","private_key_used":"product","signature":"AAAA"}}}}"#
+            r#"{{"original":{{"response":{{}},"response_base64":"{code}","private_key_used":"global","signature":"AAAA"}}}}"#
         )
     };
     for (body, expected) in [
