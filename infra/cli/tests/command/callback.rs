@@ -33,17 +33,26 @@ struct Waiting {
     webhook_url: String,
 }
 
+impl Drop for Waiting {
+    /// A test that failed leaves no command behind.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl Waiting {
     fn start(path: &Path, arguments: &[&str]) -> Self {
         let mut command = keypool(path);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut waiting = Self { child, stderr, webhook_url: String::new() };
         let mut said = String::new();
-        while stderr.read_line(&mut said).unwrap() > 0 {
+        while waiting.stderr.read_line(&mut said).unwrap() > 0 {
             if let Some((_, url)) = said.split_once(" at most for the callback to ") {
-                let webhook_url = url.trim_end().to_owned();
-                return Self { child, stderr, webhook_url };
+                url.trim_end().clone_into(&mut waiting.webhook_url);
+                return waiting;
             }
         }
         panic!("it does not wait: {said}");

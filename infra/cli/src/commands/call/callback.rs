@@ -127,7 +127,7 @@ impl CallbackOptions {
         let mut interrupt = signal(SignalKind::interrupt())?;
         output.note(&format!("waiting {} at most for the callback to {}", length(limit), receiver.url()));
         let waited = tokio::select! {
-            received = tokio::time::timeout(limit, receiver.receive()) => match received {
+            callback = tokio::time::timeout(limit, receiver.receive()) => match callback {
                 Ok(Some(callback)) => Waited::Received(callback),
                 Ok(None) => bail!("the receiver of the callback has failed"),
                 Err(_) => Waited::TimedOut,

@@ -86,8 +86,8 @@ impl Call {
             Err(_) if self.url.is_some() => None,
             Err(error) => return Err(error),
         };
-        let receiver = self.callback.receiver().await?;
-        let webhook_url = receiver.as_ref().map(CallbackReceiver::url);
+        let listener = self.callback.receiver().await?;
+        let webhook_url = listener.as_ref().map(CallbackReceiver::url);
         let request = self.request(target.as_ref(), webhook_url.as_deref())?;
         let answer = request.send().await.map_err(|error| self.unknown(&error))?;
         let received = match Received::read(&answer.body) {
@@ -95,8 +95,8 @@ impl Call {
             Err(fault) => return Err(problem(&answer, &fault)),
         };
         let judge = Judge { call: self, keys, target, output };
-        if let Some(receiver) = receiver {
-            return self.callback.run(receiver, &answer, &received, &judge).await;
+        if let Some(listener) = listener {
+            return self.callback.run(listener, &answer, &received, &judge).await;
         }
         if output.is_json() {
             // As it came: what was signed must stay what it was, to the byte.
