@@ -88,9 +88,12 @@ fn an_order_is_seen_from_807_to_its_callback() {
     assert!(waiting.starts_with("waiting 1m at most for the callback to http://127.0.0.1:"), "{waiting}");
     let id = came.strip_prefix("the callback came: webhook-id ").unwrap();
     let id = id.strip_suffix(", code 803, identifier 31, 2 license keys").unwrap();
-    // keypool got the 200: the order is delivered.
-    let shown = ok(path, &["orders", "show", id]);
-    assert!(shown.contains("  attempts       1\n") && shown.contains("\n  callback       http://127.0.0.1:"));
+    // keypool got the 200, and notes it a moment later.
+    let show = || ok(path, &["orders", "show", id]);
+    let shown = (0..50).map(|_| show()).find(|shown| shown.contains("  state          delivered\n"));
+    let shown = shown.unwrap_or_else(show);
+    assert!(shown.contains("  attempts       1\n"), "{shown}");
+    assert!(shown.contains("\n  callback       http://127.0.0.1:"), "{shown}");
     assert!(shown.contains("the shop has it (status 200)"), "{shown}");
     local.stop();
 }

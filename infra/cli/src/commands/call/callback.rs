@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::request::WEBHOOK_URL;
-use super::{Call, Judge, QUEUED};
+use super::{Call, Judge};
 use crate::envelope::{Fault, Received};
 use crate::exit::{Exit, WrongArguments};
 use crate::http::Answer;
@@ -103,7 +103,7 @@ impl CallbackOptions {
         }
         let judged = judge.judge(accepted).await;
         let webhook_url = receiver.url();
-        if !matches!(judged, Ok(Exit::Done)) || accepted.said.code() != Some(QUEUED) {
+        if !matches!(judged, Ok(Exit::Done)) {
             print_both(output, answer, None)?;
             return judged;
         }

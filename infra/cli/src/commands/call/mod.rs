@@ -73,9 +73,6 @@ pub(crate) struct Call {
     keys: KeyOptions,
 }
 
-/// The code of an order that is queued.
-const QUEUED: u64 = 807;
-
 impl Call {
     pub(crate) async fn run(&self, options: &TargetOptions, output: Output) -> anyhow::Result<Exit> {
         self.check_callback(options)?;
@@ -186,7 +183,7 @@ impl Judge<'_> {
 /// Says what a code means, and ends as it wants.
 fn judged(received: &Received, output: Output) -> Exit {
     let meaning = match received.said.code() {
-        Some(800 | 803 | QUEUED | 815 | 900) => return Exit::Done,
+        Some(800 | 803 | 807 | 815 | 900) => return Exit::Done,
         Some(100) => "the API does not know this API key: make one with `keypool api-key create`",
         Some(101) => "this API key is switched off or has expired",
         Some(102) => "this API key may not call this endpoint: `keypool api-key list` shows its capabilities",
