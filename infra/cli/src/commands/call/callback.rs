@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::request::WEBHOOK_URL;
-use super::{Call, Judge, QUEUED};
+use super::{Call, Judge};
 use crate::envelope::{Fault, Received};
 use crate::exit::{Exit, WrongArguments};
 use crate::http::Answer;
@@ -103,7 +103,7 @@ impl CallbackOptions {
         }
         let judged = judge.judge(accepted).await;
         let webhook_url = receiver.url();
-        if !matches!(judged, Ok(Exit::Done)) || accepted.said.code() != Some(QUEUED) {
+        if !matches!(judged, Ok(Exit::Done)) {
             print_both(output, answer, None)?;
             return judged;
         }
@@ -127,7 +127,7 @@ impl CallbackOptions {
         let mut interrupt = signal(SignalKind::interrupt())?;
         output.note(&format!("waiting {} at most for the callback to {}", length(limit), receiver.url()));
         let waited = tokio::select! {
-            received = tokio::time::timeout(limit, receiver.receive()) => match received {
+            callback = tokio::time::timeout(limit, receiver.receive()) => match callback {
                 Ok(Some(callback)) => Waited::Received(callback),
                 Ok(None) => bail!("the receiver of the callback has failed"),
                 Err(_) => Waited::TimedOut,

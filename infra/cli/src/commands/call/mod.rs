@@ -73,9 +73,6 @@ pub(crate) struct Call {
     keys: KeyOptions,
 }
 
-/// The code of an order that is queued.
-const QUEUED: u64 = 807;
-
 impl Call {
     pub(crate) async fn run(&self, options: &TargetOptions, output: Output) -> anyhow::Result<Exit> {
         self.check_callback(options)?;
@@ -86,8 +83,8 @@ impl Call {
             Err(_) if self.url.is_some() => None,
             Err(error) => return Err(error),
         };
-        let receiver = self.callback.receiver().await?;
-        let webhook_url = receiver.as_ref().map(CallbackReceiver::url);
+        let listener = self.callback.receiver().await?;
+        let webhook_url = listener.as_ref().map(CallbackReceiver::url);
         let request = self.request(target.as_ref(), webhook_url.as_deref())?;
         let answer = request.send().await.map_err(|error| self.unknown(&error))?;
         let received = match Received::read(&answer.body) {
@@ -95,8 +92,8 @@ impl Call {
             Err(fault) => return Err(problem(&answer, &fault)),
         };
         let judge = Judge { call: self, keys, target, output };
-        if let Some(receiver) = receiver {
-            return self.callback.run(receiver, &answer, &received, &judge).await;
+        if let Some(listener) = listener {
+            return self.callback.run(listener, &answer, &received, &judge).await;
         }
         if output.is_json() {
             // As it came: what was signed must stay what it was, to the byte.
@@ -186,7 +183,7 @@ impl Judge<'_> {
 /// Says what a code means, and ends as it wants.
 fn judged(received: &Received, output: Output) -> Exit {
     let meaning = match received.said.code() {
-        Some(800 | 803 | QUEUED | 815 | 900) => return Exit::Done,
+        Some(800 | 803 | 807 | 815 | 900) => return Exit::Done,
         Some(100) => "the API does not know this API key: make one with `keypool api-key create`",
         Some(101) => "this API key is switched off or has expired",
         Some(102) => "this API key may not call this endpoint: `keypool api-key list` shows its capabilities",
