@@ -256,11 +256,14 @@ async fn orders_of_every_kind(shop: &Shop) {
         shop.post("random-assign-license-keys-queued", &[&[url], parameters].concat()).await
     };
     shop.stock_named(2, "QUEUED-", 400).await;
+    let long = [("generator_id", "3"), ("quantity", "1000")];
+    assert_eq!(shop.post("generate", &long).await.code(), 815);
     receiver.respond(&[500]);
     for (product, quantity, generate) in [
         ("2", "1", "0"),
         ("2", "2", "0"),
-        ("2", "140", "0"),
+        ("2", "200", "0"),
+        ("3", "1000", "0"),
         ("1", "1", "1"),
         ("1", "2", "1"),
         ("1", "120", "1"),
@@ -284,9 +287,16 @@ async fn orders_of_every_kind(shop: &Shop) {
     }
     // Outcomes that must be found out.
     shop.dynamodb.disturb("TransactWriteItems", vec![Fault::LoseResponse; 5]);
+    shop.dynamodb.disturb("UpdateItem", [Fault::error("TransactionConflictException")]);
     assert_eq!(queue(&[("product_id", "2"), ("quantity", "2")]).await.code(), 807);
     shop.process_orders().await;
     shop.dynamodb.calm();
+    // An order that waits until there is stock.
+    assert_eq!(queue(&[("product_id", "3"), ("quantity", "1")]).await.code(), 807);
+    shop.process_orders().await;
+    shop.stock(3, 1).await;
+    shop.sweep_orders().await;
+    shop.process_orders().await;
     // Too little stock, with a dead order in it; restocked; too little until the end.
     let given_up = shop.dead_order(2, 3).await;
     assert_eq!(queue(&[("product_id", "2"), ("quantity", "1000")]).await.code(), 807);

@@ -91,7 +91,7 @@ async fn the_format_and_ignored_parameters_make_no_other_request() {
     shop.stock(1, 5).await;
     let first = shop.post_once(RANDOM, "a", &ONE).await;
     let json = json!({"product_id": 1, "quantity": " 1 ", "generate": false, "owner_name": "Test User",
-        "identifier": "anything", "webhook_url": "https://shop.example/hook"});
+        "unknown": "anything", "webhook_url": "https://shop.example/hook"});
     let request = shop.request(RANDOM).header("Idempotency-Key", "a").bearer_auth(API_KEY).json(&json);
     let again = shop.send(request).await;
     // Absent and `0` are the same to `generate`.
@@ -442,8 +442,8 @@ async fn an_idempotency_key_costs_a_read_beside_the_draw() {
     let mut operations: Vec<&str> = calls.iter().map(|call| call.operation.as_str()).collect();
     operations[..2].sort_unstable();
     // The record is read beside the draw; then key and record are written in one transaction, each at twice the units.
-    assert_eq!(operations, ["GetItem", "Query", "TransactWriteItems"]);
-    assert_eq!((calls[2].table_units, calls[2].index_units), (4.0, 1.0));
+    assert_eq!(operations, ["GetItem", "Query", "QueryLine", "TransactWriteItems"]);
+    assert_eq!((calls[3].table_units, calls[3].index_units), (4.0, 1.0));
     assert_eq!(shop.kms.take_calls().len(), 1);
     shop.post_once(RANDOM, "a", &ONE).await;
     let mut operations = shop.dynamodb.take_operations();

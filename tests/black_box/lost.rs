@@ -53,10 +53,9 @@ async fn a_sale_whose_every_response_is_lost_is_found_out() {
         let _ = shop.dynamodb.take_calls();
         let response = order(&shop, quantity).await;
         let operations = shop.dynamodb.take_operations();
-        let expected = [vec!["BatchGetItem", "Query"], vec![operation; 5], vec!["UpdateItem"]].concat();
-        let expected: Vec<&str> = expected.into_iter().filter(|name| *name != "Query").collect();
+        let expected = [vec!["BatchGetItem"], vec![operation; 5], vec!["UpdateItem"]].concat();
         let operations: Vec<&str> =
-            operations.iter().map(String::as_str).filter(|name| *name != "Query").collect();
+            operations.iter().map(String::as_str).filter(|name| !name.starts_with("Query")).collect();
         assert_eq!(operations, expected, "five times the sale, then the fence");
         expect_sold(&shop, &response, n, 10 - n).await;
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::{Mutex, Once, PoisonError};
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use keypool_function::init_logs;
 use keypool_local::Stack;
 
@@ -58,7 +58,8 @@ pub(crate) fn check() {
     // The JSON of the log escapes what is not plain.
     let escaped = |secret: &String| serde_json::to_string(secret).unwrap().trim_matches('"').to_owned();
     let patterns: Vec<String> = secrets.iter().flat_map(|secret| [secret.clone(), escaped(secret)]).collect();
-    let search = AhoCorasick::new(&patterns).unwrap();
+    // One long secret would make a deterministic automaton too large to build in a test.
+    let search = AhoCorasick::builder().kind(Some(AhoCorasickKind::ContiguousNFA)).build(&patterns).unwrap();
     for line in log.split(|byte| *byte == b'\n') {
         assert!(search.find(line).is_none(), "a log line holds a secret: {}", String::from_utf8_lossy(line));
     }

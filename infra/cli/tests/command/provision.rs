@@ -230,7 +230,7 @@ async fn an_api_key_says_how_its_requests_are_treated() {
     assert!(shown.ends_with("\nwait           0\nwebhook hosts  any\nonce per       -\nremember       1h\n"));
     let shown = ok(path, &["api-key", "show", "demo"]);
     assert!(
-        shown.contains("\nwait           7d (not set)\n") && shown.ends_with("24h (not set)\n"),
+        shown.contains("\nwait           7d (not set)\n") && shown.ends_with("1d (not set)\n"),
         "{shown}"
     );
 
