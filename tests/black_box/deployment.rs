@@ -294,7 +294,7 @@ async fn orders_of_every_kind(shop: &Shop) {
     // An order that waits until there is stock.
     assert_eq!(queue(&[("product_id", "3"), ("quantity", "1")]).await.code(), 807);
     shop.process_orders().await;
-    shop.stock(3, 1).await;
+    shop.stock_named(3, "WAITED-", 1).await;
     shop.sweep_orders().await;
     shop.process_orders().await;
     // Too little stock, with a dead order in it; restocked; too little until the end.

@@ -127,7 +127,10 @@ async fn orders_wait_for_stock_first_come_first_served() {
     // Three keys more are enough for the first order and the second one.
     shop.stock_named(1, "LATER", 3).await;
     a_minute_passes(&shop).await;
-    assert_eq!(told(&receiver), [("first".to_owned(), 803), ("second".to_owned(), 803)]);
+    // Callbacks are delivered side by side.
+    let mut both = told(&receiver);
+    both.sort();
+    assert_eq!(both, [("first".to_owned(), 803), ("second".to_owned(), 803)]);
     assert_eq!(shop.in_stock(1).await, 0);
 
     shop.stock_named(1, "LAST", 2).await;
