@@ -1,6 +1,6 @@
 //! What a warm request costs: calls and units, whatever the size of the stock.
 
-use keypool_tests::{AwsCall, Fault, Shop, ShopResponse};
+use keypool_tests::{AwsCall, Fault, Receiver, Shop, ShopResponse};
 
 /// A stock whose end a draw that starts in its first quarter never meets.
 const SMALL: usize = 100;
@@ -325,4 +325,64 @@ async fn a_signature_uses_the_connection_that_was_opened_for_it() {
         }
     }
     panic!("each signature opened a connection of its own");
+}
+
+/// Accepted in two calls, one after the other; filled and told in eleven, by a worker that remembers nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queued_order_costs_ten_write_units() {
+    let (shop, receiver) = (warm(SMALL).await, Receiver::start().await);
+    let order = [("product_id", "1"), ("quantity", "1"), ("webhook_url", receiver.url.as_str())];
+    assert_eq!(shop.post("random-assign-license-keys-queued", &order).await.code(), 807);
+    shop.process_orders().await;
+    let _ = (shop.dynamodb.take_calls(), shop.kms.take_calls(), shop.sqs.take_calls());
+
+    let accepted = Cost::of(&shop, &shop.post("random-assign-license-keys-queued", &order).await, 807);
+    assert_eq!((accepted.operations.as_slice(), accepted.signatures), (&["PutItem".to_owned()][..], 1));
+    assert_eq!((accepted.written(), accepted.read()), ((1.0, 0.0), 0.0));
+    assert_eq!(shop.sqs.take_operations(), ["SendMessage"]);
+    // The order is stored beside the signature: two calls in sequence.
+    shop.process_orders().await;
+    let calls = shop.dynamodb.take_calls();
+    let operations: Vec<&str> = calls.iter().map(|call| call.operation.as_str()).collect();
+    let fill =
+        ["GetItem", "QueryLine", "GetItem", "BatchGetItem", "Query", "TransactWriteItems", "UpdateItem"];
+    let tell = ["UpdateItem", "GetItem", "BatchGetItem", "PutItem", "DeleteItem"];
+    assert_eq!(operations, [&fill[..], &tell].concat());
+    let writes = calls.iter().filter(|call| !READS.contains(&call.operation.as_str()));
+    let (table, index) =
+        writes.fold((0.0, 0.0), |sum, call| (sum.0 + call.table_units, sum.1 + call.index_units));
+    assert_eq!((table, index, shop.kms.take_calls().len()), (8.0, 1.0, 1));
+    assert_eq!(shop.sqs.take_operations(), Vec::<String>::new(), "receiving and deleting are Lambda's part");
+    assert_eq!(receiver.callbacks().len(), 2);
+}
+
+/// A restock fills those who wait, whatever their number: the calls for each of them do not grow with the line.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_of_orders_is_filled_in_few_calls_each() {
+    let mut per_order = Vec::new();
+    for orders in [40_usize, 160] {
+        let (shop, receiver) = (Shop::open().await, Receiver::start().await);
+        for n in 0..orders {
+            shop.clock.advance_seconds(1);
+            let n = n.to_string();
+            let order = [
+                ("product_id", "1"),
+                ("quantity", "1"),
+                ("identifier", n.as_str()),
+                ("webhook_url", receiver.url.as_str()),
+            ];
+            assert_eq!(shop.post("random-assign-license-keys-queued", &order).await.code(), 807);
+        }
+        shop.process_orders().await;
+        shop.stock(1, orders).await;
+        let _ = shop.dynamodb.take_calls();
+        shop.sweep_orders().await;
+        shop.process_orders().await;
+        assert_eq!((receiver.rows().len(), shop.in_stock(1).await), (orders, 0));
+        let calls = shop.dynamodb.take_calls().len();
+        println!("{orders} orders: {calls} calls");
+        per_order.push(calls.div_ceil(orders));
+    }
+    assert!(per_order.iter().all(|calls| *calls <= 40), "{per_order:?}");
+    assert!(per_order[1] <= per_order[0] + 4, "{per_order:?}");
 }

@@ -21,6 +21,8 @@ pub(crate) const NAMES: [&str; 15] = [
     "status",
     "owner_name",
     "owner_email",
+    "webhook_url",
+    "identifier",
     "email",
     "assigned_at",
     "identifier",
