@@ -8,7 +8,7 @@ use keypool_domain::{
 use crate::encoding::Pair;
 
 /// Every parameter of the API.
-pub(crate) const NAMES: [&str; 15] = [
+pub(crate) const NAMES: [&str; 17] = [
     "api_key",
     "license_keys",
     "license_key",

@@ -1,10 +1,14 @@
 use serde_json::Value;
 
-const SAMPLES: [(&str, &str); 4] = [
+const SAMPLES: [(&str, &str); 5] = [
     ("create-license-keys", include_str!("../../vectors/create-license-keys.json")),
     ("generate", include_str!("../../vectors/generate.json")),
     ("assign-license-key", include_str!("../../vectors/assign-license-key.json")),
     ("random-assign-license-keys", include_str!("../../vectors/random-assign-license-keys.json")),
+    (
+        "random-assign-license-keys-queued",
+        include_str!("../../vectors/random-assign-license-keys-queued.json"),
+    ),
 ];
 
 /// The contract's requests as [`crate::request::holds`] reads them: each as a form, as multipart and as JSON.
