@@ -15,7 +15,7 @@ import differences
 TEMPLATE = Path(__file__).parents[2] / "infra" / "template.yaml"
 TABLE_SETTINGS = ["AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode", "DeletionProtectionEnabled"]
 # The functions that sell, as the template calls them.
-SELLERS = ["AssignLicenseKey", "RandomAssignLicenseKeys"]
+SELLERS = ["AssignLicenseKey", "RandomAssignLicenseKeys", "ProcessOrders"]
 CREDENTIALS = {
     "AWS_REGION": "eu-central-1",
     "AWS_ACCESS_KEY_ID": "local",
@@ -86,7 +86,7 @@ class Aws:
         )
 
     def deploy(self, stack, api_url):
-        """Makes the table as the template has it, the signing key, and a stack that tells of them."""
+        """Makes the table as the template has it, the signing key, the queue of orders, and a stack that tells of them."""
         table = yaml.safe_load(TEMPLATE.read_text())["Resources"]["Table"]["Properties"]
         dynamodb, kms = self.client("dynamodb"), self.client("kms")
         name = f"{stack}-Table"
@@ -105,7 +105,8 @@ class Aws:
             "Outputs": {output: {"Value": value} for output, value in outputs.items()},
         }
         self.client("cloudformation").create_stack(StackName=stack, TemplateBody=yaml.safe_dump(template))
-        return name, key
+        queue = self.client("sqs").create_queue(QueueName=f"{stack}-orders")["QueueUrl"]
+        return name, key, queue
 
     def log(self, stack, function, lines):
         """Puts lines of a function into its log group, as Lambda does."""

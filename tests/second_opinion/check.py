@@ -1,4 +1,4 @@
-"""The five functions and the command against moto's DynamoDB and KMS: whatever is refused that should work is a fault."""
+"""The functions and the command against moto's DynamoDB, KMS and SQS: whatever is refused that should work is a fault."""
 
 import json
 import os
@@ -16,7 +16,10 @@ from aws import CREDENTIALS, SELLERS, Aws
 from functions import Function, api
 
 VECTORS = Path(__file__).parents[1] / "vectors"
-ENDPOINTS = ["create-license-keys", "generate", "assign-license-key", "random-assign-license-keys"]
+QUEUED = "random-assign-license-keys-queued"
+ENDPOINTS = ["create-license-keys", "generate", "assign-license-key", "random-assign-license-keys", QUEUED]
+# Nobody has this name, so no callback goes anywhere.
+WEBHOOK_URL = "https://shop.invalid/?keevault-webhook=a-key"
 # More than a transaction takes.
 LARGE = 120
 # The keys of a part. The last part of an order is never reserved.
@@ -39,15 +42,16 @@ class Shop:
         self.environment = CREDENTIALS | {"AWS_ENDPOINT_URL": self.aws.url, "HOME": str(folder), "PATH": os.environ["PATH"]}
         self.functions = {}
         self.url = api(self.functions)
-        self.table, self.key = self.aws.deploy(STACK, self.url)
+        self.table, self.key, self.queue = self.aws.deploy(STACK, self.url)
         # The second after the stack was made.
         self.began = time.time() + 1
-        for name in [*ENDPOINTS, "sweep-orders"]:
+        for name in [*ENDPOINTS, "process-orders", "sweep-orders"]:
             self.start(name)
 
     def start(self, name):
         """Starts an environment of a function."""
-        names = {"KEYPOOL_TABLE": self.table, "KEYPOOL_SIGNING_KEY": self.key, "KEYPOOL_METRICS_NAMESPACE": STACK}
+        names = {"KEYPOOL_TABLE": self.table, "KEYPOOL_SIGNING_KEY": self.key, "KEYPOOL_QUEUE": self.queue,
+                 "KEYPOOL_METRICS_NAMESPACE": STACK}
         self.functions[name] = Function(self.binaries / name, self.environment | names)
 
     def check(self, holds, said):
@@ -144,8 +148,10 @@ def repetitions(shop):
 
 def sales(shop):
     """From stock and made fresh, small and large, and what there is too little of."""
-    shop.post("assign-license-key", (200, 800), license_key="IMPORTED-0000", owner_name="Ada", email="ada@example.com")
-    shop.post("assign-license-key", (200, 801), license_key="IMPORTED-0000")
+    # An order before may have drawn any of them.
+    named = listed(shop, "--product", "1", "--status", "available")[0]["license_key"]
+    shop.post("assign-license-key", (200, 800), license_key=named, owner_name="Ada", email="ada@example.com")
+    shop.post("assign-license-key", (200, 801), license_key=named)
     for product, quantity, code, fresh in [
         ("1", 1, 803, "0"), ("1", 2, 803, "0"), ("1", LARGE, 803, "0"),
         ("2", 1, 803, "1"), ("2", 30, 803, "1"), ("2", LARGE, 803, "1"),
@@ -162,6 +168,44 @@ def sales(shop):
             assigned = {key["license_key"] for key in listed(shop, "--product", product, "--status", "assigned")}
             shop.check(len(sold) == LARGE and sold <= assigned, "a large order's keys are not all assigned")
     shop.post("assign-license-key", (401, 100), license_key="x", api_key="no-such-key")
+
+
+def queued(shop):
+    """Queued orders: filled though no shop can be told, repeated, waiting, cancelled."""
+    sqs = shop.aws.client("sqs")
+
+    def process():
+        """Hands the messages to the worker as Lambda does, and deletes what it does not return; gives their number."""
+        received = sqs.receive_message(QueueUrl=shop.queue, MaxNumberOfMessages=10, AttributeNames=["All"])
+        messages = received.get("Messages", [])
+        records = [{"messageId": message["MessageId"], "receiptHandle": message["ReceiptHandle"], "body": message["Body"],
+                    "attributes": message["Attributes"]} for message in messages]
+        kind, answer = shop.functions["process-orders"].invoke({"Records": records})
+        shop.check(kind == "response", f"the worker fails: {answer}")
+        failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+        for message in messages:
+            if message["MessageId"] not in failed:
+                sqs.delete_message(QueueUrl=shop.queue, ReceiptHandle=message["ReceiptHandle"])
+        return len(messages)
+
+    def orders(*which):
+        return json.loads(shop.keypool("orders", "list", "--json", *which))
+
+    order = {"product_id": "1", "quantity": "2", "webhook_url": WEBHOOK_URL}
+    shop.verify(shop.post(QUEUED, (200, 807), **order, identifier="31"))
+    first = shop.post(QUEUED, (200, 807), "queued", **order)
+    shop.check(shop.post(QUEUED, (200, 807), "queued", **order) == first, f"{QUEUED} repeats other bytes")
+    shop.post(QUEUED, (200, 804), **(order | {"webhook_url": "https://10.0.0.1/"}))
+    shop.post(QUEUED, (200, 807), product_id="3", quantity="900", webhook_url=WEBHOOK_URL)
+    shop.check(process() == 3, "there are other messages than those of three orders")
+    undelivered, waiting = orders("--undelivered"), orders("--waiting")
+    shop.check(len(undelivered) == 2 and len(waiting) == 1, f"orders: {undelivered} {waiting}")
+    shop.keypool("orders", "redeliver", undelivered[0]["id"])
+    shop.keypool("orders", "cancel", waiting[0]["id"])
+    sqs.send_message(QueueUrl=shop.queue, MessageBody=waiting[0]["id"])
+    process()
+    shown = shop.keypool("orders", "show", waiting[0]["id"], "--json")
+    shop.check(json.loads(shown)["code"] == 802, f"a cancelled order is not ended: {shown}")
 
 
 def sweep(shop):
@@ -269,7 +313,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         shop = Shop(binaries, Path(folder))
         try:
-            for part in [set_up, samples, repetitions, sales, sweep, operate, restore, every_subcommand]:
+            for part in [set_up, samples, repetitions, sales, queued, sweep, operate, restore, every_subcommand]:
                 began = time.monotonic()
                 part(shop)
                 print(f"{part.__name__}: {time.monotonic() - began:.1f} s", flush=True)
