@@ -261,6 +261,36 @@ async fn a_request_is_remembered_for_24_hours() {
 
 /// The day begins with the response, and not with an attempt that failed long before.
 #[tokio::test(flavor = "multi_thread")]
+async fn an_api_key_says_how_long_a_request_is_remembered() {
+    let shop = Shop::open().await;
+    shop.stock(1, 300).await;
+    let remember = Some(Duration::from_hours(48));
+    shop.add_api_key(keypool_domain::ApiKeyRecord {
+        hash: "long".parse::<ApiKey>().unwrap().hash(),
+        name: "long".parse().unwrap(),
+        activity: keypool_domain::Activity::Active,
+        capabilities: Endpoint::ALL.into(),
+        networks: vec![],
+        valid_until: None,
+        settings: keypool_domain::ApiKeySettings { remember, ..keypool_domain::ApiKeySettings::default() },
+    })
+    .await;
+    // One key, and an order whose parts are handed over after it is done.
+    for quantity in ["1", "120"] {
+        let order = async || {
+            let form = [("product_id", "1"), ("quantity", quantity), ("api_key", "long")];
+            let request = shop.request(RANDOM).header("Idempotency-Key", quantity).form(&form);
+            shop.send(request).await.text
+        };
+        let first = order().await;
+        shop.clock.advance_seconds(48 * 3_600 - 1);
+        assert_eq!(order().await, first, "{quantity}");
+        shop.clock.advance_seconds(2);
+        assert_ne!(order().await, first, "{quantity}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_creation_is_remembered_for_24_hours_from_its_response() {
     const DAY: i64 = 24 * 60 * 60;
     let shop = Shop::open().await;

@@ -423,7 +423,7 @@ async fn calls_of_the_worker() -> Vec<(String, usize)> {
 
 /// The worker stops at a call, which the service may have done. Minutes later the order is filled once and told.
 async fn expect_filled_once_and_told(operation: &str, nth: usize, fault: Fault) {
-    let shop = Shop::builder().with_checkout_timeouts().open().await;
+    let shop = Shop::open().await;
     let receiver = Receiver::start().await;
     shop.stock(1, 5).await;
     assert_eq!(order(&shop, &receiver, "31", "2").await.code(), 807);
@@ -461,7 +461,7 @@ async fn a_worker_may_fail_at_any_call() {
 async fn whoever_hears_that_nothing_was_sold_is_never_called_back() {
     for fault in [Fault::LoseRequest, Fault::LoseResponse] {
         for (operation, count) in [("PutItem", 1), ("PutItem", 12), ("Sign", 12), ("DeleteItem", 12)] {
-            let shop = Shop::builder().with_checkout_timeouts().open().await;
+            let shop = Shop::open().await;
             let receiver = Receiver::start().await;
             shop.stock(1, 5).await;
             if operation == "DeleteItem" {
