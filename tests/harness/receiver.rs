@@ -92,7 +92,7 @@ impl Receiver {
         self.heard().known = orders.iter().map(|order| (*order).to_owned()).collect();
     }
 
-    /// What has arrived so far.
+    /// The callbacks that have arrived so far.
     #[must_use]
     pub fn callbacks(&self) -> Vec<Callback> {
         self.heard().callbacks.clone()

@@ -7,7 +7,7 @@ use keypool_store::{DeliveryResult, Lookup};
 
 use crate::{Next, Worker};
 
-/// How long an attempt has an order to itself: more than its time-out and the two writes around it.
+/// The time that an attempt has an order to itself: more than its time-out and the two writes around it.
 const LEASE: Duration = Duration::from_secs(30);
 
 impl Worker {

@@ -9,9 +9,10 @@ use tokio::time::Instant;
 
 use crate::Worker;
 
-/// How many orders of a line are filled side by side. Each one leaves enough keys for those before it.
+/// The number of orders of a line that are filled side by side. Each one leaves enough keys for those before
+/// it.
 const SIDE_BY_SIDE: usize = 8;
-/// How long one message may serve a line. Another one goes on.
+/// The time that one message may serve a line. Then another message goes on.
 const SERVES_FOR: Duration = Duration::from_secs(20);
 
 impl Worker {
@@ -83,19 +84,15 @@ impl Worker {
     /// Fills an order, or ends it if its time is over. Returns whether it is decided now.
     async fn fill(&self, order: &mut QueuedOrder, in_front: usize) -> Result<bool, FunctionError> {
         let invocation = Invocation::of_order(self.desk.clone(), order);
-        match self.try_fill(&invocation, order, in_front).await {
-            Ok(Some(reply)) => {
-                invocation.log_order(Ok(reply.code()));
-                self.desk.store().decide(order, reply.code(), self.desk.clock().now()).await?;
-                Ok(true)
-            }
-            Ok(None) => Ok(false),
-            Err(FunctionError::Store(error)) => {
-                invocation.log_order(Err(FunctionError::Store(error.clone())));
-                Err(error.into())
-            }
-            Err(error) => Err(error),
+        let filled = self.try_fill(&invocation, order, in_front).await;
+        match &filled {
+            Ok(Some(reply)) => invocation.log_order(Ok(reply)),
+            Ok(None) => {}
+            Err(error) => invocation.log_order(Err(error)),
         }
+        let Some(reply) = filled? else { return Ok(false) };
+        self.desk.store().decide(order, reply.code(), self.desk.clock().now()).await?;
+        Ok(true)
     }
 
     /// Returns the response to the order; `None` if it has to wait.

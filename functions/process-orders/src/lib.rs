@@ -16,17 +16,17 @@ use keypool_domain::{OrderId, OrderState};
 use keypool_function::{Desk, FunctionError};
 use keypool_queue::Received;
 
-/// How long a message is hidden after a failure, for each time that it was received.
+/// The time that a message is hidden after a failure, for each time that it was received.
 const AFTER_FAILURE: Duration = Duration::from_secs(20);
 /// The longest that a message is hidden after a failure.
 const AFTER_FAILURES_MAX: Duration = Duration::from_mins(10);
 
-/// What is to become of a message.
+/// The next step of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// It is done with.
+    /// Delete it: nothing is left to do.
     Done,
-    /// It is to come back after this time.
+    /// Deliver it again after this time.
     Again(Duration),
 }
 

@@ -15,7 +15,7 @@ use keypool_store::{Found, Lookup, RequestSlot, StoreError};
 use lambda_http::{Body, Request, Response};
 use tokio::time::timeout;
 
-/// How long the response waits for the queue. If the message is not sent by then, the sweep wakes the worker.
+/// The time that the response waits for the queue. After that, the sweep sends the message.
 const WAKE_WITHIN: Duration = Duration::from_millis(500);
 
 /// Answers one event.

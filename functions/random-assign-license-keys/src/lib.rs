@@ -128,7 +128,7 @@ pub enum Filled {
     Sold(SignedReply),
     /// The stock is too small.
     TooFew {
-        /// How many keys there are for this order.
+        /// The number of keys that this order could have.
         available: usize,
     },
     /// The stock is too small, and the product has no active generator to make keys with.

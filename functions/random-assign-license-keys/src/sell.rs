@@ -13,8 +13,8 @@ use tokio::time::timeout;
 
 use crate::look;
 
-/// How often other buyers may be quicker to take the keys of an attempt. Whenever one misses, another has
-/// bought, so a rush on a small stock has many misses, but ends with the stock.
+/// The number of misses that an attempt may have. With each miss another buyer has bought, so a rush on a
+/// small stock has many misses, but ends with the stock.
 const MISSES_MAX: usize = 32;
 
 /// The time that is left to send the response when an order is concluded.
@@ -41,7 +41,7 @@ pub(crate) struct Order<'a> {
     pub(crate) slot: Option<RequestSlot>,
     /// Keys that an earlier draw of this environment has left.
     pub(crate) window: Option<Window>,
-    /// How many keys queued orders wait for that come first; `None` to look.
+    /// The number of keys that earlier queued orders wait for; `None` to read it.
     pub(crate) in_front: Option<usize>,
 }
 
@@ -146,7 +146,7 @@ impl Order<'_> {
         Err(FunctionError::Contention)
     }
 
-    /// How many keys others wait for. Keys that are made for this order are nobody else's.
+    /// Counts the keys that earlier orders wait for. An order with a generator takes keys from nobody.
     async fn in_front(&self) -> Result<usize, FunctionError> {
         match self.in_front {
             _ if self.generator.is_some() => Ok(0),
@@ -279,7 +279,7 @@ impl Order<'_> {
     }
 }
 
-/// Whether a stock has so many keys for certain: an estimate may be twice as large as the stock.
+/// Decides if a stock certainly has so many keys. An estimate may be twice as large as the stock.
 fn has_room(stock: StockSize, keys: usize) -> bool {
     match stock {
         StockSize::Exact(size) => size >= keys,

@@ -2,14 +2,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use keypool_domain::{OrderId, OrderState, QueuedOrder, Timestamp};
+use keypool_domain::{OrderId, OrderState, ProductId, QueuedOrder, Timestamp};
 use keypool_function::{Desk, FunctionError, measure};
 
-/// How long the message of an order may be late before another one is sent.
+/// The delay of an order's message after which the sweep sends another one.
 const LATE: Duration = Duration::from_mins(1);
 /// The line of a product is served twice a minute: now, and after this time.
 const SECOND_LOOK: Duration = Duration::from_secs(30);
-/// How many messages are sent side by side.
+/// The number of messages that are sent side by side.
 const SIDE_BY_SIDE: usize = 16;
 
 /// Sends messages for orders that need one: in the queue without a message for a minute, waiting for too
@@ -44,10 +44,10 @@ pub(crate) async fn wake_orders(desk: &Desk) -> Result<(), FunctionError> {
 }
 
 /// The first order in the line of each product.
-fn first_in_line(orders: &[QueuedOrder]) -> BTreeMap<String, OrderId> {
+fn first_in_line(orders: &[QueuedOrder]) -> BTreeMap<ProductId, OrderId> {
     let waiting = orders.iter().filter(|order| order.state == OrderState::Waiting);
     // The last one that is inserted stays.
-    waiting.rev().map(|order| (order.request.product_id.to_string(), order.id.clone())).collect()
+    waiting.rev().map(|order| (order.request.product_id, order.id.clone())).collect()
 }
 
 fn is_late(order: &QueuedOrder, now: Timestamp) -> bool {

@@ -1,15 +1,15 @@
-//! Lambda's part between the queue and `process-orders`: receives messages, has the worker process them, and
-//! deletes those that are done with.
+//! Lambda's part between the queue and `process-orders`. Receives messages, has the worker process them, and
+//! deletes those that need no other delivery.
 
 use std::time::Duration;
 
 use keypool_queue::{Queue, QueueError};
 use process_orders::Worker;
 
-/// How long a receive waits for a message.
+/// The time that a receive waits for a message.
 const WAIT: Duration = Duration::from_secs(20);
 
-/// How long to wait after the queue failed.
+/// The pause after the queue failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// Serves the queue until it is dropped.
@@ -28,9 +28,9 @@ pub async fn serve_batch(queue: &Queue, worker: &Worker, wait: Duration) -> Resu
     let count = messages.len();
     let handles: Vec<(String, String)> =
         messages.iter().map(|message| (message.message_id.clone(), message.receipt_handle.clone())).collect();
-    let to_come_back = worker.process_batch(messages).await;
+    let failed = worker.process_batch(messages).await;
     for (id, handle) in handles {
-        if !to_come_back.contains(&id) {
+        if !failed.contains(&id) {
             queue.delete(&handle).await?;
         }
     }

@@ -147,22 +147,22 @@ pub struct ApiKeyRecord {
     pub networks: Vec<IpNet>,
     /// The moment from which it opens nothing; never, if there is none.
     pub valid_until: Option<Timestamp>,
-    /// How its requests are treated.
+    /// The settings of its requests.
     pub settings: ApiKeySettings,
 }
 
-/// How the requests of an API key are treated. Without settings, the defaults hold.
+/// The settings of an API key's requests. The default is a key without settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ApiKeySettings {
-    /// How long a queued order waits for stock; zero does not wait. By default
+    /// The time that a queued order waits for stock; zero does not wait. By default
     /// [`QueuedOrder::WAITS_FOR`](crate::QueuedOrder::WAITS_FOR).
     pub wait_for_stock: Option<Duration>,
     /// The hosts that callbacks may go to; none listed means any public one.
     pub webhook_hosts: WebhookHosts,
-    /// How long the response to a request with an `Idempotency-Key` is remembered; by default
+    /// The time that the response to a request with an `Idempotency-Key` is kept; by default
     /// [`ApiKeySettings::REMEMBERED_FOR`].
     pub remember: Option<Duration>,
-    /// Whether requests with the same product, quantity and `identifier` are one request, as if they had the
+    /// Takes requests with the same product, quantity and `identifier` for one request, as if they had the
     /// same `Idempotency-Key`.
     pub once_per_identifier: bool,
 }

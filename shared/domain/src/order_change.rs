@@ -2,7 +2,7 @@
 
 use crate::{Delivery, OrderState, QueuedOrder};
 
-/// Why an operator may not change an order.
+/// The reason why an operator may not change an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OrderChangeRefusal {
     /// There is nothing to deliver yet.

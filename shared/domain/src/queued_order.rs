@@ -143,13 +143,13 @@ impl FromStr for OrderState {
 /// An order that was accepted, and that the shop is called back for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueuedOrder {
-    /// Which order.
+    /// The id of the order.
     pub id: OrderId,
-    /// Where it stands.
+    /// The state of the order.
     pub state: OrderState,
     /// The keys that it asks for, and for whom.
     pub request: RandomAssignLicenseKeys,
-    /// Where the callback goes.
+    /// The URL that the callback goes to.
     pub webhook_url: WebhookUrl,
     /// The API key that it was made with. Its list of hosts holds for the callback.
     pub api_key: ApiKeyHash,
@@ -157,18 +157,18 @@ pub struct QueuedOrder {
     pub accepted_at: Timestamp,
     /// The time at which it ends, if there are too few keys until then.
     pub waits_until: Timestamp,
-    /// Whether an operator has cancelled it. It is then ended instead of filled.
+    /// Set if an operator has cancelled it. The worker then ends it instead of filling it.
     pub is_cancelled: bool,
     /// The code that the callback tells, once the order is filled (803) or ended (802, 806).
     pub code: Option<u16>,
-    /// What has been done to tell the shop.
+    /// The attempts to deliver its callback.
     pub delivery: Delivery,
 }
 
 /// The attempts to deliver a callback.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Delivery {
-    /// How many attempts have begun.
+    /// The number of attempts that have begun.
     pub attempts: u32,
     /// The time of the first one.
     pub first_at: Option<Timestamp>,

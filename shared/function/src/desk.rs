@@ -40,7 +40,7 @@ pub struct Desk {
     windows: Windows,
     /// The queue of orders; `None` in functions that have nothing to do with it.
     queue: Option<Queue>,
-    /// Whether callbacks may go to this machine.
+    /// Set if callbacks may go to this machine.
     is_local: bool,
     /// When KMS was last called, in Unix microseconds.
     kms_called_at: AtomicI64,

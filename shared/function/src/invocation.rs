@@ -31,7 +31,7 @@ pub struct Invocation {
     settings: OnceLock<ApiKeySettings>,
     /// The queued order that is to be filled; `None` for a request that a client waits for.
     pub(crate) order: Option<QueuedOrder>,
-    /// Whether the write of a sale is under way. The deadline must not cut it off.
+    /// Set while a write is under way that the deadline must not cut off.
     is_selling: AtomicBool,
     /// The keys that the latest write was to sell.
     sold: Mutex<Vec<RowId>>,
@@ -218,7 +218,7 @@ pub(crate) struct Deadline {
     under_way: Duration,
 }
 
-/// How long a request may have been under way before it reached the function: API Gateway waits for no answer
+/// The longest time before a request reaches the function that is believed: API Gateway waits for no answer
 /// longer than 30 seconds. More, or less than nothing, are two clocks that disagree, and count as nothing.
 const UNDER_WAY_MAX: Duration = Duration::from_secs(30);
 
@@ -233,7 +233,7 @@ impl Deadline {
         Self { instant: Instant::now() + timeouts.answer_within.saturating_sub(under_way), under_way }
     }
 
-    /// Whether a sale, and finding out what became of it, would end in time. If not, it must not begin: keys
+    /// Decides if a sale, with the resolution of its outcome, would end in time. Else it must not begin: keys
     /// could leave the stock for a buyer who has stopped listening.
     pub(crate) fn leaves_time_to_sell(self, timeouts: &Timeouts) -> bool {
         self.instant.saturating_duration_since(Instant::now()) >= timeouts.sale_within()
@@ -254,7 +254,7 @@ impl Deadline {
 mod tests {
     use super::*;
 
-    /// How much time is left for a request that was received so long ago.
+    /// The time that is left for a request that was received so long ago.
     fn left(received_ms_ago: i64) -> Duration {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
         let received_ms = i64::try_from(now).unwrap() - received_ms_ago;

@@ -6,7 +6,7 @@ use keypool_store::{Creation, Recalled, Recorded, RequestSlot, RequestState, Sal
 
 use crate::{FunctionError, Invocation, SignedReply, measure};
 
-/// How long the response to a queued order is kept: for the days in which its callback is delivered, and for
+/// The time that the response to a queued order is kept: for the days of its delivery, and for
 /// an operator to have it delivered again.
 const ORDER_KEPT_FOR: Duration = Duration::from_hours(60 * 24);
 

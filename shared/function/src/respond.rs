@@ -78,7 +78,7 @@ impl Invocation {
             Ok(answer) => (answer.to_response(), Some(answer.code)),
             Err(failure) => (self.problem(failure).into_response(self.request_id.as_deref()), None),
         };
-        self.log(response.status(), code, outcome.err());
+        self.log(response.status(), code, outcome.as_ref().err());
         response
     }
 
@@ -92,10 +92,10 @@ impl Invocation {
         }
     }
 
-    /// Logs what became of a queued order.
-    pub fn log_order(&self, outcome: Result<u16, FunctionError>) {
+    /// Logs the outcome of a queued order that is filled, ended or failed.
+    pub fn log_order(&self, outcome: Result<&SignedReply, &FunctionError>) {
         match outcome {
-            Ok(code) => self.log(StatusCode::OK, Some(code), None),
+            Ok(reply) => self.log(StatusCode::OK, Some(reply.code), None),
             Err(failure) => {
                 let status = failure.problem().into_response(None).status();
                 self.log(status, None, Some(failure));
@@ -105,7 +105,7 @@ impl Invocation {
 
     /// The one place that logs a request. What it names is free of license keys, API keys, owners and
     /// signatures, and so are the texts of all failures.
-    fn log(&self, status: StatusCode, code: Option<u16>, failure: Option<FunctionError>) {
+    fn log(&self, status: StatusCode, code: Option<u16>, failure: Option<&FunctionError>) {
         let endpoint = self.endpoint.name();
         let request_id = self.request_id.as_deref().unwrap_or_default();
         let duration_ms = milliseconds(self.received.elapsed());

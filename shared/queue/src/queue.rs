@@ -98,7 +98,7 @@ impl Received {
     }
 }
 
-/// Whole seconds, rounded up: a worker that is woken early finds nothing to do.
+/// Rounds up to whole seconds: a worker that is woken early finds nothing to do.
 fn whole_seconds(duration: Duration) -> i32 {
     i32::try_from(duration.as_millis().div_ceil(1_000)).unwrap_or(i32::MAX)
 }

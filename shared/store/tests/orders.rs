@@ -1,4 +1,4 @@
-//! What an operator does to queued orders, against the embedded DynamoDB: conditions, races, the audit trail.
+//! An operator's changes of queued orders, against the embedded DynamoDB: conditions, races, the audit trail.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keypool_aws::Timeouts;
-use keypool_domain::requests::RandomAssignLicenseKeys;
+use keypool_domain::requests::{RandomAssignLicenseKeys, Repeatable as _};
 use keypool_domain::{
-    ApiKey, AuditEntry, AuditId, Clock as _, Delivery, OperatingSystemRandomness, OrderId, OrderState, Owner,
-    Principal, ProductId, QueuedOrder, SystemClock, Timestamp,
+    ApiKey, AuditEntry, AuditId, Clock as _, Delivery, Endpoint, OperatingSystemRandomness, OrderId,
+    OrderState, Owner, Principal, PrivateKeyUsed, ProductId, QueuedOrder, Reply, RequestId, SignablePayload,
+    SystemClock, Timestamp,
 };
 use keypool_local::{Services, TABLE};
-use keypool_store::{DeliveryResult, Store, UpdateOutcome};
+use keypool_store::{DeliveryResult, Recalled, Recorded, Store, UpdateOutcome};
 use serde_json::json;
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -42,9 +43,9 @@ fn entry(action: &str) -> AuditEntry {
     }
 }
 
-async fn accepted(store: &Store) -> QueuedOrder {
+fn order() -> QueuedOrder {
     let at = now();
-    let order = QueuedOrder {
+    QueuedOrder {
         id: OrderId::new(at, &OperatingSystemRandomness),
         state: OrderState::Queued,
         request: RandomAssignLicenseKeys {
@@ -61,9 +62,51 @@ async fn accepted(store: &Store) -> QueuedOrder {
         is_cancelled: false,
         code: None,
         delivery: Delivery::default(),
-    };
-    assert_eq!(store.enqueue(&order, None, at).await, Ok(None));
+    }
+}
+
+async fn accepted(store: &Store) -> QueuedOrder {
+    let order = order();
+    assert_eq!(store.enqueue(&order, None, now()).await, Ok(None));
     order
+}
+
+/// Both attempts have read that there is no record.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_requests_with_one_key_the_later_is_a_mismatch() {
+    let (store, _services) = table().await;
+    let order = order();
+    let id = RequestId::new(order.api_key, Endpoint::RandomAssignLicenseKeysQueued, &"k".parse().unwrap());
+    let larger = RandomAssignLicenseKeys { quantity: "4".parse().unwrap(), ..order.request.clone() };
+    let mut slots = Vec::new();
+    for request in [&order.request, &larger, &order.request] {
+        let recalled = store.recall(id, request.fingerprint(), None, now()).await.unwrap();
+        let Recalled::New(slot) = recalled else { panic!("{recalled:?}") };
+        slots.push(slot);
+    }
+    let payload = SignablePayload::new(&Reply::RequestQueued, now());
+    let response = payload.into_envelope(PrivateKeyUsed::Global, None);
+    assert_eq!(store.enqueue(&order, Some((&slots[0], &response)), now()).await, Ok(None));
+    for (slot, recorded) in slots[1..].iter().zip([Recorded::Mismatch, Recorded::Answered(response.clone())])
+    {
+        let another = QueuedOrder { id: OrderId::new(now(), &OperatingSystemRandomness), ..order.clone() };
+        assert_eq!(store.enqueue(&another, Some((slot, &response)), now()).await, Ok(Some(recorded)));
+    }
+    assert_eq!(store.queued_orders().await.unwrap(), [order]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_taken_back_only_before_a_worker_begins() {
+    let (store, _services) = table().await;
+    let order = accepted(&store).await;
+    assert_eq!(store.unqueue(&order.id).await, Ok(()));
+    // The response to the first one may have been lost.
+    assert_eq!(store.unqueue(&order.id).await, Ok(()));
+    assert_eq!(store.queued_orders().await.unwrap(), []);
+    let order = accepted(&store).await;
+    assert_eq!(store.join_line(&order).await, Ok(true));
+    assert!(store.unqueue(&order.id).await.is_err());
+    assert_eq!(store.queued_orders().await.unwrap().len(), 1);
 }
 
 /// An order whose first attempt has ended like that.

@@ -116,8 +116,8 @@ pub async fn check_scheduled_binary(built: &str) {
     check_log(&log, &["QueryLatency", "DeleteItemLatency", "OrdersUndone"], 1);
 }
 
-/// What is true of the binary that the queue of orders calls: it fills orders, and returns the messages that are to come
-/// back. Its rules are those of a deployed stack, so it calls no shop on this machine.
+/// Checks the binary that the queue of orders calls: it fills orders, and returns messages that need another
+/// delivery. Its rules are those of a deployed stack, so it calls no shop on this machine.
 ///
 /// # Panics
 /// If it is not true.

@@ -116,7 +116,7 @@ impl TargetOptions {
         }
     }
 
-    /// Whether they name the stack on this machine. Asks nobody.
+    /// Decides if the options name the stack on this machine. Makes no call.
     pub(crate) fn is_local(&self) -> bool {
         matches!(self.named(), Named::Nothing)
     }

@@ -247,7 +247,9 @@ async fn an_order_is_cancelled_while_nobody_has_decided_it() {
     );
     assert_eq!(code, 3);
     assert!(
-        note.contains("within a minute, and the shop is told. If a worker was filling the order"),
+        note.contains(
+            "within a minute, and the worker calls the shop back. A worker may have filled the order"
+        ),
         "{note}"
     );
     assert!(note.ends_with("\n2 of 4 changed, 2 not\n"), "{note}");

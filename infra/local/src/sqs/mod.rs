@@ -27,7 +27,7 @@ const DEAD_LETTER_QUEUE: &str = "keypool-dead-letters";
 /// The largest request that is read, in bytes: a message of 1 MiB, each byte escaped in JSON.
 const REQUEST_BYTES_MAX: usize = 6 * 1024 * 1024 + 64 * 1024;
 
-/// What the HTTP handler needs.
+/// The state of the HTTP handler.
 #[derive(Clone)]
 struct Endpoint {
     broker: Arc<Broker>,

@@ -38,9 +38,9 @@ pub(super) const VISIBILITY_SECONDS_MAX: i64 = 43_200;
 /// The settings of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueSettings {
-    /// How long a receive hides a message, where the receive does not say. SQS's default is 30 seconds.
+    /// The time that a receive hides a message, where the receive does not say. SQS's default is 30 seconds.
     pub visibility_timeout: Duration,
-    /// How long a message is kept after it was sent. SQS's default is 4 days.
+    /// The time that a message is kept after it was sent. SQS's default is 4 days.
     pub retention: Duration,
     /// The number of receives after which a message moves to the dead letter queue.
     pub max_receive_count: u32,

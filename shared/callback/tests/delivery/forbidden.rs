@@ -1,4 +1,4 @@
-//! What a caller could reach through keypool, and must not.
+//! Addresses that a caller must not reach through keypool.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, TcpListener};

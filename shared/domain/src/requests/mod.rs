@@ -17,7 +17,7 @@ pub use random_assign_license_keys_queued::RandomAssignLicenseKeysQueued;
 
 /// A request that may be sent again, and is then recognised.
 pub trait Repeatable {
-    /// What is asked for: a repetition asks for the same.
+    /// The hash of the parameters. A repetition has the same.
     fn fingerprint(&self) -> Fingerprint;
 
     /// The `Idempotency-Key` that the request has if it has no other and its API key says so: it stands for

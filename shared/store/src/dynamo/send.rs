@@ -10,7 +10,7 @@ use super::{Backoff, unbuilt};
 use crate::record::Item;
 use crate::{Store, StoreError};
 
-/// How often a call is repeated that met contention or a throttle.
+/// The number of repetitions of a call that meets contention or a throttle.
 const RETRIES_MAX: usize = 5;
 
 const OPERATION: &str = "TransactWriteItems";
@@ -67,7 +67,7 @@ impl Written {
         }
     }
 
-    /// Whether every item is written.
+    /// Decides if every item is written.
     pub(crate) fn is_done(&self) -> bool {
         matches!(self, Self::Done)
     }

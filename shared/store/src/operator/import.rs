@@ -13,7 +13,7 @@ use crate::{Backoff, Store, StoreError};
 
 const OPERATION: &str = "BatchExecuteStatement";
 
-/// How often in a row a batch is repeated of which nothing is settled, with half a minute of waits in all. By
+/// The number of repetitions in a row of a batch without progress, with half a minute of waits in all. By
 /// then DynamoDB has split the table's partitions, so the table's own limit is the reason.
 const SENT_IN_VAIN_MAX: usize = 18;
 
@@ -21,7 +21,7 @@ const SENT_IN_VAIN_MAX: usize = 18;
 /// times out after 5 s. If calls piled up until then, all work would be done twice.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// How often in a row a batch without an answer is repeated, beside the retries of the SDK.
+/// The number of repetitions in a row of a batch without an answer, beside the retries of the SDK.
 const UNANSWERED_MAX: usize = 3;
 
 /// What became of a key that was to be imported.

@@ -16,7 +16,7 @@ const KEYS: [&str; 2] = [PK, SK];
 /// The keys of the index.
 const INDEX_KEYS: [&str; 2] = [STOCK, DRAW];
 
-/// How the index of the stock is set up.
+/// The setup of the index of the stock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IndexState {
     /// As it must be, and in use.
@@ -29,26 +29,26 @@ pub enum IndexState {
     Missing,
 }
 
-/// How the table is set up.
+/// The setup of the table.
 #[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TableState {
-    /// Whether it takes reads and writes.
+    /// Set if it takes reads and writes.
     pub is_active: bool,
-    /// Whether its keys are those that keypool writes.
+    /// Set if its keys are those that keypool writes.
     pub has_keys: bool,
     /// The index of the stock.
     pub index: IndexState,
-    /// Whether it is paid by the request, and needs no capacity set aside.
+    /// Set if it is paid by the request, and needs no capacity set aside.
     pub is_on_demand: bool,
-    /// Whether DynamoDB refuses to delete it.
+    /// Set if DynamoDB refuses to delete it.
     pub is_deletion_protected: bool,
 }
 
-/// What expires in the table.
+/// The expiry of items in the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expiry {
-    /// What is over is deleted, as it must be.
+    /// DynamoDB deletes expired items, as it must.
     On,
     /// Nothing is deleted.
     Off,
@@ -114,7 +114,7 @@ impl Store {
         described.table.ok_or_else(|| unbuilt(OPERATION))
     }
 
-    /// How the table is set up; `None` if there is none. Costs nothing.
+    /// Reads the setup of the table; `None` if there is none. Costs nothing.
     pub async fn describe(&self) -> Result<Option<TableState>, StoreError> {
         match self.description().await {
             Ok(table) => state_of(&table).map(Some),
@@ -135,7 +135,7 @@ impl Store {
         Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
     }
 
-    /// What expires in the table. Costs nothing.
+    /// Reads the expiry of items in the table. Costs nothing.
     pub async fn describe_expiry(&self) -> Result<Expiry, StoreError> {
         let described = self.client.describe_time_to_live().table_name(&self.table).send().await;
         let described = described.map_err(|error| StoreError::from_sdk("DescribeTimeToLive", &error))?;
@@ -152,7 +152,7 @@ impl Store {
         })
     }
 
-    /// Whether the table can be brought back as it was at any moment of the last days. Costs nothing. The
+    /// Decides if the table can be restored to any moment of the last days. Costs nothing. The
     /// embedded DynamoDB does not know the question.
     pub async fn has_point_in_time_recovery(&self) -> Result<bool, StoreError> {
         let described = self.client.describe_continuous_backups().table_name(&self.table).send().await;
@@ -165,7 +165,7 @@ impl Store {
         Ok(recovery == Some(&PointInTimeRecoveryStatus::Enabled))
     }
 
-    /// Whether a product has a key in stock. Half a read unit, however large the stock.
+    /// Decides if a product has a key in stock. Half a read unit, however large the stock.
     pub async fn is_in_stock(&self, product_id: ProductId) -> Result<bool, StoreError> {
         let found = self.query_page(&Query::stock(product_id).limit(1), None).await?;
         Ok(!found.items.is_empty())

@@ -27,8 +27,8 @@ pub(crate) const QUEUE: &str = "QUEUE";
 const GLOBAL: &str = "GLOBAL";
 /// The attributes of an owner: name and email.
 pub(crate) const OWNER: [&str; 2] = ["owner_name", "owner_email"];
-/// When DynamoDB may delete an item, in Unix seconds. An API key's own expiry must not be called so: DynamoDB
-/// would delete the key, and code 101 would become 100.
+/// The time from which DynamoDB may delete an item, in Unix seconds. An API key's own expiry has another name:
+/// else DynamoDB would delete the key, and code 101 would become 100.
 pub(crate) const EXPIRES_AT: &str = "expires_at";
 
 /// The kinds of records, as the keys name them.
@@ -121,7 +121,7 @@ impl Key {
         Self { pk, sk: format!("{}#{}", kind::SIGNING_KEY, retired_at.to_microseconds_text()) }
     }
 
-    /// Where an item stands.
+    /// Reads the key of an item.
     pub(crate) fn of(item: &Item) -> Result<Self, StoreError> {
         let reader = Reader { item, record: "table" };
         Ok(Self { pk: reader.text(PK)?, sk: reader.text(SK)? })

@@ -10,7 +10,7 @@ use crate::StoreError;
 
 /// The state of an order that was refused while its write may have been under way. It is no order.
 pub(crate) const VOID_ORDER: &str = "void";
-/// How long a delivered order can still be shown and delivered again.
+/// The time that a delivered order can still be shown and delivered again.
 const DELIVERED_KEPT_FOR_SECONDS: i64 = 30 * 24 * 60 * 60;
 
 record! {
@@ -91,7 +91,7 @@ pub(crate) fn delivered_order_item(order: &QueuedOrder, now: Timestamp) -> Item 
 /// An order in the line of its product.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
-    /// Which order.
+    /// The id of the order.
     pub id: OrderId,
     /// The number of keys that it waits for.
     pub quantity: usize,

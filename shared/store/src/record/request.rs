@@ -22,7 +22,7 @@ use crate::dynamo::Write;
 
 /// How much of a compressed response one item holds. An item takes 400 KB.
 const PAYLOAD_BYTES_MAX: usize = 300_000;
-/// How long a response is remembered from when it was given, unless the request says otherwise, and how long
+/// The time that a response is kept from its answer on, unless the request says otherwise, and the time that
 /// a void record is kept: longer than AWS may still accept a write of its attempt.
 pub(crate) const KEPT_FOR: Duration = ApiKeySettings::REMEMBERED_FOR;
 /// How long AWS may still accept a write that was signed before an order of the first version ended. Such an
@@ -76,7 +76,7 @@ pub(crate) struct RequestRecord {
     /// The end of the attempt's lease, in Unix microseconds.
     pub(crate) lease_until: i64,
     pub(crate) expires_at: i64,
-    /// How long the response is remembered.
+    /// The time that the response is kept.
     pub(crate) kept_for: Duration,
     /// The product of a large order.
     pub(crate) product_id: Option<ProductId>,
@@ -107,7 +107,7 @@ impl RequestRecord {
         Reader { item: &self.item, record: "request" }
     }
 
-    /// Whether `attempt` holds the record in this state.
+    /// Decides if `attempt` holds the record in this state.
     pub(crate) fn is(&self, state: RequestState, attempt: &AttemptId) -> bool {
         self.state == state && self.attempt == *attempt
     }

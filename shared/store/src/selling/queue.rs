@@ -61,21 +61,24 @@ impl Store {
         if obstacles.first().and_then(Obstacle::item).is_some() {
             return Ok(None);
         }
-        match obstacles.get(1) {
-            Some(Obstacle::Condition(Some(item))) => {
+        match (remembered, obstacles.get(1).and_then(Obstacle::item)) {
+            (Some((slot, _)), Some(item)) => {
                 let record = RequestRecord::read(item.clone())?;
-                let fingerprint = record.fingerprint.clone();
-                self.recorded(&record, fingerprint.as_deref()).await.map(Some)
+                self.recorded(&record, slot.fingerprint.as_deref()).await.map(Some)
             }
             _ => Ok(Some(Recorded::Void)),
         }
     }
 
     /// Takes back an order that was just accepted, because its response could not be signed. 1 write unit.
+    /// Fails with [`StoreError::Contention`] if a worker has begun with it.
     pub async fn unqueue(&self, id: &OrderId) -> Result<(), StoreError> {
         let delete = Write::delete(Key::queued_order(id));
         let delete = delete.when("#state = :queued", [(":queued", text(OrderState::Queued))]);
-        self.write([delete]).await.map(|_| ())
+        match self.write([delete]).await?.into_refused_item() {
+            Some(_) => Err(StoreError::Contention { operation: "DeleteItem" }),
+            None => Ok(()),
+        }
     }
 
     /// Puts a void order in the place of one whose write got no answer. Returns whether nothing was there.

@@ -12,7 +12,7 @@ use crate::record::{
 };
 use crate::{Store, StoreError};
 
-/// How often a dead attempt is settled before its request counts as in progress.
+/// The number of dead attempts that are settled before the request counts as in progress.
 const SETTLED_MAX: usize = 8;
 
 /// A record that an attempt may write: there is none, it has expired, or its attempt has failed.
@@ -24,7 +24,7 @@ pub struct RequestSlot {
     pub(super) fingerprint: Option<String>,
     /// The failed attempt, whose record the next attempt replaces only as long as it is there.
     pub(super) failed: Option<AttemptId>,
-    /// How long the response is remembered.
+    /// The time that the response is kept.
     pub(super) kept_for: Duration,
 }
 

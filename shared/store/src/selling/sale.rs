@@ -40,7 +40,7 @@ pub struct Sale {
     taken: Vec<LicenseKeyRecord>,
     /// The number of parts they are reserved in.
     pub(super) parts: usize,
-    /// Whether the outcome of the latest take is unknown.
+    /// Set while the outcome of the latest take is unknown.
     is_uncertain: bool,
 }
 
@@ -132,7 +132,7 @@ impl Sale {
         [record].into_iter().chain(further).collect()
     }
 
-    /// Whether an item proves that the sale happened: one of its keys, or its record. A sale is all or none.
+    /// Decides if an item proves the sale: one of its keys, or its record. A sale is all or none.
     pub(super) fn is_proven_by(&self, item: &Item) -> bool {
         let attempt = self.assignment.id.as_str();
         // A reserved key only shows that the index trails: it was taken before.

@@ -143,7 +143,7 @@ impl Call {
     }
 }
 
-/// Whoever checks the envelopes that come from the API.
+/// Checks the envelopes that come from the API.
 struct Judge<'a> {
     call: &'a Call,
     /// The keys of the files that were named.

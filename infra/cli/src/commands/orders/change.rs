@@ -10,7 +10,7 @@ use crate::output::{BAD, GOOD, Output};
 use crate::target::Target;
 use crate::view;
 
-/// How often an order is looked at again that a worker changes in between.
+/// The number of attempts at an order that a worker changes in between.
 const ATTEMPTS_MAX: usize = 5;
 
 /// Tell the shop again: the callback is due at once, and is tried anew for as long as that of a new order.
@@ -32,7 +32,7 @@ pub(crate) struct Redeliver {
     reason: Reason,
 }
 
-/// End orders that are not filled yet: the shop is told that there are too few keys (code 802).
+/// End orders that are not filled yet. The callback reports too few keys (code 802).
 ///
 /// For orders that are queued or wait for keys. No key is assigned, unless a worker fills the order at this
 /// very moment.
@@ -76,7 +76,7 @@ impl Change {
         }
     }
 
-    /// What a changed order is from now on.
+    /// The state of a changed order, in words.
     const fn becomes(self) -> &'static str {
         match self {
             Self::Redeliver => "due now",
@@ -90,8 +90,8 @@ impl Change {
                 "The sweep wakes the worker within a minute. `keypool orders show ID` tells what the shop answers."
             }
             Self::Cancel => {
-                "The sweep wakes the worker within a minute, and the shop is told. If a worker was filling the \
-                 order at this moment, it is filled: `keypool orders show ID` tells."
+                "The sweep wakes the worker within a minute, and the worker calls the shop back. A worker may \
+                 have filled the order at this moment: `keypool orders show ID` shows it."
             }
         }
     }

@@ -41,7 +41,7 @@ async fn find(store: &Store, id: &OrderId) -> Result<Option<QueuedOrder>, StoreE
     }
 }
 
-/// What is said of an id that no order has.
+/// The message about an id that no order has.
 const UNKNOWN: &str = "there is no such order; a delivered one is kept for 30 days";
 
 /// The ids, each once, in the order they were given.
