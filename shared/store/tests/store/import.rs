@@ -1,7 +1,5 @@
 //! Importing against the embedded DynamoDB: throttles, lost answers, keys that exist.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -19,9 +17,7 @@ use keypool_local::{Services, TABLE};
 use keypool_store::{ImportOutcome, SaleOutcome, Store, StoreError};
 use serde_json::{Value, json};
 
-mod selling;
-
-use selling::sell;
+use crate::selling::sell;
 
 /// Tells of so many batches that every second statement met a throttle, though it was done. Of the others it tells the
 /// truth: the first time they were done, later they had been.

@@ -1,7 +1,5 @@
 //! What an operator does to keys, against the embedded DynamoDB: conditions, races, repetitions, the audit trail.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
-
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -15,9 +13,7 @@ use keypool_local::{Services, TABLE};
 use keypool_store::{Inventory, KeyFilter, Look, Place, SaleOutcome, Store, UpdateOutcome};
 use serde_json::json;
 
-mod selling;
-
-use selling::{sale, sell};
+use crate::selling::{sale, sell};
 
 async fn table() -> (Store, Services) {
     let services = Services::start(None).await.unwrap();

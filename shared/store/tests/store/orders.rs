@@ -1,7 +1,5 @@
 //! An operator's changes of queued orders, against the embedded DynamoDB: conditions, races, the audit trail.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
-
 use std::sync::Arc;
 use std::time::Duration;
 

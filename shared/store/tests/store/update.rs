@@ -1,7 +1,5 @@
 //! Changes of what an operator has set up, against the embedded DynamoDB: made as it was seen, noted, or not made at all.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

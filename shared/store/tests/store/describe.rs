@@ -1,7 +1,5 @@
 //! What is said of tables: those that are as they must be, and others.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
-
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! The table against the embedded DynamoDB: conditions, draws, repetitions.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
-
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 
@@ -17,9 +15,7 @@ use keypool_store::{
     Store, StoreError, candidate_window,
 };
 
-mod selling;
-
-use selling::{finish, sale, sell};
+use crate::selling::{finish, sale, sell};
 
 /// The operating system's randomness, but draws start where they are told to.
 struct StartAt(Mutex<Option<StockPosition>>);

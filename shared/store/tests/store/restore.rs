@@ -1,7 +1,5 @@
 //! Ids after a restore, against the embedded DynamoDB.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
-
 use std::collections::HashSet;
 use std::sync::Arc;
 

@@ -1,7 +1,5 @@
 //! Sales as a function makes them, for several test files.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
-
 use std::time::Duration;
 
 use keypool_domain::{

@@ -1,7 +1,5 @@
 //! Items of the records, against the embedded DynamoDB: a stack that exists holds them in just this form.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,13 @@
+//! The store against the embedded DynamoDB.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
+
+mod describe;
+mod import;
+mod items;
+mod operator;
+mod orders;
+mod restore;
+mod selling;
+mod table;
+mod update;
