@@ -103,6 +103,17 @@ async fn the_owners_email_has_two_names() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn other_spellings_of_parameters_name_product_and_owner() {
+    let shop = Shop::open().await;
+    shop.post("create-license-keys", &CREATE).await;
+    let owner = [("customer_name", "Buyer One"), ("customer_email", "b@example.com")];
+    let request = [&[("product_uuid", "1"), ("quantity", "1")][..], &owner].concat();
+    let response = shop.post("random-assign-license-keys", &request).await.response();
+    let row = &response["license_keys"][0];
+    assert_eq!((&row["owner_name"], &row["owner_email"]), (&"Buyer One".into(), &"b@example.com".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_buyer_becomes_the_owner_whoever_was_it_before() {
     let shop = Shop::open().await;
     // Shop plugins send an owner even for keys that go into stock.

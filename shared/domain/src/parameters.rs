@@ -15,6 +15,22 @@ pub enum Value {
     Object,
 }
 
+/// The other spellings of parameters that clients of this API send, and the names that they stand for.
+const OTHER_SPELLINGS: [(&str, &str); 5] = [
+    ("customer_name", "owner_name"),
+    ("customer_email", "owner_email"),
+    ("product_uuid", "product_id"),
+    ("generator_uuid", "generator_id"),
+    ("validity_days", "validity"),
+];
+
+impl Value {
+    /// Decides if this is an empty text, which means "not given".
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::Text(text) if text.is_empty())
+    }
+}
+
 /// The parameters of a request by name. A `null` of a JSON body is not among them.
 ///
 /// They may hold license keys and API keys, so `Debug` prints names only.
@@ -92,6 +108,14 @@ impl<'a> Fields<'a> {
         Self { parameters, faults: ValidationErrors::default() }
     }
 
+    /// The value of a parameter under its own name, else under its other spelling. An empty text under its own
+    /// name is not given.
+    fn value(&self, name: &str) -> Option<&'a Value> {
+        let own = self.parameters.value(name).filter(|value| !value.is_empty());
+        let other = || OTHER_SPELLINGS.iter().find(|(_, parameter)| *parameter == name);
+        own.or_else(|| other().and_then(|(spelling, _)| self.parameters.value(spelling)))
+    }
+
     /// A parameter that must be given, and not empty.
     pub fn required<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Result<T, Reported> {
         match self.optional(name)? {
@@ -102,7 +126,7 @@ impl<'a> Fields<'a> {
 
     /// A parameter that may be absent, `null` or empty: each is "not given".
     pub fn optional<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Result<Option<T>, Reported> {
-        match self.parameters.value(name) {
+        match self.value(name) {
             Some(Value::Array(_) | Value::Object) => Err(self.report(name, "must be text")),
             Some(Value::Text(text)) if !text.is_empty() => self.parse(name, text).map(Some),
             _ => Ok(None),
@@ -115,7 +139,7 @@ impl<'a> Fields<'a> {
         T: FromStr<Err: IntoIterator<Item = F>>,
         F: Display,
     {
-        let json = match self.parameters.value(name) {
+        let json = match self.value(name) {
             Some(Value::Array(json)) => json,
             Some(Value::Text(text)) if !text.is_empty() => text,
             // Any object will do to be told what was expected instead.
@@ -178,6 +202,31 @@ mod tests {
         let parameters = parameters(&[("quantity", text(""))]);
         assert!(Fields::of(&parameters).required::<Quantity>("quantity").is_err());
         assert!(matches!(Fields::of(&parameters).optional::<Quantity>("quantity"), Ok(None)));
+    }
+
+    #[test]
+    fn another_spelling_counts_where_the_name_is_absent() {
+        for (spelling, name) in OTHER_SPELLINGS {
+            let read = |pairs: &[(&str, Value)]| {
+                let parameters = parameters(pairs);
+                Fields::of(&parameters).optional::<OwnerField>(name).ok().flatten()
+            };
+            let seven = "7".parse().ok();
+            assert_eq!(read(&[(spelling, text("7"))]), seven, "{name}");
+            assert_eq!(read(&[(spelling, text("7")), (name, text(""))]), seven, "{name}");
+            assert_eq!(read(&[(spelling, text("8")), (name, text("7"))]), seven, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_fault_of_another_spelling_is_reported_by_the_name() {
+        let parameters = parameters(&[("product_uuid", text("x"))]);
+        let mut fields = Fields::of(&parameters);
+        let product = fields.required::<Quantity>("product_id");
+        assert_eq!(
+            serde_json::to_string(&fields.finish(product).unwrap_err()).unwrap(),
+            r#"{"product_id":["The product_id field must be an integer."]}"#
+        );
     }
 
     #[test]
