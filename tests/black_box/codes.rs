@@ -103,7 +103,7 @@ async fn the_owners_email_has_two_names() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_spellings_of_parameters_name_product_and_owner() {
+async fn other_spellings_name_the_product_and_the_owner() {
     let shop = Shop::open().await;
     shop.post("create-license-keys", &CREATE).await;
     let owner = [("customer_name", "Buyer One"), ("customer_email", "b@example.com")];

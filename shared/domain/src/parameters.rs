@@ -24,13 +24,6 @@ const OTHER_SPELLINGS: [(&str, &str); 5] = [
     ("validity_days", "validity"),
 ];
 
-impl Value {
-    /// Decides if this is an empty text, which means "not given".
-    fn is_empty(&self) -> bool {
-        matches!(self, Self::Text(text) if text.is_empty())
-    }
-}
-
 /// The parameters of a request by name. A `null` of a JSON body is not among them.
 ///
 /// They may hold license keys and API keys, so `Debug` prints names only.
@@ -44,11 +37,16 @@ impl Parameters {
         self.0.get(name)
     }
 
+    /// The value given for `name`. An empty text is not given.
+    fn given(&self, name: &str) -> Option<&Value> {
+        self.value(name).filter(|value| !matches!(value, Value::Text(text) if text.is_empty()))
+    }
+
     /// The text given for `name`, unless it is empty.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
-        match self.value(name) {
-            Some(Value::Text(text)) if !text.is_empty() => Some(text),
+        match self.given(name) {
+            Some(Value::Text(text)) => Some(text),
             _ => None,
         }
     }
@@ -108,12 +106,12 @@ impl<'a> Fields<'a> {
         Self { parameters, faults: ValidationErrors::default() }
     }
 
-    /// The value of a parameter under its own name, else under its other spelling. An empty text under its own
-    /// name is not given.
-    fn value(&self, name: &str) -> Option<&'a Value> {
-        let own = self.parameters.value(name).filter(|value| !value.is_empty());
-        let other = || OTHER_SPELLINGS.iter().find(|(_, parameter)| *parameter == name);
-        own.or_else(|| other().and_then(|(spelling, _)| self.parameters.value(spelling)))
+    /// The value given for a parameter under its own name, else under its other spelling.
+    fn given(&self, name: &str) -> Option<&'a Value> {
+        self.parameters.given(name).or_else(|| {
+            let (spelling, _) = OTHER_SPELLINGS.iter().find(|(_, parameter)| *parameter == name)?;
+            self.parameters.given(spelling)
+        })
     }
 
     /// A parameter that must be given, and not empty.
@@ -126,10 +124,10 @@ impl<'a> Fields<'a> {
 
     /// A parameter that may be absent, `null` or empty: each is "not given".
     pub fn optional<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Result<Option<T>, Reported> {
-        match self.value(name) {
+        match self.given(name) {
             Some(Value::Array(_) | Value::Object) => Err(self.report(name, "must be text")),
-            Some(Value::Text(text)) if !text.is_empty() => self.parse(name, text).map(Some),
-            _ => Ok(None),
+            Some(Value::Text(text)) => self.parse(name, text).map(Some),
+            None => Ok(None),
         }
     }
 
@@ -139,12 +137,11 @@ impl<'a> Fields<'a> {
         T: FromStr<Err: IntoIterator<Item = F>>,
         F: Display,
     {
-        let json = match self.value(name) {
-            Some(Value::Array(json)) => json,
-            Some(Value::Text(text)) if !text.is_empty() => text,
+        let json = match self.given(name) {
+            Some(Value::Array(json) | Value::Text(json)) => json,
             // Any object will do to be told what was expected instead.
             Some(Value::Object) => "{}",
-            _ => return Err(self.report(name, "is required")),
+            None => return Err(self.report(name, "is required")),
         };
         json.parse::<T>().map_err(|faults| {
             for fault in faults {

@@ -1,4 +1,4 @@
-//! What is said of tables: those that are as they must be, and others.
+//! Descriptions of tables: those that are set up as keypool needs them, and others.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,13 +7,14 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
     ProjectionType, ProvisionedThroughput, ScalarAttributeType, TimeToLiveSpecification,
 };
-use keypool_aws::Timeouts;
 use keypool_domain::{
     Assignment, AttemptId, Clock as _, NewKey, OperatingSystemRandomness, Owner, ProductId, Status,
     SystemClock, Timestamp,
 };
 use keypool_local::{Services, TABLE};
 use keypool_store::{Expiry, IndexState, Sale, SaleOutcome, Store, TableState};
+
+use crate::fixture;
 
 struct Database {
     client: aws_sdk_dynamodb::Client,
@@ -22,9 +23,8 @@ struct Database {
 
 impl Database {
     async fn new() -> Self {
-        let services = Services::start(None).await.unwrap();
-        let settings = Services::settings(services.dynamodb_url(), services.kms_url());
-        Self { client: settings.clients(Timeouts::OPERATOR).dynamodb, _services: services }
+        let (client, services) = fixture::database().await;
+        Self { client, _services: services }
     }
 
     fn store(&self, table: &str) -> Store {

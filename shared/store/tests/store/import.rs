@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::config::interceptors::{
 };
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
-use keypool_aws::{AdaptiveLimit, Timeouts};
+use keypool_aws::AdaptiveLimit;
 use keypool_domain::{
     Assignment, AttemptId, Clock as _, CreationId, ImportId, LicenseKeyRecord, NewKey,
     OperatingSystemRandomness, Owner, ProductId, Status, SystemClock,
@@ -17,6 +17,7 @@ use keypool_local::{Services, TABLE};
 use keypool_store::{ImportOutcome, SaleOutcome, Store, StoreError};
 use serde_json::{Value, json};
 
+use crate::fixture;
 use crate::selling::sell;
 
 /// Tells of so many batches that every second statement met a throttle, though it was done. Of the others it tells the
@@ -83,10 +84,9 @@ struct Table {
 
 impl Table {
     async fn new() -> Self {
-        let services = Services::start(None).await.unwrap();
-        let settings = Services::settings(services.dynamodb_url(), services.kms_url());
+        let (client, services) = fixture::database().await;
         let throttles = Arc::new(AtomicUsize::new(0));
-        let config = settings.clients(Timeouts::OPERATOR).dynamodb.config().to_builder();
+        let config = client.config().to_builder();
         let code = Arc::new(Mutex::new("ThrottlingError"));
         let (left, statements) = (Arc::clone(&throttles), AtomicUsize::new(0));
         let config = config.interceptor(Throttles { left, code: Arc::clone(&code), statements });

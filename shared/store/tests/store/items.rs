@@ -1,12 +1,10 @@
 //! Items of the records, against the embedded DynamoDB: a stack that exists holds them in just this form.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
-use keypool_aws::Timeouts;
 use keypool_domain::requests::AssignLicenseKey;
 use keypool_domain::requests::Repeatable as _;
 use keypool_domain::{
@@ -21,6 +19,8 @@ use keypool_store::{
 };
 use serde_json::{Value, json};
 
+use crate::fixture;
+
 /// The time in every record.
 const AT: &str = "2024-11-23T19:02:08.829115Z";
 /// An API key's hash.
@@ -34,11 +34,7 @@ struct Table {
 
 impl Table {
     async fn new() -> Self {
-        let services = Services::start(None).await.unwrap();
-        let settings = Services::settings(services.dynamodb_url(), services.kms_url());
-        let client = settings.clients(Timeouts::OPERATOR).dynamodb;
-        let store = Store::new(client.clone(), TABLE, Arc::new(OperatingSystemRandomness));
-        store.create_table().await.unwrap();
+        let (store, client, services) = fixture::table().await;
         Self { store, client, _services: services }
     }
 

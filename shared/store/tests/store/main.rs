@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
 
 mod describe;
+mod fixture;
 mod import;
 mod items;
 mod operator;

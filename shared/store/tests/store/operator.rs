@@ -1,28 +1,17 @@
-//! What an operator does to keys, against the embedded DynamoDB: conditions, races, repetitions, the audit trail.
+//! An operator's changes of keys: conditions, races, repetitions, the audit trail.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
-use keypool_aws::Timeouts;
 use keypool_domain::{
     Assignment, AttemptId, AuditEntry, AuditId, Clock as _, LicenseKeyRecord, NewKey, NotAllowedInStatus,
     OperatingSystemRandomness, Owner, Principal, ProductId, Status, SystemClock, Timestamp,
 };
-use keypool_local::{Services, TABLE};
 use keypool_store::{Inventory, KeyFilter, Look, Place, SaleOutcome, Store, UpdateOutcome};
 use serde_json::json;
 
+use crate::fixture::table;
 use crate::selling::{sale, sell};
-
-async fn table() -> (Store, Services) {
-    let services = Services::start(None).await.unwrap();
-    let settings = Services::settings(services.dynamodb_url(), services.kms_url());
-    let clients = settings.clients(Timeouts::OPERATOR);
-    let store = Store::new(clients.dynamodb, TABLE, Arc::new(OperatingSystemRandomness));
-    store.create_table().await.unwrap();
-    (store, services)
-}
 
 fn now() -> Timestamp {
     SystemClock.now()
@@ -76,7 +65,7 @@ async fn trail(store: &Store) -> Vec<AuditEntry> {
 /// Either the sale or the block comes first: a key is never both sold as it was seen and blocked as it was seen.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sale_and_a_block_of_the_same_key_do_not_both_happen() {
-    let (store, _services) = table().await;
+    let (store, _, _services) = table().await;
     let keys = stock(&store, 1, Status::Available, 40).await;
     let (mut sold, mut blocked) = (0, 0);
     for key in &keys {
@@ -104,7 +93,7 @@ async fn a_sale_and_a_block_of_the_same_key_do_not_both_happen() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_change_leaves_no_audit_entry() {
-    let (store, _services) = table().await;
+    let (store, _, _services) = table().await;
     let key = stock(&store, 1, Status::Available, 1).await.remove(0);
     let (next, note) = (key.blocked(now()).unwrap(), entry("a", now()));
     assert_eq!(store.change_key(&key, &next, &note).await, Ok(UpdateOutcome::Updated));
@@ -115,7 +104,7 @@ async fn a_refused_change_leaves_no_audit_entry() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_released_key_is_in_stock_and_can_be_sold_again() {
-    let (store, _services) = table().await;
+    let (store, _, _services) = table().await;
     let key = stock(&store, 1, Status::Available, 1).await.remove(0);
     let sold = sell(&store, std::slice::from_ref(&key), &assignment()).await;
     assert_eq!(sold, SaleOutcome::Done);
@@ -131,7 +120,7 @@ async fn a_released_key_is_in_stock_and_can_be_sold_again() {
 /// A large order that is under way knows its keys by their versions; nothing may move them until it has ended.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_order_holds_is_left_alone_until_it_has_ended() {
-    let (store, _services) = table().await;
+    let (store, _, _services) = table().await;
     let keys = stock(&store, 1, Status::Available, 3).await;
     let mut order = sale(&assignment(), None);
     assert_eq!(store.take(&mut order, &keys, now()).await, Ok(SaleOutcome::Done));
@@ -150,7 +139,7 @@ async fn what_an_order_holds_is_left_alone_until_it_has_ended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_trail_goes_back_over_months_youngest_first() {
-    let (store, _services) = table().await;
+    let (store, _, _services) = table().await;
     let day = |day: i64| Timestamp::from_unix_microseconds((20_000 + day) * 86_400_000_000).unwrap();
     let entries: Vec<AuditEntry> = (0..70).map(|nth| entry(&format!("{nth}"), day(nth))).collect();
     for entry in &entries {
@@ -169,7 +158,7 @@ async fn the_trail_goes_back_over_months_youngest_first() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_of_keys_hold_each_key_once() {
-    let (store, _services) = table().await;
+    let (store, _, _services) = table().await;
     for product in [1, 2] {
         for (status, count) in [(Status::Available, 23), (Status::Blocked, 11)] {
             stock(&store, product, status, count).await;
@@ -210,7 +199,7 @@ async fn pages_of_keys_hold_each_key_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_inventory_counts_each_key_once_and_sales_by_their_age() {
-    let (store, _services) = table().await;
+    let (store, _, _services) = table().await;
     let keys = stock(&store, 1, Status::Available, 30).await;
     stock(&store, 1, Status::Reserved, 2).await;
     stock(&store, 2, Status::Blocked, 3).await;

@@ -1,29 +1,19 @@
 //! An operator's changes of queued orders, against the embedded DynamoDB: conditions, races, the audit trail.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use keypool_aws::Timeouts;
 use keypool_domain::requests::{RandomAssignLicenseKeys, Repeatable as _};
 use keypool_domain::{
     ApiKey, AuditEntry, AuditId, Clock as _, Delivery, Endpoint, OperatingSystemRandomness, OrderId,
     OrderState, Owner, Principal, PrivateKeyUsed, ProductId, QueuedOrder, Reply, RequestId, SignablePayload,
     SystemClock, Timestamp,
 };
-use keypool_local::{Services, TABLE};
 use keypool_store::{DeliveryResult, Recalled, Recorded, Store, UpdateOutcome};
 use serde_json::json;
 
-const LEASE: Duration = Duration::from_secs(30);
+use crate::fixture::table;
 
-async fn table() -> (Store, Services) {
-    let services = Services::start(None).await.unwrap();
-    let settings = Services::settings(services.dynamodb_url(), services.kms_url());
-    let clients = settings.clients(Timeouts::OPERATOR);
-    let store = Store::new(clients.dynamodb, TABLE, Arc::new(OperatingSystemRandomness));
-    store.create_table().await.unwrap();
-    (store, services)
-}
+const LEASE: Duration = Duration::from_secs(30);
 
 fn now() -> Timestamp {
     SystemClock.now()
@@ -72,7 +62,7 @@ async fn accepted(store: &Store) -> QueuedOrder {
 /// Both attempts have read that there is no record.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_requests_with_one_key_the_later_is_a_mismatch() {
-    let (store, _services) = table().await;
+    let (store, _, _services) = table().await;
     let order = order();
     let id = RequestId::new(order.api_key, Endpoint::RandomAssignLicenseKeysQueued, &"k".parse().unwrap());
     let larger = RandomAssignLicenseKeys { quantity: "4".parse().unwrap(), ..order.request.clone() };
@@ -95,7 +85,7 @@ async fn of_two_requests_with_one_key_the_later_is_a_mismatch() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_taken_back_only_before_a_worker_begins() {
-    let (store, _services) = table().await;
+    let (store, _, _services) = table().await;
     let order = accepted(&store).await;
     assert_eq!(store.unqueue(&order.id).await, Ok(()));
     // The response to the first one may have been lost.
@@ -128,7 +118,7 @@ async fn in_queue(store: &Store, id: &OrderId) -> QueuedOrder {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_order_is_due_again_and_keeps_what_it_is() {
-    let (store, _services) = table().await;
+    let (store, _, _services) = table().await;
     let id = attempted(&store, &DeliveryResult::Dead).await.id;
     let dead = in_queue(&store, &id).await;
     assert_eq!((dead.state, dead.delivery.attempts), (OrderState::Dead, 1));
@@ -143,7 +133,7 @@ async fn a_dead_order_is_due_again_and_keeps_what_it_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_is_retried_later_is_due_at_once() {
-    let (store, _services) = table().await;
+    let (store, _, _services) = table().await;
     let later = now().after(Duration::from_hours(12));
     let id = attempted(&store, &DeliveryResult::Again(later)).await.id;
     let mut seen = in_queue(&store, &id).await;
@@ -156,7 +146,7 @@ async fn an_order_that_is_retried_later_is_due_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delivered_order_goes_back_into_the_queue() {
-    let (store, _services) = table().await;
+    let (store, _, _services) = table().await;
     let id = attempted(&store, &DeliveryResult::Delivered).await.id;
     assert_eq!(store.queued_order(&id).await, Ok(None));
     let delivered = store.delivered_order(&id).await.unwrap().unwrap();
@@ -174,7 +164,7 @@ async fn a_delivered_order_goes_back_into_the_queue() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_waits_is_cancelled_and_ends() {
-    let (store, _services) = table().await;
+    let (store, _, _services) = table().await;
     let order = accepted(&store).await;
     assert_eq!(store.join_line(&order).await, Ok(true));
     // Seen before it joined the line.
@@ -198,7 +188,7 @@ async fn an_order_that_waits_is_cancelled_and_ends() {
 /// Either the worker has decided the order, or the operator has cancelled it before.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_decision_and_a_cancellation_come_one_after_the_other() {
-    let (store, _services) = table().await;
+    let (store, _, _services) = table().await;
     for _ in 0..20 {
         let seen = accepted(&store).await;
         let (mut decided, next) = (seen.clone(), seen.cancelled().unwrap());

@@ -1,22 +1,11 @@
 //! Ids after a restore, against the embedded DynamoDB.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
-use keypool_aws::Timeouts;
 use keypool_domain::{AuditEntry, AuditId, Clock as _, OperatingSystemRandomness, Principal, SystemClock};
-use keypool_local::{Services, TABLE};
-use keypool_store::{Counter, Store};
+use keypool_store::Counter;
 
-async fn table() -> (Store, Services) {
-    let services = Services::start(None).await.unwrap();
-    let settings = Services::settings(services.dynamodb_url(), services.kms_url());
-    let clients = settings.clients(Timeouts::OPERATOR);
-    let store = Store::new(clients.dynamodb, TABLE, Arc::new(OperatingSystemRandomness))
-        .with_timeouts(Timeouts::OPERATOR);
-    store.create_table().await.unwrap();
-    (store, services)
-}
+use crate::fixture::table;
 
 fn entry() -> AuditEntry {
     AuditEntry {
@@ -32,7 +21,7 @@ fn entry() -> AuditEntry {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_counter_is_raised_once_and_never_lowered() {
-    let (store, _services) = table().await;
+    let (store, _, _services) = table().await;
     let counter = Counter::LicenseKey;
     assert_eq!(store.last_id(counter).await, Ok(0), "nobody has asked for an id");
     assert_eq!(store.raise_counter(counter, 500, &entry()).await, Ok(true));
@@ -48,7 +37,7 @@ async fn a_counter_is_raised_once_and_never_lowered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_taken_while_a_counter_is_raised_are_given_once() {
-    let (store, _services) = table().await;
+    let (store, _, _services) = table().await;
     let takers = (0..20).map(|_| {
         let store = store.clone();
         tokio::spawn(async move { store.take_row_ids(5).await.unwrap() })
@@ -74,6 +63,6 @@ async fn ids_taken_while_a_counter_is_raised_are_given_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_was_not_restored_says_no_restore_point() {
-    let (store, _services) = table().await;
+    let (store, _, _services) = table().await;
     assert_eq!(store.restore_state().await, Ok(None));
 }

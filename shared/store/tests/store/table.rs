@@ -15,6 +15,7 @@ use keypool_store::{
     Store, StoreError, candidate_window,
 };
 
+use crate::fixture;
 use crate::selling::{finish, sale, sell};
 
 /// The operating system's randomness, but draws start where they are told to.
@@ -40,10 +41,9 @@ struct Table {
 
 impl Table {
     async fn new() -> Self {
-        let services = Services::start(None).await.unwrap();
-        let settings = Services::settings(services.dynamodb_url(), services.kms_url());
+        let (client, services) = fixture::database().await;
         let start = Arc::new(StartAt(Mutex::new(None)));
-        let store = Store::new(settings.clients(Timeouts::OPERATOR).dynamodb, TABLE, Arc::clone(&start) as _);
+        let store = Store::new(client, TABLE, Arc::clone(&start) as _);
         store.create_table().await.unwrap();
         Self { store, start, _services: services }
     }

@@ -1,16 +1,16 @@
-//! Changes of what an operator has set up, against the embedded DynamoDB: made as it was seen, noted, or not made at all.
+//! Changes of products, generators and API keys: written as they were seen and noted, or not at all.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use keypool_aws::Timeouts;
 use keypool_domain::{
     Activity, ApiKey, ApiKeyRecord, AuditEntry, AuditId, Clock as _, Endpoint, Generator, GeneratorId,
     Method, OperatingSystemRandomness, Principal, Product, ProductId, RetiredKey, SystemClock, Timestamp,
 };
 use keypool_local::{Services, TABLE};
 use keypool_store::{Lookup, Store, StoreError, UpdateOutcome};
+
+use crate::fixture;
 
 struct Table {
     store: Store,
@@ -21,12 +21,7 @@ struct Table {
 impl Table {
     /// Products 1 and 2, each with a generator of its own.
     async fn new() -> Self {
-        let services = Services::start(None).await.unwrap();
-        let settings = Services::settings(services.dynamodb_url(), services.kms_url());
-        let client = settings.clients(Timeouts::OPERATOR).dynamodb;
-        let store = Store::new(client.clone(), TABLE, Arc::new(OperatingSystemRandomness))
-            .with_timeouts(Timeouts::OPERATOR);
-        store.create_table().await.unwrap();
+        let (store, client, services) = fixture::table().await;
         for id in ["1", "2"] {
             store.create(&product(id), None).await.unwrap();
             store.create_generator(&generator(id), None).await.unwrap();
