@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use keypool_domain::requests::{RandomAssignLicenseKeys, Repeatable as _};
 use keypool_domain::{ApiKey, Clock as _, Endpoint, Parameters, RequestId, Status, Value};
-use keypool_store::{Recalled, Recorded, Sale, SaleOutcome};
+use keypool_store::{Recorded, Sale, SaleOutcome, StoreError};
 use keypool_tests::{API_KEY, Fault, Shop, ShopResponse};
 use serde_json::json;
 
@@ -173,8 +173,7 @@ async fn take_a_part(shop: &Shop, key: &str, parameters: &[(&str, &str)], lease:
     let asked = RandomAssignLicenseKeys::try_from(&parameters).unwrap();
     let api_key = API_KEY.parse::<ApiKey>().unwrap().hash();
     let id = RequestId::new(api_key, Endpoint::RandomAssignLicenseKeys, &key.parse().unwrap());
-    let recalled = shop.store.recall(id, asked.fingerprint(), None, shop.clock.now()).await.unwrap();
-    let Recalled::New(slot) = recalled else { unreachable!("{recalled:?}") };
+    let slot = shop.store.recall(id, asked.fingerprint(), None, shop.clock.now()).await.unwrap();
     let assignment = shop.sale(None).assignment().clone();
     let mut sale = Sale::new(asked.product_id, assignment, lease, Some(slot));
     let candidates = shop.draw(2).await.candidates;
@@ -203,7 +202,7 @@ async fn a_repetition_is_409_while_the_first_is_alive_and_then_replaces_it() {
     // But it is alive, and goes on. Its writes fail.
     let candidates = shop.draw(1).await.candidates;
     let late = shop.finish(&first, &candidates[..1]).await;
-    assert!(matches!(late, SaleOutcome::Recorded(Recorded::Answered(_))), "{late:?}");
+    assert!(matches!(late, Err(StoreError::Recorded(Recorded::Answered(_)))), "{late:?}");
     shop.store.conclude(&first, shop.clock.now()).await.unwrap();
     assert_eq!(shop.draw(5).await.candidates.len(), 2);
     assert_eq!(shop.post_once(RANDOM, "a", &THREE).await.text, answer.text);

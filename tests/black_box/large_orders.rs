@@ -303,9 +303,9 @@ async fn a_void_order_can_neither_reserve_nor_finish() {
     shop.sweep_orders().await;
     assert_eq!(counts(&shop).await, (10, 0, 0, 0));
     let late = shop.store.take(&mut sale, &candidates[4..], now(&shop)).await;
-    assert_eq!(late, Ok(SaleOutcome::Recorded(Recorded::Void)));
+    assert_eq!(late, Err(Recorded::Void.into()));
     let late = shop.finish(&sale, &candidates[4..]).await;
-    assert_eq!(late, SaleOutcome::Recorded(Recorded::Void));
+    assert_eq!(late, Err(Recorded::Void.into()));
     shop.store.conclude(&sale, now(&shop)).await.unwrap();
     assert_eq!(counts(&shop).await, (10, 0, 0, 0));
 }
@@ -317,7 +317,7 @@ async fn a_sold_order_is_handed_over_by_the_sweep() {
     let candidates = shop.draw(10).await.candidates;
     let mut sale = shop.sale(None);
     shop.store.take(&mut sale, &candidates[..4], now(&shop)).await.unwrap();
-    assert_eq!(shop.finish(&sale, &candidates[4..5]).await, SaleOutcome::Done);
+    assert_eq!(shop.finish(&sale, &candidates[4..5]).await, Ok(SaleOutcome::Done));
     assert_eq!(counts(&shop).await.2, 4);
     shop.sweep_orders().await;
     assert_eq!(counts(&shop).await, (5, 5, 0, 0));
@@ -344,7 +344,7 @@ async fn a_key_that_changed_by_hand_does_not_hold_its_part_up() {
         });
         shop.dynamodb_call("UpdateItem", &by_hand).await;
         if sold {
-            assert_eq!(shop.finish(&sale, &candidates[4..5]).await, SaleOutcome::Done);
+            assert_eq!(shop.finish(&sale, &candidates[4..5]).await, Ok(SaleOutcome::Done));
         }
         shop.sweep_orders().await;
         let expected = if sold { (5, 4, 0, 0) } else { (9, 0, 0, 0) };

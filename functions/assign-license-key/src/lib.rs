@@ -3,13 +3,9 @@
 use std::sync::Arc;
 
 use keypool_domain::requests::AssignLicenseKey;
-use keypool_domain::{
-    Assignment, AttemptId, Endpoint, LicenseKeyRecord, Product, Reply, Status, ValidationErrors,
-};
-use keypool_function::{
-    Checked, Desk, EndpointHandler, FunctionError, Invocation, NextAction, SignedReply, measure,
-};
-use keypool_store::{Backoff, Found, Lookup, RequestSlot, Sale, SaleOutcome};
+use keypool_domain::{Endpoint, LicenseKeyRecord, Product, Reply, Status, ValidationErrors};
+use keypool_function::{Checked, Desk, EndpointHandler, FunctionError, Invocation, SignedReply, measure};
+use keypool_store::{Backoff, Found, Lookup, RequestSlot, SaleOutcome};
 use lambda_http::{Body, Request, Response};
 
 /// How often a key is tried for that somebody else keeps changing without selling it.
@@ -40,7 +36,7 @@ impl EndpointHandler for Handler {
         request: &AssignLicenseKey,
         _: &Found,
         key: &mut Option<LicenseKeyRecord>,
-    ) -> Result<NextAction<RequestSlot>, FunctionError> {
+    ) -> Result<Option<RequestSlot>, FunctionError> {
         let recall = invocation.recall(request);
         let store = invocation.desk().store();
         let (recalled, read) = tokio::join!(recall, store.license_key(&request.license_key));
@@ -63,20 +59,13 @@ async fn assign(invocation: &Invocation, checked: Checked<Handler>) -> Result<Si
         // the same words and the same signature.
         let Some(seen) = key.filter(|key| key.status == Status::Available) else {
             // An earlier attempt at this request may have bought the key since its record was read.
-            return match invocation.recall(&request).await? {
-                NextAction::Repeat(answer) => Ok(answer),
-                NextAction::Proceed(_) => Err(Reply::InvalidLicenseKey.into()),
-            };
+            invocation.recall(&request).await?;
+            return Err(Reply::InvalidLicenseKey.into());
         };
         let about = Lookup { product: Some(seen.product_id), ..Lookup::default() };
         let product = invocation.desk().look_up(about).await?.product.filter(Product::is_active);
         let product = product.ok_or(Reply::InvalidLicenseKey)?;
-        let assignment = Assignment {
-            id: AttemptId::random(invocation.desk().randomness()),
-            owner: request.owner.clone(),
-            at: invocation.now(),
-        };
-        let sale = Sale::new(product.id, assignment, invocation.desk().lease(), slot.clone());
+        let sale = invocation.sale(product.id, &request.owner, slot.clone());
         let answer =
             invocation.sign_reply(&Reply::LicenseKeyAssigned, product.signing_key_id.as_ref()).await?;
         match invocation.finish(&sale, &[seen], &answer).await? {
@@ -84,10 +73,9 @@ async fn assign(invocation: &Invocation, checked: Checked<Handler>) -> Result<Si
                 measure::keys_assigned(1);
                 return Ok(answer);
             }
-            SaleOutcome::Recorded(recorded) => return invocation.repeat(recorded),
             SaleOutcome::Missed(_) => {
                 measure::contention_retry();
-                tokio::time::sleep(backoff.next_wait(invocation.desk().randomness())).await;
+                backoff.wait(invocation.desk().randomness()).await;
                 key = store.license_key(&request.license_key).await?;
             }
         }

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use keypool_domain::requests::CreateLicenseKeys;
 use keypool_domain::{Endpoint, LicenseKeyRecord, NewKey, Product, Reply, ValidationErrors};
-use keypool_function::{
-    Checked, Desk, EndpointHandler, FunctionError, Invocation, NextAction, SignedReply, measure,
-};
+use keypool_function::{Checked, Desk, EndpointHandler, FunctionError, Invocation, SignedReply, measure};
 use keypool_store::{Found, Lookup, RequestSlot, RequestState};
 use lambda_http::{Body, Request, Response};
 
@@ -35,7 +33,7 @@ impl EndpointHandler for Handler {
         request: &CreateLicenseKeys,
         _: &Found,
         (): &mut (),
-    ) -> Result<NextAction<RequestSlot>, FunctionError> {
+    ) -> Result<Option<RequestSlot>, FunctionError> {
         invocation.recall(request).await
     }
 
@@ -49,10 +47,7 @@ async fn create(invocation: &Invocation, checked: Checked<Handler>) -> Result<Si
     let product = found.product.filter(Product::is_active).ok_or(Reply::ProductNotFound)?;
     let signing_key = product.signing_key_id.as_ref();
 
-    let mut creation = match invocation.begin(slot).await? {
-        NextAction::Proceed(creation) => creation,
-        NextAction::Repeat(reply) => return Ok(reply),
-    };
+    let mut creation = invocation.begin(slot).await?;
     let now = invocation.now();
     let new_keys = request.new_keys(now, creation.as_ref().map(|creation| &creation.id));
     let sent = request.license_keys.sent();
@@ -74,6 +69,6 @@ async fn create(invocation: &Invocation, checked: Checked<Handler>) -> Result<Si
         0 => answer,
         _ => invocation.sign_reply(&told(counts.created), signing_key).await?,
     };
-    let earlier = invocation.save(creation.as_mut(), &answer, RequestState::Done).await?;
-    Ok(earlier.unwrap_or(answer))
+    invocation.save(creation.as_mut(), &answer, RequestState::Done).await?;
+    Ok(answer)
 }

@@ -7,9 +7,7 @@ use keypool_domain::requests::Generate;
 use keypool_domain::{
     Endpoint, Generator, LicenseKey, LicenseKeyRecord, NewKey, Product, Reply, ValidationErrors,
 };
-use keypool_function::{
-    Checked, Desk, EndpointHandler, FunctionError, Invocation, NextAction, SignedReply, measure,
-};
+use keypool_function::{Checked, Desk, EndpointHandler, FunctionError, Invocation, SignedReply, measure};
 use keypool_store::{Creation, Found, Lookup, RequestSlot, RequestState};
 use lambda_http::{Body, Request, Response};
 
@@ -41,7 +39,7 @@ impl EndpointHandler for Handler {
         request: &Generate,
         _: &Found,
         (): &mut (),
-    ) -> Result<NextAction<RequestSlot>, FunctionError> {
+    ) -> Result<Option<RequestSlot>, FunctionError> {
         invocation.recall(request).await
     }
 
@@ -57,13 +55,10 @@ async fn generate(invocation: &Invocation, checked: Checked<Handler>) -> Result<
     let product = invocation.desk().look_up(about).await?.product;
     let product = product.filter(Product::is_active).ok_or(Reply::ProductNotFound)?;
 
-    let mut creation = match invocation.begin(slot).await? {
-        NextAction::Proceed(creation) => creation,
-        NextAction::Repeat(reply) => return Ok(reply),
-    };
+    let mut creation = invocation.begin(slot).await?;
     let (mut noted, mut keys) = match noted(creation.as_ref())? {
         Some((answer, keys)) => (Some(answer), keys),
-        None => (None, make(invocation, &generator, usize::from(request.quantity.get()))?),
+        None => (None, invocation.make(&generator, usize::from(request.quantity.get()))?),
     };
     let mut to_store = keys.clone();
     let creation_id = creation.as_ref().map(|creation| creation.id.clone());
@@ -82,10 +77,8 @@ async fn generate(invocation: &Invocation, checked: Checked<Handler>) -> Result<
         let store = invocation.desk().store();
         let ids = async { store.take_row_ids(to_store.len()).await.map_err(FunctionError::from) };
         let (answer, ids) = tokio::try_join!(sign, ids)?;
-        if !is_noted
-            && let Some(earlier) = invocation.save(creation.as_mut(), &answer, RequestState::Open).await?
-        {
-            return Ok(earlier);
+        if !is_noted {
+            invocation.save(creation.as_mut(), &answer, RequestState::Open).await?;
         }
         let now = invocation.now();
         let stocked = |(key, id): (LicenseKey, _)| {
@@ -96,11 +89,11 @@ async fn generate(invocation: &Invocation, checked: Checked<Handler>) -> Result<
         let counts = store.insert(&stored).await?;
         measure::keys_generated(counts.created);
         if counts.duplicates.is_empty() {
-            let earlier = invocation.save(creation.as_mut(), &answer, RequestState::Done).await?;
-            return Ok(earlier.unwrap_or(answer));
+            invocation.save(creation.as_mut(), &answer, RequestState::Done).await?;
+            return Ok(answer);
         }
         let duplicates: HashSet<LicenseKey> = counts.duplicates.into_iter().collect();
-        to_store = make(invocation, &generator, duplicates.len())?;
+        to_store = invocation.make(&generator, duplicates.len())?;
         keys.retain(|key| !duplicates.contains(key));
         keys.extend(to_store.iter().cloned());
     }
@@ -112,13 +105,4 @@ fn noted(creation: Option<&Creation>) -> Result<Option<(SignedReply, Vec<License
     let Some(envelope) = creation.and_then(|creation| creation.noted.as_ref()) else { return Ok(None) };
     let (_, keys) = envelope.read().map_err(|_| FunctionError::Bug("what was noted is no reply"))?;
     Ok(Some((SignedReply::remembered(envelope.clone())?, keys)))
-}
-
-fn make(
-    invocation: &Invocation,
-    generator: &Generator,
-    count: usize,
-) -> Result<Vec<LicenseKey>, FunctionError> {
-    let made = generator.make_distinct(count, invocation.desk().randomness());
-    made.map_err(|_| FunctionError::Bug("a stored generator makes invalid keys"))
 }

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use keypool_callback::{CallbackMessage, DeliveryOutcome};
 use keypool_domain::{ApiKeySettings, Envelope, NextDelivery, QueuedOrder, Timestamp, next_delivery};
-use keypool_function::{FunctionError, Invocation, NextAction, measure};
-use keypool_store::{DeliveryResult, Lookup};
+use keypool_function::{FunctionError, Invocation, measure};
+use keypool_store::{DeliveryResult, Lookup, Recorded, StoreError};
 
 use crate::{Next, Worker};
 
@@ -37,10 +37,12 @@ impl Worker {
     /// The response of an order, as its record has it.
     async fn response(&self, order: &QueuedOrder) -> Result<Option<Envelope>, FunctionError> {
         let invocation = Invocation::of_order(self.desk.clone(), order);
-        Ok(match invocation.recall(&order.request).await? {
-            NextAction::Repeat(reply) => Some(reply.envelope().clone()),
-            NextAction::Proceed(_) => None,
-        })
+        match invocation.recall(&order.request).await {
+            Err(FunctionError::Store(StoreError::Recorded(Recorded::Answered(response)))) => {
+                Ok(Some(response))
+            }
+            recalled => recalled.map(|_| None),
+        }
     }
 
     async fn attempt(

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use keypool_domain::{Assignment, AttemptId, OrderState, Product, ProductId, QueuedOrder, Reply};
-use keypool_function::{FunctionError, Invocation, NextAction, SignedReply};
-use keypool_store::{Lookup, RequestSlot, Sale, SaleOutcome, Waiting};
+use keypool_domain::{OrderState, Product, ProductId, QueuedOrder, Reply};
+use keypool_function::{FunctionError, Invocation, SignedReply};
+use keypool_store::{Lookup, SaleOutcome, Waiting};
 use random_assign_license_keys::{Ahead, Filled, fill};
 use tokio::time::Instant;
 
@@ -84,13 +84,10 @@ impl Worker {
     /// Fills an order, or ends it if its time is over. Returns whether it is decided now.
     async fn fill(&self, order: &mut QueuedOrder, in_front: usize) -> Result<bool, FunctionError> {
         let invocation = Invocation::of_order(self.desk.clone(), order);
-        let filled = self.try_fill(&invocation, order, in_front).await;
-        match &filled {
-            Ok(Some(reply)) => invocation.log_order(Ok(reply)),
-            Ok(None) => {}
-            Err(error) => invocation.log_order(Err(error)),
-        }
-        let Some(reply) = filled? else { return Ok(false) };
+        let filled = self.try_fill(&invocation, order, in_front).await.transpose();
+        let Some(filled) = filled.map(|filled| invocation.or_repeat(filled)) else { return Ok(false) };
+        invocation.log_order(filled.as_ref());
+        let reply = filled?;
         self.desk.store().decide(order, reply.code(), self.desk.clock().now()).await?;
         Ok(true)
     }
@@ -103,10 +100,7 @@ impl Worker {
         in_front: usize,
     ) -> Result<Option<SignedReply>, FunctionError> {
         let request = &order.request;
-        let slot = match invocation.recall(request).await? {
-            NextAction::Repeat(reply) => return Ok(Some(reply)),
-            NextAction::Proceed(slot) => slot,
-        };
+        let slot = invocation.recall(request).await?;
         let about = Lookup { product: Some(request.product_id), ..Lookup::default() };
         let product = self.desk.look_up(about).await?.product;
         let mut refusal = Reply::InsufficientLicenseKeys { available_quantity: 0 };
@@ -115,10 +109,7 @@ impl Worker {
             let ahead = Ahead { window: self.desk.take_window(product.id, quantity), ..Ahead::default() };
             match fill(invocation, request, product, slot, ahead, Some(in_front)).await? {
                 Filled::Sold(reply) => return Ok(Some(reply)),
-                Filled::TooFew { available } => {
-                    refusal = Reply::InsufficientLicenseKeys { available_quantity: available };
-                }
-                Filled::NoGenerator => refusal = Reply::GeneratorNotFound,
+                Filled::TooFew(reply) => refusal = reply,
             }
         }
         if !order.is_over(invocation.now()) {
@@ -136,19 +127,12 @@ impl Worker {
         refusal: &Reply,
     ) -> Result<SignedReply, FunctionError> {
         // An attempt to fill it may have changed its record.
-        let slot: RequestSlot = match invocation.recall(&order.request).await? {
-            NextAction::Repeat(reply) => return Ok(reply),
-            NextAction::Proceed(slot) => slot.ok_or(FunctionError::Bug("a queued order has a record"))?,
-        };
+        let slot = invocation.recall(&order.request).await?;
         let key = product.and_then(|product| product.signing_key_id.as_ref());
         let reply = invocation.sign_reply(refusal, key).await?;
-        let id = AttemptId::random(self.desk.randomness());
-        let owner = order.request.owner.clone();
-        let assignment = Assignment { id, owner, at: invocation.now() };
-        let nothing = Sale::new(order.request.product_id, assignment, self.desk.lease(), Some(slot));
+        let nothing = invocation.sale(order.request.product_id, &order.request.owner, slot);
         match invocation.finish(&nothing, &[], &reply).await? {
             SaleOutcome::Done => Ok(reply),
-            SaleOutcome::Recorded(recorded) => invocation.repeat(recorded),
             SaleOutcome::Missed(_) => Err(FunctionError::Contention),
         }
     }

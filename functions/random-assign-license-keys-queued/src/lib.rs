@@ -8,9 +8,7 @@ use keypool_domain::requests::RandomAssignLicenseKeysQueued;
 use keypool_domain::{
     Delivery, Endpoint, OrderId, OrderState, Product, QueuedOrder, Reply, ValidationErrors,
 };
-use keypool_function::{
-    Checked, Desk, EndpointHandler, FunctionError, Invocation, NextAction, SignedReply, measure,
-};
+use keypool_function::{Checked, Desk, EndpointHandler, FunctionError, Invocation, SignedReply, measure};
 use keypool_store::{Found, Lookup, RequestSlot, StoreError};
 use lambda_http::{Body, Request, Response};
 use tokio::time::timeout;
@@ -43,7 +41,7 @@ impl EndpointHandler for Handler {
         request: &RandomAssignLicenseKeysQueued,
         _: &Found,
         (): &mut (),
-    ) -> Result<NextAction<RequestSlot>, FunctionError> {
+    ) -> Result<Option<RequestSlot>, FunctionError> {
         invocation.recall(request).await
     }
 
@@ -87,9 +85,7 @@ async fn accept(
     let sign = invocation.sign_reply(&Reply::RequestQueued, product.signing_key_id.as_ref());
     let reply = if let Some(slot) = slot {
         let reply = sign.await?;
-        if let Some(recorded) = store.enqueue(order, Some((&slot, reply.envelope())), now).await? {
-            return invocation.repeat(recorded);
-        }
+        store.enqueue(order, Some((&slot, reply.envelope())), now).await?;
         reply
     } else {
         let (reply, stored) = tokio::join!(sign, store.enqueue(order, None, now));

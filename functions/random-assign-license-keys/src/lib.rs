@@ -11,12 +11,12 @@ use std::sync::Arc;
 use keypool_domain::requests::RandomAssignLicenseKeys;
 use keypool_domain::{Endpoint, Generator, Product, Reply, ValidationErrors};
 use keypool_function::{
-    Checked, Desk, EndpointHandler, FunctionError, Invocation, NextAction, SignedReply, Window, measure,
+    Checked, Desk, EndpointHandler, FunctionError, Invocation, SignedReply, Window, measure,
 };
 use keypool_store::{Drawn, Found, Look, Lookup, RequestSlot};
 use lambda_http::{Body, Request, Response};
 
-use crate::sell::{Order, Outcome};
+use crate::sell::Order;
 
 /// Answers one event.
 pub async fn handle(desk: Arc<Desk>, event: Request) -> Response<Body> {
@@ -62,23 +62,19 @@ impl EndpointHandler for Handler {
         request: &RandomAssignLicenseKeys,
         found: &Found,
         ahead: &mut Ahead,
-    ) -> Result<NextAction<RequestSlot>, FunctionError> {
+    ) -> Result<Option<RequestSlot>, FunctionError> {
         if ahead.drawn.is_none() {
             ahead.window = invocation.desk().take_window(request.product_id, quantity(request));
         }
         let recall = invocation.recall(request);
-        let Some(product) = found.product.as_ref().filter(|product| product.is_active()) else {
+        let product = found.product.as_ref().filter(|product| product.is_active());
+        let Some(product) = product.filter(|_| ahead.drawn.is_none() && ahead.window.is_none()) else {
             return recall.await;
         };
-        if ahead.drawn.is_some() || ahead.window.is_some() {
-            return recall.await;
-        }
-        let (recalled, drawn) = tokio::join!(recall, draw(invocation, request, look(request, product)));
-        let recalled = recalled?;
-        if let NextAction::Proceed(_) = recalled {
-            ahead.drawn = Some(drawn?);
-        }
-        Ok(recalled)
+        let (slot, drawn) = tokio::join!(recall, draw(invocation, request, look(request, product)));
+        let slot = slot?;
+        ahead.drawn = Some(drawn?);
+        Ok(slot)
     }
 
     async fn act(invocation: &Invocation, checked: Checked<Self>) -> Result<SignedReply, FunctionError> {
@@ -112,27 +108,22 @@ async fn random_assign(
     let product = found.product.filter(Product::is_active).ok_or(Reply::ProductNotFound)?;
     let refusal = match fill(invocation, &request, &product, slot, ahead, None).await? {
         Filled::Sold(reply) => return Ok(reply),
-        Filled::TooFew { available } => {
-            measure::out_of_stock();
-            Reply::InsufficientLicenseKeys { available_quantity: available }
-        }
-        Filled::NoGenerator => Reply::GeneratorNotFound,
+        Filled::TooFew(refusal) => refusal,
     };
+    if let Reply::InsufficientLicenseKeys { .. } = refusal {
+        measure::out_of_stock();
+    }
     invocation.sign_reply(&refusal, product.signing_key_id.as_ref()).await
 }
 
 /// The result of an order.
 #[derive(Debug)]
 pub enum Filled {
-    /// Its keys are the owner's: by this attempt, or by another one at the same request.
+    /// Its keys are the owner's.
     Sold(SignedReply),
-    /// The stock is too small.
-    TooFew {
-        /// The number of keys that this order could have.
-        available: usize,
-    },
-    /// The stock is too small, and the product has no active generator to make keys with.
-    NoGenerator,
+    /// The stock is too small. Carries the refusal: the number of keys that this order could have, or that
+    /// the product has no active generator to make keys with.
+    TooFew(Reply),
 }
 
 /// Fills an order from the stock, or with keys that are made for it if it asks for that and the stock is too
@@ -147,24 +138,18 @@ pub async fn fill(
 ) -> Result<Filled, FunctionError> {
     let generator = None;
     let mut order = Order { invocation, asked: request, product, generator, slot, window, in_front };
-    let available = match order.sell(drawn).await? {
-        Outcome::Sold(reply) => return Ok(Filled::Sold(reply)),
-        Outcome::TooFew { available } => available,
-        Outcome::Wait => return Err(FunctionError::Contention),
-    };
-    // An earlier attempt at this request may have bought the last keys since its record was read.
-    if let NextAction::Repeat(reply) = Box::pin(invocation.recall(request)).await? {
-        return Ok(Filled::Sold(reply));
+    let filled = order.sell(drawn).await?;
+    if let Filled::Sold(_) = filled {
+        return Ok(filled);
     }
+    // An earlier attempt at this request may have bought the last keys since its record was read.
+    Box::pin(invocation.recall(request)).await?;
     if !request.generate {
-        return Ok(Filled::TooFew { available });
+        return Ok(filled);
     }
     let about = Lookup { generator: product.generator_id, ..Lookup::default() };
     let generator = invocation.desk().look_up(about).await?.generator.filter(Generator::is_active);
-    let Some(generator) = &generator else { return Ok(Filled::NoGenerator) };
+    let Some(generator) = &generator else { return Ok(Filled::TooFew(Reply::GeneratorNotFound)) };
     let mut order = Order { generator: Some(generator), ..order };
-    match Box::pin(order.sell(None)).await? {
-        Outcome::Sold(reply) => Ok(Filled::Sold(reply)),
-        _ => Err(FunctionError::Bug("a generator makes as many keys as asked for")),
-    }
+    Box::pin(order.sell(None)).await
 }

@@ -2,16 +2,16 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use keypool_domain::{
-    Assignment, AttemptId, Generator, LicenseKey, LicenseKeyRecord, NewKey, Product, Reply, ValidationErrors,
+    Generator, LicenseKey, LicenseKeyRecord, NewKey, Product, Reply, ValidationErrors,
     requests::RandomAssignLicenseKeys,
 };
-use keypool_function::{FunctionError, Invocation, SignedReply, Window, measure};
+use keypool_function::{FunctionError, Invocation, Window, measure};
 use keypool_store::{
     Backoff, Drawn, OpenRequest, RequestSlot, Sale, SaleOutcome, StockSize, Store, StoreError,
 };
 use tokio::time::timeout;
 
-use crate::look;
+use crate::{Filled, look};
 
 /// The number of misses that an attempt may have. With each miss another buyer has bought, so a rush on a
 /// small stock has many misses, but ends with the stock.
@@ -19,16 +19,6 @@ const MISSES_MAX: usize = 32;
 
 /// The time that is left to send the response when an order is concluded.
 const TO_ANSWER: Duration = Duration::from_millis(150);
-
-/// The result of an order, or of one attempt at it.
-pub(crate) enum Outcome {
-    /// Its keys are the owner's: by this attempt, or by another one at the same request.
-    Sold(SignedReply),
-    /// The stock is too small.
-    TooFew { available: usize },
-    /// The stock is too small now, and other large orders hold keys that may come back.
-    Wait,
-}
 
 /// An order that passed all checks.
 pub(crate) struct Order<'a> {
@@ -51,34 +41,36 @@ impl Order<'_> {
     ///
     /// A short stock in which other large orders hold keys is tried again: what was reserved goes back first,
     /// so that two such orders do not wait for each other.
-    pub(crate) async fn sell(&mut self, mut drawn: Option<Drawn>) -> Result<Outcome, FunctionError> {
+    pub(crate) async fn sell(&mut self, mut drawn: Option<Drawn>) -> Result<Filled, FunctionError> {
         let mut backoff = Backoff::new();
         loop {
-            let mut sale = self.sale();
+            let mut sale = self.invocation.sale(self.product.id, &self.asked.owner, self.slot.clone());
             let outcome = self.attempt(&mut sale, drawn.take()).await;
-            if let Err(FunctionError::Store(StoreError::OutcomeUnknown { .. })) = outcome {
-                // There is no time left to learn more. The sweep settles it.
-                return outcome;
-            }
-            let is_concluded = self.conclude(&sale).await;
-            let outcome = outcome?;
-            if let Outcome::Sold(_) = outcome {
-                return Ok(outcome);
-            }
-            if !is_concluded {
+            // After an unknown outcome there is no time left to learn more: the sweep settles the order.
+            let is_unknown = matches!(outcome, Err(FunctionError::Store(StoreError::OutcomeUnknown { .. })));
+            let is_concluded = !is_unknown && self.conclude(&sale).await;
+            let filled = outcome?;
+            if !is_concluded && !matches!(filled, Some(Filled::Sold(_))) {
                 // The record may still be open. A further attempt must not name a void that has yet to
                 // happen.
                 return Err(FunctionError::Contention);
             }
             self.slot = sale.into_slot();
-            let Outcome::Wait = outcome else { return Ok(outcome) };
+            if let Some(filled) = filled {
+                return Ok(filled);
+            }
             self.invocation.check_time_to_sell()?;
             self.pause(&mut backoff).await;
         }
     }
 
-    /// One attempt. After a miss it draws anew, because others sell from the same keys.
-    async fn attempt(&mut self, sale: &mut Sale, mut drawn: Option<Drawn>) -> Result<Outcome, FunctionError> {
+    /// One attempt. After a miss it draws anew, because others sell from the same keys. Returns `None` if the
+    /// stock is too small now, and other large orders hold keys that may come back.
+    async fn attempt(
+        &mut self,
+        sale: &mut Sale,
+        mut drawn: Option<Drawn>,
+    ) -> Result<Option<Filled>, FunctionError> {
         let kept = self.window.take();
         let mut window = kept.unwrap_or_else(|| self.window_of(Vec::new(), StockSize::Exact(0)));
         // Keys that others have taken, though the index may still show them.
@@ -96,8 +88,7 @@ impl Order<'_> {
                     return Box::pin(self.short(sale, found, &drawn.open_requests)).await;
                 }
                 if self.generator.is_none() {
-                    let size = self.invocation.desk().stock_size(self.product.id, drawn.stock);
-                    measure::stock_estimate(self.product.id, size);
+                    self.invocation.desk().measure_stock(self.product.id, drawn.stock);
                 }
                 window = self.window_of(drawn.candidates, drawn.stock);
                 if found < wanting {
@@ -111,19 +102,21 @@ impl Order<'_> {
             let rest = window.keys.split_off(wanting.min(self.store().sale_keys_max()));
             let chosen = std::mem::replace(&mut window.keys, rest);
             let outcome = if chosen.len() == wanting {
-                let (reply, in_front) = tokio::try_join!(self.signed_rows(sale, &chosen), self.in_front())?;
+                let rows = self.rows(sale, &chosen)?;
+                let sign = self.invocation.sign_reply(&rows, self.product.signing_key_id.as_ref());
+                let (reply, in_front) = tokio::try_join!(sign, self.in_front())?;
                 if in_front > 0 && !has_room(window.stock, self.quantity() + in_front) {
-                    return Ok(Outcome::TooFew { available: window.stock.get().saturating_sub(in_front) });
+                    return Ok(Some(too_few(window.stock.get().saturating_sub(in_front))));
                 }
                 let outcome = self.invocation.finish(sale, &chosen, &reply).await?;
                 if outcome == SaleOutcome::Done {
                     self.count(window);
-                    return Ok(Outcome::Sold(reply));
+                    return Ok(Some(Filled::Sold(reply)));
                 }
                 outcome
             } else {
                 if sale.taken().is_empty() {
-                    self.check_size(sale, &[&*chosen, &window.keys[..wanting - chosen.len()]].concat())?;
+                    self.rows(sale, &[&*chosen, &window.keys[..wanting - chosen.len()]].concat())?;
                 }
                 self.invocation.check_time_to_sell()?;
                 // On the heap, as all that is rare and large.
@@ -137,9 +130,6 @@ impl Order<'_> {
                     misses += 1;
                     measure::contention_retry();
                     self.pause(&mut backoff).await;
-                }
-                SaleOutcome::Recorded(recorded) => {
-                    return self.invocation.repeat(recorded).map(Outcome::Sold);
                 }
             }
         }
@@ -183,39 +173,40 @@ impl Order<'_> {
         count: usize,
     ) -> Result<Vec<LicenseKeyRecord>, FunctionError> {
         let randomness = self.invocation.desk().randomness();
-        let made = generator.make_distinct(count, randomness);
-        let made = made.map_err(|_| FunctionError::Bug("a stored generator makes invalid keys"))?;
+        let made = self.invocation.make(generator, count)?;
         let (ids, now) = (self.store().take_row_ids(count).await?, self.invocation.now());
         let record = |(key, id)| NewKey::in_stock(generator, key).into_record(id, now, randomness);
         Ok(made.into_iter().zip(ids).map(record).map(LicenseKeyRecord::unstored).collect())
     }
 
-    /// Judges a short stock. Large orders that have died are settled, and what they held comes back.
+    /// Judges a short stock. Settles large orders that have died, and what they held comes back. Returns
+    /// `None` if there are other large orders.
     async fn short(
         &self,
         sale: &Sale,
         found: usize,
         open_requests: &[OpenRequest],
-    ) -> Result<Outcome, FunctionError> {
-        let mut outcome = Outcome::TooFew { available: found + sale.taken().len() };
+    ) -> Result<Option<Filled>, FunctionError> {
+        let mut filled = Some(too_few(found + sale.taken().len()));
         for open in open_requests.iter().filter(|open| !open.is_of(sale.assignment())) {
             self.store().settle(open, self.invocation.now()).await?;
-            outcome = Outcome::Wait;
+            filled = None;
         }
-        Ok(outcome)
+        Ok(filled)
     }
 
-    /// Signs the response with the keys that are reserved, and `chosen`.
-    async fn signed_rows(
-        &self,
-        sale: &Sale,
-        chosen: &[LicenseKeyRecord],
-    ) -> Result<SignedReply, FunctionError> {
-        if !sale.taken().is_empty() {
-            // A key that replaced another may be longer.
-            self.check_size(sale, chosen)?;
+    /// The reply that hands over the keys that are reserved, and `chosen`. Refuses an order whose response
+    /// would be larger than Lambda accepts.
+    fn rows(&self, sale: &Sale, chosen: &[LicenseKeyRecord]) -> Result<Reply, FunctionError> {
+        let keys = sale.taken().iter().chain(chosen);
+        let reply = Reply::LicenseKeysAssigned(keys.map(|key| key.row(sale.assignment())).collect());
+        if self.invocation.fits(&reply) {
+            return Ok(reply);
         }
-        self.sign(&rows(sale, chosen)).await
+        let too_large = "The quantity field is too large for keys and an owner as long as these.";
+        let mut errors = ValidationErrors::default();
+        errors.add("quantity", too_large.to_owned());
+        Err(Reply::IncorrectAssignment(errors).into())
     }
 
     /// Counts a sale, and keeps the keys that its draw has left.
@@ -225,18 +216,6 @@ impl Order<'_> {
             Some(_) => measure::keys_generated(self.quantity()),
             None => self.invocation.desk().keep_window(self.product.id, left),
         }
-    }
-
-    /// Refuses an order whose response, with `chosen` beside the keys that are reserved, would be larger than
-    /// Lambda accepts.
-    fn check_size(&self, sale: &Sale, chosen: &[LicenseKeyRecord]) -> Result<(), FunctionError> {
-        if self.invocation.fits(&rows(sale, chosen)) {
-            return Ok(());
-        }
-        let too_large = "The quantity field is too large for keys and an owner as long as these.";
-        let mut errors = ValidationErrors::default();
-        errors.add("quantity", too_large.to_owned());
-        Err(Reply::IncorrectAssignment(errors).into())
     }
 
     /// Hands a large order over, or undoes what it has reserved. Returns whether that is done; if not, the
@@ -252,13 +231,7 @@ impl Order<'_> {
     }
 
     async fn pause(&self, backoff: &mut Backoff) {
-        tokio::time::sleep(backoff.next_wait(self.invocation.desk().randomness())).await;
-    }
-
-    fn sale(&self) -> Sale {
-        let id = AttemptId::random(self.invocation.desk().randomness());
-        let assignment = Assignment { id, owner: self.asked.owner.clone(), at: self.invocation.now() };
-        Sale::new(self.product.id, assignment, self.invocation.desk().lease(), self.slot.clone())
+        backoff.wait(self.invocation.desk().randomness()).await;
     }
 
     fn window_of(&self, keys: Vec<LicenseKeyRecord>, stock: StockSize) -> Window {
@@ -272,11 +245,10 @@ impl Order<'_> {
     fn quantity(&self) -> usize {
         usize::from(self.asked.quantity.get())
     }
+}
 
-    /// Signs a reply about the product.
-    pub(crate) async fn sign(&self, reply: &Reply) -> Result<SignedReply, FunctionError> {
-        self.invocation.sign_reply(reply, self.product.signing_key_id.as_ref()).await
-    }
+fn too_few(available_quantity: usize) -> Filled {
+    Filled::TooFew(Reply::InsufficientLicenseKeys { available_quantity })
 }
 
 /// Decides if a stock certainly has so many keys. An estimate may be twice as large as the stock.
@@ -285,10 +257,4 @@ fn has_room(stock: StockSize, keys: usize) -> bool {
         StockSize::Exact(size) => size >= keys,
         StockSize::Estimate(size) => size / 2 >= keys,
     }
-}
-
-/// The reply that hands over the keys that are reserved, and `chosen`.
-fn rows(sale: &Sale, chosen: &[LicenseKeyRecord]) -> Reply {
-    let keys = sale.taken().iter().chain(chosen);
-    Reply::LicenseKeysAssigned(keys.map(|key| key.row(sale.assignment())).collect())
 }

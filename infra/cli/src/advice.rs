@@ -38,7 +38,7 @@ fn of_table(error: &StoreError, target: &TargetOptions) -> Option<String> {
                 .to_owned(),
         ),
         StoreError::OutcomeUnknown { cause } => of_table(cause, target),
-        StoreError::Rejected { .. } => None,
+        StoreError::Rejected { .. } | StoreError::Recorded(_) => None,
     }
 }
 

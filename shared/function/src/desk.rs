@@ -11,10 +11,10 @@ use keypool_queue::Queue;
 use keypool_signing::{Signer, SigningError};
 use keypool_store::{Found, Lookup, StockSize, Store};
 
-use crate::FunctionError;
 use crate::cache::Cache;
 use crate::refusals::Refusals;
 use crate::windows::{Window, Windows};
+use crate::{FunctionError, measure};
 
 /// How long API keys, products and generators are remembered: for that long after a key was switched off,
 /// a warm environment may still let it in.
@@ -185,10 +185,9 @@ impl Desk {
         self.windows.take(product_id, quantity, self.clock.now())
     }
 
-    /// The estimate of a stock's size after a draw has seen this much of it.
-    #[must_use]
-    pub fn stock_size(&self, product_id: ProductId, seen: StockSize) -> f64 {
-        self.windows.stock_size(product_id, seen)
+    /// Measures a stock after a draw has seen this much of it.
+    pub fn measure_stock(&self, product_id: ProductId, seen: StockSize) {
+        measure::stock_estimate(product_id, self.windows.stock_size(product_id, seen));
     }
 
     /// Keeps the unused keys of a draw for the next sale, if the stock is large.

@@ -5,7 +5,6 @@ use keypool_domain::{Endpoint, Parameters, Reply, ValidationErrors};
 use keypool_store::{Found, Lookup, RequestSlot};
 use lambda_http::{Body, Request, Response};
 
-use crate::once::NextAction;
 use crate::{Desk, FunctionError, Invocation, SignedReply};
 
 /// The part of a function that is its own. [`answer`] does the rest, in the one order of checks.
@@ -32,13 +31,14 @@ pub trait EndpointHandler {
         ready(Self::ReadAhead::default())
     }
 
-    /// Looks a request up that may be a repetition, and may read into `ahead` beside that.
+    /// Looks a request up that may be a repetition, and may read into `ahead` beside that. Fails with
+    /// [`StoreError::Recorded`](keypool_store::StoreError::Recorded) if it is one.
     fn once(
         invocation: &Invocation,
         request: &Self::Request,
         found: &Found,
         ahead: &mut Self::ReadAhead,
-    ) -> impl Future<Output = Result<NextAction<RequestSlot>, FunctionError>> + Send;
+    ) -> impl Future<Output = Result<Option<RequestSlot>, FunctionError>> + Send;
 
     /// Does what was asked for. Every check but those of the product, the generator and the stock has passed.
     fn act(
@@ -79,8 +79,6 @@ async fn check_and_act<E: EndpointHandler>(invocation: &Invocation) -> Result<Si
         Err(_) => (invocation.authorise(Lookup::default()).await?, E::ReadAhead::default()),
     };
     let request = request.map_err(E::incorrect)?;
-    match E::once(invocation, &request, &found, &mut ahead).await? {
-        NextAction::Repeat(reply) => Ok(reply),
-        NextAction::Proceed(slot) => E::act(invocation, Checked { request, found, slot, ahead }).await,
-    }
+    let slot = E::once(invocation, &request, &found, &mut ahead).await?;
+    E::act(invocation, Checked { request, found, slot, ahead }).await
 }

@@ -1,7 +1,7 @@
 use keypool_domain::Reply;
 use keypool_queue::QueueError;
 use keypool_signing::SigningError;
-use keypool_store::StoreError;
+use keypool_store::{Recorded, StoreError};
 use lambda_http::lambda_runtime::Diagnostic;
 
 use crate::ProblemDetails;
@@ -31,12 +31,6 @@ pub enum FunctionError {
     /// The time for an answer is over, or too short for a write whose outcome one would not learn.
     #[error("out of time")]
     OutOfTime,
-    /// Another attempt at the same request, with the same `Idempotency-Key`, is under way.
-    #[error("the same request is under way")]
-    InFlight,
-    /// The `Idempotency-Key` was used for a request with other parameters.
-    #[error("the idempotency key was used for another request")]
-    Mismatch,
     /// A sweep left orders undone; the next one tries again.
     #[error("{orders} orders could not be brought to their end")]
     LeftUndone {
@@ -57,9 +51,14 @@ impl FunctionError {
             Self::Contention | Self::OutOfTime | Self::LeftUndone { .. } | Self::Queue(_) => {
                 ProblemDetails::NothingSold
             }
-            Self::InFlight => ProblemDetails::InFlight,
-            Self::Mismatch => ProblemDetails::Mismatch,
             Self::Store(error) => match error {
+                StoreError::Recorded(recorded) => match recorded {
+                    Recorded::InProgress => ProblemDetails::InFlight,
+                    Recorded::Mismatch => ProblemDetails::Mismatch,
+                    Recorded::Void => ProblemDetails::NothingSold,
+                    // Its response is repeated before anyone asks for a problem.
+                    Recorded::Answered(_) => ProblemDetails::Internal,
+                },
                 StoreError::Contention { .. }
                 | StoreError::Throttled { .. }
                 | StoreError::Unavailable { .. }
@@ -86,8 +85,6 @@ impl FunctionError {
         match self {
             Self::Refused(_) => "Request.Refused",
             Self::Unreadable(_) => "Request.Unreadable",
-            Self::InFlight => "Request.InFlight",
-            Self::Mismatch => "Request.Mismatch",
             Self::Contention => "Sale.Contention",
             Self::OutOfTime => "Sale.OutOfTime",
             Self::LeftUndone { .. } => "Sweep.LeftUndone",
@@ -100,6 +97,12 @@ impl FunctionError {
                 StoreError::Rejected { .. } => "DynamoDb.Rejected",
                 StoreError::Corrupt { .. } => "DynamoDb.Corrupt",
                 StoreError::OutcomeUnknown { .. } => "Sale.OutcomeUnknown",
+                StoreError::Recorded(recorded) => match recorded {
+                    Recorded::Answered(_) => "Request.Answered",
+                    Recorded::InProgress => "Request.InFlight",
+                    Recorded::Mismatch => "Request.Mismatch",
+                    Recorded::Void => "Sale.Contention",
+                },
             },
             Self::Queue(error) => match error {
                 QueueError::Throttled(_) => "Sqs.Throttled",

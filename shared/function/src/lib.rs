@@ -36,7 +36,6 @@ pub use desk::{CACHED_FOR, Desk};
 pub use endpoint::{Checked, EndpointHandler, answer};
 pub use error::FunctionError;
 pub use invocation::Invocation;
-pub use once::NextAction;
 pub use problem::ProblemDetails;
 pub use respond::SignedReply;
 pub use runtime::{

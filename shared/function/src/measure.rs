@@ -149,7 +149,7 @@ pub fn oldest_orders(waiting: Duration, undelivered: Duration) {
 /// A draw has seen how large a product's stock is: exactly if it saw all of it, else as an estimate. A
 /// distribution and not a gauge, because a gauge would be repeated with every event, long after the product
 /// was restocked.
-pub fn stock_estimate(product_id: ProductId, keys: f64) {
+pub(crate) fn stock_estimate(product_id: ProductId, keys: f64) {
     histogram!(STOCK_ESTIMATE, "Product" => product_id.to_string()).record(keys.round());
 }
 

@@ -1,86 +1,65 @@
 use std::time::Duration;
 
 use keypool_domain::requests::Repeatable;
-use keypool_domain::{LicenseKeyRecord, RequestId};
-use keypool_store::{Creation, Recalled, Recorded, RequestSlot, RequestState, Sale, SaleOutcome};
+use keypool_domain::{
+    Assignment, AttemptId, Generator, LicenseKey, LicenseKeyRecord, Owner, ProductId, RequestId,
+};
+use keypool_store::{Creation, RequestSlot, RequestState, Sale, SaleOutcome};
 
-use crate::{FunctionError, Invocation, SignedReply, measure};
+use crate::{FunctionError, Invocation, SignedReply};
 
 /// The time that the response to a queued order is kept: for the days of its delivery, and for
 /// an operator to have it delivered again.
 const ORDER_KEPT_FOR: Duration = Duration::from_hours(60 * 24);
 
-/// The next step of a request that may be a repetition.
-#[derive(Debug)]
-pub enum NextAction<T> {
-    /// Do it. Carries what the request needs to be remembered, if it has an `Idempotency-Key`.
-    Proceed(Option<T>),
-    /// Give the response that it got before.
-    Repeat(SignedReply),
-}
-
 impl Invocation {
     /// Reads the record of the request. Nothing is read without an `Idempotency-Key`, unless the API key says
     /// that the order's reference stands for it.
-    pub async fn recall(&self, request: &impl Repeatable) -> Result<NextAction<RequestSlot>, FunctionError> {
-        let (settings, fingerprint) = (self.settings(), request.fingerprint());
+    pub async fn recall(&self, request: &impl Repeatable) -> Result<Option<RequestSlot>, FunctionError> {
         let (id, kept_for) = match (&self.order, &self.api_key) {
             (Some(order), _) => (order.id.request_id(), Some(ORDER_KEPT_FOR)),
             (None, Ok(api_key)) => {
+                let settings = self.settings();
                 let of_order = || settings.once_per_identifier.then(|| request.key_of_order()).flatten();
-                let Some(key) = self.idempotency_key.clone().or_else(of_order) else {
-                    return Ok(NextAction::Proceed(None));
-                };
+                let Some(key) = self.idempotency_key.clone().or_else(of_order) else { return Ok(None) };
                 (RequestId::new(api_key.hash(), self.endpoint, &key), settings.remember)
             }
-            (None, Err(_)) => return Ok(NextAction::Proceed(None)),
+            (None, Err(_)) => return Ok(None),
         };
-        self.next(self.desk.store().recall(id, fingerprint, kept_for, self.now()).await?)
+        let slot = self.desk.store().recall(id, request.fingerprint(), kept_for, self.now()).await?;
+        Ok(Some(slot))
     }
 
     /// Begins a creation. Without an `Idempotency-Key` nothing is written.
-    pub async fn begin(&self, slot: Option<RequestSlot>) -> Result<NextAction<Creation>, FunctionError> {
-        match slot {
-            Some(slot) => self.next(self.desk.store().begin(slot, self.now()).await?),
-            None => Ok(NextAction::Proceed(None)),
-        }
-    }
-
-    fn next<T>(&self, recalled: Recalled<T>) -> Result<NextAction<T>, FunctionError> {
-        match recalled {
-            Recalled::New(found) => Ok(NextAction::Proceed(Some(found))),
-            Recalled::Recorded(recorded) => self.repeat(recorded).map(NextAction::Repeat),
-        }
-    }
-
-    /// The response to a request of which another attempt has left a record.
-    pub fn repeat(&self, recorded: Recorded) -> Result<SignedReply, FunctionError> {
-        match recorded {
-            Recorded::Answered(envelope) => {
-                measure::repeated();
-                // The first response may have been lost before it was logged.
-                let row_ids = envelope.row_ids();
-                let row_ids = row_ids.map_err(|_| FunctionError::Bug("what is remembered is no reply"))?;
-                self.note_row_ids(row_ids);
-                SignedReply::remembered(envelope)
-            }
-            Recorded::InProgress => Err(FunctionError::InFlight),
-            Recorded::Mismatch => Err(FunctionError::Mismatch),
-            Recorded::Void => Err(FunctionError::Contention),
-        }
+    pub async fn begin(&self, slot: Option<RequestSlot>) -> Result<Option<Creation>, FunctionError> {
+        let Some(slot) = slot else { return Ok(None) };
+        Ok(Some(self.desk.store().begin(slot, self.now()).await?))
     }
 
     /// Saves the response to a creation, if it has a record: `Open` before it is carried out, for other
-    /// attempts to take up, and `Done` after it. Returns the response of another attempt if that was quicker.
+    /// attempts to take up, and `Done` after it.
     pub async fn save(
         &self,
         creation: Option<&mut Creation>,
         reply: &SignedReply,
         state: RequestState,
-    ) -> Result<Option<SignedReply>, FunctionError> {
-        let Some(creation) = creation else { return Ok(None) };
-        let recorded = self.desk.store().save(creation, reply.envelope(), state, self.now()).await?;
-        recorded.map(|recorded| self.repeat(recorded)).transpose()
+    ) -> Result<(), FunctionError> {
+        let Some(creation) = creation else { return Ok(()) };
+        Ok(self.desk.store().save(creation, reply.envelope(), state, self.now()).await?)
+    }
+
+    /// Makes distinct keys by a stored generator.
+    pub fn make(&self, generator: &Generator, count: usize) -> Result<Vec<LicenseKey>, FunctionError> {
+        let made = generator.make_distinct(count, self.desk.randomness());
+        made.map_err(|_| FunctionError::Bug("a stored generator makes invalid keys"))
+    }
+
+    /// Prepares an attempt to sell keys of a product to `owner`, now. Nothing is written yet.
+    #[must_use]
+    pub fn sale(&self, product_id: ProductId, owner: &Owner, slot: Option<RequestSlot>) -> Sale {
+        let id = AttemptId::random(self.desk.randomness());
+        let assignment = Assignment { id, owner: owner.clone(), at: self.now() };
+        Sale::new(product_id, assignment, self.desk.lease(), slot)
     }
 
     /// Sells keys: the last write of a sale. It must begin early enough before the deadline. Once it has

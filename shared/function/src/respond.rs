@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use keypool_domain::{Envelope, Reply, SignablePayload, SigningKeyId, Timestamp};
+use keypool_store::{Recorded, StoreError};
 use lambda_http::http::StatusCode;
 use lambda_http::http::header::{CONTENT_TYPE, HeaderValue};
 use lambda_http::{Body, Response};
@@ -63,7 +64,7 @@ impl Invocation {
         let signed = async {
             match act.await {
                 Err(FunctionError::Refused(reply)) => self.sign_reply(&reply, None).await,
-                outcome => outcome,
+                outcome => self.or_repeat(outcome),
             }
         };
         let mut signed = std::pin::pin!(signed);
@@ -80,6 +81,21 @@ impl Invocation {
         };
         self.log(response.status(), code, outcome.as_ref().err());
         response
+    }
+
+    /// Gives the response that another attempt has recorded, if that is why this one failed.
+    pub fn or_repeat(
+        &self,
+        outcome: Result<SignedReply, FunctionError>,
+    ) -> Result<SignedReply, FunctionError> {
+        let Err(FunctionError::Store(StoreError::Recorded(Recorded::Answered(envelope)))) = outcome else {
+            return outcome;
+        };
+        measure::repeated();
+        // The first response may have been lost before it was logged.
+        let row_ids = envelope.row_ids().map_err(|_| FunctionError::Bug("what is remembered is no reply"))?;
+        self.note_row_ids(row_ids);
+        SignedReply::remembered(envelope)
     }
 
     /// The problem details of a failure of this request.

@@ -7,7 +7,7 @@ use keypool_domain::{
     Assignment, AttemptId, Clock as _, Envelope, LicenseKeyRecord, OperatingSystemRandomness, Owner,
     PrivateKeyUsed, Reply, SignablePayload,
 };
-use keypool_store::{Drawn, Look, RequestSlot, Sale, SaleOutcome};
+use keypool_store::{Drawn, Look, RequestSlot, Sale, SaleOutcome, StoreError};
 
 use super::Shop;
 
@@ -40,12 +40,13 @@ impl Shop {
     }
 
     /// Finishes a sale, with a minute for it.
-    ///
-    /// # Panics
-    /// If its outcome cannot be learned.
-    pub async fn finish(&self, sale: &Sale, keys: &[LicenseKeyRecord]) -> SaleOutcome {
+    pub async fn finish(
+        &self,
+        sale: &Sale,
+        keys: &[LicenseKeyRecord],
+    ) -> Result<SaleOutcome, StoreError> {
         let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
         let (response, now) = (self.unsigned_response(), self.clock.now());
-        self.store.finish(sale, keys, &response, now, deadline).await.unwrap()
+        self.store.finish(sale, keys, &response, now, deadline).await
     }
 }

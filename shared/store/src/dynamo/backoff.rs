@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use keypool_domain::Randomness;
+use tokio::time::{Sleep, sleep};
 
 /// Waits that grow, each a random part of its limit ("full jitter": writers that met once do not meet again).
 #[derive(Debug, Clone)]
@@ -27,8 +28,12 @@ impl Backoff {
         Self { limit: Duration::from_millis(50), limit_max: Duration::from_secs(5) }
     }
 
-    /// How long to wait this time.
-    pub fn next_wait(&mut self, randomness: &(impl Randomness + ?Sized)) -> Duration {
+    /// Waits.
+    pub fn wait(&mut self, randomness: &(impl Randomness + ?Sized)) -> Sleep {
+        sleep(self.next_wait(randomness))
+    }
+
+    fn next_wait(&mut self, randomness: &(impl Randomness + ?Sized)) -> Duration {
         let microseconds = usize::try_from(self.limit.as_micros()).unwrap_or(usize::MAX);
         self.limit = (self.limit * 2).min(self.limit_max);
         Duration::from_micros(u64::try_from(randomness.below(microseconds)).unwrap_or(0))

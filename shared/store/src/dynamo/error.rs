@@ -1,6 +1,8 @@
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use keypool_aws::{AwsError, AwsErrorKind, classify};
 
+use crate::Recorded;
+
 /// What can go wrong at the table, sorted by what one can do about it.
 ///
 /// None of them carries DynamoDB's own text, which may quote an item.
@@ -53,6 +55,9 @@ pub enum StoreError {
         /// The error of the write.
         cause: Box<StoreError>,
     },
+    /// Another attempt at the same request has left a record. This one has written nothing.
+    #[error(transparent)]
+    Recorded(#[from] Recorded),
     /// An item is not what this crate writes.
     #[error("a {record} record in the table has no valid {attribute}")]
     Corrupt {

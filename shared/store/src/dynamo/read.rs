@@ -151,7 +151,7 @@ impl Store {
                 if pending.is_empty() {
                     break;
                 }
-                tokio::time::sleep(backoff.next_wait(self.randomness())).await;
+                backoff.wait(self.randomness()).await;
             }
             if !pending.is_empty() {
                 let code = "UnprocessedKeys".to_owned();

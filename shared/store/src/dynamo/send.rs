@@ -100,7 +100,7 @@ impl Store {
             match work().await {
                 Err(error) if error.is_transient() => {
                     tracing::debug!(%error, "trying again");
-                    tokio::time::sleep(backoff.next_wait(self.randomness())).await;
+                    backoff.wait(self.randomness()).await;
                 }
                 settled => return settled,
             }

@@ -87,7 +87,7 @@ impl Store {
             if let Some(all) = all.collect() {
                 return Ok(all);
             }
-            tokio::time::sleep(backoff.next_wait(self.randomness())).await;
+            backoff.wait(self.randomness()).await;
         }
     }
 

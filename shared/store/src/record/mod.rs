@@ -23,10 +23,9 @@ pub(crate) use license_key::read_license_key;
 pub use queued_order::Waiting;
 pub(crate) use queued_order::{VOID_ORDER, delivered_order_item, read_waiting, waiting_item};
 pub(crate) use request::{
-    FORMER_CLAIM, FORMER_ORDER, KEPT_FOR, ListedKey, RequestRecord, expiry, part_item, read_part,
-    request_item, sale_facts, saved_response,
+    KEPT_FOR, ListedKey, RequestRecord, expiry, part_item, read_part, sale_facts, when_held,
 };
-pub use request::{OpenRequest, RequestState};
+pub use request::{OpenRequest, RequestSlot, RequestState};
 
 use crate::StoreError;
 
@@ -57,6 +56,16 @@ pub trait Catalogued: Record + PartialEq {
     fn position(&self) -> impl Ord {
         self.id()
     }
+}
+
+/// Reads those items that can be read. One that was edited by hand must not stop the others.
+pub(crate) fn readable<'a, T>(
+    items: impl IntoIterator<Item = &'a Item>,
+    read: impl Fn(&Item) -> Result<T, StoreError>,
+) -> impl Iterator<Item = T> {
+    items.into_iter().filter_map(move |item| {
+        read(item).inspect_err(|error| tracing::error!(%error, "an item is skipped")).ok()
+    })
 }
 
 /// The text of an attribute.

@@ -62,14 +62,89 @@ impl RequestState {
 }
 
 /// The state of an open claim of the first version.
-pub(crate) const FORMER_CLAIM: &str = "started";
+const FORMER_CLAIM: &str = "started";
 /// The state of an open order of the first version.
-pub(crate) const FORMER_ORDER: &str = "reserving";
+const FORMER_ORDER: &str = "reserving";
+
+/// A record that an attempt may write: there is none, it has expired, or its attempt has failed.
+#[derive(Debug, Clone)]
+pub struct RequestSlot {
+    pub(crate) key: Key,
+    /// The hash of the request's parameters; `None` for a large order without an `Idempotency-Key`, whose
+    /// response nobody asks for again.
+    pub(crate) fingerprint: Option<String>,
+    /// The failed attempt, whose record the next attempt replaces only as long as it is there.
+    pub(crate) failed: Option<AttemptId>,
+    /// The time that the response is kept.
+    pub(crate) kept_for: Duration,
+}
+
+impl RequestSlot {
+    /// Puts a new record, if the old one is absent, expired, or left by the failed attempt.
+    pub(crate) fn put(
+        &self,
+        state: RequestState,
+        attempt: &AttemptId,
+        lease_until: i64,
+        now: Timestamp,
+    ) -> Write {
+        const IS_FREE: &str = "attribute_not_exists(#pk) OR #expires_at <= :now \
+            OR (#attempt = :failed AND #state IN (:void, :former_claim))";
+        let item = Writer::at(self.key.clone())
+            .value("state", state.value())
+            .text("attempt", attempt)
+            .optional_text("fingerprint", self.fingerprint.as_ref())
+            .number("lease_until", lease_until)
+            .number(EXPIRES_AT, expiry(self.kept_for, now))
+            .optional_number("kept_for", (self.kept_for != KEPT_FOR).then_some(self.kept_for.as_secs()));
+        let failed = self.failed.as_ref().map_or("none", AttemptId::as_str);
+        let values = [
+            (":now", number(now.unix_seconds())),
+            (":failed", text(failed)),
+            (":void", RequestState::Void.value()),
+            (":former_claim", text(FORMER_CLAIM)),
+        ];
+        Write::put(item.0).when(IS_FREE, values)
+    }
+
+    /// A response as the table keeps it: attributes of the record, and the writes of what does not fit into
+    /// it. Nothing without an `Idempotency-Key`.
+    pub(crate) fn saved(&self, response: &Envelope, now: Timestamp) -> (Item, Vec<Write>) {
+        if self.fingerprint.is_none() {
+            return (Item::new(), Vec::new());
+        }
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+        // Writing into memory cannot fail.
+        let compressed =
+            encoder.write_all(response.payload_json().as_bytes()).and_then(|()| encoder.finish());
+        let compressed = compressed.unwrap_or_default();
+        let mut parts = compressed.chunks(PAYLOAD_BYTES_MAX);
+        let count = parts.len();
+        let attributes = Writer::default()
+            .bytes("payload", parts.next().unwrap_or_default())
+            .number("payload_parts", count)
+            .text("private_key_used", response.private_key_used().as_str())
+            .text("signature", response.signature());
+        let further = parts.zip(1..).map(|(bytes, part)| {
+            let item = Writer::at(Key::payload(&self.key, part)).bytes("payload", bytes);
+            // The time of a large order's record begins when the order is handed over, which may be later.
+            Write::put(item.number(EXPIRES_AT, expiry(self.kept_for + KEPT_FOR, now)).0)
+        });
+        (attributes.0, further.collect())
+    }
+}
+
+/// Makes a write to a record depend on `attempt` holding it. An order of the first version names no attempt.
+pub(crate) fn when_held(write: Write, attempt: &AttemptId) -> Write {
+    write.when(
+        "#state IN (:open, :former) AND (#attempt = :holder OR attribute_not_exists(#attempt))",
+        [(":open", RequestState::Open.value()), (":former", text(FORMER_ORDER)), (":holder", text(attempt))],
+    )
+}
 
 /// A request record as the table has it.
 #[derive(Debug)]
 pub(crate) struct RequestRecord {
-    pub(crate) key: Key,
     pub(crate) state: RequestState,
     pub(crate) attempt: AttemptId,
     pub(crate) fingerprint: Option<String>,
@@ -89,7 +164,6 @@ impl RequestRecord {
     pub(crate) fn read(item: Item) -> Result<Self, StoreError> {
         let reader = Reader { item: &item, record: "request" };
         Ok(Self {
-            key: Key::of(&item)?,
             state: reader.required("state", reader.optional("state", RequestState::read)?)?,
             // An order of the first version names no attempt.
             attempt: reader.optional_text("attempt")?.map_or_else(|| reader.id(PK), Ok)?,
@@ -124,12 +198,7 @@ impl RequestRecord {
         self.reader().text("creation_id")
     }
 
-    /// The keys of the items that hold the rest of the response, in order.
-    pub(crate) fn further_payload(&self) -> Vec<Key> {
-        (1..self.payload_parts).map(|part| Key::payload(&self.key, part)).collect()
-    }
-
-    /// The response that the record holds; `further` are the items of [`Self::further_payload`], in order.
+    /// The response that the record holds; `further` are the items of its other parts, in order.
     pub(crate) fn response(&self, further: &[Item]) -> Result<Envelope, StoreError> {
         let corrupt = || StoreError::Corrupt { record: "request", attribute: "payload" };
         let mut compressed = Vec::new();
@@ -144,25 +213,6 @@ impl RequestRecord {
     }
 }
 
-/// A new request record.
-pub(crate) fn request_item(
-    key: Key,
-    state: RequestState,
-    attempt: &AttemptId,
-    fingerprint: Option<&str>,
-    lease_until: i64,
-    (kept_for, now): (Duration, Timestamp),
-) -> Item {
-    Writer::at(key)
-        .value("state", state.value())
-        .text("attempt", attempt)
-        .optional_text("fingerprint", fingerprint)
-        .number("lease_until", lease_until)
-        .number(EXPIRES_AT, expiry(kept_for, now))
-        .optional_number("kept_for", (kept_for != KEPT_FOR).then_some(kept_for.as_secs()))
-        .0
-}
-
 /// The facts of a sale that whoever settles a large order needs, in its record.
 pub(crate) fn sale_facts(product_id: ProductId, assignment: &Assignment) -> Item {
     Writer::default()
@@ -175,33 +225,6 @@ pub(crate) fn sale_facts(product_id: ProductId, assignment: &Assignment) -> Item
 /// The time from which DynamoDB may delete a record that was answered or voided at `now`, in Unix seconds.
 pub(crate) fn expiry(kept_for: Duration, now: Timestamp) -> i64 {
     now.unix_seconds().saturating_add(i64::try_from(kept_for.as_secs()).unwrap_or(i64::MAX))
-}
-
-/// A response as the table keeps it: the attributes of the record at `key`, and the writes of what does not
-/// fit into it.
-pub(crate) fn saved_response(
-    key: &Key,
-    response: &Envelope,
-    kept_for: Duration,
-    now: Timestamp,
-) -> (Item, Vec<Write>) {
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
-    // Writing into memory cannot fail.
-    let compressed = encoder.write_all(response.payload_json().as_bytes()).and_then(|()| encoder.finish());
-    let compressed = compressed.unwrap_or_default();
-    let mut parts = compressed.chunks(PAYLOAD_BYTES_MAX);
-    let count = parts.len();
-    let attributes = Writer::default()
-        .bytes("payload", parts.next().unwrap_or_default())
-        .number("payload_parts", count)
-        .text("private_key_used", response.private_key_used().as_str())
-        .text("signature", response.signature());
-    let further = parts.zip(1..).map(|(bytes, part)| {
-        let item = Writer::at(Key::payload(key, part)).bytes("payload", bytes);
-        // The time of a large order's record begins when the order is handed over, which may be later.
-        Write::put(item.number(EXPIRES_AT, expiry(kept_for + KEPT_FOR, now)).0)
-    });
-    (attributes.0, further.collect())
 }
 
 /// A key that a part of a large order reserves, and its version before that: 0 for a fresh key.
@@ -251,6 +274,12 @@ impl OpenRequest {
 
     pub(crate) fn item(&self) -> Item {
         Writer::at(self.entry.clone()).number("lease_until", self.lease_until).0
+    }
+
+    /// Voids the record, if the attempt holds it.
+    pub(crate) fn void(&self, now: Timestamp) -> Write {
+        let void = when_held(Write::update(self.record.clone()), &self.attempt);
+        void.set("state", RequestState::Void.value()).set(EXPIRES_AT, number(expiry(KEPT_FOR, now)))
     }
 
     pub(crate) fn read(item: &Item) -> Result<Self, StoreError> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 use keypool_domain::{LicenseKey, LicenseKeyRecord, ProductId, StockPosition, pick};
 
 use crate::dynamo::Query;
-use crate::record::read_license_key;
+use crate::record::{read_license_key, readable};
 use crate::{OpenRequest, Store, StoreError};
 
 /// The pause before the second look. The index trails the table by milliseconds, so a key that was just
@@ -185,18 +185,12 @@ impl Store {
         Ok(Drawn { candidates, stock, open_requests: Vec::new() })
     }
 
-    /// Fills the window in the order of positions. A key that was edited by hand and cannot be read is
-    /// skipped, so that it does not stop every draw that meets it.
+    /// Fills the window in the order of positions.
     async fn read_into(&self, window: &mut Window<'_>, query: Query) -> Result<(), StoreError> {
         let mut start = None;
         for _ in 0..PAGES_MAX {
             let page = self.query_page(&query.clone().limit(window.missing()), start.as_ref()).await?;
-            for item in &page.items {
-                match read_license_key(item) {
-                    Ok(key) => window.add(key),
-                    Err(error) => tracing::error!(%error, "a key in stock is skipped"),
-                }
-            }
+            readable(&page.items, read_license_key).for_each(|key| window.add(key));
             start = page.next;
             if start.is_none() || window.is_full() {
                 break;

@@ -18,7 +18,7 @@ pub use draw::{Drawn, Look, StockSize, candidate_window};
 pub use insert::InsertCounts;
 pub use lookup::{Found, Lookup};
 pub use queue::DeliveryResult;
-pub use request::{Creation, Recalled, Recorded, RequestSlot};
+pub use request::{Creation, Recorded};
 pub use sale::{SALE_KEYS_MAX, Sale, SaleOutcome};
 pub use settle::Swept;
 

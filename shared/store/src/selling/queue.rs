@@ -3,17 +3,15 @@
 
 use std::time::Duration;
 
-use keypool_domain::{
-    Assignment, AttemptId, Envelope, OrderId, OrderState, Owner, ProductId, QueuedOrder, Timestamp,
-};
+use keypool_domain::{AttemptId, Envelope, OrderId, OrderState, ProductId, QueuedOrder, Timestamp};
 
-use super::{Recorded, RequestSlot, Sale};
+use super::Recorded;
 use crate::dynamo::{IS_NEW, Obstacle, Query, Write, Written};
 use crate::record::{
-    EXPIRES_AT, Item, KEPT_FOR, Key, QUEUE, Record as _, RequestRecord, VOID_ORDER, Waiting,
-    delivered_order_item, expiry, is_text, line_of, number, read_waiting, text, waiting_item,
+    EXPIRES_AT, Item, KEPT_FOR, Key, QUEUE, Record as _, VOID_ORDER, Waiting, delivered_order_item, expiry,
+    is_text, line_of, number, read_waiting, readable, text, waiting_item,
 };
-use crate::{Store, StoreError};
+use crate::{RequestSlot, RequestState, Store, StoreError};
 
 /// The result of an attempt to deliver a callback.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +26,8 @@ pub enum DeliveryResult {
 
 impl Store {
     /// Accepts an order. 1 write unit for a KB. If the request has an `Idempotency-Key`, the same transaction
-    /// remembers the response; then it is 2 for a KB. Returns the record that another attempt at the same
-    /// request has left, if there is one.
+    /// remembers the response; then it is 2 for a KB. Fails with [`StoreError::Recorded`] if another attempt
+    /// at the same request was quicker.
     ///
     /// After an error, nothing was accepted, and nothing will be; but see [`StoreError::OutcomeUnknown`].
     pub async fn enqueue(
@@ -37,13 +35,12 @@ impl Store {
         order: &QueuedOrder,
         remembered: Option<(&RequestSlot, &Envelope)>,
         now: Timestamp,
-    ) -> Result<Option<Recorded>, StoreError> {
+    ) -> Result<(), StoreError> {
         let put = Write::put(order.item()).when(IS_NEW, []);
-        let assignment =
-            Assignment { id: AttemptId::random(self.randomness()), owner: Owner::default(), at: now };
         let record = remembered.map(|(slot, response)| {
-            let sale = Sale::new(order.request.product_id, assignment, Duration::ZERO, Some(slot.clone()));
-            sale.finishing(slot, response, now)
+            let (attributes, further) = slot.saved(response, now);
+            let done = slot.put(RequestState::Done, &AttemptId::random(self.randomness()), 0, now);
+            [done.with(attributes)].into_iter().chain(further)
         });
         let written = match self.write([put].into_iter().chain(record.into_iter().flatten())).await {
             Ok(written) => written,
@@ -51,23 +48,19 @@ impl Store {
                 // The write may still arrive. A void order in its place refuses it.
                 return match self.bury(&order.id, now).await {
                     Ok(true) => Err(error),
-                    Ok(false) => Ok(None),
+                    Ok(false) => Ok(()),
                     Err(_) => Err(StoreError::OutcomeUnknown { cause: Box::new(error) }),
                 };
             }
         };
-        let Written::Refused(obstacles) = written else { return Ok(None) };
+        let Written::Refused(obstacles) = written else { return Ok(()) };
         // Nobody else has this id, so the order itself was stored by an earlier copy of this write.
         if obstacles.first().and_then(Obstacle::item).is_some() {
-            return Ok(None);
+            return Ok(());
         }
-        match (remembered, obstacles.get(1).and_then(Obstacle::item)) {
-            (Some((slot, _)), Some(item)) => {
-                let record = RequestRecord::read(item.clone())?;
-                self.recorded(&record, slot.fingerprint.as_deref()).await.map(Some)
-            }
-            _ => Ok(Some(Recorded::Void)),
-        }
+        let Some((slot, _)) = remembered else { return Err(Recorded::Void.into()) };
+        let record = obstacles.get(1).and_then(Obstacle::item).cloned();
+        Err(self.refused_by(slot, record).await?.into())
     }
 
     /// Takes back an order that was just accepted, because its response could not be signed. 1 write unit.
@@ -107,7 +100,7 @@ impl Store {
     /// them, and 1 if nobody waits.
     pub async fn line(&self, product_id: ProductId) -> Result<Vec<Waiting>, StoreError> {
         let items = self.query(Query::collection(line_of(product_id))).await?;
-        Ok(readable(items.iter(), read_waiting).collect())
+        Ok(readable(&items, read_waiting).collect())
     }
 
     /// Puts an order into the line of its product. Returns whether it waits now; if not, it was decided
@@ -211,14 +204,4 @@ impl Store {
 
 fn is_order(item: &Item) -> bool {
     !is_text(item, "state", VOID_ORDER)
-}
-
-/// The items that can be read. One that was edited by hand must not keep the others from being served.
-fn readable<'a, T>(
-    items: impl Iterator<Item = &'a Item>,
-    read: impl Fn(&Item) -> Result<T, StoreError>,
-) -> impl Iterator<Item = T> {
-    items.filter_map(move |item| {
-        read(item).inspect_err(|error| tracing::error!(%error, "a queued order is skipped")).ok()
-    })
 }

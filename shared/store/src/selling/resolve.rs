@@ -3,15 +3,13 @@
 
 use std::time::Duration;
 
-use keypool_domain::{LicenseKeyRecord, Timestamp};
+use keypool_domain::LicenseKeyRecord;
 use tokio::time::{Instant, timeout};
 
 use super::assign::when_for_sale;
-use super::sale::{Sale, when_held};
-use crate::dynamo::{Obstacle, Prepared, Write, Written};
-use crate::record::{
-    EXPIRES_AT, Item, KEPT_FOR, Key, OpenRequest, RequestRecord, RequestState, expiry, number, version,
-};
+use super::sale::Sale;
+use crate::dynamo::{Obstacle, Prepared, Written};
+use crate::record::{Item, Key, RequestRecord, RequestState, number, version};
 use crate::{Backoff, Store, StoreError};
 
 /// How long one call of a resolution may take. A lost packet then costs a quarter of a second.
@@ -45,7 +43,7 @@ impl Store {
     ) -> Verdict {
         let deadline = deadline.max(Instant::now() + self.timeouts.resolve_within);
         if let Some(open) = sale.open_request() {
-            let void = Prepared::One(void(&open, sale.assignment.at));
+            let void = Prepared::One(open.void(sale.assignment.at));
             let judge = |item: Option<&Item>| of_record(sale, item);
             return self.ask(&void, Verdict::NotSold, &open.record, judge, deadline).await;
         }
@@ -81,8 +79,7 @@ impl Store {
             let verdict = match timeout(CALL_WITHIN, self.send(question)).await {
                 Ok(Ok(Written::Done)) => Some(if_done),
                 Ok(Ok(Written::Refused(obstacles))) => {
-                    let refused = obstacles.iter().find_map(Obstacle::item);
-                    Some(judge(refused).unwrap_or(Verdict::Unknown))
+                    Some(judge(obstacles.iter().find_map(Obstacle::item)).unwrap_or(Verdict::Unknown))
                 }
                 Ok(Err(StoreError::Contention { .. })) => {
                     let read = timeout(CALL_WITHIN, self.get_once(key.clone())).await;
@@ -93,21 +90,13 @@ impl Store {
                 }
                 Ok(Err(_)) | Err(_) => None,
             };
-            if let Some(verdict) = verdict {
-                return verdict;
+            match verdict {
+                Some(verdict) => return verdict,
+                None if Instant::now() >= deadline => return Verdict::Unknown,
+                None => backoff.wait(self.randomness()).await,
             }
-            if Instant::now() >= deadline {
-                return Verdict::Unknown;
-            }
-            tokio::time::sleep(backoff.next_wait(self.randomness())).await;
         }
     }
-}
-
-/// Voids the record of an attempt that holds it.
-pub(super) fn void(open: &OpenRequest, now: Timestamp) -> Write {
-    let void = when_held(Write::update(open.record.clone()), &open.attempt);
-    void.set("state", RequestState::Void.value()).set(EXPIRES_AT, number(expiry(KEPT_FOR, now)))
 }
 
 /// The outcome that the first key of a sale proves; `None` while it is as it was seen.
@@ -144,7 +133,7 @@ fn of_record(sale: &Sale, item: Option<&Item>) -> Option<Verdict> {
 mod tests {
     use keypool_domain::{
         ActivationLimit, Assignment, AttemptId, NewKey, OperatingSystemRandomness, Owner, ProductId, RowId,
-        Status, Validity,
+        Status, Timestamp, Validity,
     };
 
     use super::*;

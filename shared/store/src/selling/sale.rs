@@ -6,16 +6,16 @@
 
 use std::time::Duration;
 
-use keypool_domain::{Assignment, AttemptId, Envelope, LicenseKey, LicenseKeyRecord, ProductId, Timestamp};
+use keypool_domain::{Assignment, Envelope, LicenseKey, LicenseKeyRecord, ProductId, Timestamp};
 use tokio::time::{Instant, timeout};
 
 use super::assign;
-use super::request::{Recorded, RequestSlot};
+use super::request::Recorded;
 use super::resolve::Verdict;
 use crate::dynamo::{Obstacle, Write, Written};
 use crate::record::{
-    EXPIRES_AT, FORMER_ORDER, Item, Key, OpenRequest, RequestRecord, RequestState, is_text, part_item,
-    request_item, sale_facts, saved_response, text,
+    EXPIRES_AT, Item, KEPT_FOR, Key, OpenRequest, RequestSlot, RequestState, is_text, part_item, sale_facts,
+    when_held,
 };
 use crate::{Store, StoreError};
 
@@ -52,8 +52,6 @@ pub enum SaleOutcome {
     /// Nothing was written, because keys have changed since they were read. Carries those that are not for
     /// sale any more, and fresh keys that exist already.
     Missed(Vec<LicenseKey>),
-    /// Nothing was written, because another attempt has left a record of the request.
-    Recorded(Recorded),
 }
 
 impl Sale {
@@ -102,34 +100,26 @@ impl Sale {
     /// A record of this attempt, in place of what was there when `slot` was read. A void one keeps the first
     /// part from landing late, because it has the very condition of that part.
     pub(super) fn first_record(&self, slot: &RequestSlot, state: RequestState, now: Timestamp) -> Write {
-        let (attempt, fingerprint) = (&self.assignment.id, slot.fingerprint.as_deref());
-        let mut item = request_item(
-            slot.key.clone(),
-            state,
-            attempt,
-            fingerprint,
-            self.lease_until,
-            (slot.kept_for, now),
-        );
-        if state == RequestState::Open {
-            item.extend(sale_facts(self.product_id, &self.assignment));
-        }
-        slot.when_free(Write::put(item), now)
+        slot.put(state, &self.assignment.id, self.lease_until, now)
     }
 
     /// The writes that make the record done, and save the response if the request has an `Idempotency-Key`.
-    pub(super) fn finishing(&self, slot: &RequestSlot, response: &Envelope, now: Timestamp) -> Vec<Write> {
-        let saved =
-            slot.fingerprint.as_ref().map(|_| saved_response(&slot.key, response, slot.kept_for, now));
-        let (attributes, further) = saved.unwrap_or_default();
+    fn finishing(
+        &self,
+        slot: &RequestSlot,
+        response: &Envelope,
+        now: Timestamp,
+    ) -> impl Iterator<Item = Write> {
+        let (attributes, further) = slot.saved(response, now);
         let record = if self.parts == 0 {
-            self.first_record(slot, RequestState::Done, now).with(attributes)
+            self.first_record(slot, RequestState::Done, now)
         } else {
             // The record must stay until its parts are handed over, so its expiry is set then.
-            let update = when_held(Write::update(slot.key.clone()), &self.assignment.id).with(attributes);
-            update.set("state", RequestState::Done.value()).remove(EXPIRES_AT)
+            when_held(Write::update(slot.key.clone()), &self.assignment.id)
+                .set("state", RequestState::Done.value())
+                .remove(EXPIRES_AT)
         };
-        [record].into_iter().chain(further).collect()
+        [record.with(attributes)].into_iter().chain(further)
     }
 
     /// Decides if an item proves the sale: one of its keys, or its record. A sale is all or none.
@@ -154,14 +144,20 @@ impl Store {
         now: Timestamp,
     ) -> Result<SaleOutcome, StoreError> {
         let attempt = &sale.assignment.id;
-        let unnamed = || RequestSlot::unnamed(attempt);
-        let slot = sale.slot.get_or_insert_with(unnamed).clone();
+        let slot = sale.slot.get_or_insert_with(|| RequestSlot {
+            key: Key::request(attempt),
+            fingerprint: None,
+            failed: None,
+            kept_for: KEPT_FOR,
+        });
+        let slot = slot.clone();
         let part = part_item(Key::part(&slot.key, attempt, sale.parts), keys);
         let mut writes: Vec<Write> = keys.iter().map(|key| assign::reserve(key, &sale.assignment)).collect();
         sale.is_uncertain = true;
         match sale.open_request().filter(|_| sale.parts == 0) {
             Some(open) => {
-                writes.push(sale.first_record(&slot, RequestState::Open, now));
+                let record = sale.first_record(&slot, RequestState::Open, now);
+                writes.push(record.with(sale_facts(sale.product_id, &sale.assignment)));
                 writes.push(Write::put(open.item()));
             }
             None => writes.push(when_held(Write::check(slot.key), &sale.assignment.id)),
@@ -184,7 +180,7 @@ impl Store {
     ///
     /// If the outcome of the write is unknown, further calls find it out, or make sure that the sale cannot
     /// happen any more. They end at the deadline, then the error is [`StoreError::OutcomeUnknown`]. Any other
-    /// error promises that nothing was sold, and that nothing will be.
+    /// error promises that this attempt has sold nothing, and that it will not.
     pub async fn finish(
         &self,
         sale: &Sale,
@@ -197,25 +193,22 @@ impl Store {
         let assign = keys.iter().map(|key| assign::assign(key, &sale.assignment));
         let prepared = self.prepare(assign.chain(record))?;
         let mut sending = Box::pin(self.with_retries(|| self.send(&prepared)));
-        let sent = match timeout(self.timeouts.write_within, &mut sending).await {
-            Ok(sent) => sent,
+        let mut sent = timeout(self.timeouts.write_within, &mut sending).await;
+        if sent.is_err() {
             // The process may have been frozen while the response arrived.
-            Err(_) => timeout(GRACE, &mut sending).await.unwrap_or_else(|_| {
-                Err(StoreError::Unavailable { operation: "write", code: "out of time".to_owned() })
-            }),
-        };
+            sent = timeout(GRACE, &mut sending).await;
+        }
         drop(sending);
         let error = match sent {
-            Ok(written) => return self.judge(sale, keys, written).await,
-            Err(error) => error,
+            Ok(Ok(written)) => return self.judge(sale, keys, written).await,
+            Ok(Err(error)) => error,
+            Err(_) => StoreError::Unavailable { operation: "write", code: "out of time".to_owned() },
         };
         // On the heap: this is rare, and large.
         match Box::pin(self.resolve(sale, keys, &prepared, deadline)).await {
             Verdict::Sold => Ok(SaleOutcome::Done),
             // Another attempt at the same request may have sold keys, or may be about to.
-            Verdict::NotSold => {
-                Ok(SaleOutcome::Recorded(Box::pin(self.recorded_instead(sale)).await.ok_or(error)?))
-            }
+            Verdict::NotSold => Err(Box::pin(self.recorded_instead(sale)).await.map_or(error, Into::into)),
             Verdict::Unknown => Err(StoreError::OutcomeUnknown { cause: Box::new(error) }),
         }
     }
@@ -223,12 +216,13 @@ impl Store {
     /// The record that another attempt has left of a request, after this one has failed.
     async fn recorded_instead(&self, sale: &Sale) -> Option<Recorded> {
         let slot = sale.slot.as_ref()?;
-        let record = RequestRecord::read(self.get_once(slot.key.clone()).await.ok()??).ok()?;
-        let recorded = self.recorded(&record, slot.fingerprint.as_deref()).await.ok()?;
+        let item = self.get_once(slot.key.clone()).await.ok()?;
+        let recorded = self.refused_by(slot, item).await.ok()?;
         (recorded != Recorded::Void).then_some(recorded)
     }
 
-    /// Judges a write by its obstacles: those of the keys, then that of the record.
+    /// Judges a write by its obstacles: those of the keys, then that of the record, which fails it with
+    /// [`StoreError::Recorded`].
     async fn judge(
         &self,
         sale: &Sale,
@@ -240,26 +234,12 @@ impl Store {
             return Ok(SaleOutcome::Done);
         }
         if let (Some(slot), Some(Obstacle::Condition(item))) = (&sale.slot, obstacles.get(keys.len())) {
-            let Some(item) = item else { return Ok(SaleOutcome::Recorded(Recorded::Void)) };
-            let record = RequestRecord::read(item.clone())?;
             // On the heap, as all that is rare and large.
-            let recorded = Box::pin(self.recorded(&record, slot.fingerprint.as_deref())).await?;
-            return Ok(SaleOutcome::Recorded(recorded));
+            return Err(Box::pin(self.refused_by(slot, item.clone())).await?.into());
         }
-        let is_gone = |obstacle: &Obstacle| match obstacle {
-            Obstacle::Condition(Some(item)) => !is_text(item, "status", "available"),
-            Obstacle::Condition(None) => true,
-            Obstacle::None | Obstacle::Conflict => false,
-        };
+        let is_for_sale = |item: &Item| is_text(item, "status", "available");
+        let is_gone = |obstacle: &Obstacle| matches!(obstacle, Obstacle::Condition(item) if !item.as_ref().is_some_and(is_for_sale));
         let gone = keys.iter().zip(&obstacles).filter(|(_, obstacle)| is_gone(obstacle));
         Ok(SaleOutcome::Missed(gone.map(|(key, _)| key.license_key.clone()).collect()))
     }
-}
-
-/// Makes a write to a record depend on `attempt` holding it. An order of the first version names no attempt.
-pub(super) fn when_held(write: Write, attempt: &AttemptId) -> Write {
-    write.when(
-        "#state IN (:open, :former) AND (#attempt = :holder OR attribute_not_exists(#attempt))",
-        [(":open", RequestState::Open.value()), (":former", text(FORMER_ORDER)), (":holder", text(attempt))],
-    )
 }

@@ -4,12 +4,11 @@
 use futures_util::StreamExt as _;
 use keypool_domain::{Assignment, ProductId, StockPosition, Timestamp};
 
-use super::resolve::void;
 use super::{PARALLEL_MAX, Sale, assign};
 use crate::dynamo::{Query, Write};
 use crate::record::{
     EXPIRES_AT, FORMER_ORDERS, Item, Key, ListedKey, OPEN_REQUESTS, OpenRequest, RequestRecord, RequestState,
-    expiry, number, read_part,
+    expiry, number, read_part, readable,
 };
 use crate::{Store, StoreError};
 
@@ -32,7 +31,7 @@ impl Store {
     /// seldom any.
     pub async fn open_requests(&self, product_id: ProductId) -> Result<Vec<OpenRequest>, StoreError> {
         let query = Query::collection(OPEN_REQUESTS).beginning_with(format!("{product_id}#"));
-        Ok(readable(&self.query(query).await?).collect())
+        Ok(readable(&self.query(query).await?, OpenRequest::read).collect())
     }
 
     /// Ends a sale that has reserved keys: hands them over if the sale is finished, else voids its record and
@@ -44,16 +43,10 @@ impl Store {
     /// find it.
     pub async fn conclude(&self, sale: &Sale, now: Timestamp) -> Result<(), StoreError> {
         let (Some(open), Some(slot)) = (sale.open_request(), &sale.slot) else { return Ok(()) };
-        let tombstone = (sale.parts == 0).then(|| sale.first_record(slot, RequestState::Void, now));
-        let is_buried = match tombstone {
-            Some(tombstone) => self.write([tombstone]).await?.is_done(),
-            None => false,
-        };
-        if !is_buried {
-            // Refused if the sale is finished.
-            self.write([void(&open, now)]).await?;
+        if sale.parts == 0 {
+            self.write([sale.first_record(slot, RequestState::Void, now)]).await?;
         }
-        self.settle_decided(&open, now).await.map(|_| ())
+        self.end(&open, now).await.map(|_| ())
     }
 
     /// Settles every large order whose lease is over. Safe beside live traffic and beside other sweeps,
@@ -61,7 +54,7 @@ impl Store {
     pub async fn sweep(&self, now: Timestamp) -> Result<Swept, StoreError> {
         let items = self.open_request_items().await?;
         let mut swept = Swept { failed: items.len(), ..Swept::default() };
-        for open in readable(&items) {
+        for open in readable(&items, OpenRequest::read) {
             swept.failed -= 1;
             match self.settle(&open, now).await {
                 Ok(Some(RequestState::Done)) => swept.finished += 1,
@@ -79,20 +72,17 @@ impl Store {
     /// The number of large orders whose lease was over at `moment`. 1 read unit for 4 KB of open ones.
     pub async fn requests_expired_by(&self, moment: Timestamp) -> Result<usize, StoreError> {
         let items = self.open_request_items().await?;
-        let unreadable = items.len() - readable(&items).count();
-        Ok(unreadable + readable(&items).filter(|open| open.is_expired(moment)).count())
+        let running = readable(&items, OpenRequest::read).filter(|open| !open.is_expired(moment));
+        Ok(items.len() - running.count())
     }
 
     async fn open_request_items(&self) -> Result<Vec<Item>, StoreError> {
-        let (new, former) = tokio::try_join!(
-            self.query(Query::collection(OPEN_REQUESTS)),
-            self.query(Query::collection(FORMER_ORDERS))
-        )?;
+        let query = |entries| self.query(Query::collection(entries));
+        let (new, former) = tokio::try_join!(query(OPEN_REQUESTS), query(FORMER_ORDERS))?;
         Ok([new, former].concat())
     }
 
-    /// Settles a large order whose lease is over: voids its record if that is still open, then hands its
-    /// parts over or undoes them. Returns its state, or `None` if its lease is not over.
+    /// Ends a large order whose lease is over. Returns its state, or `None` if its lease is not over.
     pub async fn settle(
         &self,
         open: &OpenRequest,
@@ -101,40 +91,30 @@ impl Store {
         if !open.is_expired(now) {
             return Ok(None);
         }
-        // Refused if the order is decided.
-        self.write([void(open, now)]).await?;
-        self.settle_decided(open, now).await.map(Some)
+        self.end(open, now).await.map(Some)
     }
 
-    /// Ends the parts of an order that is not open any more, by the state of its record.
-    async fn settle_decided(&self, open: &OpenRequest, now: Timestamp) -> Result<RequestState, StoreError> {
+    /// Voids the record of an order if that is still open. Then ends the parts, some at the same time: hands
+    /// them over if the order was sold, else undoes them. Returns the state of the order.
+    async fn end(&self, open: &OpenRequest, now: Timestamp) -> Result<RequestState, StoreError> {
+        // Refused if the order is decided.
+        self.write([open.void(now)]).await?;
         let record = self.get(open.record.clone()).await?.map(RequestRecord::read).transpose()?;
         // Another attempt may have replaced the record.
         let sold = record.filter(|record| record.is(RequestState::Done, &open.attempt));
         let assignment = sold.as_ref().map(RequestRecord::assignment).transpose()?;
-        let expires = sold.map(|record| {
+        // Read after the decision, when no part can be added any more.
+        let query = Query::collection(open.record.clone().into_pk()).beginning_with(&*open.parts);
+        let parts = self.query(query).await?;
+        all(parts.into_iter().map(|part| self.end_part(open, part, assignment.as_ref()))).await?;
+        // The entry goes last, because nobody would find the parts without it. From now on the record of a
+        // sold order may expire: an order whose record is gone would be undone.
+        let expires = sold.iter().map(|record| {
             let update = Write::update(open.record.clone()).when("attribute_exists(#pk)", []);
             update.set(EXPIRES_AT, number(expiry(record.kept_for, now)))
         });
-        self.end_parts(open, assignment.as_ref(), expires).await?;
-        Ok(if assignment.is_some() { RequestState::Done } else { RequestState::Void })
-    }
-
-    /// Hands the parts over, if the order was sold with this assignment, or undoes them: some at the same
-    /// time. Deletes the entry when all are ended. Only then may the record of a sold order expire, which
-    /// `expires` allows: an order whose record is gone would be undone.
-    ///
-    /// It reads the parts after the decision, when no part can be added any more.
-    async fn end_parts(
-        &self,
-        open: &OpenRequest,
-        sold: Option<&Assignment>,
-        expires: Option<Write>,
-    ) -> Result<(), StoreError> {
-        let query = Query::collection(open.record.clone().into_pk()).beginning_with(&*open.parts);
-        let parts = self.query(query).await?;
-        all(parts.into_iter().map(|part| self.end_part(open, part, sold))).await?;
-        self.write([Write::delete(open.entry.clone())].into_iter().chain(expires)).await.map(|_| ())
+        self.write([Write::delete(open.entry.clone())].into_iter().chain(expires)).await?;
+        Ok(if sold.is_some() { RequestState::Done } else { RequestState::Void })
     }
 
     /// Ends a part in one transaction that also deletes its list. If an operator has changed one of its keys,
@@ -163,25 +143,10 @@ impl Store {
     }
 }
 
-/// The entries that can be read. One that was edited by hand must not keep the others from being settled.
-fn readable(items: &[Item]) -> impl Iterator<Item = OpenRequest> {
-    items.iter().filter_map(|item| match OpenRequest::read(item) {
-        Ok(open) => Some(open),
-        Err(error) => {
-            tracing::error!(%error, "an entry of an open request is skipped");
-            None
-        }
-    })
-}
-
 /// Does all of it, some at the same time, and returns the first error.
 async fn all(
     work: impl Iterator<Item = impl Future<Output = Result<(), StoreError>>>,
 ) -> Result<(), StoreError> {
-    let mut results = futures_util::stream::iter(work).buffer_unordered(PARALLEL_MAX);
-    let mut outcome = Ok(());
-    while let Some(result) = results.next().await {
-        outcome = outcome.and(result);
-    }
-    outcome
+    let results = futures_util::stream::iter(work).buffer_unordered(PARALLEL_MAX);
+    results.fold(Ok(()), async |outcome: Result<_, _>, result| outcome.and(result)).await
 }

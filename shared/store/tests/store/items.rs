@@ -15,7 +15,7 @@ use keypool_domain::{
 };
 use keypool_local::{Services, TABLE};
 use keypool_store::{
-    Catalogued, Item, Recalled, Recorded, RequestState, Sale, SaleOutcome, Store, StoreError,
+    Catalogued, Item, Recorded, RequestState, Sale, SaleOutcome, Store, StoreError,
 };
 use serde_json::{Value, json};
 
@@ -314,10 +314,10 @@ fn request() -> (RequestId, Fingerprint) {
 /// Answers the request, and returns the response and the mark of its keys.
 async fn answer(store: &Store, reply: &Reply) -> (Envelope, CreationId) {
     let (id, fingerprint) = request();
-    let Recalled::New(slot) = store.recall(id, fingerprint, None, at()).await.unwrap() else { panic!() };
-    let Recalled::New(mut creation) = store.begin(slot, at()).await.unwrap() else { panic!() };
+    let slot = store.recall(id, fingerprint, None, at()).await.unwrap();
+    let mut creation = store.begin(slot, at()).await.unwrap();
     let response = SignablePayload::new(reply, at()).into_envelope(PrivateKeyUsed::Global, Some(&[7]));
-    assert_eq!(store.save(&mut creation, &response, RequestState::Done, at()).await, Ok(None));
+    store.save(&mut creation, &response, RequestState::Done, at()).await.unwrap();
     (response, creation.id)
 }
 
@@ -354,11 +354,8 @@ async fn a_request_is_read_in_the_words_of_both_versions() {
         for word in words {
             item.insert("state".to_owned(), text(word));
             table.put(item.clone()).await;
-            let recorded = match table.store.recall(id, fingerprint, None, at()).await.unwrap() {
-                Recalled::Recorded(recorded) => Some(recorded),
-                Recalled::New(_) => None,
-            };
-            assert_eq!(recorded, expected, "{word}");
+            let recalled = table.store.recall(id, fingerprint, None, at()).await;
+            assert_eq!(recalled.err(), expected.clone().map(StoreError::Recorded), "{word}");
         }
     }
     item.insert("state".to_owned(), text("lost"));
@@ -386,13 +383,14 @@ async fn a_response_of_any_size_reads_back() {
         let (response, _) = answer(&table.store, &reply).await;
         let mut items = table.scan().await;
         assert_eq!(items.len() > 1, is_large);
-        let recalled = table.store.recall(id, fingerprint, None, at()).await.unwrap();
-        assert!(matches!(&recalled, Recalled::Recorded(Recorded::Answered(answer)) if *answer == response));
+        let recalled = table.store.recall(id, fingerprint, None, at()).await.unwrap_err();
+        assert_eq!(recalled, StoreError::Recorded(Recorded::Answered(response)));
         let mut record =
             items.swap_remove(items.iter().position(|item| item["sk"] == text("IDEMPOTENCY")).unwrap());
         record.insert("signature".to_owned(), AttributeValue::Bool(true));
         table.put(record).await;
-        assert!(table.store.recall(id, fingerprint, None, at()).await.is_err());
+        let corrupt = StoreError::Corrupt { record: "request", attribute: "signature" };
+        assert_eq!(table.store.recall(id, fingerprint, None, at()).await.unwrap_err(), corrupt);
     }
 }
 

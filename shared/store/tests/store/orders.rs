@@ -8,7 +8,7 @@ use keypool_domain::{
     OrderState, Owner, Principal, PrivateKeyUsed, ProductId, QueuedOrder, Reply, RequestId, SignablePayload,
     SystemClock, Timestamp,
 };
-use keypool_store::{DeliveryResult, Recalled, Recorded, Store, UpdateOutcome};
+use keypool_store::{DeliveryResult, Recorded, Store, UpdateOutcome};
 use serde_json::json;
 
 use crate::fixture::table;
@@ -55,7 +55,7 @@ fn order() -> QueuedOrder {
 
 async fn accepted(store: &Store) -> QueuedOrder {
     let order = order();
-    assert_eq!(store.enqueue(&order, None, now()).await, Ok(None));
+    store.enqueue(&order, None, now()).await.unwrap();
     order
 }
 
@@ -68,17 +68,15 @@ async fn of_two_requests_with_one_key_the_later_is_a_mismatch() {
     let larger = RandomAssignLicenseKeys { quantity: "4".parse().unwrap(), ..order.request.clone() };
     let mut slots = Vec::new();
     for request in [&order.request, &larger, &order.request] {
-        let recalled = store.recall(id, request.fingerprint(), None, now()).await.unwrap();
-        let Recalled::New(slot) = recalled else { panic!("{recalled:?}") };
-        slots.push(slot);
+        slots.push(store.recall(id, request.fingerprint(), None, now()).await.unwrap());
     }
     let payload = SignablePayload::new(&Reply::RequestQueued, now());
     let response = payload.into_envelope(PrivateKeyUsed::Global, None);
-    assert_eq!(store.enqueue(&order, Some((&slots[0], &response)), now()).await, Ok(None));
+    assert_eq!(store.enqueue(&order, Some((&slots[0], &response)), now()).await, Ok(()));
     for (slot, recorded) in slots[1..].iter().zip([Recorded::Mismatch, Recorded::Answered(response.clone())])
     {
         let another = QueuedOrder { id: OrderId::new(now(), &OperatingSystemRandomness), ..order.clone() };
-        assert_eq!(store.enqueue(&another, Some((slot, &response)), now()).await, Ok(Some(recorded)));
+        assert_eq!(store.enqueue(&another, Some((slot, &response)), now()).await, Err(recorded.into()));
     }
     assert_eq!(store.queued_orders().await.unwrap(), [order]);
 }
