@@ -1,65 +1,60 @@
 //! The way out of errors that an operator can do something about.
 
-use keypool_signing::SigningError;
+use std::error::Error;
+
+use keypool_aws::{AwsErrorKind, FailedCall, Service};
 use keypool_store::StoreError;
 
 use crate::target::TargetOptions;
 
 /// One sentence, if there is something to say.
 pub(crate) fn on(error: &anyhow::Error, target: &TargetOptions) -> Option<String> {
-    error.chain().find_map(|cause| {
-        if let Some(error) = cause.downcast_ref::<StoreError>() {
-            return of_table(error, target);
-        }
-        cause.downcast_ref::<SigningError>().and_then(of_signing)
+    error.chain().find_map(|cause| match failed_call(cause) {
+        Some(failed) => of_call(failed, target),
+        None => match cause.downcast_ref::<StoreError>()? {
+            StoreError::Corrupt { .. } => Some(
+                "the table was changed by something that is not keypool; `keypool doctor` looks closer"
+                    .to_owned(),
+            ),
+            _ => None,
+        },
     })
 }
 
-fn of_table(error: &StoreError, target: &TargetOptions) -> Option<String> {
-    match error {
-        StoreError::Misconfigured { operation, code } => match code.as_str() {
-            "ResourceNotFoundException" => Some(format!(
-                "there is no such table: `keypool target` says where this looked ({target}); \
-                 give another --stack, --table or --region"
-            )),
-            _ => of_credentials(operation, "dynamodb", code),
-        },
-        StoreError::Throttled { .. } => {
-            Some("DynamoDB takes no more for now; give the command again in a minute".to_owned())
-        }
-        StoreError::Unavailable { .. } => Some(format!(
-            "DynamoDB does not answer: check the network and the region ({target}), and try again"
-        )),
-        StoreError::Contention { .. } => {
-            Some("others were changing the same records; give the command again".to_owned())
-        }
-        StoreError::Corrupt { .. } => Some(
-            "the table was changed by something that is not keypool; `keypool doctor` looks closer"
-                .to_owned(),
-        ),
-        StoreError::OutcomeUnknown { cause } => of_table(cause, target),
-        StoreError::Rejected { .. } | StoreError::Recorded(_) => None,
+/// The call of AWS that failed, if that is the cause.
+pub(crate) fn failed_call<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a FailedCall> {
+    match cause.downcast_ref::<StoreError>() {
+        Some(StoreError::OutcomeUnknown { cause }) => failed_call(&**cause),
+        Some(StoreError::Aws(failed)) => Some(failed),
+        _ => cause.downcast_ref(),
     }
 }
 
-fn of_signing(error: &SigningError) -> Option<String> {
-    match error {
-        SigningError::Misconfigured { operation, code } => match code.as_str() {
-            "NotFoundException" => {
-                Some("there is no such key in KMS; keys belong to one region and account".to_owned())
-            }
-            "DisabledException" | "KMSInvalidStateException" => {
-                Some("the key is disabled or about to be deleted; enable it in KMS".to_owned())
-            }
-            _ => of_credentials(operation, "kms", code),
-        },
-        SigningError::Throttled { .. } => {
-            Some("KMS takes no more for now; give the command again in a minute".to_owned())
+fn of_call(failed: &FailedCall, target: &TargetOptions) -> Option<String> {
+    let FailedCall { service, operation, kind, code } = failed;
+    let name = service.name();
+    match (kind, service, code.as_str()) {
+        (AwsErrorKind::Misconfigured, Service::DynamoDb, "ResourceNotFoundException") => Some(format!(
+            "there is no such table: `keypool target` says where this looked ({target}); \
+             give another --stack, --table or --region"
+        )),
+        (AwsErrorKind::Misconfigured, Service::Kms, "NotFoundException") => {
+            Some("there is no such key in KMS; keys belong to one region and account".to_owned())
         }
-        SigningError::Unavailable { .. } => {
-            Some("KMS does not answer: check the network and the region, and try again".to_owned())
+        (AwsErrorKind::Misconfigured, Service::Kms, "DisabledException" | "KMSInvalidStateException") => {
+            Some("the key is disabled or about to be deleted; enable it in KMS".to_owned())
         }
-        SigningError::Rejected { .. } => None,
+        (AwsErrorKind::Misconfigured, _, code) => of_credentials(operation, &name.to_lowercase(), code),
+        (AwsErrorKind::Throttled, _, _) => {
+            Some(format!("{name} takes no more for now; give the command again in a minute"))
+        }
+        (AwsErrorKind::Unavailable, _, _) => Some(format!(
+            "{name} does not answer: check the network and the region ({target}), and try again"
+        )),
+        (AwsErrorKind::Contention, _, _) => {
+            Some("others were changing the same records; give the command again".to_owned())
+        }
+        (AwsErrorKind::Rejected, _, _) => None,
     }
 }
 

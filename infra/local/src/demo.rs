@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use keypool_aws::FailedCall;
 use keypool_domain::{
     ActivationLimit, Activity, ApiKey, ApiKeyRecord, ApiKeySettings, Charset, ChunkSystem, Endpoint,
     Generator, GeneratorId, Method, Product, ProductId, SigningKeyId, Validity,
 };
-use keypool_signing::{Signer, SigningError};
+use keypool_signing::Signer;
 use keypool_store::{Store, StoreError};
 
 /// The demo's API key, the one that the contract's samples are sent with. It opens all endpoints.
@@ -24,7 +25,7 @@ pub enum DemoError {
     Store(#[from] StoreError),
     /// KMS failed.
     #[error(transparent)]
-    Signing(#[from] SigningError),
+    Signing(#[from] FailedCall),
     /// A part of the demo is not valid.
     #[error("a part of the demo is not valid: {0}")]
     Invalid(String),

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use keypool_queue::{Queue, QueueError};
+use keypool_aws::FailedCall;
+use keypool_queue::Queue;
 use process_orders::Worker;
 
 /// The time that a receive waits for a message.
@@ -23,7 +24,7 @@ pub(crate) async fn serve(queue: Queue, worker: Worker) {
 }
 
 /// Receives a batch of messages and has it processed. Returns how many there were.
-pub async fn serve_batch(queue: &Queue, worker: &Worker, wait: Duration) -> Result<usize, QueueError> {
+pub async fn serve_batch(queue: &Queue, worker: &Worker, wait: Duration) -> Result<usize, FailedCall> {
     let messages = queue.receive(wait).await?;
     let count = messages.len();
     let handles: Vec<(String, String)> =

@@ -25,6 +25,73 @@ pub enum AwsErrorKind {
     Rejected,
 }
 
+/// The services whose calls fail with a [`FailedCall`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// DynamoDB.
+    DynamoDb,
+    /// KMS.
+    Kms,
+    /// SQS.
+    Sqs,
+}
+
+/// A call of a service that failed, sorted by what one can do about it. It has none of AWS's own text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{operation}: {}", self.in_words())]
+pub struct FailedCall {
+    /// The service.
+    pub service: Service,
+    /// The operation.
+    pub operation: &'static str,
+    /// The kind of error.
+    pub kind: AwsErrorKind,
+    /// The service's name for the error, or what happened to the connection.
+    pub code: String,
+}
+
+impl Service {
+    /// The service's own name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DynamoDb => "DynamoDB",
+            Self::Kms => "KMS",
+            Self::Sqs => "SQS",
+        }
+    }
+
+    /// A call of this service that failed with an error of the SDK.
+    pub fn failed<E: ProvideErrorMetadata, R>(
+        self,
+        operation: &'static str,
+        error: &SdkError<E, R>,
+    ) -> FailedCall {
+        let AwsError { kind, code } = classify(error);
+        FailedCall { service: self, operation, kind, code }
+    }
+}
+
+impl FailedCall {
+    fn in_words(&self) -> String {
+        let (service, code) = (self.service.name(), &self.code);
+        let settings = match self.service {
+            Service::DynamoDb => "the table's name",
+            Service::Kms => "the signing key",
+            Service::Sqs => "the queue's URL",
+        };
+        match self.kind {
+            AwsErrorKind::Contention => "other writers were in the way for too long".to_owned(),
+            AwsErrorKind::Throttled => format!("{service} throttles ({code})"),
+            AwsErrorKind::Unavailable => format!("{service} is unavailable ({code})"),
+            AwsErrorKind::Misconfigured => {
+                format!("{service} refuses ({code}); check {settings}, the credentials and the permissions")
+            }
+            AwsErrorKind::Rejected => format!("{service} does not accept the request ({code})"),
+        }
+    }
+}
+
 /// Sorts an error of any AWS client.
 pub fn classify<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> AwsError {
     let unavailable = |code: &str| AwsError { kind: AwsErrorKind::Unavailable, code: code.to_owned() };

@@ -2,7 +2,8 @@
 //!
 //! - [`AwsSettings::clients`] makes the clients of DynamoDB and KMS, [`AwsSettings::queue`] that of SQS.
 //! - [`Timeouts`] says how long everything may take: a call of AWS, a write, an answer.
-//! - [`classify()`] sorts the errors of every AWS client, by what one can do about them.
+//! - [`classify()`] sorts the errors of every AWS client, by what one can do about them; a [`FailedCall`] is
+//!   such an error of DynamoDB, KMS or SQS.
 //! - [`AdaptiveLimit`] limits the calls under way to what AWS accepts.
 //! - [`LATENCIES`] names the metric that each call records.
 
@@ -13,7 +14,7 @@ mod latency;
 mod timeouts;
 
 pub use adaptive_limit::{AdaptiveLimit, Permit};
-pub use classify::{AwsError, AwsErrorKind, classify};
+pub use classify::{AwsError, AwsErrorKind, FailedCall, Service, classify};
 pub use clients::{AwsSettings, Clients, POOL_IDLE};
 pub use latency::{LATENCIES, restart_latencies};
 pub use timeouts::Timeouts;

@@ -1,9 +1,12 @@
+//! What an environment remembers between requests: records, and the unused keys of draws.
+
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use keypool_domain::Timestamp;
+use keypool_domain::{LicenseKeyRecord, ProductId, Timestamp};
+use keypool_store::StockSize;
 
 /// Remembers what was read from the table for a while. Only what exists is remembered: a product made this
 /// moment is found at once, and callers who guess API keys cannot fill the memory.
@@ -38,6 +41,12 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
         entries.get(key).filter(|entry| self.is_fresh(entry, now)).map(|entry| entry.value.clone())
     }
 
+    /// Takes a value out.
+    fn take(&self, key: &K, now: Timestamp) -> Option<V> {
+        let entry = self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(key)?;
+        self.is_fresh(&entry, now).then_some(entry.value)
+    }
+
     pub(crate) fn remember(&self, key: K, value: V, now: Timestamp) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.len() >= ENTRIES_MAX && !entries.contains_key(&key) {
@@ -50,12 +59,103 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
     }
 }
 
+/// How long a window is kept. Until then, other environments sell some of its keys.
+const WINDOW_KEPT_FOR: Duration = Duration::from_secs(5);
+
+/// The least stock of a product whose windows are kept. On a smaller one, buyers meet too often: a miss costs
+/// more calls than a window saves. The bench `draw` shows it.
+const STOCK_MIN: usize = 5_000;
+
+/// How many estimates of a stock are averaged. Sales leave holes among the positions, so that one estimate of
+/// a stock with much turnover may be off by as much as the stock.
+const AVERAGED_MAX: u32 = 16;
+
+/// What an environment knows of each product's stock: the keys that its last draw has left, and an estimate
+/// of its size. The next sale draws from these keys, without a call. The condition of the sale decides
+/// whether a key is still for sale.
+#[derive(Debug)]
+pub(crate) struct Windows {
+    kept: Cache<ProductId, Window>,
+    /// The average of the latest estimates, and their number.
+    sizes: Mutex<HashMap<ProductId, (f64, u32)>>,
+}
+
+/// The unused keys of one draw.
+#[derive(Debug, Clone)]
+pub struct Window {
+    /// The keys, in random order.
+    pub keys: Vec<LicenseKeyRecord>,
+    /// The size of the stock at the draw.
+    pub stock: StockSize,
+    /// The time of the draw.
+    pub drawn_at: Timestamp,
+}
+
+impl Windows {
+    pub(crate) fn new() -> Self {
+        Self { kept: Cache::new(WINDOW_KEPT_FOR), sizes: Mutex::default() }
+    }
+
+    /// Takes the window of a product, if it has `quantity` keys and is fresh. Nobody else gets the same keys
+    /// from here.
+    pub(crate) fn take(&self, product_id: ProductId, quantity: usize, now: Timestamp) -> Option<Window> {
+        self.kept.take(&product_id, now).filter(|window| window.keys.len() >= quantity)
+    }
+
+    /// Keeps a window, if its product's stock is large.
+    pub(crate) fn keep(&self, product_id: ProductId, window: Window) {
+        if matches!(window.stock, StockSize::Estimate(keys) if keys >= STOCK_MIN) && !window.keys.is_empty() {
+            let drawn_at = window.drawn_at;
+            self.kept.remember(product_id, window, drawn_at);
+        }
+    }
+
+    /// Adds what a draw has seen of the stock, and returns the estimate of its size: the average of the
+    /// latest draws, or the number of keys if the draw saw them all.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate needs a few digits")]
+    pub(crate) fn stock_size(&self, product_id: ProductId, seen: StockSize) -> f64 {
+        let keys = seen.get() as f64;
+        let mut sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+        let (average, count) = sizes.entry(product_id).or_default();
+        match seen {
+            StockSize::Exact(_) => (*average, *count) = (keys, 0),
+            StockSize::Estimate(_) => {
+                *count = AVERAGED_MAX.min(*count + 1);
+                *average += (keys - *average) / f64::from(*count);
+            }
+        }
+        *average
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use keypool_domain::{
+        ActivationLimit, NewKey, OperatingSystemRandomness, Owner, RowId, Status, Validity,
+    };
+
     use super::*;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_unix_microseconds(seconds * 1_000_000).unwrap()
+    }
+
+    fn window(keys: usize, stock: StockSize) -> Window {
+        let key = |n: usize| {
+            let new = NewKey {
+                license_key: format!("KEY-{n}").parse().unwrap(),
+                product_id: ProductId::MIN,
+                activation_limit: ActivationLimit::MIN,
+                validity: Validity::MIN,
+                status: Status::Available,
+                owner: Owner::default(),
+                assigned_at: None,
+                assignment_id: None,
+                creation_id: None,
+            };
+            new.into_record(RowId::MIN, at(0), &OperatingSystemRandomness)
+        };
+        Window { keys: (0..keys).map(key).collect(), stock, drawn_at: at(100) }
     }
 
     #[test]
@@ -77,5 +177,42 @@ mod tests {
         }
         assert!(cache.entries.lock().unwrap().len() <= ENTRIES_MAX);
         assert_eq!(cache.value(&ENTRIES_MAX, at(100)), Some(()));
+    }
+
+    #[test]
+    fn a_window_is_taken_once_and_only_while_it_is_fresh() {
+        let windows = Windows::new();
+        let large = StockSize::Estimate(STOCK_MIN);
+        for (now, is_taken) in [(100, true), (104, true), (105, false)] {
+            windows.keep(ProductId::MIN, window(3, large));
+            assert_eq!(windows.take(ProductId::MIN, 3, at(now)).is_some(), is_taken, "{now}");
+            assert!(windows.take(ProductId::MIN, 1, at(now)).is_none(), "it was taken");
+        }
+        windows.keep(ProductId::MIN, window(3, large));
+        assert!(windows.take(ProductId::MIN, 4, at(100)).is_none(), "too few keys");
+    }
+
+    #[test]
+    fn estimates_are_averaged_and_a_count_begins_anew() {
+        let windows = Windows::new();
+        let seen = [
+            (StockSize::Estimate(1_000), 1_000.0),
+            (StockSize::Estimate(2_000), 1_500.0),
+            (StockSize::Estimate(600), 1_200.0),
+            (StockSize::Exact(20), 20.0),
+            (StockSize::Estimate(900), 900.0),
+        ];
+        for (size, expected) in seen {
+            assert!((windows.stock_size(ProductId::MIN, size) - expected).abs() < 0.01, "{size:?}");
+        }
+    }
+
+    #[test]
+    fn windows_of_small_stocks_are_not_kept() {
+        let windows = Windows::new();
+        for stock in [StockSize::Exact(STOCK_MIN), StockSize::Estimate(STOCK_MIN - 1)] {
+            windows.keep(ProductId::MIN, window(3, stock));
+            assert!(windows.take(ProductId::MIN, 1, at(100)).is_none(), "{stock:?}");
+        }
     }
 }

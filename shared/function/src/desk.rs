@@ -2,18 +2,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use keypool_aws::POOL_IDLE;
+use keypool_aws::{FailedCall, POOL_IDLE};
 use keypool_domain::{
     ApiKeyHash, ApiKeyRecord, ApiKeySettings, Clock, Envelope, Generator, GeneratorId, OrderId, Product,
     ProductId, Randomness, SignablePayload, SigningKeyId, WebhookRules,
 };
 use keypool_queue::Queue;
-use keypool_signing::{Signer, SigningError};
+use keypool_signing::Signer;
 use keypool_store::{Found, Lookup, StockSize, Store};
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Window, Windows};
 use crate::refusals::Refusals;
-use crate::windows::{Window, Windows};
 use crate::{FunctionError, measure};
 
 /// How long API keys, products and generators are remembered: for that long after a key was switched off,
@@ -62,7 +61,7 @@ impl Desk {
             products: Cache::new(CACHED_FOR),
             generators: Cache::new(CACHED_FOR),
             refusals: Refusals::default(),
-            windows: Windows::default(),
+            windows: Windows::new(),
             queue: None,
             is_local: false,
         }
@@ -174,7 +173,7 @@ impl Desk {
         &self,
         payload: SignablePayload,
         product_key: Option<&SigningKeyId>,
-    ) -> Result<Envelope, SigningError> {
+    ) -> Result<Envelope, FailedCall> {
         self.kms_called_at.store(self.clock.now().unix_microseconds(), Ordering::Relaxed);
         self.signer.sign_reply(payload, product_key).await
     }

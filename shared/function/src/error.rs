@@ -1,6 +1,5 @@
+use keypool_aws::{AwsErrorKind, FailedCall, Service};
 use keypool_domain::Reply;
-use keypool_queue::QueueError;
-use keypool_signing::SigningError;
 use keypool_store::{Recorded, StoreError};
 use lambda_http::lambda_runtime::Diagnostic;
 
@@ -19,12 +18,9 @@ pub enum FunctionError {
     /// The table failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Signing failed.
+    /// A call of KMS or SQS failed.
     #[error(transparent)]
-    Signing(#[from] SigningError),
-    /// The queue of orders failed.
-    #[error(transparent)]
-    Queue(#[from] QueueError),
+    Aws(#[from] FailedCall),
     /// Buyers met on the same keys for longer than a checkout waits.
     #[error("buyers met on the same keys too often")]
     Contention,
@@ -48,30 +44,22 @@ impl FunctionError {
     pub fn problem(&self) -> ProblemDetails {
         match self {
             Self::Unreadable(problem) => *problem,
-            Self::Contention | Self::OutOfTime | Self::LeftUndone { .. } | Self::Queue(_) => {
-                ProblemDetails::NothingSold
+            Self::Contention | Self::OutOfTime | Self::LeftUndone { .. } => ProblemDetails::NothingSold,
+            Self::Store(StoreError::Aws(failed)) | Self::Aws(failed) => match (failed.service, failed.kind) {
+                (Service::DynamoDb | Service::Kms, AwsErrorKind::Rejected) => ProblemDetails::Internal,
+                _ => ProblemDetails::NothingSold,
+            },
+            Self::Store(StoreError::Recorded(recorded)) => match recorded {
+                Recorded::InProgress => ProblemDetails::InFlight,
+                Recorded::Mismatch => ProblemDetails::Mismatch,
+                Recorded::Void => ProblemDetails::NothingSold,
+                // Its response is repeated before anyone asks for a problem.
+                Recorded::Answered(_) => ProblemDetails::Internal,
+            },
+            Self::Store(StoreError::OutcomeUnknown { .. }) => {
+                ProblemDetails::OutcomeUnknown { is_repeatable: false }
             }
-            Self::Store(error) => match error {
-                StoreError::Recorded(recorded) => match recorded {
-                    Recorded::InProgress => ProblemDetails::InFlight,
-                    Recorded::Mismatch => ProblemDetails::Mismatch,
-                    Recorded::Void => ProblemDetails::NothingSold,
-                    // Its response is repeated before anyone asks for a problem.
-                    Recorded::Answered(_) => ProblemDetails::Internal,
-                },
-                StoreError::Contention { .. }
-                | StoreError::Throttled { .. }
-                | StoreError::Unavailable { .. }
-                | StoreError::Misconfigured { .. } => ProblemDetails::NothingSold,
-                StoreError::OutcomeUnknown { .. } => ProblemDetails::OutcomeUnknown { is_repeatable: false },
-                StoreError::Rejected { .. } | StoreError::Corrupt { .. } => ProblemDetails::Internal,
-            },
-            Self::Signing(error) => match error {
-                SigningError::Throttled { .. }
-                | SigningError::Unavailable { .. }
-                | SigningError::Misconfigured { .. } => ProblemDetails::NothingSold,
-                SigningError::Rejected { .. } => ProblemDetails::Internal,
-            },
+            Self::Store(StoreError::Corrupt { .. }) => ProblemDetails::Internal,
             // Refusals are signed before anyone asks for a problem.
             Self::Refused(_) | Self::Bug(_) => ProblemDetails::Internal,
         }
@@ -81,7 +69,7 @@ impl FunctionError {
 impl FunctionError {
     /// The name of the failure, as Lambda reports that of a failed event: `Category.Reason`.
     #[must_use]
-    pub const fn error_type(&self) -> &'static str {
+    pub fn error_type(&self) -> String {
         match self {
             Self::Refused(_) => "Request.Refused",
             Self::Unreadable(_) => "Request.Unreadable",
@@ -89,42 +77,28 @@ impl FunctionError {
             Self::OutOfTime => "Sale.OutOfTime",
             Self::LeftUndone { .. } => "Sweep.LeftUndone",
             Self::Bug(_) => "Keypool.Bug",
-            Self::Store(error) => match error {
-                StoreError::Contention { .. } => "DynamoDb.Contention",
-                StoreError::Throttled { .. } => "DynamoDb.Throttled",
-                StoreError::Unavailable { .. } => "DynamoDb.Unavailable",
-                StoreError::Misconfigured { .. } => "DynamoDb.Misconfigured",
-                StoreError::Rejected { .. } => "DynamoDb.Rejected",
-                StoreError::Corrupt { .. } => "DynamoDb.Corrupt",
-                StoreError::OutcomeUnknown { .. } => "Sale.OutcomeUnknown",
-                StoreError::Recorded(recorded) => match recorded {
-                    Recorded::Answered(_) => "Request.Answered",
-                    Recorded::InProgress => "Request.InFlight",
-                    Recorded::Mismatch => "Request.Mismatch",
-                    Recorded::Void => "Sale.Contention",
-                },
-            },
-            Self::Queue(error) => match error {
-                QueueError::Throttled(_) => "Sqs.Throttled",
-                QueueError::Unavailable(_) => "Sqs.Unavailable",
-                QueueError::Misconfigured(_) => "Sqs.Misconfigured",
-                QueueError::Rejected(_) => "Sqs.Rejected",
-            },
-            Self::Signing(error) => match error {
-                SigningError::Throttled { .. } => "Kms.Throttled",
-                SigningError::Unavailable { .. } => "Kms.Unavailable",
-                SigningError::Misconfigured { .. } => "Kms.Misconfigured",
-                SigningError::Rejected { .. } => "Kms.Rejected",
+            Self::Store(StoreError::Aws(failed)) | Self::Aws(failed) => {
+                // `DynamoDb.Throttled`
+                return format!("{:?}.{:?}", failed.service, failed.kind);
+            }
+            Self::Store(StoreError::Corrupt { .. }) => "DynamoDb.Corrupt",
+            Self::Store(StoreError::OutcomeUnknown { .. }) => "Sale.OutcomeUnknown",
+            Self::Store(StoreError::Recorded(recorded)) => match recorded {
+                Recorded::Answered(_) => "Request.Answered",
+                Recorded::InProgress => "Request.InFlight",
+                Recorded::Mismatch => "Request.Mismatch",
+                Recorded::Void => "Sale.Contention",
             },
         }
+        .to_owned()
     }
 
     /// The service that took no more, if that is what it was.
-    pub(crate) fn throttled_service(&self) -> Option<&'static str> {
+    pub(crate) fn throttled_service(&self) -> Option<Service> {
         match self {
-            Self::Store(StoreError::Throttled { .. }) => Some("DynamoDB"),
-            Self::Signing(SigningError::Throttled { .. }) => Some("KMS"),
-            Self::Queue(QueueError::Throttled(_)) => Some("SQS"),
+            Self::Store(StoreError::Aws(failed)) | Self::Aws(failed) => {
+                (failed.kind == AwsErrorKind::Throttled).then_some(failed.service)
+            }
             _ => None,
         }
     }
@@ -139,6 +113,6 @@ impl From<Reply> for FunctionError {
 impl From<FunctionError> for Diagnostic {
     /// The failure as Lambda shows it for a failed event.
     fn from(failure: FunctionError) -> Self {
-        Self { error_type: failure.error_type().to_owned(), error_message: failure.to_string() }
+        Self { error_type: failure.error_type(), error_message: failure.to_string() }
     }
 }

@@ -8,7 +8,7 @@
 //! 2. authorise: one read fetches the API key and what the request is about, unless the [`Desk`]'s caches (`cache`) have
 //!    them (`invocation`);
 //! 3. validate: parameters that are not valid are refused only now;
-//! 4. once: [`EndpointHandler::once`] looks up a request that may be a repetition (`once`);
+//! 4. once: [`EndpointHandler::once`] looks up a request that may be a repetition (`endpoint`);
 //! 5. act: the function's own part, [`EndpointHandler::act`], through [`Desk::store`];
 //! 6. respond: the outcome becomes a response, be it an envelope or a problem (`respond`, `problem`).
 //!
@@ -23,15 +23,14 @@ mod endpoint;
 mod error;
 mod invocation;
 pub mod measure;
-mod once;
 mod problem;
 mod refusals;
 mod respond;
 mod runtime;
 mod telemetry;
-mod windows;
 
 pub use body::{BODY_BYTES_MAX, UnreadableBody};
+pub use cache::Window;
 pub use desk::{CACHED_FOR, Desk};
 pub use endpoint::{Checked, EndpointHandler, answer};
 pub use error::FunctionError;
@@ -43,4 +42,3 @@ pub use runtime::{
     run_on_schedule, run_with_queue,
 };
 pub use telemetry::{ENV_LOG_LEVEL, UnknownLogLevel, init_logs, log_level};
-pub use windows::Window;

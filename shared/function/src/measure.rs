@@ -24,7 +24,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use keypool_aws::{LATENCIES, restart_latencies};
+use keypool_aws::{LATENCIES, Service, restart_latencies};
 use keypool_domain::ProductId;
 use keypool_store::DeliveryResult;
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
@@ -158,12 +158,12 @@ pub(crate) fn failure() {
     counter!(FAILURES).increment(1);
 }
 
-/// A request failed because a service, `DynamoDB`, `KMS` or `SQS`, took no more.
-pub(crate) fn throttle(service: &'static str) {
+/// A request failed because a service took no more.
+pub(crate) fn throttle(service: Service) {
     let name = match service {
-        "KMS" => KMS_THROTTLES,
-        "SQS" => SQS_THROTTLES,
-        _ => DYNAMODB_THROTTLES,
+        Service::DynamoDb => DYNAMODB_THROTTLES,
+        Service::Kms => KMS_THROTTLES,
+        Service::Sqs => SQS_THROTTLES,
     };
     counter!(name).increment(1);
 }

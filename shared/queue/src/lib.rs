@@ -2,8 +2,6 @@
 //!
 //! SQS may deliver a message twice and out of order. The embedded SQS loses its messages when it restarts.
 
-mod error;
 mod queue;
 
-pub use error::{FailedCall, QueueError};
 pub use queue::{HIDE_MAX, Queue, Received, WAIT_MAX, WAKE_AFTER_MAX};

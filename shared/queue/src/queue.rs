@@ -3,8 +3,7 @@ use std::time::Duration;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
-
-use crate::{FailedCall, QueueError};
+use keypool_aws::{AwsErrorKind, FailedCall, Service};
 
 /// The longest delay of a message (SQS API Reference, `SendMessage`).
 pub const WAKE_AFTER_MAX: Duration = Duration::from_mins(15);
@@ -44,24 +43,24 @@ impl Queue {
     }
 
     /// Sends the id of an order, to be delivered `after` some time, at most [`WAKE_AFTER_MAX`]. After
-    /// [`QueueError::Unavailable`] the message may have been sent. Cost: 1 SQS request.
-    pub async fn wake(&self, id: &str, after: Duration) -> Result<(), QueueError> {
+    /// an error the message may have been sent. Cost: 1 SQS request.
+    pub async fn wake(&self, id: &str, after: Duration) -> Result<(), FailedCall> {
         let request = self.client.send_message().queue_url(&self.url).message_body(id);
         let sent = request.delay_seconds(whole_seconds(after.min(WAKE_AFTER_MAX))).send().await;
-        sent.map(drop).map_err(|error| QueueError::from_sdk("SendMessage", &error))
+        sent.map(drop).map_err(|error| Service::Sqs.failed("SendMessage", &error))
     }
 
     /// Hides a received message for `time` from now, at most [`HIDE_MAX`]; zero makes it visible. Cost: 1 SQS request.
-    pub async fn hide(&self, receipt_handle: &str, time: Duration) -> Result<(), QueueError> {
+    pub async fn hide(&self, receipt_handle: &str, time: Duration) -> Result<(), FailedCall> {
         let request = self.client.change_message_visibility().queue_url(&self.url);
         let request = request.receipt_handle(receipt_handle);
         let hidden = request.visibility_timeout(whole_seconds(time.min(HIDE_MAX))).send().await;
-        hidden.map(drop).map_err(|error| QueueError::from_sdk("ChangeMessageVisibility", &error))
+        hidden.map(drop).map_err(|error| Service::Sqs.failed("ChangeMessageVisibility", &error))
     }
 
     /// Receives up to 10 messages, and waits up to `wait` for the first, at most [`WAIT_MAX`]. Cost: 1 SQS request,
     /// with or without a message.
-    pub async fn receive(&self, wait: Duration) -> Result<Vec<Received>, QueueError> {
+    pub async fn receive(&self, wait: Duration) -> Result<Vec<Received>, FailedCall> {
         let wait = wait.min(WAIT_MAX);
         let request = self.client.receive_message().queue_url(&self.url).max_number_of_messages(10);
         let request = request.wait_time_seconds(whole_seconds(wait));
@@ -73,26 +72,27 @@ impl Queue {
             TimeoutConfig::builder().operation_attempt_timeout(within).operation_timeout(within * 2);
         let config = aws_sdk_sqs::config::Builder::new().timeout_config(timeouts.build());
         let received = request.customize().config_override(config).send().await;
-        let received = received.map_err(|error| QueueError::from_sdk("ReceiveMessage", &error))?;
+        let received = received.map_err(|error| Service::Sqs.failed("ReceiveMessage", &error))?;
         received.messages.unwrap_or_default().into_iter().map(Received::from_message).collect()
     }
 
     /// Deletes a received message. If it was received again since, SQS may keep it. Cost: 1 SQS request.
-    pub async fn delete(&self, receipt_handle: &str) -> Result<(), QueueError> {
+    pub async fn delete(&self, receipt_handle: &str) -> Result<(), FailedCall> {
         let request = self.client.delete_message().queue_url(&self.url).receipt_handle(receipt_handle);
-        request.send().await.map(drop).map_err(|error| QueueError::from_sdk("DeleteMessage", &error))
+        request.send().await.map(drop).map_err(|error| Service::Sqs.failed("DeleteMessage", &error))
     }
 }
 
 impl Received {
-    fn from_message(message: Message) -> Result<Self, QueueError> {
+    fn from_message(message: Message) -> Result<Self, FailedCall> {
         let count = message.attributes.as_ref().and_then(|attributes| {
             attributes.get(&MessageSystemAttributeName::ApproximateReceiveCount)?.parse().ok()
         });
         let parts = (message.body, message.receipt_handle, count, message.message_id);
         let (Some(id), Some(receipt_handle), Some(receive_count), Some(message_id)) = parts else {
             let code = "incomplete message".to_owned();
-            return Err(QueueError::Rejected(FailedCall { operation: "ReceiveMessage", code }));
+            let (service, kind) = (Service::Sqs, AwsErrorKind::Rejected);
+            return Err(FailedCall { service, operation: "ReceiveMessage", kind, code });
         };
         Ok(Self { id, receipt_handle, receive_count, message_id })
     }

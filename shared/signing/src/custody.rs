@@ -2,10 +2,11 @@
 
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{KeySpec, KeyUsageType, SigningAlgorithmSpec, Tag};
+use keypool_aws::{AwsErrorKind, FailedCall, Service};
 use keypool_domain::SigningKeyId;
 
-use crate::signer::without_answer;
-use crate::{PublicKey, Signer, SigningError};
+use crate::signer::{failed, without_answer};
+use crate::{PublicKey, Signer};
 
 /// A signing key as KMS knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,12 +22,12 @@ impl Signer {
     pub const TAG: &str = "keypool";
 
     /// The public half of `key`, which must be one that can sign responses.
-    pub async fn public_key(&self, key: &SigningKeyId) -> Result<PublicKey, SigningError> {
+    pub async fn public_key(&self, key: &SigningKeyId) -> Result<PublicKey, FailedCall> {
         Ok(self.signing_key(key).await?.public_key)
     }
 
     /// What `key` stands for, which must be a key that can sign responses.
-    pub async fn signing_key(&self, key: &SigningKeyId) -> Result<SigningKey, SigningError> {
+    pub async fn signing_key(&self, key: &SigningKeyId) -> Result<SigningKey, FailedCall> {
         const OPERATION: &str = "GetPublicKey";
         let output = self
             .client
@@ -34,10 +35,10 @@ impl Signer {
             .key_id(key.as_str())
             .send()
             .await
-            .map_err(|error| SigningError::from_sdk(OPERATION, &error))?;
+            .map_err(|error| Service::Kms.failed(OPERATION, &error))?;
         if !output.signing_algorithms().contains(&SigningAlgorithmSpec::RsassaPkcs1V15Sha256) {
-            let code = "the key cannot sign by RSASSA_PKCS1_V1_5_SHA_256".to_owned();
-            return Err(SigningError::Misconfigured { operation: OPERATION, code });
+            let code = "the key cannot sign by RSASSA_PKCS1_V1_5_SHA_256";
+            return Err(failed(AwsErrorKind::Misconfigured, OPERATION, code));
         }
         let arn = output.key_id.and_then(|arn| arn.parse().ok());
         let public_key = output.public_key.map(Blob::into_inner).map(PublicKey::from_der);
@@ -48,7 +49,7 @@ impl Signer {
     }
 
     /// The same, but only of a key that does sign: it is tried, on a text that is no response.
-    pub async fn signing_key_at_work(&self, key: &SigningKeyId) -> Result<SigningKey, SigningError> {
+    pub async fn signing_key_at_work(&self, key: &SigningKeyId) -> Result<SigningKey, FailedCall> {
         const MESSAGE: &[u8] = b"is this key fit for use?";
         let found = self.signing_key(key).await?;
         let signature = self.sign(&found.arn, MESSAGE).await?;
@@ -56,7 +57,7 @@ impl Signer {
     }
 
     /// Makes an RSA-2048 signing key in KMS and says its id.
-    pub async fn create_key(&self, description: &str) -> Result<SigningKeyId, SigningError> {
+    pub async fn create_key(&self, description: &str) -> Result<SigningKeyId, FailedCall> {
         self.create_key_for(description, None).await
     }
 
@@ -65,13 +66,11 @@ impl Signer {
         &self,
         description: &str,
         stack: Option<&str>,
-    ) -> Result<SigningKeyId, SigningError> {
+    ) -> Result<SigningKeyId, FailedCall> {
         const OPERATION: &str = "CreateKey";
         let tag = stack.map(|stack| Tag::builder().tag_key(Self::TAG).tag_value(stack).build());
-        let tag = tag.transpose().map_err(|_| SigningError::Rejected {
-            operation: OPERATION,
-            code: "request not built".to_owned(),
-        })?;
+        let unbuilt = || failed(AwsErrorKind::Rejected, OPERATION, "request not built");
+        let tag = tag.transpose().map_err(|_| unbuilt())?;
         let output = self
             .client
             .create_key()
@@ -81,15 +80,15 @@ impl Signer {
             .set_tags(tag.map(|tag| vec![tag]))
             .send()
             .await
-            .map_err(|error| SigningError::from_sdk(OPERATION, &error))?;
+            .map_err(|error| Service::Kms.failed(OPERATION, &error))?;
         let id = output.key_metadata.and_then(|metadata| metadata.key_id.parse().ok());
         id.ok_or_else(|| without_answer(OPERATION))
     }
 
     /// Whose functions may use a key: the value of its tag [`Signer::TAG`], if it has one. `arn` must not be an alias.
-    pub async fn stack_of(&self, arn: &SigningKeyId) -> Result<Option<String>, SigningError> {
+    pub async fn stack_of(&self, arn: &SigningKeyId) -> Result<Option<String>, FailedCall> {
         let sent = self.client.list_resource_tags().key_id(arn.as_str()).send().await;
-        let output = sent.map_err(|error| SigningError::from_sdk("ListResourceTags", &error))?;
+        let output = sent.map_err(|error| Service::Kms.failed("ListResourceTags", &error))?;
         let tag = output.tags().iter().find(|tag| tag.tag_key() == Self::TAG);
         Ok(tag.map(|tag| tag.tag_value().to_owned()))
     }

@@ -7,14 +7,12 @@
 
 mod connect;
 mod custody;
-mod error;
 mod exact;
 mod jwk;
 mod signer;
 mod verification;
 
 pub use custody::SigningKey;
-pub use error::SigningError;
 pub use jwk::{InvalidJwkSet, JwkSet};
 pub use signer::{Signature, Signer};
 pub use verification::{InvalidEnvelope, InvalidPublicKey, PublicKey, SignedEnvelope};

@@ -1,10 +1,9 @@
 use aws_sdk_kms::operation::create_alias::CreateAliasError;
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{MessageType, SigningAlgorithmSpec};
+use keypool_aws::{AwsErrorKind, FailedCall, Service};
 use keypool_domain::{Envelope, PrivateKeyUsed, SignablePayload, SigningKeyId};
 use sha2::{Digest, Sha256};
-
-use crate::SigningError;
 
 /// The raw bytes of a signature: 256 for RSA-2048.
 pub type Signature = Vec<u8>;
@@ -29,7 +28,7 @@ impl Signer {
         &self,
         payload: SignablePayload,
         product_key: Option<&SigningKeyId>,
-    ) -> Result<Envelope, SigningError> {
+    ) -> Result<Envelope, FailedCall> {
         match self.key_for(product_key) {
             Some((key, private_key_used)) => {
                 let signature = self.sign(key, payload.signed_text().as_bytes()).await?;
@@ -55,7 +54,7 @@ impl Signer {
     ///
     /// The digest is made here, since KMS takes messages of 4,096 bytes at most and seven license keys are
     /// longer than that.
-    pub async fn sign(&self, key: &SigningKeyId, message: &[u8]) -> Result<Signature, SigningError> {
+    pub async fn sign(&self, key: &SigningKeyId, message: &[u8]) -> Result<Signature, FailedCall> {
         const OPERATION: &str = "Sign";
         let output = self
             .client
@@ -66,12 +65,12 @@ impl Signer {
             .signing_algorithm(SigningAlgorithmSpec::RsassaPkcs1V15Sha256)
             .send()
             .await
-            .map_err(|error| SigningError::from_sdk(OPERATION, &error))?;
+            .map_err(|error| Service::Kms.failed(OPERATION, &error))?;
         output.signature.map(Blob::into_inner).ok_or_else(|| without_answer(OPERATION))
     }
 
     /// Opens the connection to KMS, by signing a text that is no response; nothing if there is no global key.
-    pub async fn warm_up(&self) -> Result<(), SigningError> {
+    pub async fn warm_up(&self) -> Result<(), FailedCall> {
         match &self.global_key {
             Some(key) => self.sign(key, b"warm-up").await.map(|_| ()),
             None => Ok(()),
@@ -79,11 +78,11 @@ impl Signer {
     }
 
     /// Makes sure that `alias` stands for a signing key: makes one if there is no such alias.
-    pub async fn ensure_alias(&self, alias: &SigningKeyId, description: &str) -> Result<(), SigningError> {
+    pub async fn ensure_alias(&self, alias: &SigningKeyId, description: &str) -> Result<(), FailedCall> {
         const OPERATION: &str = "CreateAlias";
         match self.public_key(alias).await {
             Ok(_) => return Ok(()),
-            Err(SigningError::Misconfigured { code, .. }) if code == "NotFoundException" => {}
+            Err(error) if error.code == "NotFoundException" => {}
             Err(error) => return Err(error),
         }
         let key = self.create_key(description).await?;
@@ -97,11 +96,15 @@ impl Signer {
             {
                 self.public_key(alias).await.map(|_| ())
             }
-            Err(error) => Err(SigningError::from_sdk(OPERATION, &error)),
+            Err(error) => Err(Service::Kms.failed(OPERATION, &error)),
         }
     }
 }
 
-pub(crate) fn without_answer(operation: &'static str) -> SigningError {
-    SigningError::Rejected { operation, code: "incomplete answer".to_owned() }
+pub(crate) fn failed(kind: AwsErrorKind, operation: &'static str, code: &str) -> FailedCall {
+    FailedCall { service: Service::Kms, operation, kind, code: code.to_owned() }
+}
+
+pub(crate) fn without_answer(operation: &'static str) -> FailedCall {
+    failed(AwsErrorKind::Rejected, operation, "incomplete answer")
 }

@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
-use keypool_aws::Timeouts;
+use keypool_aws::{AwsErrorKind, FailedCall, Timeouts};
 use keypool_domain::{PrivateKeyUsed, Reply, SignablePayload, SigningKeyId, Timestamp};
 use keypool_local::Services;
-use keypool_signing::{InvalidEnvelope, InvalidPublicKey, PublicKey, SignedEnvelope, Signer, SigningError};
+use keypool_signing::{InvalidEnvelope, InvalidPublicKey, PublicKey, SignedEnvelope, Signer};
 
 struct Kms {
     client: keypool_aws::Clients,
@@ -98,10 +98,10 @@ async fn a_missing_key_is_told_from_a_dead_kms() {
     let signer = kms.signer(None);
     let key = "alias/not-there".parse().unwrap();
     let missing = signer.sign(&key, b"x").await.unwrap_err();
-    assert!(matches!(missing, SigningError::Misconfigured { .. }), "{missing}");
+    assert!(matches!(missing, FailedCall { kind: AwsErrorKind::Misconfigured, .. }), "{missing}");
     kms.services.stop().await;
     let dead = signer.sign(&key, b"x").await.unwrap_err();
-    assert!(matches!(dead, SigningError::Unavailable { .. }), "{dead}");
+    assert!(matches!(dead, FailedCall { kind: AwsErrorKind::Unavailable, .. }), "{dead}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

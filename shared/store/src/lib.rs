@@ -17,11 +17,9 @@ mod record;
 mod selling;
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use keypool_aws::Timeouts;
-use keypool_domain::Randomness;
-use selling::SpareRowIds;
+use keypool_domain::{Randomness, RowId};
 
 pub use dynamo::{Backoff, StoreError};
 pub use operator::RestoreState;
@@ -29,9 +27,7 @@ pub use operator::catalogue::{CreateOutcome, NewGeneratorOutcome, UpdateOutcome}
 pub use operator::import::ImportOutcome;
 pub use operator::inventory::{Inventory, KeyFilter, KeyPage, Place};
 pub use operator::table::{Expiry, IndexState, TableState};
-pub use record::{
-    Catalogued, Item, OpenRequest, Record, RequestSlot, RequestState, Waiting, license_key_item,
-};
+pub use record::{Catalogued, Item, OpenRequest, Record, RequestSlot, RequestState, Waiting};
 pub use selling::{
     Counter, Creation, DeliveryResult, Drawn, Found, InsertCounts, Look, Lookup, Recorded, SALE_KEYS_MAX,
     Sale, SaleOutcome, StockSize, Swept, candidate_window,
@@ -47,7 +43,8 @@ pub struct Store {
     /// How many parts of the table are read side by side where all of it is read.
     segments: i32,
     sale_keys_max: usize,
-    row_ids: Arc<Mutex<SpareRowIds>>,
+    /// Ids that the process has taken and not used.
+    row_ids: Arc<Mutex<Vec<RowId>>>,
 }
 
 impl Store {
@@ -91,13 +88,6 @@ impl Store {
     #[must_use]
     pub fn timeouts(&self) -> &Timeouts {
         &self.timeouts
-    }
-
-    /// How long a sale takes at most. It must not begin with less time than that, because its outcome would
-    /// be unknown.
-    #[must_use]
-    pub fn sale_within(&self) -> Duration {
-        self.timeouts.sale_within()
     }
 
     /// The same table, read in one piece where all of it is read: the embedded DynamoDB sorts the whole table

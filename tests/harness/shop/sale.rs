@@ -40,11 +40,7 @@ impl Shop {
     }
 
     /// Finishes a sale, with a minute for it.
-    pub async fn finish(
-        &self,
-        sale: &Sale,
-        keys: &[LicenseKeyRecord],
-    ) -> Result<SaleOutcome, StoreError> {
+    pub async fn finish(&self, sale: &Sale, keys: &[LicenseKeyRecord]) -> Result<SaleOutcome, StoreError> {
         let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
         let (response, now) = (self.unsigned_response(), self.clock.now());
         self.store.finish(sale, keys, &response, now, deadline).await

@@ -8,7 +8,7 @@ use keypool_domain::{
     OperatingSystemRandomness, Product, ProductId, RowId, SigningKeyId, Status, SystemClock, Timestamp,
 };
 use keypool_local::TABLE;
-use keypool_store::{CreateOutcome, Look, NewGeneratorOutcome, Sale, SaleOutcome, license_key_item};
+use keypool_store::{CreateOutcome, Look, NewGeneratorOutcome, Record as _, Sale, SaleOutcome};
 use serde_json::{Value, json};
 
 use super::Shop;
@@ -174,7 +174,7 @@ pub(crate) fn numbered_generator(id: u32, prefix: &str) -> Generator {
 
 /// The `PutRequest` of a `BatchWriteItem` call.
 fn put_request(key: &LicenseKeyRecord) -> Value {
-    let item = license_key_item(key);
+    let item = key.item();
     let attributes = item.into_iter().map(|(name, value)| {
         let json = match (value.as_s(), value.as_n()) {
             (Ok(text), _) => json!({"S": text}),

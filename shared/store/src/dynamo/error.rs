@@ -1,5 +1,5 @@
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use keypool_aws::{AwsError, AwsErrorKind, classify};
+use keypool_aws::{AwsErrorKind, FailedCall, Service};
 
 use crate::Recorded;
 
@@ -8,46 +8,9 @@ use crate::Recorded;
 /// None of them carries DynamoDB's own text, which may quote an item.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// Others write to the same items, and went on doing so for as long as we tried.
-    #[error("{operation}: other writers were in the way for too long")]
-    Contention {
-        /// The DynamoDB operation.
-        operation: &'static str,
-    },
-    /// DynamoDB takes no more for now.
-    #[error("{operation}: DynamoDB throttles ({code})")]
-    Throttled {
-        /// The DynamoDB operation.
-        operation: &'static str,
-        /// DynamoDB's name for the error.
-        code: String,
-    },
-    /// DynamoDB does not answer, or answers that it cannot.
-    #[error("{operation}: DynamoDB is unavailable ({code})")]
-    Unavailable {
-        /// The DynamoDB operation.
-        operation: &'static str,
-        /// DynamoDB's name for the error, or what happened to the connection.
-        code: String,
-    },
-    /// The table, the credentials or a permission is missing.
-    #[error(
-        "{operation}: DynamoDB refuses ({code}); check the table's name, the credentials and the permissions"
-    )]
-    Misconfigured {
-        /// The DynamoDB operation.
-        operation: &'static str,
-        /// DynamoDB's name for the error.
-        code: String,
-    },
-    /// DynamoDB took the request for malformed: a fault of this crate.
-    #[error("{operation}: DynamoDB does not accept the request ({code})")]
-    Rejected {
-        /// The DynamoDB operation.
-        operation: &'static str,
-        /// DynamoDB's name for the error.
-        code: String,
-    },
+    /// A call of DynamoDB failed, also when it was repeated.
+    #[error(transparent)]
+    Aws(#[from] FailedCall),
     /// Neither the write of a sale nor the question what became of it was answered in time. The keys may have
     /// been sold, or may still be.
     #[error("the outcome of a sale could not be learned: {cause}")]
@@ -69,9 +32,10 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the same call may succeed in a moment.
-    pub(crate) fn is_transient(&self) -> bool {
-        matches!(self, Self::Contention { .. } | Self::Throttled { .. })
+    /// The error of an operation that DynamoDB did not carry out.
+    #[must_use]
+    pub fn aws(kind: AwsErrorKind, operation: &'static str, code: impl Into<String>) -> Self {
+        Self::Aws(FailedCall { service: Service::DynamoDb, operation, kind, code: code.into() })
     }
 
     /// Sorts an error of the SDK. Conditions that failed are outcomes, not errors, and are read before.
@@ -79,13 +43,20 @@ impl StoreError {
         operation: &'static str,
         error: &SdkError<E, R>,
     ) -> Self {
-        let AwsError { kind, code } = classify(error);
-        match kind {
-            AwsErrorKind::Contention => Self::Contention { operation },
-            AwsErrorKind::Throttled => Self::Throttled { operation, code },
-            AwsErrorKind::Unavailable => Self::Unavailable { operation, code },
-            AwsErrorKind::Misconfigured => Self::Misconfigured { operation, code },
-            AwsErrorKind::Rejected => Self::Rejected { operation, code },
+        Self::Aws(Service::DynamoDb.failed(operation, error))
+    }
+
+    /// The kind of error, if a call of DynamoDB failed.
+    #[must_use]
+    pub fn kind(&self) -> Option<AwsErrorKind> {
+        match self {
+            Self::Aws(failed) => Some(failed.kind),
+            _ => None,
         }
+    }
+
+    /// Whether the same call may succeed in a moment.
+    pub(crate) fn is_transient(&self) -> bool {
+        matches!(self.kind(), Some(AwsErrorKind::Contention | AwsErrorKind::Throttled))
     }
 }

@@ -7,6 +7,8 @@ mod read;
 mod send;
 mod write;
 
+use keypool_aws::AwsErrorKind;
+
 pub use backoff::Backoff;
 pub use error::StoreError;
 pub(crate) use read::{Page, Query};
@@ -15,5 +17,10 @@ pub(crate) use write::{IS_NEW, Write};
 
 /// The error for a call that the SDK's builder refuses: a bug of this crate.
 pub(crate) fn unbuilt(operation: &'static str) -> StoreError {
-    StoreError::Rejected { operation, code: "request not built".to_owned() }
+    StoreError::aws(AwsErrorKind::Rejected, operation, "request not built")
+}
+
+/// The error for a write that met the writes of others for too long.
+pub(crate) fn contention(operation: &'static str) -> StoreError {
+    StoreError::aws(AwsErrorKind::Contention, operation, "conflict")
 }

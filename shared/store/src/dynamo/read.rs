@@ -1,5 +1,7 @@
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 
+use keypool_aws::AwsErrorKind;
+
 use super::{Backoff, unbuilt};
 use crate::record::{DRAW, INDEX_AVAILABLE, Item, Key, PK, SK, STOCK, stock_of, text};
 use crate::{Store, StoreError};
@@ -154,8 +156,7 @@ impl Store {
                 backoff.wait(self.randomness()).await;
             }
             if !pending.is_empty() {
-                let code = "UnprocessedKeys".to_owned();
-                return Err(StoreError::Throttled { operation: "BatchGetItem", code });
+                return Err(StoreError::aws(AwsErrorKind::Throttled, "BatchGetItem", "UnprocessedKeys"));
             }
         }
         Ok(items)

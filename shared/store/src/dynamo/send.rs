@@ -3,10 +3,11 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{CancellationReason, TransactWriteItem};
+use keypool_aws::AwsErrorKind;
 use keypool_domain::AttemptId;
 
 use super::write::{Action, Write, conditional};
-use super::{Backoff, unbuilt};
+use super::{Backoff, contention, unbuilt};
 use crate::record::Item;
 use crate::{Store, StoreError};
 
@@ -28,10 +29,8 @@ pub(crate) enum Written {
 /// The obstacle of one write.
 #[derive(Debug)]
 pub(crate) enum Obstacle {
-    /// None: the condition of another write failed.
+    /// None, or one that proves nothing: a conflict with another transaction.
     None,
-    /// A conflict with another transaction.
-    Conflict,
     /// Its condition failed. Carries the item as it is, or `None` if there is no item.
     Condition(Option<Item>),
 }
@@ -50,7 +49,7 @@ impl Obstacle {
     pub(crate) fn item(&self) -> Option<&Item> {
         match self {
             Self::Condition(item) => item.as_ref(),
-            Self::None | Self::Conflict => None,
+            Self::None => None,
         }
     }
 }
@@ -157,7 +156,7 @@ impl Store {
 
     /// Sends a transaction.
     ///
-    /// Returns [`StoreError::Contention`] if DynamoDB cancelled it for conflicts alone. An earlier attempt of
+    /// Fails with contention if DynamoDB cancelled it for conflicts alone. An earlier attempt of
     /// the same transaction, whose response was lost, may be the one it conflicts with.
     async fn send_many(&self, token: &str, parts: &[TransactWriteItem]) -> Result<Written, StoreError> {
         let sent = self
@@ -179,18 +178,17 @@ impl Store {
         if first(&["ConditionalCheckFailed"]).is_some() {
             let obstacle = |reason: &CancellationReason| match reason.code() {
                 Some("ConditionalCheckFailed") => Obstacle::Condition(reason.item().cloned()),
-                Some("TransactionConflict") => Obstacle::Conflict,
                 _ => Obstacle::None,
             };
             Ok(Written::Refused(reasons.iter().map(obstacle).collect()))
         } else if first(&["TransactionConflict"]).is_some() {
-            Err(StoreError::Contention { operation: OPERATION })
+            Err(contention(OPERATION))
         } else if let Some(code) = first(&["ValidationError", "ItemCollectionSizeLimitExceeded"]) {
-            Err(StoreError::Rejected { operation: OPERATION, code: code.to_owned() })
+            Err(StoreError::aws(AwsErrorKind::Rejected, OPERATION, code))
         } else {
             // ThrottlingError, ProvisionedThroughputExceeded and codes that AWS may add.
             let code = reasons.iter().filter_map(CancellationReason::code).find(|code| *code != "None");
-            Err(StoreError::Throttled { operation: OPERATION, code: code.unwrap_or("no reason").to_owned() })
+            Err(StoreError::aws(AwsErrorKind::Throttled, OPERATION, code.unwrap_or("no reason")))
         }
     }
 }

@@ -7,8 +7,8 @@
 
 use keypool_domain::{ApiKeyRecord, AuditEntry, Generator, LicenseKeyRecord, Product, RetiredKey};
 
-use crate::dynamo::{IS_NEW, Obstacle, Query, Write, Written};
-use crate::record::{Catalogued, Item, Key, SK, catalogue_pk, license_key_item, number, text_of};
+use crate::dynamo::{IS_NEW, Obstacle, Query, Write, Written, contention};
+use crate::record::{Catalogued, Item, Key, Record as _, SK, catalogue_pk, number, text_of};
 use crate::{Counter, Store, StoreError};
 
 /// The result of setting something up.
@@ -98,7 +98,7 @@ impl Store {
             Written::Refused(obstacles) => match obstacles.first() {
                 Some(Obstacle::Condition(_)) => Ok(CreateOutcome::Exists),
                 // The product got a generator at this very moment.
-                _ => Err(StoreError::Contention { operation: "TransactWriteItems" }),
+                _ => Err(contention("TransactWriteItems")),
             },
         }
     }
@@ -207,8 +207,7 @@ impl Store {
         next: &LicenseKeyRecord,
         entry: &AuditEntry,
     ) -> Result<UpdateOutcome, StoreError> {
-        let write =
-            Write::put(license_key_item(next)).when("#version = :seen", [(":seen", number(seen.version))]);
+        let write = Write::put(next.item()).when("#version = :seen", [(":seen", number(seen.version))]);
         Ok(match self.transact_audited([write], Some(entry)).await? {
             Written::Done => UpdateOutcome::Updated,
             Written::Refused(_) => UpdateOutcome::ChangedMeanwhile,

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::types::{
     BatchStatementErrorCodeEnum as Code, BatchStatementRequest, BatchStatementResponse,
 };
-use keypool_aws::AdaptiveLimit;
+use keypool_aws::{AdaptiveLimit, AwsErrorKind};
 use keypool_domain::{CreationId, LicenseKey, LicenseKeyRecord, Status};
 
 use crate::dynamo::unbuilt;
-use crate::record::{Item, Key, license_key_item, read_license_key};
+use crate::record::{Item, Key, Record as _};
 use crate::{Backoff, Store, StoreError};
 
 const OPERATION: &str = "BatchExecuteStatement";
@@ -75,12 +75,13 @@ impl Store {
                     (backoff, in_vain, unanswered) = (Backoff::long(), 0, 0);
                 }
                 Ok(_) if in_vain < SENT_IN_VAIN_MAX => in_vain += 1,
-                Ok(_) => {
-                    let code = "nothing of a batch was taken".to_owned();
-                    return Err(StoreError::Throttled { operation: OPERATION, code });
-                }
+                Ok(_) => return Err(failed(AwsErrorKind::Throttled, "nothing of a batch was taken")),
                 // The next call recognises the keys that this one has stored.
-                Err(StoreError::Unavailable { .. }) if unanswered < UNANSWERED_MAX => unanswered += 1,
+                Err(error)
+                    if error.kind() == Some(AwsErrorKind::Unavailable) && unanswered < UNANSWERED_MAX =>
+                {
+                    unanswered += 1
+                }
                 Err(error) => return Err(error),
             }
             let all = keys.iter().map(|key| outcomes.get(&key.license_key).copied());
@@ -134,7 +135,7 @@ impl Store {
         keys: &[&LicenseKeyRecord],
         limit: &AdaptiveLimit,
     ) -> Result<Vec<Inserted>, StoreError> {
-        let statements = keys.iter().map(|key| insertion(&self.table, license_key_item(key)));
+        let statements = keys.iter().map(|key| insertion(&self.table, key.item()));
         let statements = statements.collect::<Result<Vec<_>, _>>()?;
         let permit = limit.acquire(keys.len()).await;
         let begun = Instant::now();
@@ -148,7 +149,7 @@ impl Store {
             }
         };
         if inserted.len() != keys.len() {
-            return Err(rejected("answers are missing"));
+            return Err(failed(AwsErrorKind::Rejected, "answers are missing"));
         }
         if inserted.contains(&Inserted::Throttled) || begun.elapsed() > SLOW {
             permit.throttled();
@@ -160,7 +161,7 @@ impl Store {
 }
 
 fn by_key(items: &[Item]) -> Result<HashMap<LicenseKey, LicenseKeyRecord>, StoreError> {
-    let keys = items.iter().map(read_license_key);
+    let keys = items.iter().map(LicenseKeyRecord::read);
     keys.map(|key| key.map(|key| (key.license_key.clone(), key))).collect()
 }
 
@@ -204,13 +205,12 @@ fn inserted(response: &BatchStatementResponse) -> Result<Inserted, StoreError> {
         Some(Code::TransactionConflict | Code::InternalServerError) => Ok(Inserted::NotYet),
         // In a batch these have shorter names than by themselves.
         Some(code @ (Code::AccessDenied | Code::ResourceNotFound)) => {
-            let code = format!("{}Exception", code.as_str());
-            Err(StoreError::Misconfigured { operation: OPERATION, code })
+            Err(failed(AwsErrorKind::Misconfigured, &format!("{}Exception", code.as_str())))
         }
-        code => Err(rejected(code.map_or("no code", Code::as_str))),
+        code => Err(failed(AwsErrorKind::Rejected, code.map_or("no code", Code::as_str))),
     }
 }
 
-fn rejected(code: &str) -> StoreError {
-    StoreError::Rejected { operation: OPERATION, code: code.to_owned() }
+fn failed(kind: AwsErrorKind, code: &str) -> StoreError {
+    StoreError::aws(kind, OPERATION, code)
 }

@@ -8,7 +8,7 @@ use futures_util::stream::{self, Stream, TryStreamExt as _};
 use keypool_domain::{LicenseKey, LicenseKeyRecord, ProductId, Status, StockPosition, Timestamp};
 
 use crate::dynamo::{Page, Query};
-use crate::record::{DRAW, Item, Key, STOCK, kind, number, read_license_key, stock_of, text};
+use crate::record::{DRAW, Item, Key, Record as _, STOCK, kind, number, stock_of, text};
 use crate::{Store, StoreError};
 
 /// Which keys are asked for. Nothing given: all.
@@ -107,7 +107,7 @@ impl Store {
             page.read += read;
             let room = limit - page.keys.len();
             for item in items.iter().take(room) {
-                page.keys.push(read_license_key(item)?);
+                page.keys.push(LicenseKeyRecord::read(item)?);
             }
             if items.len() > room || page.keys.len() == limit && last.is_some() {
                 page.next = page.keys.last().map(|key| Place {
@@ -132,7 +132,7 @@ impl Store {
                 let Some(start) = start else { return Ok(None) };
                 let Page { items, read, next: last } =
                     self.scan_page(&filter, (self.segments > 1).then_some(segment), start).await?;
-                let keys = items.iter().map(read_license_key).collect::<Result<_, _>>()?;
+                let keys = items.iter().map(LicenseKeyRecord::read).collect::<Result<_, _>>()?;
                 let page = KeyPage { keys, read, next: None };
                 Ok(Some((page, (filter, last.map(Some)))))
             }))

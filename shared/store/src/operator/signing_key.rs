@@ -3,7 +3,7 @@
 
 use keypool_domain::{AuditEntry, ProductId, RetiredKey, Timestamp};
 
-use crate::dynamo::{IS_NEW, Write, Written};
+use crate::dynamo::{IS_NEW, Write, Written, contention};
 use crate::record::{Key, Record as _, kind};
 use crate::{Store, StoreError};
 
@@ -13,7 +13,7 @@ impl Store {
         match self.transact_audited(Self::retirement(key), Some(audit)).await? {
             Written::Done => Ok(()),
             // Another one was retired at the very same microsecond.
-            Written::Refused(_) => Err(StoreError::Contention { operation: "TransactWriteItems" }),
+            Written::Refused(_) => Err(contention("TransactWriteItems")),
         }
     }
 

@@ -5,6 +5,7 @@ use aws_sdk_dynamodb::types::{
     KeySchemaElement, KeyType, PointInTimeRecoveryStatus, Projection, ProjectionType, ScalarAttributeType,
     TableDescription, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
 };
+use keypool_aws::AwsErrorKind;
 use keypool_domain::ProductId;
 
 use crate::dynamo::{Query, unbuilt};
@@ -118,7 +119,7 @@ impl Store {
     pub async fn describe(&self) -> Result<Option<TableState>, StoreError> {
         match self.description().await {
             Ok(table) => state_of(&table).map(Some),
-            Err(StoreError::Misconfigured { code, .. }) if code == "ResourceNotFoundException" => Ok(None),
+            Err(StoreError::Aws(failed)) if failed.code == "ResourceNotFoundException" => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -126,7 +127,7 @@ impl Store {
     /// The id of the table, which differs from that of an earlier table of the same name. Costs nothing.
     pub async fn table_id(&self) -> Result<String, StoreError> {
         let id = self.description().await?.table_id;
-        id.ok_or(StoreError::Rejected { operation: "DescribeTable", code: "the table has no id".to_owned() })
+        id.ok_or_else(|| StoreError::aws(AwsErrorKind::Rejected, "DescribeTable", "the table has no id"))
     }
 
     /// About how many items the table has, as DynamoDB counted them within the last hours. Costs nothing.

@@ -1,8 +1,7 @@
 use keypool_domain::LicenseKeyRecord;
 
 use super::attributes::record;
-use super::{DRAW, Item, Key, OWNER, PK, Record as _, STOCK, Writer, stock_of};
-use crate::StoreError;
+use super::{DRAW, Key, OWNER, PK, STOCK, Writer, stock_of};
 
 record! {
     LicenseKeyRecord as "license key",
@@ -26,15 +25,4 @@ record! {
 fn start_of(key: &LicenseKeyRecord) -> Writer {
     let stock = key.draw.map(|_| stock_of(key.product_id));
     Writer::at(Key::license_key(&key.license_key)).optional_text(STOCK, stock)
-}
-
-/// The record of a license key.
-#[must_use]
-pub fn license_key_item(key: &LicenseKeyRecord) -> Item {
-    key.item()
-}
-
-/// Reads what [`license_key_item`] writes.
-pub(crate) fn read_license_key(item: &Item) -> Result<LicenseKeyRecord, StoreError> {
-    LicenseKeyRecord::read(item)
 }

@@ -18,8 +18,6 @@ pub(crate) use key::{
     DRAW, EXPIRES_AT, FORMER_ORDERS, INDEX_AVAILABLE, Key, OPEN_REQUESTS, OWNER, PK, QUEUE, SK, STOCK,
     audit_pk, catalogue_pk, kind, line_of, month_of, stock_of,
 };
-pub use license_key::license_key_item;
-pub(crate) use license_key::read_license_key;
 pub use queued_order::Waiting;
 pub(crate) use queued_order::{VOID_ORDER, delivered_order_item, read_waiting, waiting_item};
 pub(crate) use request::{

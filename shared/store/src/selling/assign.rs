@@ -3,7 +3,7 @@
 use keypool_domain::{Assignment, AttemptId, LicenseKeyRecord, OwnerField, Status, StockPosition};
 
 use crate::dynamo::{IS_NEW, Write};
-use crate::record::{DRAW, Key, ListedKey, OpenRequest, STOCK, license_key_item, number, stock_of, text};
+use crate::record::{DRAW, Key, ListedKey, OpenRequest, Record as _, STOCK, number, stock_of, text};
 
 /// Reserves a key for an assignment, as it was read. A fresh key is stored.
 pub(super) fn reserve(key: &LicenseKeyRecord, assignment: &Assignment) -> Write {
@@ -79,7 +79,7 @@ fn store(key: &LicenseKeyRecord, assignment: &Assignment, status: Status) -> Wri
     if status == Status::Assigned {
         (key.owner, key.assigned_at) = (assignment.owner.clone(), Some(assignment.at));
     }
-    Write::put(license_key_item(&key)).when(IS_NEW, [])
+    Write::put(key.item()).when(IS_NEW, [])
 }
 
 /// A key that leaves the index leaves the stock.

@@ -1,4 +1,4 @@
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use keypool_domain::RowId;
@@ -30,36 +30,27 @@ impl Counter {
 /// How many ids a process takes at a time for small orders.
 const ROW_IDS_BLOCK: usize = 64;
 
-/// Ids that the process has taken and not used.
-#[derive(Debug, Default)]
-pub(crate) struct SpareRowIds(Vec<RowId>);
-
-impl SpareRowIds {
-    fn take(&mut self, count: usize) -> Option<Vec<RowId>> {
-        (count <= self.0.len()).then(|| self.0.drain(..count).collect())
-    }
-}
-
 impl Store {
     /// Takes `count` unique ids for license keys. Small orders are served from a block that the process has
     /// taken before, so most of them need no call. Ids that are not used leave gaps.
     pub async fn take_row_ids(&self, count: usize) -> Result<Vec<RowId>, StoreError> {
-        if let Some(ids) = self.spare_row_ids().take(count) {
+        if let Some(ids) = self.spare_row_ids(count) {
             return Ok(ids);
         }
-        let block = if count < ROW_IDS_BLOCK { ROW_IDS_BLOCK } else { count };
+        let block = count.max(ROW_IDS_BLOCK);
         let last = self.advance(Counter::LicenseKey, block).await?;
         let corrupt = StoreError::Corrupt { record: "counter", attribute: "last" };
         let mut ids = RowId::block_ending_at(last, block).ok_or(corrupt)?;
         let spare = ids.split_off(count);
         if !spare.is_empty() {
-            *self.spare_row_ids() = SpareRowIds(spare);
+            *self.row_ids.lock().unwrap_or_else(PoisonError::into_inner) = spare;
         }
         Ok(ids)
     }
 
-    fn spare_row_ids(&self) -> MutexGuard<'_, SpareRowIds> {
-        self.row_ids.lock().unwrap_or_else(PoisonError::into_inner)
+    fn spare_row_ids(&self, count: usize) -> Option<Vec<RowId>> {
+        let mut spare = self.row_ids.lock().unwrap_or_else(PoisonError::into_inner);
+        (count <= spare.len()).then(|| spare.drain(..count).collect())
     }
 
     /// Moves a counter on by `count` and says where it stands then. 1 write unit.

@@ -4,7 +4,7 @@ use std::time::Duration;
 use keypool_domain::{LicenseKey, LicenseKeyRecord, ProductId, StockPosition, pick};
 
 use crate::dynamo::Query;
-use crate::record::{read_license_key, readable};
+use crate::record::{Record as _, readable};
 use crate::{OpenRequest, Store, StoreError};
 
 /// The pause before the second look. The index trails the table by milliseconds, so a key that was just
@@ -190,7 +190,7 @@ impl Store {
         let mut start = None;
         for _ in 0..PAGES_MAX {
             let page = self.query_page(&query.clone().limit(window.missing()), start.as_ref()).await?;
-            readable(&page.items, read_license_key).for_each(|key| window.add(key));
+            readable(&page.items, LicenseKeyRecord::read).for_each(|key| window.add(key));
             start = page.next;
             if start.is_none() || window.is_full() {
                 break;

@@ -2,7 +2,7 @@ use keypool_domain::{
     ApiKeyHash, ApiKeyRecord, Generator, GeneratorId, LicenseKey, LicenseKeyRecord, Product, ProductId,
 };
 
-use crate::record::{Item, Key, PK, Record as _, SK, kind, read_license_key, text_of};
+use crate::record::{Item, Key, PK, Record as _, SK, kind, text_of};
 use crate::{Store, StoreError};
 
 /// The records that a request is about: any of the three.
@@ -57,7 +57,7 @@ impl Store {
         license_key: &LicenseKey,
     ) -> Result<Option<LicenseKeyRecord>, StoreError> {
         let item = self.get(Key::license_key(license_key)).await?;
-        item.as_ref().map(read_license_key).transpose()
+        item.as_ref().map(LicenseKeyRecord::read).transpose()
     }
 
     /// Opens the connection to DynamoDB by reading a generator that nobody has made.

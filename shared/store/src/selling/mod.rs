@@ -13,7 +13,6 @@ mod sale;
 mod settle;
 
 pub use counter::Counter;
-pub(crate) use counter::SpareRowIds;
 pub use draw::{Drawn, Look, StockSize, candidate_window};
 pub use insert::InsertCounts;
 pub use lookup::{Found, Lookup};

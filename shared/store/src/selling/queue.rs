@@ -6,7 +6,7 @@ use std::time::Duration;
 use keypool_domain::{AttemptId, Envelope, OrderId, OrderState, ProductId, QueuedOrder, Timestamp};
 
 use super::Recorded;
-use crate::dynamo::{IS_NEW, Obstacle, Query, Write, Written};
+use crate::dynamo::{IS_NEW, Obstacle, Query, Write, Written, contention};
 use crate::record::{
     EXPIRES_AT, Item, KEPT_FOR, Key, QUEUE, Record as _, VOID_ORDER, Waiting, delivered_order_item, expiry,
     is_text, line_of, number, read_waiting, readable, text, waiting_item,
@@ -64,12 +64,12 @@ impl Store {
     }
 
     /// Takes back an order that was just accepted, because its response could not be signed. 1 write unit.
-    /// Fails with [`StoreError::Contention`] if a worker has begun with it.
+    /// Fails with contention if a worker has begun with it.
     pub async fn unqueue(&self, id: &OrderId) -> Result<(), StoreError> {
         let delete = Write::delete(Key::queued_order(id));
         let delete = delete.when("#state = :queued", [(":queued", text(OrderState::Queued))]);
         match self.write([delete]).await?.into_refused_item() {
-            Some(_) => Err(StoreError::Contention { operation: "DeleteItem" }),
+            Some(_) => Err(contention("DeleteItem")),
             None => Ok(()),
         }
     }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use keypool_aws::AwsErrorKind;
 use keypool_domain::LicenseKeyRecord;
 use tokio::time::{Instant, timeout};
 
@@ -10,7 +11,7 @@ use super::assign::when_for_sale;
 use super::sale::Sale;
 use crate::dynamo::{Obstacle, Prepared, Written};
 use crate::record::{Item, Key, RequestRecord, RequestState, number, version};
-use crate::{Backoff, Store, StoreError};
+use crate::{Backoff, Store};
 
 /// How long one call of a resolution may take. A lost packet then costs a quarter of a second.
 const CALL_WITHIN: Duration = Duration::from_millis(250);
@@ -81,14 +82,15 @@ impl Store {
                 Ok(Ok(Written::Refused(obstacles))) => {
                     Some(judge(obstacles.iter().find_map(Obstacle::item)).unwrap_or(Verdict::Unknown))
                 }
-                Ok(Err(StoreError::Contention { .. })) => {
-                    let read = timeout(CALL_WITHIN, self.get_once(key.clone())).await;
-                    read.ok().and_then(Result::ok).and_then(|item| judge(item.as_ref()))
-                }
-                Ok(Err(StoreError::Misconfigured { .. } | StoreError::Rejected { .. })) => {
-                    Some(Verdict::Unknown)
-                }
-                Ok(Err(_)) | Err(_) => None,
+                Ok(Err(error)) => match error.kind() {
+                    Some(AwsErrorKind::Contention) => {
+                        let read = timeout(CALL_WITHIN, self.get_once(key.clone())).await;
+                        read.ok().and_then(Result::ok).and_then(|item| judge(item.as_ref()))
+                    }
+                    Some(AwsErrorKind::Misconfigured | AwsErrorKind::Rejected) => Some(Verdict::Unknown),
+                    _ => None,
+                },
+                Err(_) => None,
             };
             match verdict {
                 Some(verdict) => return verdict,
@@ -137,7 +139,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::record::license_key_item;
+    use crate::record::Record as _;
 
     /// The first key of a sale tells its outcome, unless it has changed more than once.
     #[test]
@@ -160,7 +162,7 @@ mod tests {
         let seen = new.into_record(RowId::MIN, at, &OperatingSystemRandomness);
         let is = |version: u64, assignment_id: Option<&AttemptId>| {
             let key = LicenseKeyRecord { version, assignment_id: assignment_id.cloned(), ..seen.clone() };
-            of_key(&sale, &seen, Some(&license_key_item(&key)))
+            of_key(&sale, &seen, Some(&key.item()))
         };
         let another = AttemptId::random(&OperatingSystemRandomness);
         assert_eq!(is(1, None), None, "not yet");
@@ -170,7 +172,7 @@ mod tests {
         assert_eq!(is(2, Some(&another)), Some(Verdict::NotSold), "another buyer");
         assert_eq!(is(3, None), Some(Verdict::Unknown), "it may have been sold, and released since");
         let fresh = LicenseKeyRecord { version: 0, ..seen.clone() };
-        let stored = |id| Some(license_key_item(&LicenseKeyRecord { id, version: 3, ..seen.clone() }));
+        let stored = |id| Some(LicenseKeyRecord { id, version: 3, ..seen.clone() }.item());
         assert_eq!(of_key(&sale, &fresh, stored(RowId::MIN).as_ref()), Some(Verdict::Sold), "and released");
         assert_eq!(of_key(&sale, &fresh, stored(RowId::MAX).as_ref()), Some(Verdict::NotSold), "another");
     }

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use keypool_aws::AwsErrorKind;
 use keypool_domain::{Assignment, Envelope, LicenseKey, LicenseKeyRecord, ProductId, Timestamp};
 use tokio::time::{Instant, timeout};
 
@@ -202,7 +203,7 @@ impl Store {
         let error = match sent {
             Ok(Ok(written)) => return self.judge(sale, keys, written).await,
             Ok(Err(error)) => error,
-            Err(_) => StoreError::Unavailable { operation: "write", code: "out of time".to_owned() },
+            Err(_) => StoreError::aws(AwsErrorKind::Unavailable, "write", "out of time"),
         };
         // On the heap: this is rare, and large.
         match Box::pin(self.resolve(sale, keys, &prepared, deadline)).await {

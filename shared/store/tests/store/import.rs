@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::config::interceptors::{
 };
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
-use keypool_aws::AdaptiveLimit;
+use keypool_aws::{AdaptiveLimit, AwsErrorKind};
 use keypool_domain::{
     Assignment, AttemptId, Clock as _, CreationId, ImportId, LicenseKeyRecord, NewKey,
     OperatingSystemRandomness, Owner, ProductId, Status, SystemClock,
@@ -175,7 +175,7 @@ async fn a_key_that_exists_says_whose_it_is_and_stays_as_it_was() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_of_a_statement_ends_the_import_or_passes() {
     let operation = "BatchExecuteStatement";
-    let misconfigured = |code: &str| StoreError::Misconfigured { operation, code: code.to_owned() };
+    let misconfigured = |code: &str| StoreError::aws(AwsErrorKind::Misconfigured, operation, code);
     let table = Table::new().await;
     for (code, error) in [
         ("ProvisionedThroughputExceeded", None),
@@ -183,7 +183,7 @@ async fn an_error_of_a_statement_ends_the_import_or_passes() {
         ("InternalServerError", None),
         ("AccessDenied", Some(misconfigured("AccessDeniedException"))),
         ("ResourceNotFound", Some(misconfigured("ResourceNotFoundException"))),
-        ("ValidationError", Some(StoreError::Rejected { operation, code: "ValidationError".to_owned() })),
+        ("ValidationError", Some(StoreError::aws(AwsErrorKind::Rejected, operation, "ValidationError"))),
     ] {
         *table.code.lock().unwrap() = code;
         table.throttles.store(1, Ordering::SeqCst);

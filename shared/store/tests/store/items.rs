@@ -14,9 +14,7 @@ use keypool_domain::{
     Status, StockPosition, Timestamp,
 };
 use keypool_local::{Services, TABLE};
-use keypool_store::{
-    Catalogued, Item, Recorded, RequestState, Sale, SaleOutcome, Store, StoreError,
-};
+use keypool_store::{Catalogued, Item, Recorded, RequestState, Sale, SaleOutcome, Store, StoreError};
 use serde_json::{Value, json};
 
 use crate::fixture;
@@ -286,7 +284,7 @@ async fn the_item_of_a_license_key() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spoilt_item_names_its_attribute() {
     let table = Table::new().await;
-    let mut item = keypool_store::license_key_item(&license_key());
+    let mut item = license_key().item();
     for (attribute, spoilt) in [
         ("version", text("seven")),
         ("created_at", text("2024-11-23 19:02:08")),

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use keypool_aws::AwsErrorKind;
 use keypool_domain::{
     Activity, ApiKey, ApiKeyRecord, AuditEntry, AuditId, Clock as _, Endpoint, Generator, GeneratorId,
     Method, OperatingSystemRandomness, Principal, Product, ProductId, RetiredKey, SystemClock, Timestamp,
 };
 use keypool_local::{Services, TABLE};
-use keypool_store::{Lookup, Store, StoreError, UpdateOutcome};
+use keypool_store::{Lookup, Store, UpdateOutcome};
 
 use crate::fixture;
 
@@ -203,7 +204,7 @@ async fn a_retired_signing_key_is_kept_by_the_change_that_retires_it_and_stands_
     let noted = entry("signing-key.retire");
     table.store.retire(&global, &noted).await.unwrap();
     let other = table.store.retire(&global, &entry("signing-key.retire")).await;
-    assert!(matches!(other, Err(StoreError::Contention { .. })), "{other:?}");
+    assert_eq!(other.unwrap_err().kind(), Some(AwsErrorKind::Contention));
     assert_eq!(table.store.retired_keys().await.unwrap(), [global, first]);
 
     let about = Lookup { product: id, ..Lookup::default() };

@@ -1,10 +1,8 @@
 use anyhow::Error;
-use keypool_signing::SigningError;
-use keypool_store::StoreError;
 use serde_json::{Value, json};
 
 use super::CheckContext;
-use crate::advice;
+use crate::advice::{self, failed_call};
 use crate::exit::Exit;
 use crate::output::{BAD, GOOD, Output, Progress, WARNING};
 
@@ -119,10 +117,5 @@ impl Report {
 /// Whether a call failed because of who made it, not because of what it asked for.
 fn is_not_allowed(error: &Error) -> bool {
     const NOT_ALLOWED: &str = "AccessDeniedException";
-    error.chain().any(|cause| {
-        let of_table = cause.downcast_ref::<StoreError>();
-        let of_key = cause.downcast_ref::<SigningError>();
-        matches!(of_table, Some(StoreError::Misconfigured { code, .. }) if code == NOT_ALLOWED)
-            || matches!(of_key, Some(SigningError::Misconfigured { code, .. }) if code == NOT_ALLOWED)
-    })
+    error.chain().any(|cause| failed_call(cause).is_some_and(|failed| failed.code == NOT_ALLOWED))
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use keypool_domain::{Clock as _, Product, ProductId, RetiredKey, SigningKeyId, SystemClock};
-use keypool_signing::{Signer, SigningError, SigningKey as Found};
+use keypool_signing::{Signer, SigningKey as Found};
 
 use crate::exit::Exit;
 use crate::output::Output;
@@ -109,9 +109,7 @@ async fn make(target: &Target, product_id: Option<ProductId>) -> anyhow::Result<
     for _ in 0..TRIES_MAX {
         match target.signer.signing_key_at_work(&key).await {
             Ok(_) => return Ok(key),
-            Err(SigningError::Misconfigured { code, .. }) if code == "NotFoundException" => {
-                tokio::time::sleep(WAIT).await;
-            }
+            Err(error) if error.code == "NotFoundException" => tokio::time::sleep(WAIT).await,
             Err(error) => {
                 return Err(error).with_context(|| format!("the key {key} was made, but does not sign"));
             }

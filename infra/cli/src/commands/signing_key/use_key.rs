@@ -1,8 +1,8 @@
 use clap::Args;
 use keypool_domain::{Product, ProductId, SigningKeyId};
-use keypool_signing::SigningError;
 
 use super::{fit, retired};
+use crate::advice::failed_call;
 use crate::commands::product;
 use crate::exit::Exit;
 use crate::output::Output;
@@ -40,8 +40,5 @@ impl Use {
 /// Whether KMS has the key no more, or not for long. Any other failure may pass.
 fn is_lost(error: &anyhow::Error) -> bool {
     const CODES: [&str; 2] = ["NotFoundException", "KMSInvalidStateException"];
-    error.chain().any(|cause| {
-        let error = cause.downcast_ref::<SigningError>();
-        matches!(error, Some(SigningError::Misconfigured { code, .. }) if CODES.contains(&code.as_str()))
-    })
+    error.chain().any(|cause| failed_call(cause).is_some_and(|failed| CODES.contains(&&*failed.code)))
 }
