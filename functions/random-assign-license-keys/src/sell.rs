@@ -122,15 +122,12 @@ impl Order<'_> {
                 // On the heap, as all that is rare and large.
                 Box::pin(self.store().take(sale, &chosen, self.invocation.now())).await?
             };
-            match outcome {
-                SaleOutcome::Done => {}
-                SaleOutcome::Missed(taken) => {
-                    gone.extend(taken);
-                    window.keys.clear();
-                    misses += 1;
-                    measure::contention_retry();
-                    self.pause(&mut backoff).await;
-                }
+            if let SaleOutcome::Missed(taken) = outcome {
+                gone.extend(taken);
+                window.keys.clear();
+                misses += 1;
+                measure::contention_retry();
+                self.pause(&mut backoff).await;
             }
         }
         Err(FunctionError::Contention)

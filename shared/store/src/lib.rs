@@ -27,10 +27,10 @@ pub use operator::catalogue::{CreateOutcome, NewGeneratorOutcome, UpdateOutcome}
 pub use operator::import::ImportOutcome;
 pub use operator::inventory::{Inventory, KeyFilter, KeyPage, Place};
 pub use operator::table::{Expiry, IndexState, TableState};
-pub use record::{Catalogued, Item, OpenRequest, Record, RequestSlot, RequestState, Waiting};
+pub use record::{Catalogued, Item, OpenRequest, Record, RequestSlot, RequestState};
 pub use selling::{
     Counter, Creation, DeliveryResult, Drawn, Found, InsertCounts, Look, Lookup, Recorded, SALE_KEYS_MAX,
-    Sale, SaleOutcome, StockSize, Swept, candidate_window,
+    Sale, SaleOutcome, StockSize, Swept, Waiting, candidate_window,
 };
 
 /// The table, and what is needed to use it.

@@ -3,7 +3,7 @@
 use keypool_domain::{AuditEntry, Timestamp};
 
 use crate::dynamo::{Write, Written};
-use crate::record::{Key, number};
+use crate::record::{Key, number, number_of};
 use crate::{Counter, Store, StoreError};
 
 /// The attribute of a counter that holds the last id given out.
@@ -30,8 +30,7 @@ impl Store {
     /// The last id that a counter gave out; 0 if it never gave one. 1 read unit.
     pub async fn last_id(&self, counter: Counter) -> Result<u64, StoreError> {
         let Some(item) = self.get(Key::counter(counter.name())).await? else { return Ok(0) };
-        let last = item.get(LAST).and_then(|last| last.as_n().ok()).and_then(|last| last.parse().ok());
-        last.ok_or(StoreError::Corrupt { record: "counter", attribute: LAST })
+        number_of(&item, LAST).ok_or(StoreError::Corrupt { record: "counter", attribute: LAST })
     }
 
     /// Raises a counter to `last` and records it; returns `false` if the counter is there already, or beyond.

@@ -18,11 +18,8 @@ pub(crate) use key::{
     DRAW, EXPIRES_AT, FORMER_ORDERS, INDEX_AVAILABLE, Key, OPEN_REQUESTS, OWNER, PK, QUEUE, SK, STOCK,
     audit_pk, catalogue_pk, kind, line_of, month_of, stock_of,
 };
-pub use queued_order::Waiting;
-pub(crate) use queued_order::{VOID_ORDER, delivered_order_item, read_waiting, waiting_item};
-pub(crate) use request::{
-    KEPT_FOR, ListedKey, RequestRecord, expiry, part_item, read_part, sale_facts, when_held,
-};
+pub(crate) use queued_order::{VOID_ORDER, delivered_order_item};
+pub(crate) use request::{KEPT_FOR, ListedKey, RequestRecord, expiry, part_item, read_part, sale_facts};
 pub use request::{OpenRequest, RequestSlot, RequestState};
 
 use crate::StoreError;
@@ -76,9 +73,9 @@ pub(crate) fn is_text(item: &Item, name: &str, expected: &str) -> bool {
     text_of(item, name) == Some(expected)
 }
 
-/// The version of a license key's item.
-pub(crate) fn version(item: &Item) -> Option<u64> {
-    item.get("version")?.as_n().ok()?.parse().ok()
+/// The number of an attribute.
+pub(crate) fn number_of<T: FromStr>(item: &Item, name: &str) -> Option<T> {
+    item.get(name)?.as_n().ok()?.parse().ok()
 }
 
 /// Text as an attribute.

@@ -1,5 +1,4 @@
-//! A queued order. It stands in the queue until its callback is delivered; while it waits for stock, an entry
-//! in the line of its product tells others how many keys wait.
+//! A queued order. It stands in the queue until its callback is delivered.
 
 use keypool_domain::requests::RandomAssignLicenseKeys;
 use keypool_domain::{Delivery, OrderId, OrderReference, OrderState, QueuedOrder, Timestamp};
@@ -88,27 +87,6 @@ pub(crate) fn delivered_order_item(order: &QueuedOrder, now: Timestamp) -> Item 
     item
 }
 
-/// An order in the line of its product.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
-    /// The id of the order.
-    pub id: OrderId,
-    /// The number of keys that it waits for.
-    pub quantity: usize,
-}
-
-/// The entry of an order in the line of its product.
-pub(crate) fn waiting_item(order: &QueuedOrder) -> Item {
-    let key = Key::waiting(order.request.product_id, &order.id);
-    Writer::at(key).number("quantity", order.request.quantity).0
-}
-
-/// Reads such an entry.
-pub(crate) fn read_waiting(item: &Item) -> Result<Waiting, StoreError> {
-    let reader = Reader { item, record: "waiting order" };
-    Ok(Waiting { id: reader.text(SK)?, quantity: reader.number("quantity")? })
-}
-
 #[cfg(test)]
 mod tests {
     use keypool_domain::{ApiKey, OperatingSystemRandomness, Owner, ProductId};
@@ -146,10 +124,6 @@ mod tests {
             QueuedOrder { is_cancelled: false, code: None, delivery: Delivery::default(), ..order.clone() };
         assert_eq!(QueuedOrder::read(&fresh.item()), Ok(fresh));
         let delivered = delivered_order_item(&order, at);
-        assert_eq!(
-            QueuedOrder::read(&delivered),
-            Ok(QueuedOrder { state: OrderState::Delivered, ..order.clone() })
-        );
-        assert_eq!(read_waiting(&waiting_item(&order)), Ok(Waiting { id: order.id, quantity: 7 }));
+        assert_eq!(QueuedOrder::read(&delivered), Ok(QueuedOrder { state: OrderState::Delivered, ..order }));
     }
 }

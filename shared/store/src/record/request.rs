@@ -4,6 +4,7 @@
 //! The first version of the table had two records in its place, and both are still read: claims, under the
 //! same key as the request record, and orders of their own, with an entry under `ORDERS`.
 
+use std::fmt::Display;
 use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use keypool_domain::{
-    ApiKeySettings, Assignment, AttemptId, CreationId, Envelope, LicenseKey, LicenseKeyRecord, ProductId,
-    Timestamp,
+    ApiKeySettings, Assignment, AttemptId, CreationId, Envelope, Fingerprint, LicenseKey, LicenseKeyRecord,
+    ProductId, Timestamp,
 };
 
 use super::{EXPIRES_AT, Item, Key, OWNER, PK, Reader, SK, Writer, kind, number, text};
@@ -80,6 +81,12 @@ pub struct RequestSlot {
 }
 
 impl RequestSlot {
+    /// A slot that is free, as far as is known.
+    pub(crate) fn new(id: impl Display, fingerprint: Option<Fingerprint>, kept_for: Duration) -> Self {
+        let fingerprint = fingerprint.map(|fingerprint| fingerprint.to_string());
+        Self { key: Key::request(id), fingerprint, failed: None, kept_for }
+    }
+
     /// Puts a new record, if the old one is absent, expired, or left by the failed attempt.
     pub(crate) fn put(
         &self,
@@ -134,14 +141,6 @@ impl RequestSlot {
     }
 }
 
-/// Makes a write to a record depend on `attempt` holding it. An order of the first version names no attempt.
-pub(crate) fn when_held(write: Write, attempt: &AttemptId) -> Write {
-    write.when(
-        "#state IN (:open, :former) AND (#attempt = :holder OR attribute_not_exists(#attempt))",
-        [(":open", RequestState::Open.value()), (":former", text(FORMER_ORDER)), (":holder", text(attempt))],
-    )
-}
-
 /// A request record as the table has it.
 #[derive(Debug)]
 pub(crate) struct RequestRecord {
@@ -179,11 +178,6 @@ impl RequestRecord {
 
     fn reader(&self) -> Reader<'_> {
         Reader { item: &self.item, record: "request" }
-    }
-
-    /// Decides if `attempt` holds the record in this state.
-    pub(crate) fn is(&self, state: RequestState, attempt: &AttemptId) -> bool {
-        self.state == state && self.attempt == *attempt
     }
 
     /// The assignment that a large order was sold with.
@@ -276,29 +270,40 @@ impl OpenRequest {
         Writer::at(self.entry.clone()).number("lease_until", self.lease_until).0
     }
 
+    /// A write to the record, if the attempt holds it. An order of the first version names no attempt.
+    pub(crate) fn when_held(&self, write: fn(Key) -> Write) -> Write {
+        let values = [
+            (":open", RequestState::Open.value()),
+            (":former", text(FORMER_ORDER)),
+            (":holder", text(&self.attempt)),
+        ];
+        write(self.record.clone()).when(
+            "#state IN (:open, :former) AND (#attempt = :holder OR attribute_not_exists(#attempt))",
+            values,
+        )
+    }
+
     /// Voids the record, if the attempt holds it.
     pub(crate) fn void(&self, now: Timestamp) -> Write {
-        let void = when_held(Write::update(self.record.clone()), &self.attempt);
-        void.set("state", RequestState::Void.value()).set(EXPIRES_AT, number(expiry(KEPT_FOR, now)))
+        let void = self.when_held(Write::update).set("state", RequestState::Void.value());
+        void.set(EXPIRES_AT, number(expiry(KEPT_FOR, now)))
     }
 
     pub(crate) fn read(item: &Item) -> Result<Self, StoreError> {
         let reader = Reader { item, record: "open request" };
-        let corrupt = || reader.corrupt(SK);
-        let lease_until: i64 = reader.text("lease_until")?;
-        let sk: String = reader.text(SK)?;
-        let (product_id, rest) = sk.split_once('#').ok_or_else(corrupt)?;
-        let product_id = product_id.parse().map_err(|_| corrupt())?;
+        let (lease_until, sk): (i64, String) = (reader.text("lease_until")?, reader.text(SK)?);
+        let (product_id, rest) = reader.required(SK, sk.split_once('#'))?;
+        let product_id = product_id.parse().map_err(|_| reader.corrupt(SK))?;
         if let Some((id, attempt)) = rest.split_once('#') {
             let Ok(attempt) = attempt.parse();
             return Ok(Self::new(&Key::request(id), product_id, &attempt, lease_until));
         }
-        // An order of the first version.
-        let Ok(attempt) = rest.parse();
-        let (entry, record, parts) =
-            (Key::of(item)?, Key::new(kind::FORMER_ORDER, rest), Key::PARTS.to_owned());
+        // An order of the first version has a record of another kind, and parts that name no attempt.
+        let record = Key::new(kind::FORMER_ORDER, rest);
         let lease_until = lease_until.saturating_add(FORMER_WRITES_US);
-        Ok(Self { entry, record, product_id, attempt, parts, lease_until })
+        let Ok(attempt) = rest.parse();
+        let new = Self::new(&record, product_id, &attempt, lease_until);
+        Ok(Self { entry: Key::of(item)?, parts: Key::PARTS.to_owned(), ..new })
     }
 
     /// Whether it is the order of this assignment.

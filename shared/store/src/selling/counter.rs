@@ -1,9 +1,9 @@
 use std::sync::PoisonError;
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use aws_sdk_dynamodb::types::ReturnValue;
 use keypool_domain::RowId;
 
-use crate::record::{Key, number};
+use crate::record::{Key, number, number_of};
 use crate::{Store, StoreError};
 
 /// What numeric ids are counted for.
@@ -68,11 +68,10 @@ impl Store {
                 .send()
                 .await
                 .map_err(|error| StoreError::from_sdk("UpdateItem", &error))?;
-            match output.attributes().and_then(|item| item.get("last")) {
-                Some(AttributeValue::N(last)) => last.parse().ok(),
-                _ => None,
-            }
-            .ok_or(StoreError::Corrupt { record: "counter", attribute: "last" })
+            output
+                .attributes()
+                .and_then(|item| number_of(item, "last"))
+                .ok_or(StoreError::Corrupt { record: "counter", attribute: "last" })
         })
         .await
     }

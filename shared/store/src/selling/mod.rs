@@ -16,7 +16,7 @@ pub use counter::Counter;
 pub use draw::{Drawn, Look, StockSize, candidate_window};
 pub use insert::InsertCounts;
 pub use lookup::{Found, Lookup};
-pub use queue::DeliveryResult;
+pub use queue::{DeliveryResult, Waiting};
 pub use request::{Creation, Recorded};
 pub use sale::{SALE_KEYS_MAX, Sale, SaleOutcome};
 pub use settle::Swept;

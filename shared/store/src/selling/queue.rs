@@ -8,8 +8,8 @@ use keypool_domain::{AttemptId, Envelope, OrderId, OrderState, ProductId, Queued
 use super::Recorded;
 use crate::dynamo::{IS_NEW, Obstacle, Query, Write, Written, contention};
 use crate::record::{
-    EXPIRES_AT, Item, KEPT_FOR, Key, QUEUE, Record as _, VOID_ORDER, Waiting, delivered_order_item, expiry,
-    is_text, line_of, number, read_waiting, readable, text, waiting_item,
+    EXPIRES_AT, Item, KEPT_FOR, Key, QUEUE, Record as _, SK, VOID_ORDER, delivered_order_item, expiry,
+    is_text, line_of, number, number_of, readable, text, text_of,
 };
 use crate::{RequestSlot, RequestState, Store, StoreError};
 
@@ -22,6 +22,24 @@ pub enum DeliveryResult {
     Again(Timestamp),
     /// The shop has not heard, and keypool gives up.
     Dead,
+}
+
+/// An order in the line of its product.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The id of the order.
+    pub id: OrderId,
+    /// The number of keys that it waits for.
+    pub quantity: usize,
+}
+
+impl Waiting {
+    fn read(item: &Item) -> Result<Self, StoreError> {
+        let corrupt = |attribute| StoreError::Corrupt { record: "waiting order", attribute };
+        let id = text_of(item, SK).and_then(|id| id.parse().ok()).ok_or_else(|| corrupt(SK))?;
+        let quantity = number_of(item, "quantity").ok_or_else(|| corrupt("quantity"))?;
+        Ok(Self { id, quantity })
+    }
 }
 
 impl Store {
@@ -100,7 +118,7 @@ impl Store {
     /// them, and 1 if nobody waits.
     pub async fn line(&self, product_id: ProductId) -> Result<Vec<Waiting>, StoreError> {
         let items = self.query(Query::collection(line_of(product_id))).await?;
-        Ok(readable(&items, read_waiting).collect())
+        Ok(readable(&items, Waiting::read).collect())
     }
 
     /// Puts an order into the line of its product. Returns whether it waits now; if not, it was decided
@@ -111,7 +129,9 @@ impl Store {
             [(":queued", text(OrderState::Queued)), (":waiting", text(OrderState::Waiting))],
         );
         let update = update.set("state", text(OrderState::Waiting));
-        Ok(self.write([update, Write::put(waiting_item(order))]).await?.is_done())
+        let mut entry = Key::waiting(order.request.product_id, &order.id).into_item();
+        entry.insert("quantity".to_owned(), number(order.request.quantity));
+        Ok(self.write([update, Write::put(entry)]).await?.is_done())
     }
 
     /// Takes an entry out of the line of a product whose order is not in the queue any more. 1 write unit.

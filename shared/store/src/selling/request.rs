@@ -57,8 +57,7 @@ impl Store {
         kept_for: Option<Duration>,
         now: Timestamp,
     ) -> Result<RequestSlot, StoreError> {
-        let (key, fingerprint) = (Key::request(id), Some(fingerprint.to_string()));
-        let slot = RequestSlot { key, fingerprint, failed: None, kept_for: kept_for.unwrap_or(KEPT_FOR) };
+        let slot = RequestSlot::new(id, Some(fingerprint), kept_for.unwrap_or(KEPT_FOR));
         for _ in 0..SETTLED_MAX {
             let record = self.get(slot.key.clone()).await?.map(RequestRecord::read).transpose()?;
             let Some(record) = record.filter(|record| record.expires_at > now.unix_seconds()) else {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 use super::assign::when_for_sale;
 use super::sale::Sale;
 use crate::dynamo::{Obstacle, Prepared, Written};
-use crate::record::{Item, Key, RequestRecord, RequestState, number, version};
+use crate::record::{Item, Key, RequestRecord, RequestState, number, number_of};
 use crate::{Backoff, Store};
 
 /// How long one call of a resolution may take. A lost packet then costs a quarter of a second.
@@ -43,10 +43,10 @@ impl Store {
         deadline: Instant,
     ) -> Verdict {
         let deadline = deadline.max(Instant::now() + self.timeouts.resolve_within);
-        if let Some(open) = sale.open_request() {
-            let void = Prepared::One(open.void(sale.assignment.at));
+        if sale.has_parts() {
+            let void = Prepared::One(sale.open.void(sale.assignment.at));
             let judge = |item: Option<&Item>| of_record(sale, item);
-            return self.ask(&void, Verdict::NotSold, &open.record, judge, deadline).await;
+            return self.ask(&void, Verdict::NotSold, &sale.slot.key, judge, deadline).await;
         }
         let Some(first) = keys.first() else { return Verdict::NotSold };
         let key = Key::license_key(&first.license_key);
@@ -56,9 +56,11 @@ impl Store {
         }
         let fence = Prepared::One(when_for_sale(first).set("version", number(first.version + 1)));
         let verdict = self.ask(&fence, Verdict::NotSold, &key, judge, deadline).await;
-        let Some(slot) = sale.slot.as_ref().filter(|_| verdict == Verdict::Unknown) else { return verdict };
+        if verdict != Verdict::Unknown || sale.slot.fingerprint.is_none() {
+            return verdict;
+        }
         // An operator has changed the key. The record still proves that the sale happened.
-        match timeout(CALL_WITHIN, self.get_once(slot.key.clone())).await {
+        match timeout(CALL_WITHIN, self.get_once(sale.slot.key.clone())).await {
             Ok(Ok(Some(item))) if sale.is_proven_by(&item) => Verdict::Sold,
             _ => Verdict::Unknown,
         }
@@ -112,7 +114,7 @@ fn of_key(sale: &Sale, seen: &LicenseKeyRecord, item: Option<&Item>) -> Option<V
         let is_stored = item.get("id") == Some(&number(seen.id));
         return Some(if is_stored { Verdict::Sold } else { Verdict::NotSold });
     }
-    match version(item)?.checked_sub(seen.version) {
+    match number_of::<u64>(item, "version")?.checked_sub(seen.version) {
         Some(0) => None,
         // One change by somebody else, or by the fence itself: the sale has not been among them.
         Some(1) => Some(Verdict::NotSold),
@@ -128,7 +130,8 @@ fn of_record(sale: &Sale, item: Option<&Item>) -> Option<Verdict> {
         return Some(Verdict::Sold);
     }
     let record = RequestRecord::read(item.clone()).ok()?;
-    (!record.is(RequestState::Open, &sale.assignment.id)).then_some(Verdict::NotSold)
+    let is_held = record.state == RequestState::Open && record.attempt == sale.assignment.id;
+    (!is_held).then_some(Verdict::NotSold)
 }
 
 #[cfg(test)]

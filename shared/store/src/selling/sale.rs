@@ -16,7 +16,6 @@ use super::resolve::Verdict;
 use crate::dynamo::{Obstacle, Write, Written};
 use crate::record::{
     EXPIRES_AT, Item, KEPT_FOR, Key, OpenRequest, RequestSlot, RequestState, is_text, part_item, sale_facts,
-    when_held,
 };
 use crate::{Store, StoreError};
 
@@ -31,12 +30,12 @@ const GRACE: Duration = Duration::from_millis(50);
 /// One attempt to sell keys.
 #[derive(Debug)]
 pub struct Sale {
-    product_id: ProductId,
     /// The owner, and the time. Its id is the attempt's.
     pub(super) assignment: Assignment,
-    lease_until: i64,
-    /// The record, if the sale has one.
-    pub(super) slot: Option<RequestSlot>,
+    /// The record. Without an `Idempotency-Key`, only a sale with parts writes one.
+    pub(super) slot: RequestSlot,
+    /// The entry of a sale with parts.
+    pub(super) open: OpenRequest,
     /// The keys that are reserved, each as it was before.
     taken: Vec<LicenseKeyRecord>,
     /// The number of parts they are reserved in.
@@ -68,7 +67,9 @@ impl Sale {
     ) -> Self {
         let lease_us = i64::try_from(lease.as_micros()).unwrap_or(i64::MAX);
         let lease_until = assignment.at.unix_microseconds().saturating_add(lease_us);
-        Self { product_id, assignment, lease_until, slot, taken: Vec::new(), parts: 0, is_uncertain: false }
+        let slot = slot.unwrap_or_else(|| RequestSlot::new(&assignment.id, None, KEPT_FOR));
+        let open = OpenRequest::new(&slot.key, product_id, &assignment.id, lease_until);
+        Self { assignment, slot, open, taken: Vec::new(), parts: 0, is_uncertain: false }
     }
 
     /// The assignment that the keys are sold with.
@@ -86,41 +87,34 @@ impl Sale {
     /// The record for the next attempt at the same request, after this one was abandoned.
     #[must_use]
     pub fn into_slot(self) -> Option<RequestSlot> {
-        let is_recorded = self.parts > 0 || self.is_uncertain;
+        let failed = self.has_parts().then_some(self.assignment.id).or(self.slot.failed);
         // The record of a large order without an `Idempotency-Key` belongs to its attempt.
-        let slot = self.slot.filter(|slot| slot.fingerprint.is_some())?;
-        Some(if is_recorded { RequestSlot { failed: Some(self.assignment.id), ..slot } } else { slot })
+        self.slot.fingerprint.is_some().then_some(RequestSlot { failed, ..self.slot })
     }
 
-    /// The entry of a sale that has reserved keys, or may have.
-    pub(super) fn open_request(&self) -> Option<OpenRequest> {
-        let slot = self.slot.as_ref().filter(|_| self.parts > 0 || self.is_uncertain)?;
-        Some(OpenRequest::new(&slot.key, self.product_id, &self.assignment.id, self.lease_until))
+    /// Decides if the sale has reserved keys, or may have.
+    pub(super) fn has_parts(&self) -> bool {
+        self.parts > 0 || self.is_uncertain
     }
 
-    /// A record of this attempt, in place of what was there when `slot` was read. A void one keeps the first
-    /// part from landing late, because it has the very condition of that part.
-    pub(super) fn first_record(&self, slot: &RequestSlot, state: RequestState, now: Timestamp) -> Write {
-        slot.put(state, &self.assignment.id, self.lease_until, now)
+    /// A record of this attempt, in place of what was there when the slot was read. A void one keeps the
+    /// first part from landing late, because it has the very condition of that part.
+    pub(super) fn first_record(&self, state: RequestState, now: Timestamp) -> Write {
+        self.slot.put(state, &self.assignment.id, self.open.lease_until, now)
     }
 
-    /// The writes that make the record done, and save the response if the request has an `Idempotency-Key`.
-    fn finishing(
-        &self,
-        slot: &RequestSlot,
-        response: &Envelope,
-        now: Timestamp,
-    ) -> impl Iterator<Item = Write> {
-        let (attributes, further) = slot.saved(response, now);
-        let record = if self.parts == 0 {
-            self.first_record(slot, RequestState::Done, now)
-        } else {
+    /// The writes that make the record done, and save the response, if the sale has a record.
+    fn finishing(&self, response: &Envelope, now: Timestamp) -> Vec<Write> {
+        let (attributes, further) = self.slot.saved(response, now);
+        let record = match self.parts {
+            0 if self.slot.fingerprint.is_none() => return Vec::new(),
+            0 => self.first_record(RequestState::Done, now),
             // The record must stay until its parts are handed over, so its expiry is set then.
-            when_held(Write::update(slot.key.clone()), &self.assignment.id)
-                .set("state", RequestState::Done.value())
-                .remove(EXPIRES_AT)
+            _ => {
+                self.open.when_held(Write::update).set("state", RequestState::Done.value()).remove(EXPIRES_AT)
+            }
         };
-        [record.with(attributes)].into_iter().chain(further)
+        [record.with(attributes)].into_iter().chain(further).collect()
     }
 
     /// Decides if an item proves the sale: one of its keys, or its record. A sale is all or none.
@@ -144,29 +138,20 @@ impl Store {
         keys: &[LicenseKeyRecord],
         now: Timestamp,
     ) -> Result<SaleOutcome, StoreError> {
-        let attempt = &sale.assignment.id;
-        let slot = sale.slot.get_or_insert_with(|| RequestSlot {
-            key: Key::request(attempt),
-            fingerprint: None,
-            failed: None,
-            kept_for: KEPT_FOR,
-        });
-        let slot = slot.clone();
-        let part = part_item(Key::part(&slot.key, attempt, sale.parts), keys);
+        let part = part_item(Key::part(&sale.slot.key, &sale.assignment.id, sale.parts), keys);
         let mut writes: Vec<Write> = keys.iter().map(|key| assign::reserve(key, &sale.assignment)).collect();
-        sale.is_uncertain = true;
-        match sale.open_request().filter(|_| sale.parts == 0) {
-            Some(open) => {
-                let record = sale.first_record(&slot, RequestState::Open, now);
-                writes.push(record.with(sale_facts(sale.product_id, &sale.assignment)));
-                writes.push(Write::put(open.item()));
-            }
-            None => writes.push(when_held(Write::check(slot.key), &sale.assignment.id)),
+        if sale.parts == 0 {
+            let record = sale.first_record(RequestState::Open, now);
+            writes.push(record.with(sale_facts(sale.open.product_id, &sale.assignment)));
+            writes.push(Write::put(sale.open.item()));
+        } else {
+            writes.push(sale.open.when_held(Write::check));
         }
         writes.push(Write::put(part));
+        sale.is_uncertain = true;
         let written = self.write(writes).await?;
-        let outcome = self.judge(sale, keys, written).await?;
         sale.is_uncertain = false;
+        let outcome = self.judge(sale, keys, written).await?;
         if outcome == SaleOutcome::Done {
             sale.taken.extend_from_slice(keys);
             sale.parts += 1;
@@ -190,9 +175,8 @@ impl Store {
         now: Timestamp,
         deadline: Instant,
     ) -> Result<SaleOutcome, StoreError> {
-        let record = sale.slot.iter().flat_map(|slot| sale.finishing(slot, response, now));
         let assign = keys.iter().map(|key| assign::assign(key, &sale.assignment));
-        let prepared = self.prepare(assign.chain(record))?;
+        let prepared = self.prepare(assign.chain(sale.finishing(response, now)))?;
         let mut sending = Box::pin(self.with_retries(|| self.send(&prepared)));
         let mut sent = timeout(self.timeouts.write_within, &mut sending).await;
         if sent.is_err() {
@@ -216,9 +200,11 @@ impl Store {
 
     /// The record that another attempt has left of a request, after this one has failed.
     async fn recorded_instead(&self, sale: &Sale) -> Option<Recorded> {
-        let slot = sale.slot.as_ref()?;
-        let item = self.get_once(slot.key.clone()).await.ok()?;
-        let recorded = self.refused_by(slot, item).await.ok()?;
+        if sale.slot.fingerprint.is_none() {
+            return None;
+        }
+        let item = self.get_once(sale.slot.key.clone()).await.ok()?;
+        let recorded = self.refused_by(&sale.slot, item).await.ok()?;
         (recorded != Recorded::Void).then_some(recorded)
     }
 
@@ -234,13 +220,15 @@ impl Store {
         if obstacles.iter().filter_map(Obstacle::item).any(|item| sale.is_proven_by(item)) {
             return Ok(SaleOutcome::Done);
         }
-        if let (Some(slot), Some(Obstacle::Condition(item))) = (&sale.slot, obstacles.get(keys.len())) {
+        if let Some(Obstacle::Condition(item)) = obstacles.get(keys.len()) {
             // On the heap, as all that is rare and large.
-            return Err(Box::pin(self.refused_by(slot, item.clone())).await?.into());
+            return Err(Box::pin(self.refused_by(&sale.slot, item.clone())).await?.into());
         }
         let is_for_sale = |item: &Item| is_text(item, "status", "available");
-        let is_gone = |obstacle: &Obstacle| matches!(obstacle, Obstacle::Condition(item) if !item.as_ref().is_some_and(is_for_sale));
-        let gone = keys.iter().zip(&obstacles).filter(|(_, obstacle)| is_gone(obstacle));
+        let gone = keys.iter().zip(&obstacles).filter(|(_, obstacle)| match obstacle {
+            Obstacle::Condition(item) => !item.as_ref().is_some_and(is_for_sale),
+            Obstacle::None => false,
+        });
         Ok(SaleOutcome::Missed(gone.map(|(key, _)| key.license_key.clone()).collect()))
     }
 }

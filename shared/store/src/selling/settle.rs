@@ -42,11 +42,13 @@ impl Store {
     /// record takes its place first: else the part could land after its entry was deleted, and nobody would
     /// find it.
     pub async fn conclude(&self, sale: &Sale, now: Timestamp) -> Result<(), StoreError> {
-        let (Some(open), Some(slot)) = (sale.open_request(), &sale.slot) else { return Ok(()) };
-        if sale.parts == 0 {
-            self.write([sale.first_record(slot, RequestState::Void, now)]).await?;
+        if !sale.has_parts() {
+            return Ok(());
         }
-        self.end(&open, now).await.map(|_| ())
+        if sale.parts == 0 {
+            self.write([sale.first_record(RequestState::Void, now)]).await?;
+        }
+        self.end(&sale.open, now).await.map(|_| ())
     }
 
     /// Settles every large order whose lease is over. Safe beside live traffic and beside other sweeps,
@@ -101,7 +103,8 @@ impl Store {
         self.write([open.void(now)]).await?;
         let record = self.get(open.record.clone()).await?.map(RequestRecord::read).transpose()?;
         // Another attempt may have replaced the record.
-        let sold = record.filter(|record| record.is(RequestState::Done, &open.attempt));
+        let sold =
+            record.filter(|record| record.state == RequestState::Done && record.attempt == open.attempt);
         let assignment = sold.as_ref().map(RequestRecord::assignment).transpose()?;
         // Read after the decision, when no part can be added any more.
         let query = Query::collection(open.record.clone().into_pk()).beginning_with(&*open.parts);

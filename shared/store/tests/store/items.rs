@@ -14,7 +14,9 @@ use keypool_domain::{
     Status, StockPosition, Timestamp,
 };
 use keypool_local::{Services, TABLE};
-use keypool_store::{Catalogued, Item, Recorded, RequestState, Sale, SaleOutcome, Store, StoreError};
+use keypool_store::{
+    Catalogued, Item, Record as _, Recorded, RequestState, Sale, SaleOutcome, Store, StoreError,
+};
 use serde_json::{Value, json};
 
 use crate::fixture;

@@ -8,7 +8,7 @@ use keypool_domain::{
     OrderState, Owner, Principal, PrivateKeyUsed, ProductId, QueuedOrder, Reply, RequestId, SignablePayload,
     SystemClock, Timestamp,
 };
-use keypool_store::{DeliveryResult, Recorded, Store, UpdateOutcome};
+use keypool_store::{DeliveryResult, Recorded, Store, UpdateOutcome, Waiting};
 use serde_json::json;
 
 use crate::fixture::table;
@@ -165,6 +165,8 @@ async fn an_order_that_waits_is_cancelled_and_ends() {
     let (store, _, _services) = table().await;
     let order = accepted(&store).await;
     assert_eq!(store.join_line(&order).await, Ok(true));
+    let waiting = Waiting { id: order.id.clone(), quantity: 3 };
+    assert_eq!(store.line(ProductId::MIN).await, Ok(vec![waiting]));
     // Seen before it joined the line.
     let next = order.cancelled().unwrap();
     let late = store.cancel(&order, &next, &entry("orders.cancel")).await;
