@@ -59,9 +59,10 @@ impl FunctionError {
             Self::Store(StoreError::OutcomeUnknown { .. }) => {
                 ProblemDetails::OutcomeUnknown { is_repeatable: false }
             }
-            Self::Store(StoreError::Corrupt { .. }) => ProblemDetails::Internal,
             // Refusals are signed before anyone asks for a problem.
-            Self::Refused(_) | Self::Bug(_) => ProblemDetails::Internal,
+            Self::Store(StoreError::Corrupt { .. }) | Self::Refused(_) | Self::Bug(_) => {
+                ProblemDetails::Internal
+            }
         }
     }
 }

@@ -80,7 +80,7 @@ impl Store {
                 Err(error)
                     if error.kind() == Some(AwsErrorKind::Unavailable) && unanswered < UNANSWERED_MAX =>
                 {
-                    unanswered += 1
+                    unanswered += 1;
                 }
                 Err(error) => return Err(error),
             }

@@ -200,9 +200,8 @@ impl Store {
 
     /// The record that another attempt has left of a request, after this one has failed.
     async fn recorded_instead(&self, sale: &Sale) -> Option<Recorded> {
-        if sale.slot.fingerprint.is_none() {
-            return None;
-        }
+        // Nobody else writes the record of a request without an `Idempotency-Key`.
+        sale.slot.fingerprint.as_ref()?;
         let item = self.get_once(sale.slot.key.clone()).await.ok()?;
         let recorded = self.refused_by(&sale.slot, item).await.ok()?;
         (recorded != Recorded::Void).then_some(recorded)
