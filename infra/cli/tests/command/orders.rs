@@ -63,7 +63,7 @@ impl Queue {
             code: None,
             delivery: Delivery::default(),
         };
-        assert_eq!(self.store.enqueue(&order, None, at).await, Ok(None));
+        assert_eq!(self.store.enqueue(&order, None, at).await, Ok(()));
         order
     }
 
