@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keypool_domain::requests::AssignLicenseKey;
-use keypool_domain::{Endpoint, LicenseKeyRecord, Product, Reply, Status, ValidationErrors};
+use keypool_domain::{Endpoint, LicenseKeyRecord, Product, Reply, Status};
 use keypool_function::{Checked, Desk, EndpointHandler, FunctionError, Invocation, SignedReply, measure};
 use keypool_store::{Backoff, Found, Lookup, RequestSlot, SaleOutcome};
 use lambda_http::{Body, Request, Response};
@@ -27,8 +27,8 @@ impl EndpointHandler for Handler {
         Lookup::default()
     }
 
-    fn incorrect(errors: ValidationErrors) -> Reply {
-        Reply::IncorrectAssignment(errors)
+    fn keys(_: &AssignLicenseKey) -> usize {
+        1
     }
 
     async fn once(
@@ -37,12 +37,9 @@ impl EndpointHandler for Handler {
         _: &Found,
         key: &mut Option<LicenseKeyRecord>,
     ) -> Result<Option<RequestSlot>, FunctionError> {
-        let recall = invocation.recall(request);
-        let store = invocation.desk().store();
-        let (recalled, read) = tokio::join!(recall, store.license_key(&request.license_key));
-        let recalled = recalled?;
-        *key = read?;
-        Ok(recalled)
+        let (slot, read) = invocation.recall_and_read(request, &request.license_key).await?;
+        *key = read;
+        Ok(slot)
     }
 
     async fn act(invocation: &Invocation, checked: Checked<Self>) -> Result<SignedReply, FunctionError> {
@@ -52,7 +49,6 @@ impl EndpointHandler for Handler {
 
 async fn assign(invocation: &Invocation, checked: Checked<Handler>) -> Result<SignedReply, FunctionError> {
     let Checked { request, slot, ahead: mut key, .. } = checked;
-    let store = invocation.desk().store();
     let mut backoff = Backoff::new();
     for _ in 0..ATTEMPTS_MAX {
         // Nobody learns from the response whether a key is unknown, sold or of an inactive product: it has
@@ -63,11 +59,12 @@ async fn assign(invocation: &Invocation, checked: Checked<Handler>) -> Result<Si
             return Err(Reply::InvalidLicenseKey.into());
         };
         let about = Lookup { product: Some(seen.product_id), ..Lookup::default() };
-        let product = invocation.desk().look_up(about).await?.product.filter(Product::is_active);
+        let product = invocation.look_up(about).await?.product.filter(Product::is_active);
         let product = product.ok_or(Reply::InvalidLicenseKey)?;
-        let sale = invocation.sale(product.id, &request.owner, slot.clone());
-        let answer =
-            invocation.sign_reply(&Reply::LicenseKeyAssigned, product.signing_key_id.as_ref()).await?;
+        let assignment = invocation.assignment(request.owner.clone(), request.identifier.as_ref());
+        let sale = invocation.sale(product.id, assignment, slot.clone());
+        let sign = invocation.sign_reply(&Reply::LicenseKeyAssigned, product.signing_key_id.as_ref());
+        let (answer, ()) = tokio::try_join!(sign, invocation.count_keys())?;
         match invocation.finish(&sale, &[seen], &answer).await? {
             SaleOutcome::Done => {
                 measure::keys_assigned(1);
@@ -76,7 +73,7 @@ async fn assign(invocation: &Invocation, checked: Checked<Handler>) -> Result<Si
             SaleOutcome::Missed(_) => {
                 measure::contention_retry();
                 backoff.wait(invocation.desk().randomness()).await;
-                key = store.license_key(&request.license_key).await?;
+                key = invocation.license_key(&request.license_key).await?;
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keypool_domain::requests::CreateLicenseKeys;
-use keypool_domain::{Endpoint, LicenseKeyRecord, NewKey, Product, Reply, ValidationErrors};
+use keypool_domain::{Endpoint, LicenseKeyRecord, NewKey, Product, Reply};
 use keypool_function::{Checked, Desk, EndpointHandler, FunctionError, Invocation, SignedReply, measure};
 use keypool_store::{Found, Lookup, RequestSlot, RequestState};
 use lambda_http::{Body, Request, Response};
@@ -22,10 +22,6 @@ impl EndpointHandler for Handler {
 
     fn about(request: &CreateLicenseKeys) -> Lookup {
         Lookup { product: Some(request.product_id), ..Lookup::default() }
-    }
-
-    fn incorrect(errors: ValidationErrors) -> Reply {
-        Reply::IncorrectCreation(errors)
     }
 
     async fn once(

@@ -4,9 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use keypool_domain::requests::Generate;
-use keypool_domain::{
-    Endpoint, Generator, LicenseKey, LicenseKeyRecord, NewKey, Product, Reply, ValidationErrors,
-};
+use keypool_domain::{Endpoint, Generator, LicenseKey, LicenseKeyRecord, NewKey, Product, Reply};
 use keypool_function::{Checked, Desk, EndpointHandler, FunctionError, Invocation, SignedReply, measure};
 use keypool_store::{Creation, Found, Lookup, RequestSlot, RequestState};
 use lambda_http::{Body, Request, Response};
@@ -30,8 +28,8 @@ impl EndpointHandler for Handler {
         Lookup { generator: Some(request.generator_id), ..Lookup::default() }
     }
 
-    fn incorrect(errors: ValidationErrors) -> Reply {
-        Reply::IncorrectGeneration(errors)
+    fn keys(request: &Generate) -> usize {
+        usize::from(request.quantity.get())
     }
 
     async fn once(
@@ -52,12 +50,15 @@ async fn generate(invocation: &Invocation, checked: Checked<Handler>) -> Result<
     let Checked { request, found, slot, .. } = checked;
     let generator = found.generator.filter(Generator::is_active).ok_or(Reply::GeneratorNotFound)?;
     let about = Lookup { product: Some(generator.product_id), ..Lookup::default() };
-    let product = invocation.desk().look_up(about).await?.product;
+    let product = invocation.look_up(about).await?.product;
     let product = product.filter(Product::is_active).ok_or(Reply::ProductNotFound)?;
 
     let mut creation = invocation.begin(slot).await?;
     let (mut noted, mut keys) = match noted(creation.as_ref())? {
-        Some((answer, keys)) => (Some(answer), keys),
+        Some((answer, keys)) => {
+            invocation.skip_count();
+            (Some(answer), keys)
+        }
         None => (None, invocation.make(&generator, usize::from(request.quantity.get()))?),
     };
     let mut to_store = keys.clone();
@@ -72,7 +73,8 @@ async fn generate(invocation: &Invocation, checked: Checked<Handler>) -> Result<
                 return Ok(answer);
             }
             let reply = Reply::Generated(keys.clone());
-            invocation.sign_reply(&reply, product.signing_key_id.as_ref()).await
+            let sign = invocation.sign_reply(&reply, product.signing_key_id.as_ref());
+            Ok(tokio::try_join!(sign, invocation.count_keys())?.0)
         };
         let store = invocation.desk().store();
         let ids = async { store.take_row_ids(to_store.len()).await.map_err(FunctionError::from) };

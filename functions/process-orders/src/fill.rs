@@ -37,7 +37,7 @@ impl Worker {
     async fn serve_line(&self, product_id: ProductId) -> Result<(), FunctionError> {
         let started = Instant::now();
         loop {
-            let mut line = self.desk.store().line(product_id).await?;
+            let mut line = self.desk.store().line_front(product_id, SIDE_BY_SIDE).await?;
             if started.elapsed() > SERVES_FOR {
                 if let Some(first) = line.first() {
                     self.desk.wake(&first.id, Duration::ZERO).await?;
@@ -104,15 +104,19 @@ impl Worker {
         let about = Lookup { product: Some(request.product_id), ..Lookup::default() };
         let product = self.desk.look_up(about).await?.product;
         let mut refusal = Reply::InsufficientLicenseKeys { available_quantity: 0 };
+        let mut is_over = order.is_over(invocation.now());
         if let Some(product) = product.as_ref().filter(|product| product.is_active() && !order.is_cancelled) {
             let quantity = usize::from(request.quantity.get());
             let ahead = Ahead { window: self.desk.take_window(product.id, quantity), ..Ahead::default() };
-            match fill(invocation, request, product, slot, ahead, Some(in_front)).await? {
-                Filled::Sold(reply) => return Ok(Some(reply)),
-                Filled::TooFew(reply) => refusal = reply,
+            match fill(invocation, request, product, slot, ahead, Some(in_front)).await {
+                Ok(Filled::Sold(reply)) => return Ok(Some(reply)),
+                Ok(Filled::TooFew(reply)) => refusal = reply,
+                // Its response would be too large, now and later. It must not block the line.
+                Err(FunctionError::Refused(_)) => is_over = true,
+                Err(error) => return Err(error),
             }
         }
-        if !order.is_over(invocation.now()) {
+        if !is_over {
             return Ok(None);
         }
         self.end(invocation, order, product.as_ref(), &refusal).await.map(Some)
@@ -130,7 +134,8 @@ impl Worker {
         let slot = invocation.recall(&order.request).await?;
         let key = product.and_then(|product| product.signing_key_id.as_ref());
         let reply = invocation.sign_reply(refusal, key).await?;
-        let nothing = invocation.sale(order.request.product_id, &order.request.owner, slot);
+        let assignment = invocation.assignment(order.request.owner.clone(), None);
+        let nothing = invocation.sale(order.request.product_id, assignment, slot);
         match invocation.finish(&nothing, &[], &reply).await? {
             SaleOutcome::Done => Ok(reply),
             SaleOutcome::Missed(_) => Err(FunctionError::Contention),

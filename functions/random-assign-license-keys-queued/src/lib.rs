@@ -32,8 +32,8 @@ impl EndpointHandler for Handler {
         Lookup { product: Some(request.order.product_id), ..Lookup::default() }
     }
 
-    fn incorrect(errors: ValidationErrors) -> Reply {
-        Reply::IncorrectAssignment(errors)
+    fn keys(request: &RandomAssignLicenseKeysQueued) -> usize {
+        usize::from(request.order.quantity.get())
     }
 
     async fn once(
@@ -50,9 +50,8 @@ impl EndpointHandler for Handler {
         let api_key = found.api_key.ok_or(FunctionError::Bug("an API key was checked that nobody read"))?;
         let rules = invocation.desk().webhook_rules(&api_key.settings);
         if let Err(refusal) = rules.check(&request.webhook_url) {
-            let mut errors = ValidationErrors::default();
-            errors.add("webhook_url", format!("The webhook_url field {refusal}."));
-            return Err(Reply::IncorrectAssignment(errors).into());
+            let errors = ValidationErrors::of("webhook_url", refusal);
+            return Err(Reply::incorrect(Self::ENDPOINT, errors).into());
         }
         let product = found.product.filter(Product::is_active).ok_or(Reply::ProductNotFound)?;
         let now = invocation.now();
@@ -84,17 +83,21 @@ async fn accept(
     let (store, now) = (invocation.desk().store(), invocation.now());
     let sign = invocation.sign_reply(&Reply::RequestQueued, product.signing_key_id.as_ref());
     let reply = if let Some(slot) = slot {
-        let reply = sign.await?;
+        let (reply, ()) = tokio::try_join!(sign, invocation.count_keys())?;
         store.enqueue(order, Some((&slot, reply.envelope())), now).await?;
         reply
     } else {
-        let (reply, stored) = tokio::join!(sign, store.enqueue(order, None, now));
+        let count_and_store = async {
+            invocation.count_keys().await?;
+            Ok::<_, FunctionError>(store.enqueue(order, None, now).await?)
+        };
+        let (reply, stored) = tokio::join!(sign, count_and_store);
         stored?;
         match reply {
             Ok(reply) => reply,
             Err(error) => {
                 // The shop hears of a failure and will ask again, so this order must not be filled.
-                let taken_back = store.unqueue(&order.id).await;
+                let taken_back = store.unqueue(&order.id, now).await;
                 let unknown = |cause| StoreError::OutcomeUnknown { cause: Box::new(cause) };
                 taken_back.map_err(unknown)?;
                 return Err(error);

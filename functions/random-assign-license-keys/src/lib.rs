@@ -8,8 +8,8 @@ mod sell;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use keypool_domain::requests::RandomAssignLicenseKeys;
-use keypool_domain::{Endpoint, Generator, Product, Reply, ValidationErrors};
+use keypool_domain::requests::{RandomAssignLicenseKeys, Repeatable, ReplaceLicenseKey};
+use keypool_domain::{ApiKeyRecord, Endpoint, Generator, LicenseKeyRecord, Product, Quantity, Reply};
 use keypool_function::{
     Checked, Desk, EndpointHandler, FunctionError, Invocation, SignedReply, Window, measure,
 };
@@ -43,8 +43,8 @@ impl EndpointHandler for Handler {
         Lookup { product: Some(request.product_id), ..Lookup::default() }
     }
 
-    fn incorrect(errors: ValidationErrors) -> Reply {
-        Reply::IncorrectAssignment(errors)
+    fn keys(request: &RandomAssignLicenseKeys) -> usize {
+        quantity(request)
     }
 
     async fn read_cold(invocation: &Invocation, request: &RandomAssignLicenseKeys) -> Ahead {
@@ -126,6 +126,17 @@ pub enum Filled {
     TooFew(Reply),
 }
 
+/// The sold key that an order of one key replaces.
+#[derive(Debug)]
+pub struct Replaced<'a> {
+    /// The request.
+    pub request: &'a ReplaceLicenseKey,
+    /// The API key that sends it.
+    pub api_key: &'a ApiKeyRecord,
+    /// The key as it was read.
+    pub seen: LicenseKeyRecord,
+}
+
 /// Fills an order from the stock, or with keys that are made for it if it asks for that and the stock is too
 /// small. `in_front` is the number of keys that queued orders wait for and that come first; `None` to look.
 pub async fn fill(
@@ -136,15 +147,54 @@ pub async fn fill(
     Ahead { drawn, window }: Ahead,
     in_front: Option<usize>,
 ) -> Result<Filled, FunctionError> {
-    let generator = None;
-    let mut order = Order { invocation, asked: request, product, generator, slot, window, in_front };
+    let (generator, replaced) = (None, None);
+    let order = Order { invocation, asked: request, product, generator, slot, window, in_front, replaced };
+    fill_order(order, drawn, request).await
+}
+
+/// Replaces a sold key of a product: fills an order of one key for the same owner under the same order
+/// reference, and blocks the sold key in the same write. Fails with contention if that has changed.
+pub async fn replace(
+    invocation: &Invocation,
+    replaced: &Replaced<'_>,
+    product: &Product,
+    slot: Option<RequestSlot>,
+) -> Result<Filled, FunctionError> {
+    let order = RandomAssignLicenseKeys {
+        product_id: product.id,
+        quantity: Quantity::MIN,
+        generate: replaced.request.generate,
+        owner: replaced.seen.owner.clone(),
+        identifier: None,
+    };
+    let window = invocation.desk().take_window(product.id, 1);
+    let (generator, in_front) = (None, None);
+    let asked = Order {
+        invocation,
+        asked: &order,
+        product,
+        generator,
+        slot,
+        window,
+        in_front,
+        replaced: Some(replaced),
+    };
+    fill_order(asked, None, replaced.request).await
+}
+
+async fn fill_order(
+    mut order: Order<'_>,
+    drawn: Option<Drawn>,
+    request: &(impl Repeatable + Sync),
+) -> Result<Filled, FunctionError> {
+    let (invocation, product) = (order.invocation, order.product);
     let filled = order.sell(drawn).await?;
     if let Filled::Sold(_) = filled {
         return Ok(filled);
     }
     // An earlier attempt at this request may have bought the last keys since its record was read.
     Box::pin(invocation.recall(request)).await?;
-    if !request.generate {
+    if !order.asked.generate {
         return Ok(filled);
     }
     let about = Lookup { generator: product.generator_id, ..Lookup::default() };

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use keypool_domain::{
-    Generator, LicenseKey, LicenseKeyRecord, NewKey, Product, Reply, ValidationErrors,
+    Endpoint, Generator, LicenseKey, LicenseKeyRecord, NewKey, Product, Reply, ValidationErrors,
     requests::RandomAssignLicenseKeys,
 };
 use keypool_function::{FunctionError, Invocation, Window, measure};
@@ -11,7 +11,7 @@ use keypool_store::{
 };
 use tokio::time::timeout;
 
-use crate::{Filled, look};
+use crate::{Filled, Replaced, look};
 
 /// The number of misses that an attempt may have. With each miss another buyer has bought, so a rush on a
 /// small stock has many misses, but ends with the stock.
@@ -33,6 +33,8 @@ pub(crate) struct Order<'a> {
     pub(crate) window: Option<Window>,
     /// The number of keys that earlier queued orders wait for; `None` to read it.
     pub(crate) in_front: Option<usize>,
+    /// The sold key that the order's only key replaces.
+    pub(crate) replaced: Option<&'a Replaced<'a>>,
 }
 
 impl Order<'_> {
@@ -44,7 +46,7 @@ impl Order<'_> {
     pub(crate) async fn sell(&mut self, mut drawn: Option<Drawn>) -> Result<Filled, FunctionError> {
         let mut backoff = Backoff::new();
         loop {
-            let mut sale = self.invocation.sale(self.product.id, &self.asked.owner, self.slot.clone());
+            let mut sale = self.sale();
             let outcome = self.attempt(&mut sale, drawn.take()).await;
             // After an unknown outcome there is no time left to learn more: the sweep settles the order.
             let is_unknown = matches!(outcome, Err(FunctionError::Store(StoreError::OutcomeUnknown { .. })));
@@ -104,10 +106,12 @@ impl Order<'_> {
             let outcome = if chosen.len() == wanting {
                 let rows = self.rows(sale, &chosen)?;
                 let sign = self.invocation.sign_reply(&rows, self.product.signing_key_id.as_ref());
-                let (reply, in_front) = tokio::try_join!(sign, self.in_front())?;
+                let (reply, in_front, ()) =
+                    tokio::try_join!(sign, self.in_front(window.stock), self.invocation.count_keys())?;
                 if in_front > 0 && !has_room(window.stock, self.quantity() + in_front) {
                     return Ok(Some(too_few(window.stock.get().saturating_sub(in_front))));
                 }
+                self.replace(sale, &chosen)?;
                 let outcome = self.invocation.finish(sale, &chosen, &reply).await?;
                 if outcome == SaleOutcome::Done {
                     self.count(window);
@@ -115,6 +119,7 @@ impl Order<'_> {
                 }
                 outcome
             } else {
+                self.invocation.count_keys().await?;
                 if sale.taken().is_empty() {
                     self.rows(sale, &[&*chosen, &window.keys[..wanting - chosen.len()]].concat())?;
                 }
@@ -133,15 +138,13 @@ impl Order<'_> {
         Err(FunctionError::Contention)
     }
 
-    /// Counts the keys that earlier orders wait for. An order with a generator takes keys from nobody.
-    async fn in_front(&self) -> Result<usize, FunctionError> {
+    /// Counts the keys that earlier orders wait for, as far as there are so many in stock. An order with a
+    /// generator takes keys from nobody.
+    async fn in_front(&self, stock: StockSize) -> Result<usize, FunctionError> {
         match self.in_front {
             _ if self.generator.is_some() => Ok(0),
             Some(keys) => Ok(keys),
-            None => {
-                let line = self.store().line(self.product.id).await?;
-                Ok(line.iter().map(|waiting| waiting.quantity).sum())
-            }
+            None => Ok(self.store().keys_in_line(self.product.id, stock.get()).await?),
         }
     }
 
@@ -195,15 +198,38 @@ impl Order<'_> {
     /// The reply that hands over the keys that are reserved, and `chosen`. Refuses an order whose response
     /// would be larger than Lambda accepts.
     fn rows(&self, sale: &Sale, chosen: &[LicenseKeyRecord]) -> Result<Reply, FunctionError> {
-        let keys = sale.taken().iter().chain(chosen);
-        let reply = Reply::LicenseKeysAssigned(keys.map(|key| key.row(sale.assignment())).collect());
+        let mut rows = sale.taken().iter().chain(chosen).map(|key| key.row(sale.assignment()));
+        let reply = match (self.replaced, rows.next()) {
+            (Some(_), Some(row)) => Reply::LicenseKeyReplaced(Box::new(row)),
+            (_, first) => Reply::LicenseKeysAssigned(first.into_iter().chain(rows).collect()),
+        };
         if self.invocation.fits(&reply) {
             return Ok(reply);
         }
-        let too_large = "The quantity field is too large for keys and an owner as long as these.";
-        let mut errors = ValidationErrors::default();
-        errors.add("quantity", too_large.to_owned());
-        Err(Reply::IncorrectAssignment(errors).into())
+        let errors = ValidationErrors::of("quantity", "is too large for keys and an owner as long as these");
+        Err(Reply::incorrect(Endpoint::RandomAssignLicenseKeys, errors).into())
+    }
+
+    fn sale(&self) -> Sale {
+        let RandomAssignLicenseKeys { owner, identifier, .. } = self.asked;
+        let assignment = self.invocation.assignment(owner.clone(), identifier.as_ref());
+        let assignment = match self.replaced {
+            Some(replaced) => assignment.under(replaced.seen.order.clone()),
+            None => assignment,
+        };
+        self.invocation.sale(self.product.id, assignment, self.slot.clone())
+    }
+
+    /// Makes the sale of `chosen` replace the sold key, if the order is for that.
+    fn replace(&self, sale: &mut Sale, chosen: &[LicenseKeyRecord]) -> Result<(), FunctionError> {
+        let (Some(replaced), Some(successor)) = (self.replaced, chosen.first()) else { return Ok(()) };
+        let Replaced { request, api_key, seen } = replaced;
+        let next = seen.replaced_by(&successor.license_key, sale.assignment().at);
+        let next = next.ok_or(Reply::LicenseKeyCannotBeReplaced)?;
+        let entry =
+            self.invocation.audit_entry(api_key, "keys.replace", [seen, &next], Some(&request.reason));
+        sale.replace(seen, &next, &entry);
+        Ok(())
     }
 
     /// Counts a sale, and keeps the keys that its draw has left.

@@ -193,6 +193,7 @@ async fn one_by_one(folder: &Path) -> f64 {
             status: Status::Available,
             owner: Owner::default(),
             assigned_at: None,
+            order: None,
             assignment_id: None,
             creation_id: Some(CreationId::of_line(import, line)),
         };

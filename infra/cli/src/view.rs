@@ -1,8 +1,7 @@
 //! How records look: in JSON, for `--json` and in the audit trail, and in texts for people.
 
 use keypool_domain::{
-    ApiKeyRecord, Generator, LicenseKeyRecord, Method, OrderReference, Owner, OwnerField, Product,
-    QueuedOrder, WebhookUrl,
+    ApiKeyRecord, Generator, Method, OrderReference, Owner, OwnerField, Product, QueuedOrder, WebhookUrl,
 };
 use serde_json::{Value, json};
 
@@ -48,31 +47,16 @@ pub(crate) fn api_key(api_key: &ApiKeyRecord) -> Value {
         "sha256": api_key.hash.to_string(),
         "name": api_key.name.as_str(),
         "status": api_key.activity.as_str(),
-        "capabilities": api_key.capabilities.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "capabilities": api_key.capability_names().collect::<Vec<_>>(),
         "networks": api_key.networks.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "valid_until": api_key.valid_until.map(|end| end.to_string()),
         "wait_for_stock": settings.wait_for_stock.map(length),
         "webhook_hosts": settings.webhook_hosts.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "once_per": settings.once_per_identifier.then_some("identifier"),
         "remember": settings.remember.map(length),
-    })
-}
-
-/// A license key.
-pub(crate) fn license_key(key: &LicenseKeyRecord) -> Value {
-    json!({
-        "license_key": key.license_key,
-        "product_id": key.product_id,
-        "status": key.status.as_str(),
-        "activation_limit": key.activation_limit,
-        "validity": key.validity,
-        "owner_name": key.owner.name.as_ref().map(OwnerField::as_str),
-        "owner_email": key.owner.email.as_ref().map(OwnerField::as_str),
-        "assigned_at": key.assigned_at.map(|at| at.to_string()),
-        "created_at": key.created_at.to_string(),
-        "updated_at": key.updated_at.to_string(),
-        "id": key.id,
-        "version": key.version,
+        "products": settings.products,
+        "keys_per_order": settings.keys_per_order,
+        "keys_per_hour": settings.keys_per_hour,
     })
 }
 

@@ -7,7 +7,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 
-use crate::{Activity, Endpoint, Name, Randomness, Timestamp, WebhookHosts};
+use crate::{
+    Activity, Endpoint, KeysPerHour, LicenseKeyRecord, Name, ProductId, Quantity, Randomness, Timestamp,
+    WebhookHosts,
+};
 
 /// The secret that opens the API. Only its hash is stored; `Debug` prints nothing of it.
 #[derive(Clone)]
@@ -165,14 +168,55 @@ pub struct ApiKeySettings {
     /// Takes requests with the same product, quantity and `identifier` for one request, as if they had the
     /// same `Idempotency-Key`.
     pub once_per_identifier: bool,
+    /// Shows it the orders of all API keys.
+    pub sees_all_orders: bool,
+    /// The API keys whose orders it sees beside its own: those that it took the place of.
+    pub sees_orders_of: BTreeSet<ApiKeyHash>,
+    /// The products that it opens. Others do not exist for it; none listed means all.
+    pub products: BTreeSet<ProductId>,
+    /// The most keys that one request may ask for; by default as many as any request may.
+    pub keys_per_order: Option<Quantity>,
+    /// The most keys that its requests may ask for in any 60 minutes; by default there is no limit.
+    pub keys_per_hour: Option<KeysPerHour>,
 }
 
 impl ApiKeySettings {
     /// The time for which a response is remembered if the setting does not say: 24 hours.
     pub const REMEMBERED_FOR: Duration = Duration::from_hours(24);
+
+    /// Whether a product exists for the key.
+    #[must_use]
+    pub fn opens(&self, product: ProductId) -> bool {
+        self.products.is_empty() || self.products.contains(&product)
+    }
+
+    /// Whether one request may ask for so many keys.
+    #[must_use]
+    pub fn allows_in_one_order(&self, keys: u64) -> bool {
+        self.keys_per_order.is_none_or(|most| keys <= u64::from(most.get()))
+    }
 }
 
+/// The capability that shows an API key the orders of all others, beside the names of endpoints.
+pub const GET_ALL_LICENSE_KEYS: &str = "get-all-license-keys";
+
 impl ApiKeyRecord {
+    /// The names of its capabilities.
+    pub fn capability_names(&self) -> impl Iterator<Item = &'static str> {
+        let all_orders = self.settings.sees_all_orders.then_some(GET_ALL_LICENSE_KEYS);
+        self.capabilities.iter().map(|endpoint| endpoint.name()).chain(all_orders)
+    }
+
+    /// Whether the key may look up a sold license key: its product exists for it, and it sold the key, or took
+    /// the place of the API key that did.
+    #[must_use]
+    pub fn may_see(&self, key: &LicenseKeyRecord) -> bool {
+        let sold_by = key.order.as_ref().and_then(|order| order.sold_by);
+        let is_its_own = |sold_by| sold_by == self.hash || self.settings.sees_orders_of.contains(&sold_by);
+        self.settings.opens(key.product_id)
+            && (self.settings.sees_all_orders || sold_by.is_some_and(is_its_own))
+    }
+
     /// Whether the key opens `endpoint` to `client` at `now`, in the contract's order of checks: 101, 103, 102.
     pub fn check(
         &self,
@@ -241,6 +285,23 @@ mod tests {
     fn a_key_without_networks_is_open_to_any_address() {
         let record = ApiKeyRecord { networks: vec![], ..record() };
         assert_eq!(record.check(Endpoint::Generate, None, at(1)), Ok(()));
+    }
+
+    #[test]
+    fn listed_products_exclude_all_others() {
+        let product = |id: &str| id.parse::<ProductId>().unwrap();
+        let mut settings = ApiKeySettings::default();
+        assert!(settings.opens(product("1")) && settings.opens(ProductId::MAX));
+        settings.products = BTreeSet::from([product("2"), product("3")]);
+        assert_eq!(["1", "2", "3", "4"].map(|id| settings.opens(product(id))), [false, true, true, false]);
+    }
+
+    #[test]
+    fn an_order_has_as_many_keys_as_the_key_allows() {
+        let settings = ApiKeySettings::default();
+        assert!(settings.allows_in_one_order(1_000));
+        let settings = ApiKeySettings { keys_per_order: "5".parse().ok(), ..settings };
+        assert_eq!([0, 5, 6].map(|keys| settings.allows_in_one_order(keys)), [true, true, false]);
     }
 
     #[test]

@@ -4,14 +4,14 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use crate::license_key_record::random_id;
-use crate::{Randomness, Timestamp};
+use crate::{Name, Randomness, Timestamp};
 
 random_id! {
     /// Tells one entry of the audit trail from every other.
     AuditId
 }
 
-/// Who made a change: an ARN as AWS STS says it, or `local:USER` on the embedded stack.
+/// Who made a change: an ARN as AWS STS says it, `local:USER` on the embedded stack, or `api-key:NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal(String);
 
@@ -23,6 +23,12 @@ impl Principal {
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self(name.chars().take(Self::CHARACTERS_MAX).collect())
+    }
+
+    /// A shop, by the name of its API key.
+    #[must_use]
+    pub fn of_api_key(name: &Name) -> Self {
+        Self::new(&format!("api-key:{name}"))
     }
 
     /// The name.
@@ -46,8 +52,8 @@ impl fmt::Display for Principal {
     }
 }
 
-/// One change that an operator made by the command: an entry of the audit trail. It holds no secret: an API key is named by its
-/// hash.
+/// One change that an operator made by the command, or a shop by its API key: an entry of the audit trail. It
+/// holds no secret: an API key is named by its hash or its name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditEntry {
     /// Which entry.

@@ -17,16 +17,28 @@ pub enum Endpoint {
     RandomAssignLicenseKeys,
     /// Accepts an order of keys at once, and calls the shop back when it is filled.
     RandomAssignLicenseKeysQueued,
+    /// Changes the owner, limits or status of one key.
+    UpdateLicenseKey,
+    /// Blocks one sold key, and gives its owner another one.
+    ReplaceLicenseKey,
+    /// Counts a product's stock.
+    GetAvailableLicenseKeysCount,
+    /// Finds the keys of an order.
+    GetLicenseKeys,
 }
 
 impl Endpoint {
     /// All endpoints, in the order the documentation lists them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 9] = [
         Self::CreateLicenseKeys,
         Self::Generate,
         Self::AssignLicenseKey,
         Self::RandomAssignLicenseKeys,
         Self::RandomAssignLicenseKeysQueued,
+        Self::UpdateLicenseKey,
+        Self::ReplaceLicenseKey,
+        Self::GetAvailableLicenseKeysCount,
+        Self::GetLicenseKeys,
     ];
 
     /// The last segment of the path, which is also the function's and the capability's name.
@@ -38,6 +50,10 @@ impl Endpoint {
             Self::AssignLicenseKey => "assign-license-key",
             Self::RandomAssignLicenseKeys => "random-assign-license-keys",
             Self::RandomAssignLicenseKeysQueued => "random-assign-license-keys-queued",
+            Self::UpdateLicenseKey => "update-license-key",
+            Self::ReplaceLicenseKey => "replace-license-key",
+            Self::GetAvailableLicenseKeysCount => "get-available-license-keys-count",
+            Self::GetLicenseKeys => "get-license-keys",
         }
     }
 
@@ -45,6 +61,24 @@ impl Endpoint {
     #[must_use]
     pub fn path(self) -> String {
         format!("/api/v1/{}", self.name())
+    }
+
+    /// The other path of the endpoint, which some clients of this API call: `/v1/NAME`.
+    #[must_use]
+    pub fn short_path(self) -> String {
+        format!("/v1/{}", self.name())
+    }
+
+    /// Whether the endpoint changes nothing. Such an endpoint takes `GET` beside `POST`.
+    #[must_use]
+    pub const fn only_reads(self) -> bool {
+        matches!(self, Self::GetAvailableLicenseKeysCount | Self::GetLicenseKeys)
+    }
+
+    /// The methods that the endpoint takes, as the header `Allow` lists them.
+    #[must_use]
+    pub const fn methods(self) -> &'static str {
+        if self.only_reads() { "GET, POST" } else { "POST" }
     }
 }
 
@@ -56,10 +90,7 @@ impl fmt::Display for Endpoint {
 
 /// A name that is no endpoint's.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "must be one of create-license-keys, generate, assign-license-key, random-assign-license-keys and \
-     random-assign-license-keys-queued"
-)]
+#[error("must be one of {}", Endpoint::ALL.map(Endpoint::name).join(", "))]
 pub struct UnknownEndpoint;
 
 impl FromStr for Endpoint {

@@ -1,6 +1,10 @@
-//! What an operator may do to a license key, and what becomes of it.
+//! Changes of a license key by an operator or a shop.
 
-use crate::{Assignment, LicenseKeyRecord, Owner, Randomness, Status, StockPosition, Timestamp};
+use crate::requests::UpdateLicenseKey;
+use crate::{
+    Assignment, AttemptId, LicenseKey, LicenseKeyRecord, Owner, Randomness, Status, StockPosition, Timestamp,
+    ValidationErrors,
+};
 
 /// Why a license key is not fit for a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -13,7 +17,71 @@ pub enum NotAllowedInStatus {
     BeingSold,
 }
 
+/// Why a shop's change of a license key is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyUpdateRefusal {
+    /// 951: the key does not allow the change.
+    Incorrect(ValidationErrors),
+    /// A large order holds the key at this moment.
+    HeldByOrder,
+}
+
 impl LicenseKeyRecord {
+    /// The key as a shop changes it. What the request does not give stays as it is.
+    ///
+    /// A key that was given to somebody does not go back into stock, unless the request takes it from its
+    /// owner. Then it has no owner any more.
+    pub fn updated(
+        &self,
+        request: &UpdateLicenseKey,
+        now: Timestamp,
+        randomness: &(impl Randomness + ?Sized),
+    ) -> Result<Self, KeyUpdateRefusal> {
+        let mut errors = ValidationErrors::default();
+        if request.product_id.is_some_and(|id| id != self.product_id) {
+            errors.report("product_id", "cannot be changed");
+        }
+        let status = request.status.unwrap_or(self.status);
+        let returns_to_stock = status == Status::Available && self.status != Status::Available;
+        if returns_to_stock && self.has_owner() && !request.take_from_owner {
+            errors.report(
+                "status",
+                "must not be available, because the license key was given to an owner; with take_from_owner = 1 \
+                 it goes back into stock",
+            );
+        }
+        if !errors.is_empty() {
+            return Err(KeyUpdateRefusal::Incorrect(errors));
+        }
+        let mut key = match status {
+            _ if status == self.status => self.changed(now),
+            Status::Available => self.in_stock(now, randomness),
+            _ => self.changed(now).map(|key| Self { status, draw: None, ..key }),
+        }
+        .map_err(|_| KeyUpdateRefusal::HeldByOrder)?;
+        if status == Status::Assigned && self.status != Status::Assigned {
+            key.assigned_at = self.assigned_at.or(Some(now));
+            key.assignment_id = Some(AttemptId::random(randomness));
+        }
+        key.assigned_at = request.assigned_at.or(key.assigned_at);
+        key.owner.name = request.owner.name.clone().or(key.owner.name);
+        key.owner.email = request.owner.email.clone().or(key.owner.email);
+        key.activation_limit = request.activation_limit.unwrap_or(key.activation_limit);
+        key.validity = request.validity.unwrap_or(key.validity);
+        Ok(key)
+    }
+
+    /// The key after `successor` has taken its place: its owner's still, but out of use. `None` if it is not
+    /// assigned, or was replaced before.
+    #[must_use]
+    pub fn replaced_by(&self, successor: &LicenseKey, now: Timestamp) -> Option<Self> {
+        if self.status != Status::Assigned || self.replaced_by.is_some() {
+            return None;
+        }
+        let replaced_by = Some(successor.clone());
+        Some(Self { status: Status::Blocked, replaced_by, ..self.changed(now).ok()? })
+    }
+
     /// Whether it was given to somebody, here or where it came from. Such a key is not sold unless it is taken from them.
     #[must_use]
     pub fn has_owner(&self) -> bool {
@@ -67,6 +135,7 @@ impl LicenseKeyRecord {
                 status: Status::Assigned,
                 owner: assignment.owner,
                 assigned_at: Some(assignment.at),
+                order: assignment.order,
                 assignment_id: Some(assignment.id),
                 draw: None,
                 ..self.changed(assignment.at)?
@@ -84,6 +153,8 @@ impl LicenseKeyRecord {
             status: Status::Available,
             owner: Owner::default(),
             assigned_at: None,
+            order: None,
+            replaced_by: None,
             assignment_id: None,
             draw: Some(StockPosition::random(randomness)),
             ..self.changed(now)?
@@ -117,6 +188,7 @@ mod tests {
             status,
             owner: Owner::default(),
             assigned_at: None,
+            order: None,
             assignment_id: None,
             creation_id: None,
         };
@@ -125,7 +197,7 @@ mod tests {
 
     fn assignment() -> Assignment {
         let owner = Owner { name: Some("Ada".parse().unwrap()), email: None };
-        Assignment { id: AttemptId::random(&Random), owner, at: at(2) }
+        Assignment::new(owner, at(2), &Random)
     }
 
     #[test]
@@ -145,6 +217,92 @@ mod tests {
         let back = released.blocked(at(6)).unwrap();
         assert_eq!(back.draw, None);
         assert_eq!(back.unblocked(at(7), &Random).unwrap().status, Status::Available);
+    }
+
+    fn update(parameters: &[(&str, &str)]) -> UpdateLicenseKey {
+        let given = [("license_key", "A")].iter().chain(parameters);
+        let text = |value: &&str| crate::Value::Text((*value).to_owned());
+        let given: crate::Parameters = given.map(|(name, value)| ((*name).to_owned(), text(value))).collect();
+        UpdateLicenseKey::try_from(&given).unwrap()
+    }
+
+    #[test]
+    fn an_update_changes_what_it_names() {
+        let given = key(Status::Available).given(assignment()).unwrap();
+        let change = update(&[
+            ("owner_email", "ada@example.com"),
+            ("validity", "30"),
+            ("activation_limit", "2"),
+            ("status", "blocked"),
+            ("assigned_at", "2024-01-08 21:17:32"),
+            ("product_id", "1"),
+        ]);
+        let updated = given.updated(&change, at(9), &Random).unwrap();
+        let expected = LicenseKeyRecord {
+            owner: Owner { email: "ada@example.com".parse().ok(), ..given.owner.clone() },
+            validity: "30".parse().unwrap(),
+            activation_limit: "2".parse().unwrap(),
+            status: Status::Blocked,
+            assigned_at: Timestamp::from_rfc3339("2024-01-08T21:17:32Z"),
+            updated_at: at(9),
+            version: given.version + 1,
+            ..given
+        };
+        assert_eq!(updated, expected);
+    }
+
+    #[test]
+    fn an_update_takes_a_key_from_its_owner_only_if_told_so() {
+        let refusal = |key: &LicenseKeyRecord, change: &[(&str, &str)]| {
+            key.updated(&update(change), at(9), &Random).map(|key| key.status)
+        };
+        let given = key(Status::Available).given(assignment()).unwrap();
+        let blocked = given.blocked(at(3)).unwrap();
+        for sold in [&given, &blocked] {
+            let refused = refusal(sold, &[("status", "available"), ("product_id", "2")]);
+            let Err(KeyUpdateRefusal::Incorrect(errors)) = refused else { panic!("{refused:?}") };
+            let errors = serde_json::to_value(errors).unwrap();
+            assert_eq!(errors["product_id"][0], "The product_id field cannot be changed.");
+            assert_eq!(errors.as_object().unwrap().len(), 2);
+        }
+        let taken = update(&[("status", "available"), ("take_from_owner", "1")]);
+        let back = blocked.updated(&taken, at(9), &Random).unwrap();
+        assert_eq!(
+            (back.status, &back.owner, back.assigned_at),
+            (Status::Available, &Owner::default(), None)
+        );
+        assert!(back.draw.is_some());
+        assert_eq!(refusal(&key(Status::Blocked), &[("status", "available")]), Ok(Status::Available));
+    }
+
+    #[test]
+    fn an_update_to_assigned_takes_the_key_out_of_stock() {
+        let available = key(Status::Available);
+        let sold = available.updated(&update(&[("status", "assigned")]), at(9), &Random).unwrap();
+        assert_eq!((sold.status, sold.draw, sold.assigned_at), (Status::Assigned, None, Some(at(9))));
+        assert!(sold.assignment_id.is_some());
+        let held = LicenseKeyRecord { assignment_id: sold.assignment_id, ..key(Status::Reserved) };
+        let refused = held.updated(&update(&[("validity", "1")]), at(9), &Random);
+        assert_eq!(refused, Err(KeyUpdateRefusal::HeldByOrder));
+    }
+
+    #[test]
+    fn a_key_is_replaced_once_and_only_while_it_is_assigned() {
+        let successor = "B".parse().unwrap();
+        let given = key(Status::Available).given(assignment()).unwrap();
+        let replaced = given.replaced_by(&successor, at(9)).unwrap();
+        let expected = LicenseKeyRecord {
+            status: Status::Blocked,
+            replaced_by: Some(successor.clone()),
+            updated_at: at(9),
+            version: given.version + 1,
+            ..given
+        };
+        assert_eq!(replaced, expected);
+        let back = replaced.unblocked(at(10), &Random).unwrap();
+        for other in [key(Status::Available), key(Status::Blocked), key(Status::Reserved), replaced, back] {
+            assert_eq!(other.replaced_by(&successor, at(11)), None);
+        }
     }
 
     #[test]

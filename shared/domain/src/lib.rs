@@ -14,6 +14,7 @@ mod audit;
 mod endpoint;
 mod envelope;
 mod generator;
+mod hourly_count;
 mod idempotency;
 mod key_change;
 mod license_key;
@@ -33,7 +34,8 @@ mod time;
 mod webhook;
 
 pub use api_key::{
-    ApiKey, ApiKeyHash, ApiKeyRecord, ApiKeyRefusal, ApiKeySettings, InvalidApiKey, InvalidApiKeyHash,
+    ApiKey, ApiKeyHash, ApiKeyRecord, ApiKeyRefusal, ApiKeySettings, GET_ALL_LICENSE_KEYS, InvalidApiKey,
+    InvalidApiKeyHash,
 };
 pub use audit::{AuditEntry, AuditId, Principal};
 pub use endpoint::{Endpoint, UnknownEndpoint};
@@ -41,14 +43,15 @@ pub use envelope::{Envelope, PrivateKeyUsed, SignablePayload, UnreadableEnvelope
 pub use generator::{
     Charset, ChunkSystem, Generator, GeneratorId, InvalidGenerator, KEY_SPACE_BITS_MIN, Method,
 };
+pub use hourly_count::{HourlyCount, InvalidTally, Tally};
 pub use idempotency::{Fingerprint, IdempotencyKey, InvalidIdempotencyKey, RequestId};
-pub use key_change::NotAllowedInStatus;
+pub use key_change::{KeyUpdateRefusal, NotAllowedInStatus};
 pub use license_key::{InvalidLicenseKey, InvalidLicenseKeys, LicenseKey, LicenseKeys, ListFault};
 pub use license_key_record::{
-    Assignment, AttemptId, CreationId, ImportId, InvalidImportId, LicenseKeyRecord, NewKey,
+    Assignment, AttemptId, CreationId, ImportId, InvalidImportId, KeyOrder, LicenseKeyRecord, NewKey,
 };
-pub use limits::{ActivationLimit, Quantity, RowId, Validity};
-pub use name::{InvalidName, Name};
+pub use limits::{ActivationLimit, ItemsPerPage, KeysPerHour, PageNumber, Quantity, RowId, Validity};
+pub use name::{InvalidName, Name, Reason};
 pub use order_change::OrderChangeRefusal;
 pub use owner::{Owner, OwnerField};
 pub use parameters::{Fields, Parameters, Reported, ValidationErrors, Value};
@@ -58,7 +61,7 @@ pub use queued_order::{
     UnknownOrderState,
 };
 pub use random::{OperatingSystemRandomness, Randomness, StockPosition, pick};
-pub use reply::{KeyRow, Reply};
+pub use reply::{KeyRow, ListedRow, Reply};
 pub use status::{Activity, Status};
 pub use time::{Clock, InvalidTimestamp, SystemClock, Timestamp};
 pub use webhook::{

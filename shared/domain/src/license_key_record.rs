@@ -1,10 +1,21 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde_json::{Value, json};
+
 use crate::{
-    ActivationLimit, Generator, KeyRow, LicenseKey, Owner, ProductId, Randomness, RowId, Status,
-    StockPosition, Timestamp, Validity,
+    ActivationLimit, ApiKeyHash, Generator, KeyRow, LicenseKey, ListedRow, OrderReference, Owner, ProductId,
+    Randomness, RowId, Status, StockPosition, Timestamp, Validity,
 };
+
+/// The order that keys were sold under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyOrder {
+    /// The shop's name for it.
+    pub reference: OrderReference,
+    /// The API key that sold it. `None` for keys that were sold before they came here, or by an operator.
+    pub sold_by: Option<ApiKeyHash>,
+}
 
 /// A license key about to be stored.
 #[derive(Debug, Clone)]
@@ -23,6 +34,8 @@ pub struct NewKey {
     pub owner: Owner,
     /// When it was given to that owner.
     pub assigned_at: Option<Timestamp>,
+    /// The order that it was sold under, if that has a reference.
+    pub order: Option<KeyOrder>,
     /// The assignment that gives it away as it is made, if one does.
     pub assignment_id: Option<AttemptId>,
     /// The creation that stores it, if that is to be recognised when it is taken up again.
@@ -41,6 +54,7 @@ impl NewKey {
             status: Status::Available,
             owner: Owner::default(),
             assigned_at: None,
+            order: None,
             assignment_id: None,
             creation_id: None,
         }
@@ -69,6 +83,8 @@ impl NewKey {
             status: self.status,
             owner: self.owner,
             assigned_at: self.assigned_at,
+            order: self.order,
+            replaced_by: None,
             created_at: now,
             updated_at: now,
             id,
@@ -96,6 +112,10 @@ pub struct LicenseKeyRecord {
     pub owner: Owner,
     /// When it was given to that owner.
     pub assigned_at: Option<Timestamp>,
+    /// The order that it was sold under, if that has a reference.
+    pub order: Option<KeyOrder>,
+    /// The key that its owner got in its place. A key is replaced once.
+    pub replaced_by: Option<LicenseKey>,
     /// When it was stored.
     pub created_at: Timestamp,
     /// When it last changed.
@@ -117,6 +137,34 @@ impl LicenseKeyRecord {
     #[must_use]
     pub fn unstored(self) -> Self {
         Self { version: 0, draw: None, ..self }
+    }
+
+    /// The row that `get-license-keys` lists it by.
+    #[must_use]
+    pub fn into_listed_row(self) -> ListedRow {
+        ListedRow(self)
+    }
+
+    /// The key in JSON, as the command prints it and the audit trail keeps it.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let [owner_name, owner_email] = self.owner.texts();
+        json!({
+            "license_key": self.license_key,
+            "product_id": self.product_id,
+            "status": self.status.as_str(),
+            "activation_limit": self.activation_limit,
+            "validity": self.validity,
+            "owner_name": owner_name,
+            "owner_email": owner_email,
+            "assigned_at": self.assigned_at.map(|at| at.to_string()),
+            "order": self.order.as_ref().map(|order| order.reference.as_str()),
+            "replaced_by": self.replaced_by,
+            "created_at": self.created_at.to_string(),
+            "updated_at": self.updated_at.to_string(),
+            "id": self.id,
+            "version": self.version,
+        })
     }
 
     /// The row that tells the buyer of this key, as it will stand once `assignment` is done.
@@ -249,8 +297,23 @@ pub struct Assignment {
     pub id: AttemptId,
     /// Who gets the keys.
     pub owner: Owner,
+    /// The order that they are sold under, if it has a reference.
+    pub order: Option<KeyOrder>,
     /// When.
     pub at: Timestamp,
+}
+
+impl Assignment {
+    /// A new assignment, under no order.
+    pub fn new(owner: Owner, at: Timestamp, randomness: &(impl Randomness + ?Sized)) -> Self {
+        Self { id: AttemptId::random(randomness), owner, order: None, at }
+    }
+
+    /// The same assignment, under this order.
+    #[must_use]
+    pub fn under(self, order: Option<KeyOrder>) -> Self {
+        Self { order, ..self }
+    }
 }
 
 #[cfg(test)]

@@ -102,8 +102,35 @@ number! {
 }
 
 number! {
+    /// The most keys that an API key hands out in any 60 minutes: 1 to 1,000,000.
+    KeysPerHour, u32, 1, 1_000_000
+}
+
+number! {
     /// The numeric `id` of a license key: unique and rising, with gaps.
     RowId, u64, 1, u64::MAX
+}
+
+number! {
+    /// A page of a list, counted from 1. Reading one costs as much as reading all pages before it, too.
+    PageNumber, u16, 1, 10_000
+}
+
+number! {
+    /// How many entries of a list are on a page: 1 to 100.
+    ItemsPerPage, u16, 1, 100
+}
+
+impl Default for PageNumber {
+    fn default() -> Self {
+        Self::MIN
+    }
+}
+
+impl Default for ItemsPerPage {
+    fn default() -> Self {
+        Self(25)
+    }
 }
 
 impl RowId {

@@ -5,6 +5,9 @@ use std::str::FromStr;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name(String);
 
+/// The reason of a change, which has the form of a name.
+pub type Reason = Name;
+
 impl Name {
     /// The name.
     #[must_use]

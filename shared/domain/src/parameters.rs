@@ -70,8 +70,27 @@ impl fmt::Debug for Parameters {
 pub struct ValidationErrors(Vec<(&'static str, Vec<String>)>);
 
 impl ValidationErrors {
+    /// A single fault of `parameter`. The predicate is as those of the types: `must be an integer`.
+    #[must_use]
+    pub fn of(parameter: &'static str, predicate: impl Display) -> Self {
+        let mut errors = Self::default();
+        errors.report(parameter, predicate);
+        errors
+    }
+
+    /// Adds a fault of `parameter`, as [`Self::of`] names it.
+    pub fn report(&mut self, parameter: &'static str, predicate: impl Display) {
+        self.add(parameter, format!("The {parameter} field {predicate}."));
+    }
+
+    /// Whether there is no fault.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Adds a sentence to those about `parameter`.
-    pub fn add(&mut self, parameter: &'static str, sentence: String) {
+    fn add(&mut self, parameter: &'static str, sentence: String) {
         match self.0.iter_mut().find(|(name, _)| *name == parameter) {
             Some((_, sentences)) => sentences.push(sentence),
             None => self.0.push((parameter, vec![sentence])),
@@ -156,7 +175,7 @@ impl<'a> Fields<'a> {
     }
 
     fn report(&mut self, name: &'static str, predicate: &(impl Display + ?Sized)) -> Reported {
-        self.faults.add(name, format!("The {name} field {predicate}."));
+        self.faults.report(name, predicate);
         Reported(())
     }
 

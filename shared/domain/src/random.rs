@@ -50,6 +50,20 @@ impl StockPosition {
         Self(u128::from_be_bytes(bytes))
     }
 
+    /// Splits the rest of the circle, from here to its end, into ranges of equal size, both ends of each
+    /// included: as many as the part before has room in the rest, from 1 to `most`.
+    #[must_use]
+    pub fn ranges_to_the_end(self, most: usize) -> Vec<(Self, Self)> {
+        let most = u128::try_from(most).unwrap_or(1);
+        let rest = u128::MAX - self.0;
+        let count = rest.checked_div(self.0).unwrap_or(most).clamp(1, most);
+        let step = rest / count;
+        let end = |range| if range == count { u128::MAX } else { self.0 + step * range };
+        (0..count)
+            .map(|range| (Self(if range == 0 { self.0 } else { end(range) + 1 }), Self(end(range + 1))))
+            .collect()
+    }
+
     /// The distance from here up to `other`, round the end if need be, as a fraction of all positions.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "an estimate needs a few digits")]

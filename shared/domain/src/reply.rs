@@ -1,9 +1,11 @@
+use std::time::Duration;
+
 use serde::ser::{SerializeMap, SerializeStruct};
 use serde::{Serialize, Serializer};
 
 use crate::{
-    ActivationLimit, ApiKeyRefusal, LicenseKey, OrderReference, Owner, OwnerField, ProductId, RowId, Status,
-    Timestamp, ValidationErrors, Validity,
+    ActivationLimit, ApiKeyRefusal, Endpoint, LicenseKey, LicenseKeyRecord, OrderReference, Owner, ProductId,
+    RowId, Status, Timestamp, ValidationErrors, Validity,
 };
 
 /// What a client is told: the signed part of a response.
@@ -11,6 +13,17 @@ use crate::{
 pub enum Reply {
     /// 100–103: the API key does not open this endpoint.
     Refused(ApiKeyRefusal),
+    /// 104: the request would exceed a limit of the API key.
+    LimitReached {
+        /// The time until a repetition may succeed.
+        retry_after: Duration,
+    },
+    /// 730.
+    LicenseKeys(Vec<ListedRow>),
+    /// 740: unknown or inactive, or not named.
+    ProductDoesNotExist,
+    /// 741.
+    AvailableLicenseKeysCount(usize),
     /// 800.
     LicenseKeyAssigned,
     /// 801: unknown, or not available.
@@ -22,8 +35,6 @@ pub enum Reply {
     },
     /// 803.
     LicenseKeysAssigned(Vec<KeyRow>),
-    /// 804: of assign-license-key, random-assign-license-keys and random-assign-license-keys-queued.
-    IncorrectAssignment(ValidationErrors),
     /// 805: unknown or inactive.
     ProductNotFound,
     /// 806: unknown or inactive.
@@ -32,8 +43,10 @@ pub enum Reply {
     RequestQueued,
     /// 815.
     Generated(Vec<LicenseKey>),
-    /// 816: of generate.
-    IncorrectGeneration(ValidationErrors),
+    /// 860.
+    LicenseKeyReplaced(Box<KeyRow>),
+    /// 862: unknown, not assigned, or replaced before.
+    LicenseKeyCannotBeReplaced,
     /// 900 and, when `created` is 0, 902.
     Created {
         /// How many were stored.
@@ -41,29 +54,62 @@ pub enum Reply {
         /// How many existed already or stood twice in the request.
         duplicate: usize,
     },
-    /// 901: of create-license-keys.
-    IncorrectCreation(ValidationErrors),
+    /// 950.
+    LicenseKeyUpdated,
+    /// 952.
+    LicenseKeyNotFound,
+    /// 731, 804, 816, 861, 901 or 951, by the endpoint: parameters are not valid.
+    Incorrect {
+        /// The contract's code.
+        code: u16,
+        /// The faults.
+        errors: ValidationErrors,
+    },
 }
 
 impl Reply {
+    /// The reply to parameters that are not valid. The contract has no such code for the count of a stock: a
+    /// product that is not named does not exist.
+    #[must_use]
+    pub fn incorrect(endpoint: Endpoint, errors: ValidationErrors) -> Self {
+        let code = match endpoint {
+            Endpoint::GetAvailableLicenseKeysCount => return Self::ProductDoesNotExist,
+            Endpoint::GetLicenseKeys => 731,
+            Endpoint::AssignLicenseKey
+            | Endpoint::RandomAssignLicenseKeys
+            | Endpoint::RandomAssignLicenseKeysQueued => 804,
+            Endpoint::Generate => 816,
+            Endpoint::ReplaceLicenseKey => 861,
+            Endpoint::CreateLicenseKeys => 901,
+            Endpoint::UpdateLicenseKey => 951,
+        };
+        Self::Incorrect { code, errors }
+    }
+
     /// The contract's code.
     #[must_use]
     pub const fn code(&self) -> u16 {
         match self {
             Self::Refused(refusal) => refusal.code(),
+            Self::LimitReached { .. } => 104,
+            Self::Incorrect { code, .. } => *code,
+            Self::LicenseKeys(_) => 730,
+            Self::ProductDoesNotExist => 740,
+            Self::AvailableLicenseKeysCount(_) => 741,
             Self::LicenseKeyAssigned => 800,
             Self::InvalidLicenseKey => 801,
             Self::InsufficientLicenseKeys { .. } => 802,
             Self::LicenseKeysAssigned(_) => 803,
-            Self::IncorrectAssignment(_) => 804,
             Self::ProductNotFound => 805,
             Self::GeneratorNotFound => 806,
             Self::RequestQueued => 807,
             Self::Generated(_) => 815,
-            Self::IncorrectGeneration(_) => 816,
+            Self::LicenseKeyReplaced(_) => 860,
+            Self::LicenseKeyCannotBeReplaced => 862,
             Self::Created { created: 0, .. } => 902,
             Self::Created { .. } => 900,
-            Self::IncorrectCreation(_) => 901,
+            Self::LicenseKeyUpdated => 950,
+            Self::LicenseKeyNotFound => 952,
         }
     }
 
@@ -72,29 +118,53 @@ impl Reply {
     pub const fn message(&self) -> &'static str {
         match self {
             Self::Refused(refusal) => refusal.message(),
+            Self::LimitReached { .. } => "API key limit reached",
+            Self::Incorrect { .. } => "Incorrect data found",
+            Self::LicenseKeys(_) => "License keys",
+            Self::ProductDoesNotExist => "Product doesn't exist",
+            Self::AvailableLicenseKeysCount(_) => "Available license keys count",
             Self::LicenseKeyAssigned => "License key assigned",
             Self::InvalidLicenseKey => "Invalid or already assigned license key",
             Self::InsufficientLicenseKeys { .. } => "Insufficient license keys",
             Self::LicenseKeysAssigned(_) => "License keys assigned",
-            Self::IncorrectAssignment(_) | Self::IncorrectGeneration(_) | Self::IncorrectCreation(_) => {
-                "Incorrect data found"
-            }
             Self::ProductNotFound => "Product not found",
             Self::GeneratorNotFound => "Generator not found",
             Self::RequestQueued => "Request Queued",
             Self::Generated(_) => "Generated license keys",
+            Self::LicenseKeyReplaced(_) => "License key replaced",
+            Self::LicenseKeyCannotBeReplaced => "License key cannot be replaced",
             Self::Created { created: 0, .. } => "No license keys created",
             Self::Created { .. } => "License keys creation result",
+            // The plural is the API's.
+            Self::LicenseKeyUpdated => "License keys updated",
+            Self::LicenseKeyNotFound => "License key not found",
         }
     }
 
-    /// The HTTP status it is sent with: 401 for a refused API key, 200 for all else.
+    /// The HTTP status it is sent with: 401 for a refused API key, 429 beyond its limit, 200 for all else.
     #[must_use]
     pub const fn http_status(&self) -> u16 {
         match self {
             Self::Refused(_) => 401,
+            Self::LimitReached { .. } => 429,
             _ => 200,
         }
+    }
+
+    /// The time that a client is told to wait before it repeats the request.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::LimitReached { retry_after } => Some(*retry_after),
+            _ => None,
+        }
+    }
+
+    /// Whether a refusal with this code tells of the stock or of a license key. An API key beyond its limit gets 104
+    /// in its place.
+    #[must_use]
+    pub const fn tells_of_stock(code: u16) -> bool {
+        matches!(code, 801 | 802 | 806 | 862)
     }
 
     /// Whether the reply is a refusal without members of its own: within one second it is always the same bytes.
@@ -102,7 +172,14 @@ impl Reply {
     pub const fn is_bare_refusal(&self) -> bool {
         matches!(
             self,
-            Self::Refused(_) | Self::InvalidLicenseKey | Self::ProductNotFound | Self::GeneratorNotFound
+            Self::Refused(_)
+                | Self::LimitReached { .. }
+                | Self::ProductDoesNotExist
+                | Self::InvalidLicenseKey
+                | Self::ProductNotFound
+                | Self::GeneratorNotFound
+                | Self::LicenseKeyCannotBeReplaced
+                | Self::LicenseKeyNotFound
         )
     }
 
@@ -128,13 +205,14 @@ impl Serialize for Stamped<'_> {
         map.serialize_entry("code", &self.reply.code())?;
         map.serialize_entry("message", self.reply.message())?;
         match self.reply {
+            Reply::Incorrect { errors, .. } => map.serialize_entry("errors", errors)?,
+            Reply::LicenseKeys(rows) => map.serialize_entry("license_keys", rows)?,
+            Reply::AvailableLicenseKeysCount(count) => map.serialize_entry("count", count)?,
             Reply::InsufficientLicenseKeys { available_quantity } => {
                 map.serialize_entry("available_quantity", available_quantity)?;
             }
             Reply::LicenseKeysAssigned(rows) => map.serialize_entry("license_keys", rows)?,
-            Reply::IncorrectAssignment(faults)
-            | Reply::IncorrectGeneration(faults)
-            | Reply::IncorrectCreation(faults) => map.serialize_entry("errors", faults)?,
+            Reply::LicenseKeyReplaced(row) => map.serialize_entry("license_keys", &[row])?,
             // The API's own camelCase.
             Reply::Generated(license_keys) => map.serialize_entry("licenseKeys", license_keys)?,
             Reply::Created { created, duplicate } => {
@@ -142,11 +220,16 @@ impl Serialize for Stamped<'_> {
                 map.serialize_entry("duplicate", duplicate)?;
             }
             Reply::Refused(_)
+            | Reply::ProductDoesNotExist
+            | Reply::LimitReached { .. }
             | Reply::LicenseKeyAssigned
             | Reply::InvalidLicenseKey
             | Reply::ProductNotFound
             | Reply::GeneratorNotFound
-            | Reply::RequestQueued => {}
+            | Reply::RequestQueued
+            | Reply::LicenseKeyCannotBeReplaced
+            | Reply::LicenseKeyUpdated
+            | Reply::LicenseKeyNotFound => {}
         }
         if let Some(identifier) = self.identifier {
             map.serialize_entry("identifier", identifier.as_str())?;
@@ -173,15 +256,15 @@ pub struct KeyRow {
 
 impl Serialize for KeyRow {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let text = |field: &'_ Option<OwnerField>| field.as_ref().map(|field| field.as_str().to_owned());
         let mut row = serializer.serialize_struct("KeyRow", 13)?;
         row.serialize_field("product_id", &self.product_id)?;
         row.serialize_field("license_key", &self.license_key)?;
         row.serialize_field("activation_limit", &self.activation_limit)?;
         row.serialize_field("validity", &self.validity)?;
         row.serialize_field("status", Status::Assigned.as_str())?;
-        row.serialize_field("owner_name", &text(&self.owner.name))?;
-        row.serialize_field("owner_email", &text(&self.owner.email))?;
+        let [name, email] = self.owner.texts();
+        row.serialize_field("owner_name", &name)?;
+        row.serialize_field("owner_email", &email)?;
         row.serialize_field("assigned_at", &self.assigned_at.to_microseconds_text())?;
         // keypool has neither contracts nor meta data; the members are the API's.
         row.serialize_field("contract_id", &None::<u64>)?;
@@ -189,6 +272,30 @@ impl Serialize for KeyRow {
         row.serialize_field("created_at", &self.created_at.to_whole_seconds_text())?;
         row.serialize_field("id", &self.id)?;
         row.serialize_field("meta_data", &[(); 0])?;
+        row.end()
+    }
+}
+
+/// One key as `get-license-keys` lists it.
+#[derive(Debug, Clone)]
+pub struct ListedRow(pub(crate) LicenseKeyRecord);
+
+impl Serialize for ListedRow {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(key) = self;
+        let [name, email] = key.owner.texts();
+        let mut row = serializer.serialize_struct("ListedRow", 11)?;
+        row.serialize_field("id", &key.id)?;
+        row.serialize_field("product_id", &key.product_id)?;
+        row.serialize_field("license_key", &key.license_key)?;
+        row.serialize_field("owner_name", &name)?;
+        row.serialize_field("owner_email", &email)?;
+        row.serialize_field("activation_limit", &key.activation_limit)?;
+        row.serialize_field("validity", &key.validity)?;
+        row.serialize_field("assigned_at", &key.assigned_at.map(Timestamp::to_microseconds_text))?;
+        row.serialize_field("status", key.status.as_str())?;
+        row.serialize_field("created_at", &key.created_at.to_whole_seconds_text())?;
+        row.serialize_field("updated_at", &key.updated_at.to_whole_seconds_text())?;
         row.end()
     }
 }

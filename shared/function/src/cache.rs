@@ -150,6 +150,7 @@ mod tests {
                 status: Status::Available,
                 owner: Owner::default(),
                 assigned_at: None,
+                order: None,
                 assignment_id: None,
                 creation_id: None,
             };

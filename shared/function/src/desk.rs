@@ -12,6 +12,7 @@ use keypool_signing::Signer;
 use keypool_store::{Found, Lookup, StockSize, Store};
 
 use crate::cache::{Cache, Window, Windows};
+use crate::limit::KnownCounts;
 use crate::refusals::Refusals;
 use crate::{FunctionError, measure};
 
@@ -35,7 +36,9 @@ pub struct Desk {
     api_keys: Cache<ApiKeyHash, ApiKeyRecord>,
     products: Cache<ProductId, Product>,
     generators: Cache<GeneratorId, Generator>,
+    counts: Cache<ProductId, usize>,
     refusals: Refusals,
+    known_counts: KnownCounts,
     windows: Windows,
     /// The queue of orders; `None` in functions that have nothing to do with it.
     queue: Option<Queue>,
@@ -60,7 +63,9 @@ impl Desk {
             api_keys: Cache::new(CACHED_FOR),
             products: Cache::new(CACHED_FOR),
             generators: Cache::new(CACHED_FOR),
+            counts: Cache::new(CACHED_FOR),
             refusals: Refusals::default(),
+            known_counts: KnownCounts::default(),
             windows: Windows::new(),
             queue: None,
             is_local: false,
@@ -130,6 +135,11 @@ impl Desk {
         &self.refusals
     }
 
+    /// The counts of API keys with a limit.
+    pub(crate) fn known_counts(&self) -> &KnownCounts {
+        &self.known_counts
+    }
+
     /// The clock.
     #[must_use]
     pub fn clock(&self) -> &dyn Clock {
@@ -194,23 +204,52 @@ impl Desk {
         self.windows.keep(product_id, window);
     }
 
+    /// Counts the keys in stock of a product. The count is remembered like other reads.
+    pub async fn count_stock(&self, product_id: ProductId) -> Result<usize, FunctionError> {
+        let now = self.clock.now();
+        if let Some(count) = self.counts.value(&product_id, now) {
+            return Ok(count);
+        }
+        let count = self.store.count_stock(product_id).await?;
+        self.counts.remember(product_id, count, now);
+        Ok(count)
+    }
+
     /// Whether a product was read lately.
     #[must_use]
     pub fn remembers_product(&self, id: ProductId) -> bool {
         self.products.value(&id, self.clock.now()).is_some()
     }
 
+    /// An API key that was read lately.
+    pub(crate) fn known_api_key(&self, hash: ApiKeyHash) -> Option<ApiKeyRecord> {
+        self.api_keys.value(&hash, self.clock.now())
+    }
+
     /// Finds what is asked for, in the caches or, all that is missing there, in one read.
     pub async fn look_up(&self, lookup: Lookup) -> Result<Found, FunctionError> {
+        self.look_up_for(&ApiKeySettings::default(), lookup).await
+    }
+
+    /// Finds what exists for an API key, as [`Desk::look_up`] does. A product that the API key does not list, and a
+    /// generator of such a product, take the same calls as one that nobody has made.
+    pub(crate) async fn look_up_for(
+        &self,
+        settings: &ApiKeySettings,
+        lookup: Lookup,
+    ) -> Result<Found, FunctionError> {
         let now = self.clock.now();
+        let product_id = lookup.product.filter(|id| settings.opens(*id));
+        let generator = lookup.generator.and_then(|id| self.generators.value(&id, now));
         let mut found = Found {
             api_key: lookup.api_key.and_then(|hash| self.api_keys.value(&hash, now)),
-            product: lookup.product.and_then(|id| self.products.value(&id, now)),
-            generator: lookup.generator.and_then(|id| self.generators.value(&id, now)),
+            product: product_id.and_then(|id| self.products.value(&id, now)),
+            // A generator that nobody has made is read each time. So is a hidden one.
+            generator: generator.filter(|generator| settings.opens(generator.product_id)),
         };
         let missing = Lookup {
             api_key: lookup.api_key.filter(|_| found.api_key.is_none()),
-            product: lookup.product.filter(|_| found.product.is_none()),
+            product: product_id.filter(|_| found.product.is_none()),
             generator: lookup.generator.filter(|_| found.generator.is_none()),
         };
         let read = self.store.look_up(missing).await?;
@@ -226,7 +265,16 @@ impl Desk {
             self.generators.remember(generator.id, generator.clone(), now);
             found.generator = Some(generator);
         }
-        Ok(found)
+        Ok(visible_to(settings, found))
+    }
+}
+
+/// Leaves out what does not exist for an API key with these settings.
+pub(crate) fn visible_to(settings: &ApiKeySettings, found: Found) -> Found {
+    Found {
+        product: found.product.filter(|product| settings.opens(product.id)),
+        generator: found.generator.filter(|generator| settings.opens(generator.product_id)),
+        ..found
     }
 }
 

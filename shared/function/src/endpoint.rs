@@ -1,13 +1,15 @@
 use std::future::{Future, ready};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use keypool_domain::requests::Repeatable;
 use keypool_domain::{
-    Assignment, AttemptId, Endpoint, Generator, LicenseKey, LicenseKeyRecord, Owner, Parameters, ProductId,
-    Reply, RequestId, ValidationErrors,
+    ApiKey, ApiKeyRecord, Assignment, AuditEntry, AuditId, Endpoint, Generator, KeyOrder, LicenseKey,
+    LicenseKeyRecord, OrderReference, Owner, Parameters, Principal, Product, ProductId, Reason, Reply,
+    RequestId, ValidationErrors,
 };
-use keypool_store::{Creation, Found, Lookup, RequestSlot, RequestState, Sale, SaleOutcome};
+use keypool_store::{Creation, Found, KeyUpdate, Lookup, RequestSlot, RequestState, Sale, SaleOutcome};
 use lambda_http::{Body, Request, Response};
 
 use crate::{Desk, FunctionError, Invocation, SignedReply};
@@ -30,8 +32,11 @@ pub trait EndpointHandler {
     /// The product or generator that the request is about. One read fetches it together with the API key.
     fn about(request: &Self::Request) -> Lookup;
 
-    /// The reply to parameters that are not valid.
-    fn incorrect(errors: ValidationErrors) -> Reply;
+    /// The number of keys that the request hands out or promises. They count towards the limits of the API key.
+    #[must_use]
+    fn keys(_: &Self::Request) -> usize {
+        0
+    }
 
     /// Reads beside the authorisation, so that a cold environment waits once and not twice. It must not
     /// write: the API key is not checked yet.
@@ -42,14 +47,19 @@ pub trait EndpointHandler {
 
     /// Looks a request up that may be a repetition, and may read into `ahead` beside that. Fails with
     /// [`StoreError::Recorded`](keypool_store::StoreError::Recorded) if it is one.
+    /// A request that changes nothing never is one.
+    #[must_use]
     fn once(
-        invocation: &Invocation,
-        request: &Self::Request,
-        found: &Found,
-        ahead: &mut Self::ReadAhead,
-    ) -> impl Future<Output = Result<Option<RequestSlot>, FunctionError>> + Send;
+        _: &Invocation,
+        _: &Self::Request,
+        _: &Found,
+        _: &mut Self::ReadAhead,
+    ) -> impl Future<Output = Result<Option<RequestSlot>, FunctionError>> + Send {
+        ready(Ok(None))
+    }
 
-    /// Does what was asked for. Every check but those of the product, the generator and the stock has passed.
+    /// Does what was asked for. Every check but those of the product, the generator and the stock has passed, and
+    /// that of the limit: [`Invocation::count_keys`] before a key is handed out.
     fn act(
         invocation: &Invocation,
         checked: Checked<Self>,
@@ -75,21 +85,29 @@ pub async fn answer<E: EndpointHandler>(desk: Arc<Desk>, event: Request) -> Resp
 }
 
 /// Checks in the order that the API promises: a readable body, the API key, the parameters, the
-/// `Idempotency-Key`. The parameters are parsed first, because one read fetches the API key and what they
-/// name. But only a valid API key learns what is wrong with them.
+/// `Idempotency-Key`, and, if the product or generator exists, the limits of the API key. The parameters are parsed
+/// first, because one read fetches the API key and what they name. But only a valid API key learns what is wrong with
+/// them.
 async fn check_and_act<E: EndpointHandler>(invocation: &Invocation) -> Result<SignedReply, FunctionError> {
     let request = E::Request::try_from(invocation.parameters()?);
     let (found, mut ahead) = match &request {
-        Ok(request) => {
-            let authorise = invocation.authorise(E::about(request));
-            let read_cold = async { Ok(E::read_cold(invocation, request).await) };
-            tokio::try_join!(authorise, read_cold)?
-        }
+        Ok(request) => authorise_and_read::<E>(invocation, request).await?,
         Err(_) => (invocation.authorise(Lookup::default()).await?, E::ReadAhead::default()),
     };
-    let request = request.map_err(E::incorrect)?;
+    let request = request.map_err(|errors| Reply::incorrect(E::ENDPOINT, errors))?;
+    invocation.allowance.set_keys(E::keys(&request));
+    let is_limited = exists(E::about(&request), &found);
+    // A repetition gets its response, whatever the limits.
+    if is_limited && !invocation.may_be_repetition() {
+        invocation.check_known_limits()?;
+    }
     let slot = E::once(invocation, &request, &found, &mut ahead).await?;
-    E::act(invocation, Checked { request, found, slot, ahead }).await
+    // What an earlier attempt has counted must not keep a later one from going on with its keys.
+    if is_limited && !slot.as_ref().is_some_and(RequestSlot::follows_failed_attempt) {
+        invocation.check_known_limits()?;
+    }
+    let outcome = E::act(invocation, Checked { request, found, slot, ahead }).await;
+    if is_limited { invocation.limit_refusal(outcome).await } else { outcome }
 }
 
 /// The steps that handlers share.
@@ -109,6 +127,16 @@ impl Invocation {
         };
         let slot = self.desk.store().recall(id, request.fingerprint(), kept_for, self.now()).await?;
         Ok(Some(slot))
+    }
+
+    /// Reads the record of a request about a license key, and the key beside it.
+    pub async fn recall_and_read(
+        &self,
+        request: &impl Repeatable,
+        license_key: &LicenseKey,
+    ) -> Result<(Option<RequestSlot>, Option<LicenseKeyRecord>), FunctionError> {
+        let (slot, key) = tokio::join!(self.recall(request), self.license_key(license_key));
+        Ok((slot?, key?))
     }
 
     /// Begins a creation. Without an `Idempotency-Key` nothing is written.
@@ -135,22 +163,76 @@ impl Invocation {
         made.map_err(|_| FunctionError::Bug("a stored generator makes invalid keys"))
     }
 
-    /// Prepares an attempt to sell keys of a product to `owner`, now. Nothing is written yet.
+    /// A new assignment to `owner`, made now, under the order of the request if that has a reference.
     #[must_use]
-    pub fn sale(&self, product_id: ProductId, owner: &Owner, slot: Option<RequestSlot>) -> Sale {
-        let id = AttemptId::random(self.desk.randomness());
-        let assignment = Assignment { id, owner: owner.clone(), at: self.now() };
+    pub fn assignment(&self, owner: Owner, reference: Option<&OrderReference>) -> Assignment {
+        let sold_by = match &self.order {
+            Some(order) => Some(order.api_key),
+            None => self.api_key.as_ref().ok().map(ApiKey::hash),
+        };
+        let order = reference.map(|reference| KeyOrder { reference: reference.clone(), sold_by });
+        Assignment::new(owner, self.now(), self.desk.randomness()).under(order)
+    }
+
+    /// Prepares an attempt to sell keys of a product. Nothing is written yet.
+    #[must_use]
+    pub fn sale(&self, product_id: ProductId, assignment: Assignment, slot: Option<RequestSlot>) -> Sale {
         Sale::new(product_id, assignment, self.desk.lease(), slot)
     }
 
+    /// Replaces a key by its next version, as [`Store::update_key`](keypool_store::Store::update_key) does. The
+    /// deadline does not cut it off.
+    pub async fn update_key(
+        &self,
+        [seen, next]: [&LicenseKeyRecord; 2],
+        entry: &AuditEntry,
+        slot: Option<&RequestSlot>,
+        reply: &SignedReply,
+    ) -> Result<KeyUpdate, FunctionError> {
+        self.check_time_to_sell()?;
+        // After a restore of the table, the log tells which keys have left the stock since.
+        if seen.draw.is_some() && next.draw.is_none() {
+            self.note_row_ids(vec![next.id]);
+        }
+        let remembered = slot.map(|slot| (slot, reply.envelope()));
+        let update = self.desk.store().update_key([seen, next], entry, remembered, self.now());
+        // On the heap: a transaction is large.
+        Ok(self.uncut(Box::pin(update)).await?)
+    }
+
+    /// The audit entry of a change of a key by an API key, made now.
+    #[must_use]
+    pub fn audit_entry(
+        &self,
+        api_key: &ApiKeyRecord,
+        action: &str,
+        [before, after]: [&LicenseKeyRecord; 2],
+        reason: Option<&Reason>,
+    ) -> AuditEntry {
+        let mut after_json = after.to_json();
+        if let Some(reason) = reason {
+            after_json["reason"] = reason.as_str().into();
+        }
+        AuditEntry {
+            id: AuditId::random(self.desk.randomness()),
+            at: self.now(),
+            principal: Principal::of_api_key(&api_key.name),
+            action: action.to_owned(),
+            subject: before.license_key.as_str().to_owned(),
+            before: Some(before.to_json()),
+            after: Some(after_json),
+        }
+    }
+
     /// Sells keys: the last write of a sale. It must begin early enough before the deadline. Once it has
-    /// begun, the deadline does not cut it off.
+    /// begun, the deadline does not cut it off. Keys that are not counted yet are counted first.
     pub async fn finish(
         &self,
         sale: &Sale,
         keys: &[LicenseKeyRecord],
         reply: &SignedReply,
     ) -> Result<SaleOutcome, FunctionError> {
+        self.count_keys().await?;
         self.check_time_to_sell()?;
         self.note_row_ids(sale.taken().iter().chain(keys).map(|key| key.id).collect());
         let deadline = self.deadline.instant();
@@ -161,4 +243,31 @@ impl Invocation {
         }
         Ok(outcome?)
     }
+}
+
+/// Authorizes the request, and reads beside that. If the product or generator does not exist for the API key, the
+/// reading is left: it would show how long the stock of a hidden product takes to read.
+async fn authorise_and_read<E: EndpointHandler>(
+    invocation: &Invocation,
+    request: &E::Request,
+) -> Result<(Found, E::ReadAhead), FunctionError> {
+    let about = E::about(request);
+    let mut authorise = pin!(invocation.authorise(about));
+    let mut read = pin!(E::read_cold(invocation, request));
+    tokio::select! {
+        biased;
+        found = &mut authorise => {
+            let found = found?;
+            let ahead = if exists(about, &found) { read.await } else { E::ReadAhead::default() };
+            Ok((found, ahead))
+        }
+        ahead = &mut read => Ok((authorise.await?, ahead)),
+    }
+}
+
+/// Whether the product or generator of a request exists and is in use.
+fn exists(about: Lookup, found: &Found) -> bool {
+    let product = found.product.as_ref().is_some_and(Product::is_active);
+    let generator = found.generator.as_ref().is_some_and(Generator::is_active);
+    (about.product.is_none() || product) && (about.generator.is_none() || generator)
 }

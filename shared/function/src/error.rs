@@ -27,6 +27,9 @@ pub enum FunctionError {
     /// The time for an answer is over, or too short for a write whose outcome one would not learn.
     #[error("out of time")]
     OutOfTime,
+    /// An order has the license key reserved at this moment.
+    #[error("an order holds the key")]
+    KeyHeld,
     /// A sweep left orders undone; the next one tries again.
     #[error("{orders} orders could not be brought to their end")]
     LeftUndone {
@@ -59,6 +62,7 @@ impl FunctionError {
             Self::Store(StoreError::OutcomeUnknown { .. }) => {
                 ProblemDetails::OutcomeUnknown { is_repeatable: false }
             }
+            Self::KeyHeld => ProblemDetails::KeyHeld,
             // Refusals are signed before anyone asks for a problem.
             Self::Store(StoreError::Corrupt { .. }) | Self::Refused(_) | Self::Bug(_) => {
                 ProblemDetails::Internal
@@ -68,12 +72,23 @@ impl FunctionError {
 }
 
 impl FunctionError {
+    /// Whether the records that it needs were changed by others at the same time.
+    #[must_use]
+    pub fn is_contention(&self) -> bool {
+        match self {
+            Self::Contention => true,
+            Self::Store(error) => error.kind() == Some(AwsErrorKind::Contention),
+            _ => false,
+        }
+    }
+
     /// The name of the failure, as Lambda reports that of a failed event: `Category.Reason`.
     #[must_use]
     pub fn error_type(&self) -> String {
         match self {
             Self::Refused(_) => "Request.Refused",
             Self::Unreadable(_) => "Request.Unreadable",
+            Self::KeyHeld => "Request.KeyHeld",
             Self::Contention => "Sale.Contention",
             Self::OutOfTime => "Sale.OutOfTime",
             Self::LeftUndone { .. } => "Sweep.LeftUndone",

@@ -1,13 +1,13 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use keypool_aws::Timeouts;
 use keypool_domain::{
-    ApiKey, ApiKeyRefusal, ApiKeySettings, Endpoint, IdempotencyKey, Parameters, QueuedOrder, Reply, RowId,
-    Timestamp,
+    ApiKey, ApiKeyRecord, ApiKeyRefusal, ApiKeySettings, Endpoint, IdempotencyKey, LicenseKey,
+    LicenseKeyRecord, Parameters, QueuedOrder, Reply, RowId, Timestamp,
 };
 use keypool_store::{Found, Lookup};
 use lambda_http::http::Method;
@@ -17,6 +17,8 @@ use lambda_http::{Body, Request, RequestExt as _};
 use tokio::time::Instant;
 
 use crate::credentials::presented_api_key;
+use crate::desk::visible_to;
+use crate::limit::Allowance;
 use crate::{BODY_BYTES_MAX, Desk, FunctionError, ProblemDetails, body, measure};
 
 /// One request on its way through a function: the event, parsed.
@@ -29,6 +31,8 @@ pub struct Invocation {
     pub(crate) idempotency_key: Option<IdempotencyKey>,
     /// The settings of the API key, once it is checked.
     settings: OnceLock<ApiKeySettings>,
+    /// The keys that count towards the limit of the API key.
+    pub(crate) allowance: Allowance,
     /// The queued order that is to be filled; `None` for a request that a client waits for.
     pub(crate) order: Option<QueuedOrder>,
     /// Set while a write is under way that the deadline must not cut off.
@@ -58,7 +62,12 @@ impl Invocation {
         let (parts, body) = event.into_parts();
         let parameters = match parts.method {
             Method::POST => read(&parts.headers, body).await,
-            _ => Err(ProblemDetails::MethodNotAllowed),
+            // Real clients send all parameters there, the API key included. The access log does not have it.
+            Method::GET if endpoint.only_reads() => {
+                let query = parts.uri.query().unwrap_or_default();
+                body::form_parameters(query.as_bytes()).map_err(ProblemDetails::UnreadableBody)
+            }
+            _ => Err(ProblemDetails::MethodNotAllowed { allowed: endpoint.methods() }),
         };
         let api_key = match &parameters {
             Ok(parameters) => presented_api_key(&parts.headers, parameters),
@@ -80,6 +89,7 @@ impl Invocation {
             api_key,
             idempotency_key,
             settings: OnceLock::new(),
+            allowance: Allowance::default(),
             order: None,
             is_selling: AtomicBool::default(),
             sold: Mutex::default(),
@@ -101,6 +111,7 @@ impl Invocation {
             api_key: Err(ApiKeyRefusal::Invalid),
             idempotency_key: None,
             settings: OnceLock::new(),
+            allowance: Allowance::default(),
             order: Some(order.clone()),
             is_selling: AtomicBool::default(),
             sold: Mutex::default(),
@@ -114,7 +125,9 @@ impl Invocation {
     /// The settings of the API key; the defaults until it is checked.
     #[must_use]
     pub fn settings(&self) -> &ApiKeySettings {
-        self.settings.get_or_init(ApiKeySettings::default)
+        // Whoever asks too early must not decide what they are.
+        static DEFAULTS: LazyLock<ApiKeySettings> = LazyLock::new(ApiKeySettings::default);
+        self.settings.get().unwrap_or(&DEFAULTS)
     }
 
     /// The desk it came to.
@@ -168,12 +181,43 @@ impl Invocation {
     pub(crate) async fn authorise(&self, about: Lookup) -> Result<Found, FunctionError> {
         let refused = |refusal| FunctionError::Refused(Reply::Refused(refusal));
         let hash = self.api_key.as_ref().map_err(|refusal| refused(*refusal))?.hash();
+        if let Some(record) = self.desk.known_api_key(hash) {
+            let settings = self.check(&record).map_err(refused)?;
+            let found = self.desk.look_up_for(settings, about).await?;
+            return Ok(Found { api_key: Some(record), ..found });
+        }
         let found = self.desk.look_up(Lookup { api_key: Some(hash), ..about }).await?;
         let record = found.api_key.as_ref().ok_or_else(|| refused(ApiKeyRefusal::Invalid))?;
-        record.check(self.endpoint, self.client, self.now()).map_err(refused)?;
+        let settings = self.check(record).map_err(refused)?;
+        Ok(visible_to(settings, found))
+    }
+
+    /// Checks the API key, and keeps its settings.
+    fn check(&self, record: &ApiKeyRecord) -> Result<&ApiKeySettings, ApiKeyRefusal> {
+        record.check(self.endpoint, self.client, self.now())?;
         // It is authorised once.
         let _ = self.settings.set(record.settings.clone());
-        Ok(found)
+        Ok(self.settings())
+    }
+
+    /// Finds what exists for the API key, in the caches or in one read.
+    pub async fn look_up(&self, lookup: Lookup) -> Result<Found, FunctionError> {
+        self.desk.look_up_for(self.settings(), lookup).await
+    }
+
+    /// Reads a license key, with every write before. One of a product that does not exist for the API key is unknown.
+    /// Only after the API key is checked.
+    pub async fn license_key(
+        &self,
+        license_key: &LicenseKey,
+    ) -> Result<Option<LicenseKeyRecord>, FunctionError> {
+        let key = self.desk.store().license_key(license_key).await?;
+        Ok(key.filter(|key| self.settings().opens(key.product_id)))
+    }
+
+    /// Whether the request may have a record, by which a repetition is recognized.
+    pub(crate) fn may_be_repetition(&self) -> bool {
+        self.idempotency_key.is_some() || self.settings().once_per_identifier
     }
 
     /// Notes the keys of the next write for the log. After a restore of the table, the log tells which keys

@@ -9,8 +9,9 @@
 //!    them (`invocation`);
 //! 3. validate: parameters that are not valid are refused only now;
 //! 4. once: [`EndpointHandler::once`] looks up a request that may be a repetition (`endpoint`);
-//! 5. act: the function's own part, [`EndpointHandler::act`], through [`Desk::store`];
-//! 6. respond: the outcome becomes a response, be it an envelope or a problem (`respond`, `problem`).
+//! 5. limit: a request beyond a limit of its API key is refused (`limit`), at the latest before it hands out a key;
+//! 6. act: the function's own part, [`EndpointHandler::act`], through [`Desk::store`];
+//! 7. respond: the outcome becomes a response, be it an envelope or a problem (`respond`, `problem`).
 //!
 //! [`run`], [`run_with_queue`], [`run_on_queue`] or [`run_on_schedule`] is the whole of a function's `main`:
 //! logs, metrics ([`measure`]), clients, the Lambda runtime.
@@ -22,6 +23,7 @@ mod desk;
 mod endpoint;
 mod error;
 mod invocation;
+mod limit;
 pub mod measure;
 mod problem;
 mod refusals;

@@ -13,6 +13,7 @@
 //! | `ContentionRetries` | count | |
 //! | `RepeatedRequests` | count | |
 //! | `LateRequests` | count | |
+//! | `LimitedRequests` | count | |
 //! | `OrdersFinished`, `OrdersUndone` | count | |
 //! | `OrdersQueued`, `OrdersDelivered`, `CallbackFailures`, `CallbacksDead` | count | |
 //! | `OldestWaitingOrder`, `OldestUndelivered` | seconds | |
@@ -38,6 +39,7 @@ const OUT_OF_STOCK: &str = "OutOfStock";
 const CONTENTION_RETRIES: &str = "ContentionRetries";
 const REPEATED_REQUESTS: &str = "RepeatedRequests";
 const LATE_REQUESTS: &str = "LateRequests";
+const LIMITED_REQUESTS: &str = "LimitedRequests";
 const ORDERS_FINISHED: &str = "OrdersFinished";
 const ORDERS_UNDONE: &str = "OrdersUndone";
 const ORDERS_QUEUED: &str = "OrdersQueued";
@@ -53,7 +55,7 @@ const SQS_THROTTLES: &str = "SqsThrottles";
 const STOCK_ESTIMATE: &str = "StockEstimate";
 
 /// The names of all counters.
-pub const COUNTERS: [&str; 18] = [
+pub const COUNTERS: [&str; 19] = [
     KEYS_ASSIGNED,
     KEYS_GENERATED,
     KEYS_CREATED,
@@ -62,6 +64,7 @@ pub const COUNTERS: [&str; 18] = [
     CONTENTION_RETRIES,
     REPEATED_REQUESTS,
     LATE_REQUESTS,
+    LIMITED_REQUESTS,
     ORDERS_FINISHED,
     ORDERS_UNDONE,
     ORDERS_QUEUED,
@@ -116,6 +119,11 @@ pub(crate) fn repeated() {
 /// started slowly, or its clock is ahead of API Gateway's.
 pub(crate) fn late_request() {
     counter!(LATE_REQUESTS).increment(1);
+}
+
+/// A request was refused with code 104: it would have exceeded a limit of its API key.
+pub(crate) fn limit_reached() {
+    counter!(LIMITED_REQUESTS).increment(1);
 }
 
 /// The sweep has brought orders to their end.

@@ -17,9 +17,14 @@ pub enum ProblemDetails {
     /// 404. API Gateway knows the four routes; this is for the local gateway.
     NotFound,
     /// 405.
-    MethodNotAllowed,
+    MethodNotAllowed {
+        /// The methods that it takes, as the header `Allow` lists them.
+        allowed: &'static str,
+    },
     /// 409: the first request with this `Idempotency-Key` is not answered yet.
     InFlight,
+    /// An order has the license key reserved.
+    KeyHeld,
     /// 413.
     TooLarge,
     /// 422: the `Idempotency-Key` was used for a request with other parameters.
@@ -45,8 +50,8 @@ impl ProblemDetails {
         match self {
             Self::UnreadableBody(_) | Self::MalformedIdempotencyKey => 400,
             Self::NotFound => 404,
-            Self::MethodNotAllowed => 405,
-            Self::InFlight => 409,
+            Self::MethodNotAllowed { .. } => 405,
+            Self::InFlight | Self::KeyHeld => 409,
             Self::TooLarge => 413,
             Self::Mismatch => 422,
             Self::Internal => 500,
@@ -68,8 +73,8 @@ impl ProblemDetails {
         match self {
             Self::UnreadableBody(_) | Self::MalformedIdempotencyKey => "Bad Request",
             Self::NotFound => "Not Found",
-            Self::MethodNotAllowed => "Method Not Allowed",
-            Self::InFlight => "Conflict",
+            Self::MethodNotAllowed { .. } => "Method Not Allowed",
+            Self::InFlight | Self::KeyHeld => "Conflict",
             Self::TooLarge => "Content Too Large",
             Self::Mismatch => "Unprocessable Content",
             Self::Internal => "Internal Server Error",
@@ -87,9 +92,12 @@ impl ProblemDetails {
                 "The first request with this Idempotency-Key is not answered yet. Try again in a moment."
                     .to_owned()
             }
+            Self::KeyHeld => {
+                "An order holds this license key at this moment. Try again in a minute.".to_owned()
+            }
             Self::Mismatch => "This Idempotency-Key was used for a request with other parameters.".to_owned(),
             Self::NotFound => "There is no such endpoint.".to_owned(),
-            Self::MethodNotAllowed => "Endpoints take POST only.".to_owned(),
+            Self::MethodNotAllowed { allowed } => format!("This path takes only {allowed}."),
             Self::TooLarge => "The body is larger than 1 MiB.".to_owned(),
             Self::Internal => {
                 "Something is wrong on this side. Nothing is wrong with the request.".to_owned()
@@ -140,8 +148,8 @@ impl ProblemDetails {
             Self::NothingSold | Self::OutcomeUnknown { is_repeatable: true } => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(Self::RETRY_AFTER.as_secs()));
             }
-            Self::MethodNotAllowed => {
-                headers.insert(ALLOW, HeaderValue::from_static("POST"));
+            Self::MethodNotAllowed { allowed } => {
+                headers.insert(ALLOW, HeaderValue::from_static(allowed));
             }
             _ => {}
         }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use keypool_domain::{Envelope, Reply, SignablePayload, SigningKeyId, Timestamp};
 use keypool_store::{Recorded, StoreError};
 use lambda_http::http::StatusCode;
-use lambda_http::http::header::{CONTENT_TYPE, HeaderValue};
+use lambda_http::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use lambda_http::{Body, Response};
 
 use crate::telemetry::SALES;
@@ -15,6 +15,8 @@ pub struct SignedReply {
     envelope: Envelope,
     code: u16,
     http_status: u16,
+    /// The time that the client is told to wait before it repeats the request.
+    retry_after: Option<Duration>,
 }
 
 /// The size of a response that Lambda accepts: 6 MB, of which headers are a small part.
@@ -38,7 +40,9 @@ impl Invocation {
         let signed = self.signed(reply, product_key, now);
         if product_key.is_none() && reply.is_bare_refusal() {
             // On the heap: a sale shall not carry its size.
-            Box::pin(self.desk.refusals().answer(reply.code(), now, signed)).await
+            let signed = Box::pin(self.desk.refusals().answer(reply.code(), now, signed)).await?;
+            // Outside of the signed bytes, which are the same for all.
+            Ok(SignedReply { retry_after: reply.retry_after(), ..signed })
         } else {
             signed.await
         }
@@ -53,7 +57,8 @@ impl Invocation {
         let identifier = self.order.as_ref().and_then(|order| order.request.identifier.as_ref());
         let payload = SignablePayload::about(identifier, reply, now);
         let envelope = Box::pin(self.desk.sign(payload, product_key)).await?;
-        Ok(SignedReply { envelope, code: reply.code(), http_status: reply.http_status() })
+        let (code, http_status) = (reply.code(), reply.http_status());
+        Ok(SignedReply { envelope, code, http_status, retry_after: reply.retry_after() })
     }
 
     /// Responds with the outcome of `act`, in time, and writes the request's one log line.
@@ -128,7 +133,7 @@ impl Invocation {
         let status = status.as_u16();
         let row_ids = self.row_ids();
         match failure {
-            None if matches!(code, Some(800 | 803)) => {
+            None if row_ids.is_some() => {
                 tracing::info!(
                     target: SALES, endpoint, request_id, status, code, duration_ms, row_ids, "answered"
                 );
@@ -161,7 +166,7 @@ impl SignedReply {
     /// What was answered before, or was about to be: 200, as all that is remembered.
     pub fn remembered(envelope: Envelope) -> Result<Self, FunctionError> {
         let (code, _) = envelope.read().map_err(|_| FunctionError::Bug("what is remembered is no reply"))?;
-        Ok(Self { envelope, code, http_status: 200 })
+        Ok(Self { envelope, code, http_status: 200, retry_after: None })
     }
 
     /// The contract's code.
@@ -180,6 +185,9 @@ impl SignedReply {
         let mut response = Response::new(Body::Text(self.envelope.to_json()));
         *response.status_mut() = self.http_status.try_into().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(wait) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs()));
+        }
         response
     }
 }

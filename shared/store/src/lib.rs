@@ -29,8 +29,8 @@ pub use operator::inventory::{Inventory, KeyFilter, KeyPage, Place};
 pub use operator::table::{Expiry, IndexState, TableState};
 pub use record::{Catalogued, Item, OpenRequest, Record, RequestSlot, RequestState};
 pub use selling::{
-    Counter, Creation, DeliveryResult, Drawn, Found, InsertCounts, Look, Lookup, Recorded, SALE_KEYS_MAX,
-    Sale, SaleOutcome, StockSize, Swept, Waiting, candidate_window,
+    CountOutcome, Counter, Creation, DeliveryResult, Drawn, Found, InsertCounts, KeyUpdate, Look, Lookup,
+    Recorded, SALE_KEYS_MAX, Sale, SaleOutcome, StockSize, Swept, Waiting, candidate_window,
 };
 
 /// The table, and what is needed to use it.

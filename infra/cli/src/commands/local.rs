@@ -71,7 +71,7 @@ fn welcome(base_url: &str, data_dir: &Path, storage: Storage) -> String {
   public keys  {base_url}/public-key.pem
                {base_url}/public-key.pem?product_id=2
 
-Put keys into stock, make some, give one by name, give three at random:
+Put keys into stock, make some, give one by name, give three at random, find an order, count a stock:
 
   curl {base_url}/api/v1/create-license-keys -d api_key={api_key} \
     -d 'license_keys=["FIRST-0001","FIRST-0002","FIRST-0003"]' -d product_id=1 \
@@ -84,7 +84,11 @@ Put keys into stock, make some, give one by name, give three at random:
     -d license_key=FIRST-0001 -d 'owner_name=Test User' -d email=test@example.com
 
   curl {base_url}/api/v1/random-assign-license-keys -d api_key={api_key} \
-    -d product_id=1 -d quantity=3 -d 'owner_name=Test User' -d owner_email=test@example.com
+    -d product_id=1 -d quantity=3 -d 'owner_name=Test User' -d owner_email=test@example.com -d identifier=31
+
+  curl {base_url}/api/v1/get-license-keys -d api_key={api_key} -d identifier=31
+
+  curl {base_url}/api/v1/get-available-license-keys-count -d api_key={api_key} -d product_id=1
 "#,
         version = env!("CARGO_PKG_VERSION"),
     )

@@ -13,7 +13,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use futures_util::StreamExt as _;
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, header};
 use keypool_domain::{Endpoint, ProductId};
 use keypool_function::{Desk, FunctionError, ProblemDetails, UnreadableBody};
 use keypool_store::Lookup;
@@ -91,41 +91,43 @@ async fn route(
     ConnectInfo(client): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response<Body> {
-    let path = request.uri().path();
+    let path = request.uri().path().to_owned();
     if path == "/public-key.pem" {
         return match *request.method() {
             Method::GET => public_key(&routes.public_keys, request.uri().query()).await,
-            _ => problem(ProblemDetails::MethodNotAllowed, "GET"),
+            _ => problem(ProblemDetails::MethodNotAllowed { allowed: "GET" }),
         };
     }
-    if let Some(page) = docs::page(path) {
-        return if request.method() == Method::GET {
-            page
-        } else {
-            problem(ProblemDetails::MethodNotAllowed, "GET")
+    if let Some(page) = docs::page(&path) {
+        return match *request.method() {
+            Method::GET => page,
+            _ => problem(ProblemDetails::MethodNotAllowed { allowed: "GET" }),
         };
     }
-    let function = routes.functions.iter().find(|(endpoint, _)| endpoint.path() == path);
+    let function = routes
+        .functions
+        .iter()
+        .find(|(endpoint, _)| [endpoint.path(), endpoint.short_path()].contains(&path));
     let Some((endpoint, desk)) = function.map(|(endpoint, desk)| (*endpoint, Arc::clone(desk))) else {
-        return problem(ProblemDetails::NotFound, "");
+        return problem(ProblemDetails::NotFound);
     };
-    if request.method() != Method::POST {
-        return problem(ProblemDetails::MethodNotAllowed, "POST");
+    if !endpoint.methods().split(", ").any(|method| request.method() == method) {
+        return problem(ProblemDetails::MethodNotAllowed { allowed: endpoint.methods() });
     }
     let (parts, body) = request.into_parts();
     let body = match read(body).await {
         Ok(body) => body,
-        Err(refused) => return problem(refused, ""),
+        Err(refused) => return problem(refused),
     };
     let request_id = uuid::Uuid::new_v4().to_string();
     let event = event::from_http(&parts, &body, client.ip(), &routes.authority, &request_id);
     let Ok(_environment) = timeout(routes.environment_within, routes.environments.acquire()).await else {
-        return problem(ProblemDetails::NothingSold, "");
+        return problem(ProblemDetails::NothingSold);
     };
     let invoked = invoke(desk, endpoint, &event).await;
     let mut response = invoked.unwrap_or_else(|| {
         tracing::error!(endpoint = endpoint.name(), request_id, "the event or its answer cannot be read");
-        problem(ProblemDetails::Internal, "")
+        problem(ProblemDetails::Internal)
     });
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(REQUEST_ID, value);
@@ -164,6 +166,12 @@ async fn invoke(desk: Arc<Desk>, endpoint: Endpoint, event: &str) -> Option<Resp
                 Endpoint::RandomAssignLicenseKeysQueued => {
                     random_assign_license_keys_queued::handle(desk, request).await
                 }
+                Endpoint::UpdateLicenseKey => update_license_key::handle(desk, request).await,
+                Endpoint::ReplaceLicenseKey => replace_license_key::handle(desk, request).await,
+                Endpoint::GetAvailableLicenseKeysCount => {
+                    get_available_license_keys_count::handle(desk, request).await
+                }
+                Endpoint::GetLicenseKeys => get_license_keys::handle(desk, request).await,
             })
         }
     });
@@ -180,10 +188,10 @@ async fn public_key(desk: &Desk, query: Option<&str>) -> Response<Body> {
             .header(header::CONTENT_TYPE, "application/x-pem-file")
             .body(Body::from(pem))
             .unwrap_or_default(),
-        Ok(None) => problem(ProblemDetails::NotFound, ""),
+        Ok(None) => problem(ProblemDetails::NotFound),
         Err(failure) => {
             tracing::error!(%failure, "no public key");
-            problem(failure.problem(), "")
+            problem(failure.problem())
         }
     }
 }
@@ -202,10 +210,6 @@ async fn public_key_pem(desk: &Desk, product: Option<&str>) -> Result<Option<Str
     Ok(Some(desk.signer().public_key(key).await?.to_pem()))
 }
 
-fn problem(problem: ProblemDetails, allowed: &'static str) -> Response<Body> {
-    let mut response = problem.into_response(None).map(|body| Body::from(body.to_vec()));
-    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
-    }
-    response
+fn problem(problem: ProblemDetails) -> Response<Body> {
+    problem.into_response(None).map(|body| Body::from(body.to_vec()))
 }

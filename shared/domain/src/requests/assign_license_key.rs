@@ -1,5 +1,5 @@
 use super::Repeatable;
-use crate::{Fields, Fingerprint, LicenseKey, Owner, Parameters, ValidationErrors};
+use crate::{Fields, Fingerprint, LicenseKey, OrderReference, Owner, Parameters, ValidationErrors};
 
 /// Gives one named key to an owner.
 #[derive(Debug, Clone)]
@@ -8,6 +8,8 @@ pub struct AssignLicenseKey {
     pub license_key: LicenseKey,
     /// Who gets it. Given twice, `email` counts before `owner_email`.
     pub owner: Owner,
+    /// The shop's name for the order, if given.
+    pub identifier: Option<OrderReference>,
 }
 
 impl TryFrom<&Parameters> for AssignLicenseKey {
@@ -19,15 +21,22 @@ impl TryFrom<&Parameters> for AssignLicenseKey {
         let name = fields.optional("owner_name");
         let email = fields.optional("email");
         let owner_email = fields.optional("owner_email");
+        let identifier = fields.optional("identifier");
         fields.finish((|| {
             let (email, owner_email) = (email?, owner_email?);
-            Ok(Self { license_key: license_key?, owner: Owner { name: name?, email: email.or(owner_email) } })
+            Ok(Self {
+                license_key: license_key?,
+                owner: Owner { name: name?, email: email.or(owner_email) },
+                identifier: identifier?,
+            })
         })())
     }
 }
 
 impl Repeatable for AssignLicenseKey {
     fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of([Some(self.license_key.as_str())].into_iter().chain(self.owner.texts()))
+        let values = [Some(self.license_key.as_str())].into_iter().chain(self.owner.texts());
+        // A request without identifier has the fingerprint that it always had.
+        Fingerprint::of(values.chain(self.identifier.iter().map(|identifier| Some(identifier.as_str()))))
     }
 }

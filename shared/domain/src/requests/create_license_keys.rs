@@ -66,6 +66,7 @@ impl CreateLicenseKeys {
             status: self.status,
             owner: self.owner.clone(),
             assigned_at,
+            order: None,
             assignment_id: None,
             creation_id: creation_id.cloned(),
         };

@@ -1,6 +1,4 @@
-use std::str::FromStr;
-
-use super::Repeatable;
+use super::{Repeatable, Switch};
 use crate::{
     Fields, Fingerprint, IdempotencyKey, OrderReference, Owner, Parameters, ProductId, Quantity, Reported,
     ValidationErrors,
@@ -19,25 +17,6 @@ pub struct RandomAssignLicenseKeys {
     pub owner: Owner,
     /// The shop's name for the order, if given.
     pub identifier: Option<OrderReference>,
-}
-
-/// `0` or `1`.
-struct Switch(bool);
-
-#[derive(Debug, thiserror::Error)]
-#[error("must be 0 or 1")]
-struct InvalidSwitch;
-
-impl FromStr for Switch {
-    type Err = InvalidSwitch;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.trim() {
-            "0" => Ok(Self(false)),
-            "1" => Ok(Self(true)),
-            _ => Err(InvalidSwitch),
-        }
-    }
 }
 
 impl TryFrom<&Parameters> for RandomAssignLicenseKeys {
@@ -62,7 +41,7 @@ impl RandomAssignLicenseKeys {
         Ok(Self {
             product_id: product_id?,
             quantity: quantity?,
-            generate: generate?.is_some_and(|Switch(on)| on),
+            generate: generate?.unwrap_or_default().0,
             owner: Owner { name: name?, email: email? },
             identifier: identifier?,
         })

@@ -71,7 +71,7 @@ fn boundary(parameter: &str) -> Option<&str> {
 
 /// Reads `application/x-www-form-urlencoded` (WHATWG URL Standard, section 5.1), but strictly: the standard
 /// replaces what is not UTF-8 by U+FFFD, and a license key so mended would be another key.
-fn form_parameters(body: &[u8]) -> Result<Parameters, UnreadableBody> {
+pub(crate) fn form_parameters(body: &[u8]) -> Result<Parameters, UnreadableBody> {
     body.split(|byte| *byte == b'&')
         .filter(|pair| !pair.is_empty())
         .map(|pair| {

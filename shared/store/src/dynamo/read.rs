@@ -1,9 +1,11 @@
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Select};
 
 use keypool_aws::AwsErrorKind;
 
 use super::{Backoff, unbuilt};
-use crate::record::{DRAW, INDEX_AVAILABLE, Item, Key, PK, SK, STOCK, stock_of, text};
+use crate::record::{
+    DRAW, INDEX_AVAILABLE, INDEX_ORDERS, Item, Key, ORDER, PK, SK, STOCK, order_of, stock_of, text,
+};
 use crate::{Store, StoreError};
 
 /// How often keys that DynamoDB left unread are requested.
@@ -17,7 +19,11 @@ pub(crate) struct Query {
     index: Option<&'static str>,
     hash: (&'static str, AttributeValue),
     range: Option<(&'static str, &'static str, AttributeValue)>,
+    /// The end of the range, where its condition names one.
+    range_end: Option<AttributeValue>,
     is_descending: bool,
+    /// Set if only the number of items is wanted.
+    only_counts: bool,
     limit: Option<usize>,
 }
 
@@ -32,10 +38,21 @@ pub(crate) struct Page {
 }
 
 impl Query {
+    fn new(index: Option<&'static str>, hash: (&'static str, AttributeValue)) -> Self {
+        Self {
+            index,
+            hash,
+            range: None,
+            range_end: None,
+            is_descending: false,
+            only_counts: false,
+            limit: None,
+        }
+    }
+
     /// All items of a hash key of the table, with every write before. 1 read unit for 4 KB.
     pub(crate) fn collection(pk: impl Into<String>) -> Self {
-        let hash = (PK, AttributeValue::S(pk.into()));
-        Self { index: None, hash, range: None, is_descending: false, limit: None }
+        Self::new(None, (PK, AttributeValue::S(pk.into())))
     }
 
     /// The items whose range key begins with `prefix`, which DynamoDB refuses to be empty.
@@ -52,8 +69,13 @@ impl Query {
 
     /// The keys of a product's stock, which trails the table by milliseconds. Half a read unit for 4 KB.
     pub(crate) fn stock(product_id: keypool_domain::ProductId) -> Self {
-        let hash = (STOCK, text(stock_of(product_id)));
-        Self { index: Some(INDEX_AVAILABLE), hash, range: None, is_descending: false, limit: None }
+        Self::new(Some(INDEX_AVAILABLE), (STOCK, text(stock_of(product_id))))
+    }
+
+    /// The keys of an order in the order of their texts, which trail the table by milliseconds. Half a read unit for
+    /// 4 KB.
+    pub(crate) fn order(reference: &keypool_domain::OrderReference) -> Self {
+        Self::new(Some(INDEX_ORDERS), (ORDER[0], text(order_of(reference))))
     }
 
     /// The keys at `position` and after it.
@@ -64,6 +86,21 @@ impl Query {
     /// The keys before `position`.
     pub(crate) fn ending_before(self, position: keypool_domain::StockPosition) -> Self {
         Self { range: Some((DRAW, "#range < :range", text(position))), ..self }
+    }
+
+    /// The keys from one position to another, both included.
+    pub(crate) fn between(
+        self,
+        from: keypool_domain::StockPosition,
+        to: keypool_domain::StockPosition,
+    ) -> Self {
+        let range = Some((DRAW, "#range BETWEEN :range AND :end", text(from)));
+        Self { range, range_end: Some(text(to)), ..self }
+    }
+
+    /// Counts up to `limit` items a page instead of reading them. It costs the same.
+    pub(crate) fn counting(self, limit: usize) -> Self {
+        Self { only_counts: true, limit: Some(limit), ..self }
     }
 
     /// Limits a page to so many items.
@@ -90,12 +127,16 @@ impl Store {
             .expression_attribute_values(":hash", query.hash.1.clone())
             .set_consistent_read(query.index.is_none().then_some(true))
             .set_scan_index_forward(query.is_descending.then_some(false))
+            .set_select(query.only_counts.then_some(Select::Count))
             .set_limit(limit)
             .set_exclusive_start_key(start.cloned());
         if let Some((name, _, value)) = &query.range {
             request = request
                 .expression_attribute_names("#range", *name)
                 .expression_attribute_values(":range", value.clone());
+        }
+        if let Some(end) = &query.range_end {
+            request = request.expression_attribute_values(":end", end.clone());
         }
         self.with_retries(|| async {
             let sent = request.clone().send().await;

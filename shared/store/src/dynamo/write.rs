@@ -21,6 +21,7 @@ pub(super) enum Action {
     Update {
         key: Key,
         set: Vec<(Cow<'static, str>, AttributeValue)>,
+        add: Option<(&'static str, AttributeValue)>,
         remove: Vec<Cow<'static, str>>,
     },
     Delete(Key),
@@ -59,7 +60,7 @@ impl Write {
 
     /// Changes attributes of the item at `key`, which [`Write::set`] and [`Write::remove`] name.
     pub(crate) fn update(key: Key) -> Self {
-        Self::new(Action::Update { key, set: Vec::new(), remove: Vec::new() })
+        Self::new(Action::Update { key, set: Vec::new(), add: None, remove: Vec::new() })
     }
 
     /// Deletes the item at `key`.
@@ -120,6 +121,14 @@ impl Write {
         self
     }
 
+    /// Adds a number to an attribute of an updated item. Repeated, it adds once more.
+    pub(crate) fn add(mut self, name: &'static str, value: AttributeValue) -> Self {
+        if let Action::Update { add, .. } = &mut self.action {
+            *add = Some((name, value));
+        }
+        self
+    }
+
     /// Removes an attribute of an updated item.
     pub(crate) fn remove(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         if let Action::Update { remove, .. } = &mut self.action {
@@ -153,10 +162,12 @@ impl Write {
     }
 
     pub(super) fn update_expression(&self) -> String {
-        let Action::Update { set, remove, .. } = &self.action else { return String::new() };
+        let Action::Update { set, add, remove, .. } = &self.action else { return String::new() };
         let set = set.iter().map(|(name, _)| format!("#{name} = :set_{name}"));
+        let add = add.iter().map(|(name, _)| format!("#{name} :add_{name}"));
         let remove = remove.iter().map(|name| format!("#{name}"));
-        let clauses = [("SET", set.collect::<Vec<_>>()), ("REMOVE", remove.collect())];
+        let clauses =
+            [("SET", set.collect::<Vec<_>>()), ("ADD", add.collect()), ("REMOVE", remove.collect())];
         let clauses = clauses.into_iter().filter(|(_, parts)| !parts.is_empty());
         clauses.map(|(word, parts)| format!("{word} {}", parts.join(", "))).collect::<Vec<_>>().join(" ")
     }
@@ -164,8 +175,9 @@ impl Write {
     /// The names in both expressions; `None` where there are none, since DynamoDB refuses an empty map.
     pub(super) fn names(&self) -> Option<HashMap<String, String>> {
         let changed: Vec<&str> = match &self.action {
-            Action::Update { set, remove, .. } => {
-                set.iter().map(|(name, _)| name).chain(remove).map(|name| &**name).collect()
+            Action::Update { set, add, remove, .. } => {
+                let set = set.iter().map(|(name, _)| name).chain(remove).map(|name| &**name);
+                set.chain(add.iter().map(|(name, _)| *name)).collect()
             }
             _ => Vec::new(),
         };
@@ -177,13 +189,14 @@ impl Write {
     }
 
     pub(super) fn values(&self) -> Option<Item> {
-        let set = match &self.action {
-            Action::Update { set, .. } => set.as_slice(),
-            _ => &[],
+        let (set, add) = match &self.action {
+            Action::Update { set, add, .. } => (set.as_slice(), add.as_ref()),
+            _ => (&[][..], None),
         };
         let set = set.iter().map(|(name, value)| (format!(":set_{name}"), value.clone()));
+        let add = add.map(|(name, value)| (format!(":add_{name}"), value.clone()));
         let compared = self.values.iter().map(|(name, value)| (name.clone().into_owned(), value.clone()));
-        let values: Item = set.chain(compared).collect();
+        let values: Item = set.chain(add).chain(compared).collect();
         (!values.is_empty()).then_some(values)
     }
 
@@ -232,15 +245,17 @@ mod tests {
         let write = Write::update(Key::counter("a"))
             .when("(#status = :seen AND #version = :v)", [(":seen", text("x")), (":v", number(1))])
             .set("status", text("y"))
+            .add("count", number(7))
             .remove("stock")
             .set_or_remove("owner_name", None);
-        assert_eq!(write.update_expression(), "SET #status = :set_status REMOVE #stock, #owner_name");
+        let expected = "SET #status = :set_status ADD #count :add_count REMOVE #stock, #owner_name";
+        assert_eq!(write.update_expression(), expected);
         let mut names: Vec<String> = write.names().unwrap().into_values().collect();
         names.sort();
-        assert_eq!(names, ["owner_name", "status", "stock", "version"]);
+        assert_eq!(names, ["count", "owner_name", "status", "stock", "version"]);
         let mut values: Vec<String> = write.values().unwrap().into_keys().collect();
         values.sort();
-        assert_eq!(values, [":seen", ":set_status", ":v"]);
+        assert_eq!(values, [":add_count", ":seen", ":set_status", ":v"]);
     }
 
     #[test]

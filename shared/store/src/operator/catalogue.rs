@@ -8,7 +8,7 @@
 use keypool_domain::{ApiKeyRecord, AuditEntry, Generator, LicenseKeyRecord, Product, RetiredKey};
 
 use crate::dynamo::{IS_NEW, Obstacle, Query, Write, Written, contention};
-use crate::record::{Catalogued, Item, Key, Record as _, SK, catalogue_pk, number, text_of};
+use crate::record::{Catalogued, Item, Key, SK, catalogue_pk, license_key_change, number, text_of};
 use crate::{Counter, Store, StoreError};
 
 /// The result of setting something up.
@@ -207,8 +207,7 @@ impl Store {
         next: &LicenseKeyRecord,
         entry: &AuditEntry,
     ) -> Result<UpdateOutcome, StoreError> {
-        let write = Write::put(next.item()).when("#version = :seen", [(":seen", number(seen.version))]);
-        Ok(match self.transact_audited([write], Some(entry)).await? {
+        Ok(match self.transact_audited([license_key_change(seen, next)], Some(entry)).await? {
             Written::Done => UpdateOutcome::Updated,
             Written::Refused(_) => UpdateOutcome::ChangedMeanwhile,
         })

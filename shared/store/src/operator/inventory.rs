@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use futures_util::stream::{self, Stream, TryStreamExt as _};
-use keypool_domain::{LicenseKey, LicenseKeyRecord, ProductId, Status, StockPosition, Timestamp};
+use keypool_domain::{LicenseKey, LicenseKeyRecord, OwnerField, ProductId, Status, StockPosition, Timestamp};
 
 use crate::dynamo::{Page, Query};
 use crate::record::{DRAW, Item, Key, Record as _, STOCK, kind, number, stock_of, text};
@@ -67,6 +67,20 @@ const PAGE_ITEMS_MAX: i32 = 2_000;
 const HOUR_SECONDS: i64 = 3_600;
 
 impl KeyFilter {
+    /// Whether a key is one of those that are asked for.
+    #[must_use]
+    pub fn includes(&self, key: &LicenseKeyRecord) -> bool {
+        let has = |field: &Option<OwnerField>, text: &str| {
+            field.as_ref().is_some_and(|field| field.as_str().contains(text))
+        };
+        self.product_id.is_none_or(|id| id == key.product_id)
+            && self.status.is_none_or(|status| status == key.status)
+            && self
+                .owner
+                .as_deref()
+                .is_none_or(|text| has(&key.owner.name, text) || has(&key.owner.email, text))
+    }
+
     /// Whether the index of the stock answers it alone.
     fn is_of_stock(&self) -> Option<ProductId> {
         self.product_id.filter(|_| self.status == Some(Status::Available) && self.owner.is_none())

@@ -1,23 +1,26 @@
 //! The form of the table: creating it for the embedded stack, and checking it on any.
 
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, GlobalSecondaryIndexDescription, IndexStatus,
-    KeySchemaElement, KeyType, PointInTimeRecoveryStatus, Projection, ProjectionType, ScalarAttributeType,
-    TableDescription, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
+    AttributeDefinition, BillingMode, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndex,
+    GlobalSecondaryIndexDescription, GlobalSecondaryIndexUpdate, IndexStatus, KeySchemaElement, KeyType,
+    PointInTimeRecoveryStatus, Projection, ProjectionType, ScalarAttributeType, TableDescription,
+    TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
 };
 use keypool_aws::AwsErrorKind;
 use keypool_domain::ProductId;
 
 use crate::dynamo::{Query, unbuilt};
-use crate::record::{DRAW, EXPIRES_AT, INDEX_AVAILABLE, PK, SK, STOCK};
+use crate::record::{DRAW, EXPIRES_AT, INDEX_AVAILABLE, INDEX_ORDERS, ORDER, PK, SK, STOCK};
 use crate::{Store, StoreError};
 
 /// The keys of the table: hash key and range key.
 const KEYS: [&str; 2] = [PK, SK];
-/// The keys of the index.
-const INDEX_KEYS: [&str; 2] = [STOCK, DRAW];
+/// The keys of the index of the stock.
+const STOCK_KEYS: [&str; 2] = [STOCK, DRAW];
+/// The keys of the index of orders.
+const ORDER_KEYS: [&str; 2] = [ORDER[0], PK];
 
-/// The setup of the index of the stock.
+/// The setup of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IndexState {
     /// As it must be, and in use.
@@ -39,7 +42,9 @@ pub struct TableState {
     /// Set if its keys are those that keypool writes.
     pub has_keys: bool,
     /// The index of the stock.
-    pub index: IndexState,
+    pub stock_index: IndexState,
+    /// The index of orders.
+    pub orders_index: IndexState,
     /// Set if it is paid by the request, and needs no capacity set aside.
     pub is_on_demand: bool,
     /// Set if DynamoDB refuses to delete it.
@@ -58,11 +63,16 @@ pub enum Expiry {
 }
 
 impl Store {
-    /// Creates the table with its index and its time to live, as far as they are missing. For the embedded
+    /// Creates the table with its indexes and its time to live, as far as they are missing. For the embedded
     /// stack; on AWS the deployment template creates it.
     pub async fn create_table(&self) -> Result<(), StoreError> {
-        if self.describe().await?.is_none() {
-            self.create_missing_table().await?;
+        match self.describe().await? {
+            None => self.create_missing_table().await?,
+            // A table of a version that knew no orders.
+            Some(TableState { has_keys: true, orders_index: IndexState::Missing, .. }) => {
+                self.create_orders_index().await?;
+            }
+            Some(_) => {}
         }
         if self.describe_expiry().await? == Expiry::Off {
             self.set_time_to_live().await?;
@@ -72,22 +82,37 @@ impl Store {
 
     async fn create_missing_table(&self) -> Result<(), StoreError> {
         const OPERATION: &str = "CreateTable";
-        let attribute = |name: &str| {
-            let definition = AttributeDefinition::builder().attribute_name(name);
-            definition.attribute_type(ScalarAttributeType::S).build().map_err(|_| unbuilt(OPERATION))
+        let index = |name, keys| {
+            let index = GlobalSecondaryIndex::builder().index_name(name).set_key_schema(Some(schema(keys)?));
+            index.projection(all_attributes()).build().map_err(|_| unbuilt(OPERATION))
         };
-        let attributes = KEYS.into_iter().chain(INDEX_KEYS).map(attribute).collect::<Result<Vec<_>, _>>()?;
-        let index = GlobalSecondaryIndex::builder()
-            .index_name(INDEX_AVAILABLE)
-            .set_key_schema(Some(schema(INDEX_KEYS)?))
-            .projection(Projection::builder().projection_type(ProjectionType::All).build());
         self.client
             .create_table()
             .table_name(&self.table)
             .billing_mode(BillingMode::PayPerRequest)
-            .set_attribute_definitions(Some(attributes))
+            .set_attribute_definitions(Some(definitions(&[PK, SK, STOCK, DRAW, ORDER[0]])?))
             .set_key_schema(Some(schema(KEYS)?))
-            .global_secondary_indexes(index.build().map_err(|_| unbuilt(OPERATION))?)
+            .global_secondary_indexes(index(INDEX_AVAILABLE, STOCK_KEYS)?)
+            .global_secondary_indexes(index(INDEX_ORDERS, ORDER_KEYS)?)
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| StoreError::from_sdk(OPERATION, &error))
+    }
+
+    async fn create_orders_index(&self) -> Result<(), StoreError> {
+        const OPERATION: &str = "UpdateTable";
+        let create = CreateGlobalSecondaryIndexAction::builder()
+            .index_name(INDEX_ORDERS)
+            .set_key_schema(Some(schema(ORDER_KEYS)?))
+            .projection(all_attributes())
+            .build()
+            .map_err(|_| unbuilt(OPERATION))?;
+        self.client
+            .update_table()
+            .table_name(&self.table)
+            .set_attribute_definitions(Some(definitions(&ORDER_KEYS)?))
+            .global_secondary_index_updates(GlobalSecondaryIndexUpdate::builder().create(create).build())
             .send()
             .await
             .map(|_| ())
@@ -174,23 +199,28 @@ impl Store {
 }
 
 fn state_of(table: &TableDescription) -> Result<TableState, StoreError> {
-    let index =
-        table.global_secondary_indexes().iter().find(|index| index.index_name() == Some(INDEX_AVAILABLE));
+    let index = |name, keys| {
+        let index = table.global_secondary_indexes().iter().find(|index| index.index_name() == Some(name));
+        index.map_or(Ok(IndexState::Missing), |index| state_of_index(index, keys))
+    };
     let billing = table.billing_mode_summary().and_then(|summary| summary.billing_mode());
     Ok(TableState {
         // While its settings are changed, a table is in use as before.
         is_active: matches!(table.table_status(), Some(TableStatus::Active | TableStatus::Updating)),
         has_keys: table.key_schema() == schema(KEYS)?,
-        index: index.map_or(Ok(IndexState::Missing), state_of_index)?,
+        stock_index: index(INDEX_AVAILABLE, STOCK_KEYS)?,
+        orders_index: index(INDEX_ORDERS, ORDER_KEYS)?,
         is_on_demand: billing == Some(&BillingMode::PayPerRequest),
         is_deletion_protected: table.deletion_protection_enabled() == Some(true),
     })
 }
 
-fn state_of_index(index: &GlobalSecondaryIndexDescription) -> Result<IndexState, StoreError> {
-    let projection = index.projection().and_then(|projection| projection.projection_type());
+fn state_of_index(
+    index: &GlobalSecondaryIndexDescription,
+    keys: [&str; 2],
+) -> Result<IndexState, StoreError> {
     let is_as_it_must_be =
-        index.key_schema() == schema(INDEX_KEYS)? && projection == Some(&ProjectionType::All);
+        index.key_schema() == schema(keys)? && index.projection() == Some(&all_attributes());
     Ok(match index.index_status() {
         _ if !is_as_it_must_be => IndexState::Different,
         Some(IndexStatus::Active) => IndexState::Ready,
@@ -205,4 +235,18 @@ fn schema([hash, range]: [&str; 2]) -> Result<Vec<KeySchemaElement>, StoreError>
         element.map_err(|_| unbuilt("CreateTable"))
     };
     [(hash, KeyType::Hash), (range, KeyType::Range)].into_iter().map(element).collect()
+}
+
+/// The definitions of key attributes, all of which are texts.
+fn definitions(names: &[&str]) -> Result<Vec<AttributeDefinition>, StoreError> {
+    let definition = |name: &&str| {
+        let definition = AttributeDefinition::builder().attribute_name(*name);
+        definition.attribute_type(ScalarAttributeType::S).build().map_err(|_| unbuilt("CreateTable"))
+    };
+    names.iter().map(definition).collect()
+}
+
+/// The projection of an index that reads need nothing beside.
+fn all_attributes() -> Projection {
+    Projection::builder().projection_type(ProjectionType::All).build()
 }

@@ -3,9 +3,9 @@ use std::str::FromStr;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
-use keypool_domain::{Owner, OwnerField, Timestamp};
+use keypool_domain::{KeyOrder, LicenseKey, Owner, OwnerField, Timestamp};
 
-use super::{Item, Key, number, text};
+use super::{Item, Key, number, order_of, text};
 use crate::StoreError;
 
 /// Implements [`Record`](super::Record) for a type. The closure returns a [`Writer`] at its key, from which
@@ -84,14 +84,38 @@ impl Writer {
         self.optional_text(name, value)
     }
 
+    pub(super) fn optional_license_key<'a>(
+        self,
+        name: &str,
+        value: impl IntoIterator<Item = &'a LicenseKey>,
+    ) -> Self {
+        self.optional_text(name, value.into_iter().map(LicenseKey::as_str))
+    }
+
     /// Writes values as a text, joined by spaces.
     pub(super) fn words(self, name: &str, values: impl IntoIterator<Item: ToString>) -> Self {
         self.text(name, values.into_iter().map(|value| value.to_string()).collect::<Vec<_>>().join(" "))
     }
 
+    /// Writes values as [`Writer::words`] does. An empty list is no attribute.
+    pub(super) fn optional_words(self, name: &str, values: impl IntoIterator<Item: ToString>) -> Self {
+        let mut values = values.into_iter().peekable();
+        if values.peek().is_some() { self.words(name, values) } else { self }
+    }
+
     pub(super) fn owner(self, [name, email]: [&str; 2], owner: &Owner) -> Self {
         self.optional_text(name, owner.name.as_ref().map(OwnerField::as_str))
             .optional_text(email, owner.email.as_ref().map(OwnerField::as_str))
+    }
+
+    pub(super) fn order<'a>(
+        self,
+        [reference, sold_by]: [&str; 2],
+        order: impl IntoIterator<Item = &'a KeyOrder>,
+    ) -> Self {
+        order.into_iter().fold(self, |writer, order| {
+            writer.text(reference, order_of(&order.reference)).optional_text(sold_by, order.sold_by)
+        })
     }
 }
 
@@ -134,6 +158,10 @@ impl Reader<'_> {
         self.optional_text(name)
     }
 
+    pub(super) fn optional_license_key(&self, name: &'static str) -> Result<Option<LicenseKey>, StoreError> {
+        self.optional_text(name)
+    }
+
     pub(super) fn number<T: FromStr>(&self, name: &'static str) -> Result<T, StoreError> {
         self.text(name)
     }
@@ -148,6 +176,15 @@ impl Reader<'_> {
 
     pub(super) fn owner(&self, [name, email]: [&'static str; 2]) -> Result<Owner, StoreError> {
         Ok(Owner { name: self.optional_text(name)?, email: self.optional_text(email)? })
+    }
+
+    pub(super) fn order(
+        &self,
+        [reference, sold_by]: [&'static str; 2],
+    ) -> Result<Option<KeyOrder>, StoreError> {
+        let read = |raw: &str| raw.split_once('#').and_then(|(_, rest)| rest.parse().ok());
+        let sold_by = self.optional_text(sold_by)?;
+        Ok(self.optional(reference, read)?.map(|reference| KeyOrder { reference, sold_by }))
     }
 
     /// Reads what follows `#` in a part of the key by `read`.

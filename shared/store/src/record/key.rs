@@ -1,7 +1,9 @@
 use std::fmt::Display;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use keypool_domain::{AttemptId, AuditEntry, LicenseKey, OrderId, ProductId, Timestamp};
+use keypool_domain::{
+    ApiKeyHash, AttemptId, AuditEntry, LicenseKey, OrderId, OrderReference, ProductId, Timestamp,
+};
 
 use super::Item;
 use super::attributes::Reader;
@@ -17,6 +19,13 @@ pub(crate) const INDEX_AVAILABLE: &str = "available";
 pub(crate) const STOCK: &str = "stock";
 /// The index's range key: the key's random place in the stock.
 pub(crate) const DRAW: &str = "draw";
+/// The index that finds the keys of an order.
+pub(crate) const INDEX_ORDERS: &str = "orders";
+/// The order that a key was sold under: the hash key of the index of orders, and the API key that sold it. Only
+/// license keys may have the first attribute, because the range key of the index is the hash key of the table.
+pub(crate) const ORDER: [&str; 2] = ["order_reference", "sold_by"];
+/// The same in the record of a large order, which is not in the index.
+pub(crate) const ORDER_TO_BE: [&str; 2] = ["reference", "sold_by"];
 /// The hash key of the entries of open requests.
 pub(crate) const OPEN_REQUESTS: &str = "REQUESTS";
 /// The hash key of the entries of open orders of the first version.
@@ -38,6 +47,7 @@ pub(crate) mod kind {
     pub(crate) const GENERATOR: &str = "GENERATOR";
     pub(crate) const API_KEY: &str = "APIKEY";
     pub(crate) const COUNTER: &str = "COUNTER";
+    pub(crate) const LIMIT: &str = "LIMIT";
     /// The first version had it for requests with an `Idempotency-Key` only.
     pub(crate) const REQUEST: &str = "IDEMPOTENCY";
     pub(crate) const FORMER_ORDER: &str = "ORDER";
@@ -63,6 +73,11 @@ impl Key {
 
     pub(crate) fn counter(name: &str) -> Self {
         Self::new(kind::COUNTER, name)
+    }
+
+    /// The count of the keys that an API key has handed out.
+    pub(crate) fn limit(api_key: ApiKeyHash) -> Self {
+        Self::new(kind::LIMIT, api_key)
     }
 
     /// The record of a request.
@@ -160,6 +175,11 @@ pub(crate) fn audit_pk(month: impl Display) -> String {
 /// The hash key of a product's stock in the index.
 pub(crate) fn stock_of(product_id: ProductId) -> String {
     format!("PRODUCT#{product_id}")
+}
+
+/// The hash key of an order's keys in the index of orders.
+pub(crate) fn order_of(reference: &OrderReference) -> String {
+    format!("REFERENCE#{}", reference.as_str())
 }
 
 /// The hash key of the orders that wait for keys of a product, in the order of their acceptance.

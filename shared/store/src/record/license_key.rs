@@ -1,7 +1,8 @@
 use keypool_domain::LicenseKeyRecord;
 
 use super::attributes::record;
-use super::{DRAW, Key, OWNER, PK, STOCK, Writer, stock_of};
+use super::{DRAW, Key, ORDER, OWNER, PK, Record as _, STOCK, Writer, number, stock_of};
+use crate::dynamo::Write;
 
 record! {
     LicenseKeyRecord as "license key",
@@ -12,6 +13,8 @@ record! {
     status: text "status",
     owner: owner OWNER,
     assigned_at: optional_time "assigned_at",
+    order: order ORDER,
+    replaced_by: optional_license_key "replaced_by",
     created_at: time "created_at",
     updated_at: time "updated_at",
     id: number "id",
@@ -25,4 +28,9 @@ record! {
 fn start_of(key: &LicenseKeyRecord) -> Writer {
     let stock = key.draw.map(|_| stock_of(key.product_id));
     Writer::at(Key::license_key(&key.license_key)).optional_text(STOCK, stock)
+}
+
+/// Replaces a key on the condition that it is as it was seen.
+pub(crate) fn license_key_change(seen: &LicenseKeyRecord, next: &LicenseKeyRecord) -> Write {
+    Write::put(next.item()).when("#version = :seen", [(":seen", number(seen.version))])
 }

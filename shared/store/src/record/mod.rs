@@ -1,6 +1,7 @@
 //! Items of the table: what each record is called, and how domain types are written into it and read back.
 
 mod attributes;
+mod hourly_count;
 mod key;
 mod license_key;
 mod operator;
@@ -14,11 +15,13 @@ use std::str::FromStr;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use attributes::{Reader, Writer};
+pub(crate) use hourly_count::{hourly_count_attributes, read_hourly_count};
 pub(crate) use key::{
-    DRAW, EXPIRES_AT, FORMER_ORDERS, INDEX_AVAILABLE, Key, OPEN_REQUESTS, OWNER, PK, QUEUE, SK, STOCK,
-    audit_pk, catalogue_pk, kind, line_of, month_of, stock_of,
+    DRAW, EXPIRES_AT, FORMER_ORDERS, INDEX_AVAILABLE, INDEX_ORDERS, Key, OPEN_REQUESTS, ORDER, ORDER_TO_BE,
+    OWNER, PK, QUEUE, SK, STOCK, audit_pk, catalogue_pk, kind, line_of, month_of, order_of, stock_of,
 };
-pub(crate) use queued_order::{VOID_ORDER, delivered_order_item};
+pub(crate) use license_key::license_key_change;
+pub(crate) use queued_order::{VOID_ORDER, delivered_order_item, void_order_item};
 pub(crate) use request::{KEPT_FOR, ListedKey, RequestRecord, expiry, part_item, read_part, sale_facts};
 pub use request::{OpenRequest, RequestSlot, RequestState};
 

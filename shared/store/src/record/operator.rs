@@ -89,33 +89,48 @@ record! {
 }
 
 /// The attributes of an API key's settings.
-const SETTINGS: [&str; 4] = ["wait_for_stock", "webhook_hosts", "remember", "once_per"];
+const SETTINGS: [&str; 9] = [
+    "wait_for_stock",
+    "webhook_hosts",
+    "remember",
+    "once_per",
+    "products",
+    "keys_per_order",
+    "keys_per_hour",
+    "sees_all_orders",
+    "sees_orders_of",
+];
 
 impl Writer {
-    fn settings(
-        self,
-        [wait_for_stock, webhook_hosts, remember, once_per]: [&str; 4],
-        settings: &ApiKeySettings,
-    ) -> Self {
-        let hosts: Vec<String> = settings.webhook_hosts.iter().map(ToString::to_string).collect();
+    fn settings(self, names: [&str; 9], settings: &ApiKeySettings) -> Self {
+        let [wait_for_stock, webhook_hosts, remember, once_per, products, per_order, per_hour, all, others] =
+            names;
         self.optional_number(wait_for_stock, settings.wait_for_stock.map(|wait| wait.as_secs()))
-            // An empty list is no attribute, as before there were lists.
-            .optional_text(webhook_hosts, (!hosts.is_empty()).then(|| hosts.join(" ")))
+            .optional_words(webhook_hosts, settings.webhook_hosts.iter())
             .optional_number(remember, settings.remember.map(|time| time.as_secs()))
             .optional_text(once_per, settings.once_per_identifier.then_some("identifier"))
+            .optional_words(products, &settings.products)
+            .optional_number(per_order, settings.keys_per_order)
+            .optional_number(per_hour, settings.keys_per_hour)
+            .optional_text(all, settings.sees_all_orders.then_some("yes"))
+            .optional_words(others, &settings.sees_orders_of)
     }
 }
 
 impl Reader<'_> {
-    fn settings(
-        &self,
-        [wait_for_stock, webhook_hosts, remember, once_per]: [&'static str; 4],
-    ) -> Result<ApiKeySettings, StoreError> {
+    fn settings(&self, names: [&'static str; 9]) -> Result<ApiKeySettings, StoreError> {
+        let [wait_for_stock, webhook_hosts, remember, once_per, products, per_order, per_hour, all, others] =
+            names;
         Ok(ApiKeySettings {
             wait_for_stock: self.optional_number(wait_for_stock)?.map(Duration::from_secs),
             webhook_hosts: self.words(webhook_hosts)?,
             remember: self.optional_number(remember)?.map(Duration::from_secs),
             once_per_identifier: self.optional_text::<String>(once_per)?.is_some(),
+            products: self.words(products)?,
+            keys_per_order: self.optional_number(per_order)?,
+            keys_per_hour: self.optional_number(per_hour)?,
+            sees_all_orders: self.optional_text::<String>(all)?.is_some(),
+            sees_orders_of: self.words(others)?,
         })
     }
 }

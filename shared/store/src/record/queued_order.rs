@@ -4,7 +4,7 @@ use keypool_domain::requests::RandomAssignLicenseKeys;
 use keypool_domain::{Delivery, OrderId, OrderReference, OrderState, QueuedOrder, Timestamp};
 
 use super::attributes::record;
-use super::{EXPIRES_AT, Item, Key, OWNER, PK, Reader, Record as _, SK, Writer, text};
+use super::{EXPIRES_AT, Item, KEPT_FOR, Key, OWNER, PK, Reader, Record as _, SK, Writer, expiry, text};
 use crate::StoreError;
 
 /// The state of an order that was refused while its write may have been under way. It is no order.
@@ -85,6 +85,12 @@ pub(crate) fn delivered_order_item(order: &QueuedOrder, now: Timestamp) -> Item 
     item.extend(Key::delivered_order(&order.id).into_item());
     item.extend(Writer::default().number(EXPIRES_AT, now.unix_seconds() + DELIVERED_KEPT_FOR_SECONDS).0);
     item
+}
+
+/// A void order in the place of one that was refused. DynamoDB deletes it a day later.
+pub(crate) fn void_order_item(id: &OrderId, now: Timestamp) -> Item {
+    let writer = Writer::at(Key::queued_order(id)).text("state", VOID_ORDER);
+    writer.number(EXPIRES_AT, expiry(KEPT_FOR, now)).0
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use keypool_domain::{
     ProductId, Timestamp,
 };
 
-use super::{EXPIRES_AT, Item, Key, OWNER, PK, Reader, SK, Writer, kind, number, text};
+use super::{EXPIRES_AT, Item, Key, ORDER_TO_BE, OWNER, PK, Reader, SK, Writer, kind, number, text};
 use crate::StoreError;
 use crate::dynamo::Write;
 
@@ -81,6 +81,12 @@ pub struct RequestSlot {
 }
 
 impl RequestSlot {
+    /// Whether an earlier attempt at the request has failed. It may have counted its keys.
+    #[must_use]
+    pub fn follows_failed_attempt(&self) -> bool {
+        self.failed.is_some()
+    }
+
     /// A slot that is free, as far as is known.
     pub(crate) fn new(id: impl Display, fingerprint: Option<Fingerprint>, kept_for: Duration) -> Self {
         let fingerprint = fingerprint.map(|fingerprint| fingerprint.to_string());
@@ -183,8 +189,9 @@ impl RequestRecord {
     /// The assignment that a large order was sold with.
     pub(crate) fn assignment(&self) -> Result<Assignment, StoreError> {
         let reader = self.reader();
-        let (id, owner, at) = (self.attempt.clone(), reader.owner(OWNER)?, reader.time("assigned_at")?);
-        Ok(Assignment { id, owner, at })
+        let (owner, order, at) =
+            (reader.owner(OWNER)?, reader.order(ORDER_TO_BE)?, reader.time("assigned_at")?);
+        Ok(Assignment { id: self.attempt.clone(), owner, order, at })
     }
 
     /// The mark of keys that the request stores one by one.
@@ -213,6 +220,7 @@ pub(crate) fn sale_facts(product_id: ProductId, assignment: &Assignment) -> Item
         .number("product_id", product_id)
         .text("assigned_at", assignment.at)
         .owner(OWNER, &assignment.owner)
+        .order(ORDER_TO_BE, &assignment.order)
         .0
 }
 

@@ -3,7 +3,9 @@
 use keypool_domain::{Assignment, AttemptId, LicenseKeyRecord, OwnerField, Status, StockPosition};
 
 use crate::dynamo::{IS_NEW, Write};
-use crate::record::{DRAW, Key, ListedKey, OpenRequest, Record as _, STOCK, number, stock_of, text};
+use crate::record::{
+    DRAW, Key, ListedKey, ORDER, OpenRequest, Record as _, STOCK, number, order_of, stock_of, text,
+};
 
 /// Reserves a key for an assignment, as it was read. A fresh key is stored.
 pub(super) fn reserve(key: &LicenseKeyRecord, assignment: &Assignment) -> Write {
@@ -78,6 +80,7 @@ fn store(key: &LicenseKeyRecord, assignment: &Assignment, status: Status) -> Wri
     let mut key = LicenseKeyRecord { status, assignment_id: id, version, draw: None, ..key.clone() };
     if status == Status::Assigned {
         (key.owner, key.assigned_at) = (assignment.owner.clone(), Some(assignment.at));
+        key.order.clone_from(&assignment.order);
     }
     Write::put(key.item()).when(IS_NEW, [])
 }
@@ -90,6 +93,8 @@ fn leave_stock(update: Write, key: &LicenseKeyRecord, assignment: &Assignment) -
 
 fn give_to_owner(update: Write, assignment: &Assignment) -> Write {
     let field = |field: &Option<OwnerField>| field.as_ref().map(|field| text(field.as_str()));
+    let order = assignment.order.as_ref();
+    let [reference, sold_by] = ORDER;
     update
         .set("status", text(Status::Assigned))
         .set("assigned_at", text(assignment.at))
@@ -97,4 +102,6 @@ fn give_to_owner(update: Write, assignment: &Assignment) -> Write {
         // A key may have been stored with another owner.
         .set_or_remove("owner_name", field(&assignment.owner.name))
         .set_or_remove("owner_email", field(&assignment.owner.email))
+        .set_or_remove(reference, order.map(|order| text(order_of(&order.reference))))
+        .set_or_remove(sold_by, order.and_then(|order| order.sold_by).map(text))
 }

@@ -8,10 +8,13 @@ use keypool_domain::{AttemptId, Envelope, OrderId, OrderState, ProductId, Queued
 use super::Recorded;
 use crate::dynamo::{IS_NEW, Obstacle, Query, Write, Written, contention};
 use crate::record::{
-    EXPIRES_AT, Item, KEPT_FOR, Key, QUEUE, Record as _, SK, VOID_ORDER, delivered_order_item, expiry,
-    is_text, line_of, number, number_of, readable, text, text_of,
+    Item, KEPT_FOR, Key, QUEUE, Record as _, SK, VOID_ORDER, delivered_order_item, is_text, line_of, number,
+    number_of, readable, text, text_of, void_order_item,
 };
 use crate::{RequestSlot, RequestState, Store, StoreError};
+
+/// The number of orders of a line that one call reads: some 32 KB of them.
+const LINE_PAGE: usize = 250;
 
 /// The result of an attempt to deliver a callback.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,11 +58,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let put = Write::put(order.item()).when(IS_NEW, []);
-        let record = remembered.map(|(slot, response)| {
-            let (attributes, further) = slot.saved(response, now);
-            let done = slot.put(RequestState::Done, &AttemptId::random(self.randomness()), 0, now);
-            [done.with(attributes)].into_iter().chain(further)
-        });
+        let record = remembered.map(|(slot, response)| self.answered(slot, response, now));
         let written = match self.write([put].into_iter().chain(record.into_iter().flatten())).await {
             Ok(written) => written,
             Err(error) => {
@@ -81,23 +80,30 @@ impl Store {
         Err(self.refused_by(slot, record).await?.into())
     }
 
-    /// Takes back an order that was just accepted, because its response could not be signed. 1 write unit.
-    /// Fails with contention if a worker has begun with it.
-    pub async fn unqueue(&self, id: &OrderId) -> Result<(), StoreError> {
-        let delete = Write::delete(Key::queued_order(id));
-        let delete = delete.when("#state = :queued", [(":queued", text(OrderState::Queued))]);
-        match self.write([delete]).await?.into_refused_item() {
-            Some(_) => Err(contention("DeleteItem")),
-            None => Ok(()),
+    /// Takes back an order that was just accepted, because its response could not be signed. Puts a void order
+    /// in its place, which refuses a late copy of its write, and a void record, which refuses the sale of a
+    /// worker that has read it before. 4 write units. Fails with contention if a worker has filled it or put it
+    /// into a line.
+    pub async fn unqueue(&self, id: &OrderId, now: Timestamp) -> Result<(), StoreError> {
+        let order = Write::put(void_order_item(id, now)).when(
+            "attribute_not_exists(#pk) OR #state IN (:queued, :void)",
+            [(":queued", text(OrderState::Queued)), (":void", text(VOID_ORDER))],
+        );
+        // No worker replaces a void record without a fingerprint.
+        let (slot, attempt) =
+            (RequestSlot::new(id.request_id(), None, KEPT_FOR), AttemptId::random(self.randomness()));
+        let record = slot
+            .put(RequestState::Void, &attempt, 0, now)
+            .when("attribute_not_exists(#pk) OR #state = :void", [(":void", RequestState::Void.value())]);
+        match self.write([order, record]).await? {
+            Written::Done => Ok(()),
+            Written::Refused(_) => Err(contention("TransactWriteItems")),
         }
     }
 
     /// Puts a void order in the place of one whose write got no answer. Returns whether nothing was there.
     async fn bury(&self, id: &OrderId, now: Timestamp) -> Result<bool, StoreError> {
-        let mut item = Key::queued_order(id).into_item();
-        item.insert("state".to_owned(), text(VOID_ORDER));
-        item.insert(EXPIRES_AT.to_owned(), number(expiry(KEPT_FOR, now)));
-        let written = self.write([Write::put(item).when(IS_NEW, [])]).await?;
+        let written = self.write([Write::put(void_order_item(id, now)).when(IS_NEW, [])]).await?;
         let refused = written.into_refused_item();
         Ok(refused.is_none_or(|item| is_text(&item, "state", VOID_ORDER)))
     }
@@ -119,6 +125,39 @@ impl Store {
     pub async fn line(&self, product_id: ProductId) -> Result<Vec<Waiting>, StoreError> {
         let items = self.query(Query::collection(line_of(product_id))).await?;
         Ok(readable(&items, Waiting::read).collect())
+    }
+
+    /// The first orders that wait for keys of a product: at least `count` of them, if there are so many. 1 read
+    /// unit for 4 KB of them, and 1 if nobody waits.
+    pub async fn line_front(&self, product_id: ProductId, count: usize) -> Result<Vec<Waiting>, StoreError> {
+        self.line_until(product_id, count, |front| front.len() >= count).await
+    }
+
+    /// The number of keys that orders wait for, or any number above `enough` if there are more: a long line is
+    /// read no further. 1 read unit for 4 KB, and 1 if nobody waits.
+    pub async fn keys_in_line(&self, product_id: ProductId, enough: usize) -> Result<usize, StoreError> {
+        let keys = |line: &[Waiting]| line.iter().map(|waiting| waiting.quantity).sum::<usize>();
+        let line = self.line_until(product_id, LINE_PAGE, |line| keys(line) > enough).await?;
+        Ok(keys(&line))
+    }
+
+    /// Reads a line in pages, until `is_enough` of what was read.
+    async fn line_until(
+        &self,
+        product_id: ProductId,
+        page: usize,
+        is_enough: impl Fn(&[Waiting]) -> bool,
+    ) -> Result<Vec<Waiting>, StoreError> {
+        let query = Query::collection(line_of(product_id)).limit(page);
+        let (mut line, mut start) = (Vec::new(), None);
+        loop {
+            let page = self.query_page(&query, start.as_ref()).await?;
+            line.extend(readable(&page.items, Waiting::read));
+            start = page.next;
+            if start.is_none() || is_enough(&line) {
+                return Ok(line);
+            }
+        }
     }
 
     /// Puts an order into the line of its product. Returns whether it waits now; if not, it was decided

@@ -46,6 +46,18 @@ pub struct Creation {
 }
 
 impl Store {
+    /// The writes that record an answered request, in place of what was there when `slot` was read.
+    pub(super) fn answered(
+        &self,
+        slot: &RequestSlot,
+        response: &Envelope,
+        now: Timestamp,
+    ) -> impl Iterator<Item = Write> + use<> {
+        let (attributes, further) = slot.saved(response, now);
+        let done = slot.put(RequestState::Done, &AttemptId::random(self.randomness()), 0, now);
+        [done.with(attributes)].into_iter().chain(further)
+    }
+
     /// Reads the record of a request, with every write before. 1 read unit for 4 KB of a saved response. If
     /// its attempt has died, that attempt is settled first. A creation that another attempt has begun counts
     /// as new: [`Store::begin`] joins it. `kept_for` is how long the response will be remembered; by default

@@ -149,7 +149,7 @@ mod tests {
     fn the_first_key_tells_the_outcome_of_a_sale() {
         let at = Timestamp::from_unix_microseconds(1_732_388_528_829_115).unwrap();
         let id = AttemptId::random(&OperatingSystemRandomness);
-        let assignment = Assignment { id: id.clone(), owner: Owner::default(), at };
+        let assignment = Assignment { id: id.clone(), owner: Owner::default(), order: None, at };
         let sale = Sale::new(ProductId::MIN, assignment, Duration::ZERO, None);
         let new = NewKey {
             license_key: "KEY".parse().unwrap(),
@@ -159,6 +159,7 @@ mod tests {
             status: Status::Available,
             owner: Owner::default(),
             assigned_at: None,
+            order: None,
             assignment_id: None,
             creation_id: None,
         };

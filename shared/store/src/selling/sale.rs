@@ -7,15 +7,16 @@
 use std::time::Duration;
 
 use keypool_aws::AwsErrorKind;
-use keypool_domain::{Assignment, Envelope, LicenseKey, LicenseKeyRecord, ProductId, Timestamp};
+use keypool_domain::{Assignment, AuditEntry, Envelope, LicenseKey, LicenseKeyRecord, ProductId, Timestamp};
 use tokio::time::{Instant, timeout};
 
 use super::assign;
 use super::request::Recorded;
 use super::resolve::Verdict;
-use crate::dynamo::{Obstacle, Write, Written};
+use crate::dynamo::{IS_NEW, Obstacle, Write, Written, contention};
 use crate::record::{
-    EXPIRES_AT, Item, KEPT_FOR, Key, OpenRequest, RequestSlot, RequestState, is_text, part_item, sale_facts,
+    EXPIRES_AT, Item, KEPT_FOR, Key, OpenRequest, Record as _, RequestSlot, RequestState, is_text,
+    license_key_change, part_item, sale_facts,
 };
 use crate::{Store, StoreError};
 
@@ -42,6 +43,8 @@ pub struct Sale {
     pub(super) parts: usize,
     /// Set while the outcome of the latest take is unknown.
     is_uncertain: bool,
+    /// The writes to the key that the sale replaces, and to the audit trail.
+    replacing: Vec<Write>,
 }
 
 /// The result of a write that sells or reserves keys.
@@ -69,7 +72,21 @@ impl Sale {
         let lease_until = assignment.at.unix_microseconds().saturating_add(lease_us);
         let slot = slot.unwrap_or_else(|| RequestSlot::new(&assignment.id, None, KEPT_FOR));
         let open = OpenRequest::new(&slot.key, product_id, &assignment.id, lease_until);
-        Self { assignment, slot, open, taken: Vec::new(), parts: 0, is_uncertain: false }
+        Self {
+            assignment,
+            slot,
+            open,
+            taken: Vec::new(),
+            parts: 0,
+            is_uncertain: false,
+            replacing: Vec::new(),
+        }
+    }
+
+    /// Makes the sale replace the key `seen`, which becomes `next`, with an audit entry. The last write of the
+    /// sale changes it, or fails if it has changed since.
+    pub fn replace(&mut self, seen: &LicenseKeyRecord, next: &LicenseKeyRecord, entry: &AuditEntry) {
+        self.replacing = vec![license_key_change(seen, next), Write::put(entry.item()).when(IS_NEW, [])];
     }
 
     /// The assignment that the keys are sold with.
@@ -166,7 +183,8 @@ impl Store {
     ///
     /// If the outcome of the write is unknown, further calls find it out, or make sure that the sale cannot
     /// happen any more. They end at the deadline, then the error is [`StoreError::OutcomeUnknown`]. Any other
-    /// error promises that this attempt has sold nothing, and that it will not.
+    /// error promises that this attempt has sold nothing, and that it will not. It is contention if the key
+    /// that the sale replaces has changed.
     pub async fn finish(
         &self,
         sale: &Sale,
@@ -176,7 +194,8 @@ impl Store {
         deadline: Instant,
     ) -> Result<SaleOutcome, StoreError> {
         let assign = keys.iter().map(|key| assign::assign(key, &sale.assignment));
-        let prepared = self.prepare(assign.chain(sale.finishing(response, now)))?;
+        let replacing = sale.replacing.iter().cloned();
+        let prepared = self.prepare(assign.chain(replacing).chain(sale.finishing(response, now)))?;
         let mut sending = Box::pin(self.with_retries(|| self.send(&prepared)));
         let mut sent = timeout(self.timeouts.write_within, &mut sending).await;
         if sent.is_err() {
@@ -219,7 +238,11 @@ impl Store {
         if obstacles.iter().filter_map(Obstacle::item).any(|item| sale.is_proven_by(item)) {
             return Ok(SaleOutcome::Done);
         }
-        if let Some(Obstacle::Condition(item)) = obstacles.get(keys.len()) {
+        let mut of_replaced = obstacles.iter().skip(keys.len()).take(sale.replacing.len());
+        if of_replaced.any(|obstacle| matches!(obstacle, Obstacle::Condition(_))) {
+            return Err(contention("TransactWriteItems"));
+        }
+        if let Some(Obstacle::Condition(item)) = obstacles.get(keys.len() + sale.replacing.len()) {
             // On the heap, as all that is rare and large.
             return Err(Box::pin(self.refused_by(&sale.slot, item.clone())).await?.into());
         }

@@ -8,8 +8,8 @@ use aws_sdk_dynamodb::types::{
     ProjectionType, ProvisionedThroughput, ScalarAttributeType, TimeToLiveSpecification,
 };
 use keypool_domain::{
-    Assignment, AttemptId, Clock as _, NewKey, OperatingSystemRandomness, Owner, ProductId, Status,
-    SystemClock, Timestamp,
+    Assignment, Clock as _, NewKey, OperatingSystemRandomness, Owner, ProductId, Status, SystemClock,
+    Timestamp,
 };
 use keypool_local::{Services, TABLE};
 use keypool_store::{Expiry, IndexState, Sale, SaleOutcome, Store, TableState};
@@ -74,7 +74,8 @@ async fn a_table_of_keypool_is_as_it_must_be() {
     let expected = TableState {
         is_active: true,
         has_keys: true,
-        index: IndexState::Ready,
+        stock_index: IndexState::Ready,
+        orders_index: IndexState::Ready,
         is_on_demand: true,
         is_deletion_protected: false,
     };
@@ -108,7 +109,7 @@ async fn what_is_different_about_a_table_is_seen() {
     ] {
         database.make(table, keys, index).await;
         let state = database.store(table).describe().await.unwrap().unwrap();
-        assert_eq!((state.has_keys, state.index), (has_keys, expected), "{table}");
+        assert_eq!((state.has_keys, state.stock_index), (has_keys, expected), "{table}");
         assert!(!state.is_on_demand, "{table}");
     }
     let store = database.store("bare-index");
@@ -136,6 +137,7 @@ async fn a_product_is_in_stock_as_long_as_one_of_its_keys_is() {
             validity: "1".parse().unwrap(),
             owner: Owner::default(),
             assigned_at: None,
+            order: None,
             assignment_id: None,
             creation_id: None,
         };
@@ -153,8 +155,7 @@ async fn expired_requests_are_counted_and_others_are_not() {
     store.create_table().await.unwrap();
     let now = SystemClock.now();
     for (lease_s, product) in [(60, "1"), (600, "2")] {
-        let id = AttemptId::random(&OperatingSystemRandomness);
-        let assignment = Assignment { id, owner: Owner::default(), at: now };
+        let assignment = Assignment::new(Owner::default(), now, &OperatingSystemRandomness);
         let lease = Duration::from_secs(lease_s);
         let mut sale = Sale::new(product.parse().unwrap(), assignment, lease, None);
         assert_eq!(store.take(&mut sale, &[], now).await, Ok(SaleOutcome::Done));

@@ -10,8 +10,8 @@ use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use keypool_aws::{AdaptiveLimit, AwsErrorKind};
 use keypool_domain::{
-    Assignment, AttemptId, Clock as _, CreationId, ImportId, LicenseKeyRecord, NewKey,
-    OperatingSystemRandomness, Owner, ProductId, Status, SystemClock,
+    Assignment, Clock as _, CreationId, ImportId, LicenseKeyRecord, NewKey, OperatingSystemRandomness, Owner,
+    ProductId, Status, SystemClock,
 };
 use keypool_local::{Services, TABLE};
 use keypool_store::{ImportOutcome, SaleOutcome, Store, StoreError};
@@ -110,6 +110,7 @@ fn keys(import: ImportId, names: &[&str]) -> Vec<LicenseKeyRecord> {
         status: Status::Available,
         owner: Owner::default(),
         assigned_at: None,
+        order: None,
         assignment_id: None,
         creation_id: Some(CreationId::of_line(import, line)),
     };
@@ -145,11 +146,7 @@ async fn a_key_that_exists_says_whose_it_is_and_stays_as_it_was() {
     let table = Table::new().await;
     let first = keys(import_id(), &["A", "B"]);
     table.import(&first).await;
-    let assignment = Assignment {
-        id: AttemptId::random(&OperatingSystemRandomness),
-        owner: Owner::default(),
-        at: SystemClock.now(),
-    };
+    let assignment = Assignment::new(Owner::default(), SystemClock.now(), &OperatingSystemRandomness);
     assert_eq!(sell(&table.store, &first[..1], &assignment).await, SaleOutcome::Done);
     let sold = table.store.license_key(&first[0].license_key).await.unwrap();
 

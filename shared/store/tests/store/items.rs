@@ -9,9 +9,9 @@ use keypool_domain::requests::AssignLicenseKey;
 use keypool_domain::requests::Repeatable as _;
 use keypool_domain::{
     Activity, ApiKey, ApiKeyRecord, Assignment, AuditEntry, ChunkSystem, CreationId, Endpoint, Envelope,
-    Fingerprint, Generator, GeneratorId, LicenseKeyRecord, Method, OperatingSystemRandomness, Owner,
-    Principal, PrivateKeyUsed, Product, ProductId, Reply, RequestId, RetiredKey, RowId, SignablePayload,
-    Status, StockPosition, Timestamp,
+    Fingerprint, Generator, GeneratorId, KeyOrder, LicenseKeyRecord, Method, OperatingSystemRandomness,
+    Owner, Principal, PrivateKeyUsed, Product, ProductId, Reply, RequestId, RetiredKey, RowId,
+    SignablePayload, Status, StockPosition, Timestamp,
 };
 use keypool_local::{Services, TABLE};
 use keypool_store::{
@@ -101,6 +101,10 @@ fn generator() -> Generator {
     }
 }
 
+fn order() -> KeyOrder {
+    KeyOrder { reference: "31 №".parse().unwrap(), sold_by: Some("ab".repeat(32).parse().unwrap()) }
+}
+
 fn license_key() -> LicenseKeyRecord {
     LicenseKeyRecord {
         license_key: "AB#12 ключ".parse().unwrap(),
@@ -110,6 +114,8 @@ fn license_key() -> LicenseKeyRecord {
         status: Status::Assigned,
         owner: Owner { name: Some("Test User".parse().unwrap()), email: None },
         assigned_at: Some(at()),
+        order: Some(order()),
+        replaced_by: Some("CD#34".parse().unwrap()),
         created_at: at(),
         updated_at: at(),
         id: RowId::MIN,
@@ -189,6 +195,38 @@ async fn the_item_of_an_api_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_item_of_an_api_key_with_settings() {
+    let settings = keypool_domain::ApiKeySettings {
+        wait_for_stock: Some(Duration::ZERO),
+        webhook_hosts: ["shop.example".parse().unwrap()].into_iter().collect(),
+        remember: Some(Duration::from_hours(2)),
+        once_per_identifier: true,
+        products: ["7", "10"].map(|id| id.parse().unwrap()).into(),
+        keys_per_order: "5".parse().ok(),
+        keys_per_hour: "200".parse().ok(),
+        sees_all_orders: true,
+        sees_orders_of: [HASH.parse().unwrap()].into(),
+    };
+    let api_key = ApiKeyRecord {
+        hash: "secret".parse::<ApiKey>().unwrap().hash(),
+        name: "shop".parse().unwrap(),
+        activity: Activity::Active,
+        capabilities: BTreeSet::from([Endpoint::Generate]),
+        networks: vec![],
+        valid_until: None,
+        settings,
+    };
+    let entry = json!({"pk": "CATALOGUE#APIKEY", "sk": HASH});
+    let item = json!({
+        "pk": format!("APIKEY#{HASH}"), "sk": "APIKEY", "name": "shop", "status": "active",
+        "capabilities": "generate", "networks": "", "wait_for_stock": {"N": "0"}, "webhook_hosts": "shop.example",
+        "remember": {"N": "7200"}, "once_per": "identifier", "products": "7 10", "keys_per_order": {"N": "5"},
+        "keys_per_hour": {"N": "200"}, "sees_all_orders": "yes", "sees_orders_of": HASH,
+    });
+    Table::check(&api_key, json!([item, entry])).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_item_of_an_audit_entry() {
     let table = Table::new().await;
     let entry = AuditEntry {
@@ -253,7 +291,8 @@ async fn the_item_of_a_license_key() {
         "pk": "KEY#AB#12 ключ", "sk": "KEY", "product_id": {"N": "1"}, "activation_limit": {"N": "3"},
         "validity": {"N": "365"}, "status": "assigned", "owner_name": "Test User", "assigned_at": AT,
         "created_at": AT, "updated_at": AT, "id": {"N": "1"}, "version": {"N": "7"},
-        "assignment_id": "attempt", "creation_id": "creation",
+        "assignment_id": "attempt", "creation_id": "creation", "order_reference": "REFERENCE#31 №",
+        "sold_by": "ab".repeat(32), "replaced_by": "CD#34",
     });
     let table = Table::new().await;
     table.store.insert(std::slice::from_ref(&sold)).await.unwrap();
@@ -265,12 +304,15 @@ async fn the_item_of_a_license_key() {
         status: Status::Available,
         owner: Owner { name: None, email: Some("a@example.com".parse().unwrap()) },
         assigned_at: None,
+        order: None,
+        replaced_by: None,
         assignment_id: None,
         creation_id: None,
         draw: Some(draw.parse().unwrap()),
         ..license_key()
     };
-    for absent in ["owner_name", "assigned_at", "assignment_id", "creation_id"] {
+    let attributes = ["owner_name", "assigned_at", "assignment_id", "creation_id"];
+    for absent in attributes.into_iter().chain(["order_reference", "sold_by", "replaced_by"]) {
         item.as_object_mut().unwrap().remove(absent);
     }
     item["status"] = json!("available");
@@ -307,7 +349,8 @@ async fn a_spoilt_item_names_its_attribute() {
 /// A request with an `Idempotency-Key`.
 fn request() -> (RequestId, Fingerprint) {
     let api_key = "secret".parse::<ApiKey>().unwrap().hash();
-    let request = AssignLicenseKey { license_key: "A".parse().unwrap(), owner: Owner::default() };
+    let request =
+        AssignLicenseKey { license_key: "A".parse().unwrap(), owner: Owner::default(), identifier: None };
     (RequestId::new(api_key, Endpoint::Generate, &"k".parse().unwrap()), request.fingerprint())
 }
 
@@ -401,20 +444,23 @@ async fn the_items_of_an_open_large_order() {
         status: Status::Available,
         draw: Some(StockPosition::random(&OperatingSystemRandomness)),
         assigned_at: None,
+        order: None,
+        replaced_by: None,
         assignment_id: None,
         owner: Owner::default(),
         ..license_key()
     };
     table.store.insert(std::slice::from_ref(&key)).await.unwrap();
     let owner = license_key().owner;
-    let assignment = Assignment { id: "attempt".parse().unwrap(), owner, at: at() };
+    let assignment = Assignment { id: "attempt".parse().unwrap(), owner, order: Some(order()), at: at() };
     let mut sale = Sale::new(ProductId::MIN, assignment.clone(), Duration::from_secs(1), None);
     let taken = table.store.take(&mut sale, std::slice::from_ref(&key), at()).await;
     assert_eq!(taken, Ok(SaleOutcome::Done));
     let record = json!({
         "pk": "IDEMPOTENCY#attempt", "sk": "IDEMPOTENCY", "state": "open", "attempt": "attempt",
         "lease_until": {"N": "1732388529829115"}, "expires_at": {"N": "1732474928"}, "product_id": {"N": "1"},
-        "assigned_at": AT, "owner_name": "Test User",
+        "assigned_at": AT, "owner_name": "Test User", "reference": "REFERENCE#31 №",
+        "sold_by": "ab".repeat(32),
     });
     let part = json!({
         "pk": "IDEMPOTENCY#attempt", "sk": "PART#attempt#0000", "license_keys": ["AB#12 ключ"],

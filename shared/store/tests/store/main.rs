@@ -6,6 +6,7 @@ mod describe;
 mod fixture;
 mod import;
 mod items;
+mod limit;
 mod operator;
 mod orders;
 mod restore;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use futures_util::TryStreamExt as _;
 use keypool_domain::{
-    Assignment, AttemptId, AuditEntry, AuditId, Clock as _, LicenseKeyRecord, NewKey, NotAllowedInStatus,
+    Assignment, AuditEntry, AuditId, Clock as _, LicenseKeyRecord, NewKey, NotAllowedInStatus,
     OperatingSystemRandomness, Owner, Principal, ProductId, Status, SystemClock, Timestamp,
 };
 use keypool_store::{Inventory, KeyFilter, Look, Place, SaleOutcome, Store, UpdateOutcome};
@@ -30,6 +30,7 @@ async fn stock(store: &Store, product: u32, status: Status, count: usize) -> Vec
                 status,
                 owner: Owner::default(),
                 assigned_at: None,
+                order: None,
                 assignment_id: None,
                 creation_id: None,
             };
@@ -53,8 +54,7 @@ fn entry(subject: &str, at: Timestamp) -> AuditEntry {
 }
 
 fn assignment() -> Assignment {
-    let id = AttemptId::random(&OperatingSystemRandomness);
-    Assignment { id, owner: Owner::default(), at: now() }
+    Assignment::new(Owner::default(), now(), &OperatingSystemRandomness)
 }
 
 async fn trail(store: &Store) -> Vec<AuditEntry> {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use keypool_domain::requests::{RandomAssignLicenseKeys, Repeatable as _};
 use keypool_domain::{
-    ApiKey, AuditEntry, AuditId, Clock as _, Delivery, Endpoint, OperatingSystemRandomness, OrderId,
-    OrderState, Owner, Principal, PrivateKeyUsed, ProductId, QueuedOrder, Reply, RequestId, SignablePayload,
-    SystemClock, Timestamp,
+    ApiKey, Assignment, AuditEntry, AuditId, Clock as _, Delivery, Endpoint, OperatingSystemRandomness,
+    OrderId, OrderState, Owner, Principal, PrivateKeyUsed, ProductId, QueuedOrder, Reply, RequestId,
+    SignablePayload, SystemClock, Timestamp,
 };
-use keypool_store::{DeliveryResult, Recorded, Store, UpdateOutcome, Waiting};
+use keypool_store::{DeliveryResult, Recorded, Sale, Store, StoreError, UpdateOutcome, Waiting};
 use serde_json::json;
 
 use crate::fixture::table;
@@ -85,14 +85,50 @@ async fn of_two_requests_with_one_key_the_later_is_a_mismatch() {
 async fn an_order_is_taken_back_only_before_a_worker_begins() {
     let (store, _, _services) = table().await;
     let order = accepted(&store).await;
-    assert_eq!(store.unqueue(&order.id).await, Ok(()));
+    assert_eq!(store.unqueue(&order.id, now()).await, Ok(()));
     // The response to the first one may have been lost.
-    assert_eq!(store.unqueue(&order.id).await, Ok(()));
+    assert_eq!(store.unqueue(&order.id, now()).await, Ok(()));
     assert_eq!(store.queued_orders().await.unwrap(), []);
     let order = accepted(&store).await;
     assert_eq!(store.join_line(&order).await, Ok(true));
-    assert!(store.unqueue(&order.id).await.is_err());
+    assert!(store.unqueue(&order.id, now()).await.is_err());
     assert_eq!(store.queued_orders().await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_line_is_read_as_far_as_it_matters() {
+    let (store, _, _services) = table().await;
+    let product = order().request.product_id;
+    assert_eq!(store.keys_in_line(product, 0).await, Ok(0));
+    for _ in 0..260 {
+        let order = accepted(&store).await;
+        assert_eq!(store.join_line(&order).await, Ok(true));
+    }
+    // The first page has 250 orders of three keys each.
+    assert_eq!(store.keys_in_line(product, 0).await, Ok(750));
+    assert_eq!(store.keys_in_line(product, 750).await, Ok(780));
+    let line = store.line(product).await.unwrap();
+    assert_eq!((line.len(), store.line_front(product, 8).await.unwrap()), (260, line[..8].to_vec()));
+}
+
+/// A worker has read the order and its record before, and the write of the order arrives once more after.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_was_taken_back_can_neither_return_nor_end() {
+    let (store, _, _services) = table().await;
+    let order = accepted(&store).await;
+    let (id, fingerprint) = (order.id.request_id(), order.request.fingerprint());
+    let slot = store.recall(id, fingerprint, None, now()).await.unwrap();
+    assert_eq!(store.unqueue(&order.id, now()).await, Ok(()));
+    let _ = store.enqueue(&order, None, now()).await;
+    assert_eq!(store.queued_orders().await.unwrap(), []);
+    assert_eq!(store.join_line(&order).await, Ok(false));
+    let response = SignablePayload::new(&Reply::InsufficientLicenseKeys { available_quantity: 0 }, now());
+    let response = response.into_envelope(PrivateKeyUsed::Global, None);
+    let assignment = Assignment::new(Owner::default(), now(), &OperatingSystemRandomness);
+    let sale = Sale::new(order.request.product_id, assignment, LEASE, Some(slot));
+    let deadline = tokio::time::Instant::now() + LEASE;
+    let outcome = store.finish(&sale, &[], &response, now(), deadline).await;
+    assert_eq!(outcome, Err(StoreError::Recorded(Recorded::Mismatch)));
 }
 
 /// An order whose first attempt has ended like that.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use keypool_aws::{AwsErrorKind, Timeouts};
 use keypool_domain::{
-    Activity, ApiKey, ApiKeyRecord, Assignment, AttemptId, Clock as _, Endpoint, Generator, LicenseKey,
+    Activity, ApiKey, ApiKeyRecord, Assignment, Clock as _, Endpoint, Generator, LicenseKey,
     LicenseKeyRecord, Method, NewKey, OperatingSystemRandomness, Owner, Product, ProductId, Randomness,
     RowId, Status, StockPosition, SystemClock,
 };
@@ -92,17 +92,15 @@ fn new_key(name: &str, status: Status) -> NewKey {
         status,
         owner: Owner::default(),
         assigned_at: None,
+        order: None,
         assignment_id: None,
         creation_id: None,
     }
 }
 
 fn assignment(name: &str) -> Assignment {
-    Assignment {
-        id: AttemptId::random(&OperatingSystemRandomness),
-        owner: Owner { name: Some(name.parse().unwrap()), email: None },
-        at: SystemClock.now(),
-    }
+    let owner = Owner { name: Some(name.parse().unwrap()), email: None };
+    Assignment::new(owner, SystemClock.now(), &OperatingSystemRandomness)
 }
 
 fn license_keys(keys: &[LicenseKeyRecord]) -> Vec<LicenseKey> {

@@ -9,6 +9,7 @@ use keypool_domain::{
 };
 use keypool_store::CreateOutcome;
 
+use super::capability::Capability;
 use super::settings::Settings;
 use super::{check_name, network, reveal};
 use crate::exit::Exit;
@@ -22,9 +23,10 @@ pub(crate) struct Create {
     /// What people call it
     #[arg(long)]
     name: Name,
-    /// An endpoint it opens (may be repeated); without it, all of them
-    #[arg(long = "capability", value_name = "ENDPOINT")]
-    capabilities: Vec<Endpoint>,
+    /// An endpoint it opens, or get-all-license-keys to see the orders of all API keys (may be repeated); without
+    /// it, it opens all endpoints
+    #[arg(long = "capability", value_name = "NAME")]
+    capabilities: Vec<Capability>,
     /// An address or a network (CIDR) it may be used from (may be repeated); without it, from anywhere
     #[arg(long = "network", value_name = "CIDR", value_parser = network)]
     networks: Vec<IpNet>,
@@ -38,21 +40,22 @@ pub(crate) struct Create {
 impl Create {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         check_name(&target.store, &self.name).await?;
+        self.settings.check(&target.store).await?;
         let secret = Secret::random(&OperatingSystemRandomness);
         let mut settings = ApiKeySettings::default();
         self.settings.apply(&mut settings);
-        let record = ApiKeyRecord {
+        let mut record = ApiKeyRecord {
             hash: secret.hash(),
             name: self.name.clone(),
             activity: Activity::Active,
-            capabilities: match self.capabilities.as_slice() {
-                [] => BTreeSet::from(Endpoint::ALL),
-                some => some.iter().copied().collect(),
-            },
+            capabilities: BTreeSet::from(Endpoint::ALL),
             networks: self.networks.clone(),
             valid_until: self.expires,
             settings,
         };
+        if !self.capabilities.is_empty() {
+            Capability::grant(&self.capabilities, &mut record);
+        }
         let after = view::api_key(&record);
         let entry = target.entry("api-key.create", record.name.as_str(), None, Some(after.clone())).await?;
         match target.store.create(&record, Some(&entry)).await? {

@@ -1,3 +1,4 @@
+mod capability;
 mod create;
 mod rotate;
 mod settings;
@@ -34,6 +35,9 @@ pub(crate) enum ApiKey {
         A key for queued orders that wait for keys up to two days, and whose callbacks go to the shop alone:\n  \
         keypool api-key create --name shop --capability random-assign-license-keys-queued \\\n    \
         --wait-for-stock 2d --webhook-host shop.example --once-per identifier --remember 30d\n\n\
+        A key that cannot drain the shop, for a checkout that sells product 42:\n  \
+        keypool api-key create --name checkout --capability random-assign-license-keys \\\n    \
+        --product 42 --keys-per-order 5 --keys-per-hour 200\n\n\
         The key is the only line on standard output. Costs 6 write units.")]
     Create(create::Create),
     /// List all API keys; the keys themselves are not stored and cannot be shown
@@ -52,7 +56,8 @@ pub(crate) enum ApiKey {
     #[command(after_help = "Examples:\n  \
         keypool api-key update checkout --network 203.0.113.7 --network 2001:db8::/48\n  \
         keypool api-key update checkout --capability random-assign-license-keys --no-expiry\n  \
-        keypool api-key update shop --wait-for-stock 0 --any-webhook-host --no-once-per\n\n\
+        keypool api-key update shop --wait-for-stock 0 --any-webhook-host --no-once-per\n  \
+        keypool api-key update shop --keys-per-hour 500 --no-keys-per-order --any-product\n\n\
         Functions that are warm go by what they read before for up to 60 seconds.\n\
         Costs a read of the list, 2 read units and 4 write units.")]
     Update(update::Update),
@@ -202,11 +207,20 @@ fn networks(api_key: &ApiKeyRecord) -> String {
 }
 
 fn capabilities(api_key: &ApiKeyRecord) -> String {
-    joined(api_key.capabilities.iter().map(ToString::to_string), "none")
+    joined(api_key.capability_names().map(str::to_owned), "none")
 }
 
 fn webhook_hosts(api_key: &ApiKeyRecord) -> String {
     joined(api_key.settings.webhook_hosts.iter().map(ToString::to_string), "any")
+}
+
+fn products(api_key: &ApiKeyRecord) -> String {
+    joined(api_key.settings.products.iter().map(ToString::to_string), "any")
+}
+
+/// A limit, or that there is none.
+fn or_none(limit: Option<impl ToString>) -> String {
+    limit.map_or_else(|| NOTHING.to_owned(), |limit| limit.to_string())
 }
 
 fn once_per(api_key: &ApiKeyRecord) -> &'static str {
@@ -222,13 +236,17 @@ fn show(api_key: &ApiKeyRecord, output: Output) -> anyhow::Result<Exit> {
     let settings = &api_key.settings;
     let text = format!(
         "name           {}\nSHA-256        {}\nstatus         {}\ngood until     {}\nnetworks       {}\n\
-         capabilities   {}\nwait           {}\nwebhook hosts  {}\nonce per       {}\nremember       {}",
+         capabilities   {}\nproducts       {}\nkeys an order  {}\nkeys an hour   {}\nwait           {}\n\
+         webhook hosts  {}\nonce per       {}\nremember       {}",
         api_key.name.as_str(),
         api_key.hash,
         status(api_key, SystemClock.now()),
         good_until(api_key),
         networks(api_key),
         capabilities(api_key),
+        products(api_key),
+        or_none(settings.keys_per_order),
+        or_none(settings.keys_per_hour),
         or_default(settings.wait_for_stock, QueuedOrder::WAITS_FOR),
         webhook_hosts(api_key),
         once_per(api_key),
@@ -249,6 +267,9 @@ async fn list(store: &Store, output: Output) -> anyhow::Result<Exit> {
         "NETWORKS",
         "WAIT",
         "WEBHOOK HOSTS",
+        "PRODUCTS",
+        "PER ORDER",
+        "PER HOUR",
         "CAPABILITIES",
     ]);
     for api_key in &api_keys {
@@ -260,6 +281,9 @@ async fn list(store: &Store, output: Output) -> anyhow::Result<Exit> {
             networks(api_key),
             length(api_key.settings.wait_for_stock.unwrap_or(QueuedOrder::WAITS_FOR)),
             webhook_hosts(api_key),
+            products(api_key),
+            or_none(api_key.settings.keys_per_order),
+            or_none(api_key.settings.keys_per_hour),
             capabilities(api_key),
         ]);
     }

@@ -62,7 +62,7 @@ impl Rotate {
         Ok(Exit::Done)
     }
 
-    /// The new key: the same rights. It is in use even if the old one was switched off, say because it leaked.
+    /// The new key: the same rights, and the orders of the old one. It is in use even if the old one was switched off, say because it leaked.
     fn successor(
         &self,
         before: &ApiKeyRecord,
@@ -76,7 +76,10 @@ impl Rotate {
                 to_the_second(end)
             );
         }
-        Ok(ApiKeyRecord { hash: secret.hash(), activity: Activity::Active, valid_until, ..before.clone() })
+        let mut settings = before.settings.clone();
+        settings.sees_orders_of.insert(before.hash);
+        let (hash, activity) = (secret.hash(), Activity::Active);
+        Ok(ApiKeyRecord { hash, activity, valid_until, settings, ..before.clone() })
     }
 
     /// What becomes of the old key: it leaves its name to the new one, and is good for a while, but no longer than it was.

@@ -1,7 +1,9 @@
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::{Args, ValueEnum};
-use keypool_domain::{ApiKeySettings, WebhookHost};
+use keypool_domain::{ApiKeySettings, KeysPerHour, Product, ProductId, Quantity, WebhookHost};
+use keypool_store::Store;
 
 use crate::moment::Span;
 
@@ -20,6 +22,15 @@ pub(super) struct Settings {
     /// How long the response to a request that is done once is remembered, 1 hour to 365 days [unset: 24h]
     #[arg(long, value_name = "DURATION", value_parser = memory)]
     remember: Option<Duration>,
+    /// A product that it opens, and no others than those given (may be repeated) [unset: all]
+    #[arg(long = "product", value_name = "ID")]
+    products: Vec<ProductId>,
+    /// The most keys that one request may ask for, 1 to 1000 [unset: 1000]
+    #[arg(long, value_name = "NUMBER")]
+    keys_per_order: Option<Quantity>,
+    /// The most keys that its requests may ask for in any 60 minutes, 1 to 1000000 [unset: no limit]
+    #[arg(long, value_name = "NUMBER")]
+    keys_per_hour: Option<KeysPerHour>,
 }
 
 /// The parameter that makes two requests one.
@@ -44,6 +55,16 @@ fn memory(text: &str) -> Result<Duration, &'static str> {
 }
 
 impl Settings {
+    /// Checks that the products exist. A typing error would shut the key out of what it is for.
+    pub(super) async fn check(&self, store: &Store) -> anyhow::Result<()> {
+        for id in &self.products {
+            if store.find::<Product>(*id).await?.is_none() {
+                bail!("there is no product {id}");
+            }
+        }
+        Ok(())
+    }
+
     /// Changes those settings that are given.
     pub(super) fn apply(&self, settings: &mut ApiKeySettings) {
         settings.wait_for_stock = self.wait_for_stock.or(settings.wait_for_stock);
@@ -52,6 +73,11 @@ impl Settings {
         if !self.webhook_hosts.is_empty() {
             settings.webhook_hosts = self.webhook_hosts.iter().cloned().collect();
         }
+        if !self.products.is_empty() {
+            settings.products = self.products.iter().copied().collect();
+        }
+        settings.keys_per_order = self.keys_per_order.or(settings.keys_per_order);
+        settings.keys_per_hour = self.keys_per_hour.or(settings.keys_per_hour);
     }
 }
 
@@ -79,14 +105,25 @@ mod tests {
             webhook_hosts: ["shop.example".parse().unwrap()].into_iter().collect(),
             remember: Some(Duration::from_hours(2)),
             once_per_identifier: true,
+            products: [ProductId::MIN].into_iter().collect(),
+            keys_per_order: "5".parse().ok(),
+            keys_per_hour: "100".parse().ok(),
+            ..ApiKeySettings::default()
         };
         let before = settings.clone();
-        let nothing =
-            Settings { wait_for_stock: None, webhook_hosts: vec![], once_per: None, remember: None };
+        let nothing = Settings {
+            wait_for_stock: None,
+            webhook_hosts: vec![],
+            once_per: None,
+            remember: None,
+            products: vec![],
+            keys_per_order: None,
+            keys_per_hour: None,
+        };
         nothing.apply(&mut settings);
         assert_eq!(settings, before);
-        let remember = Some(Duration::from_hours(3));
-        Settings { remember, ..nothing }.apply(&mut settings);
-        assert_eq!(settings, ApiKeySettings { remember, ..before });
+        let (remember, keys_per_hour) = (Some(Duration::from_hours(3)), "7".parse().ok());
+        Settings { remember, keys_per_hour, ..nothing }.apply(&mut settings);
+        assert_eq!(settings, ApiKeySettings { remember, keys_per_hour, ..before });
     }
 }

@@ -1,9 +1,10 @@
 use anyhow::bail;
 use clap::{ArgGroup, Args};
 use ipnet::IpNet;
-use keypool_domain::{ApiKeyRecord, Endpoint, Name, Timestamp, WebhookHosts};
+use keypool_domain::{ApiKeyRecord, Name, Timestamp, WebhookHosts};
 use keypool_store::UpdateOutcome;
 
+use super::capability::Capability;
 use super::settings::Settings;
 use super::{Which, check_name, network};
 use crate::commands::change;
@@ -17,16 +18,17 @@ use crate::view;
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[command(group = ArgGroup::new("change").required(true).multiple(true)
     .args(["name", "capabilities", "networks", "any_network", "expires", "no_expiry",
-        "wait_for_stock", "webhook_hosts", "any_webhook_host", "once_per", "no_once_per", "remember"]))]
+        "wait_for_stock", "webhook_hosts", "any_webhook_host", "once_per", "no_once_per", "remember",
+        "products", "any_product", "keys_per_order", "no_keys_per_order", "keys_per_hour", "no_keys_per_hour"]))]
 pub(crate) struct Update {
     #[command(flatten)]
     which: Which,
     /// What people call it
     #[arg(long)]
     name: Option<Name>,
-    /// An endpoint it opens, and no others than those given (may be repeated)
-    #[arg(long = "capability", value_name = "ENDPOINT")]
-    capabilities: Vec<Endpoint>,
+    /// An endpoint it opens, or get-all-license-keys, and nothing else than those given (may be repeated)
+    #[arg(long = "capability", value_name = "NAME")]
+    capabilities: Vec<Capability>,
     /// An address or a network (CIDR) it may be used from, and from no others than those given (may be repeated)
     #[arg(long = "network", value_name = "CIDR", value_parser = network, conflicts_with = "any_network")]
     networks: Vec<IpNet>,
@@ -47,6 +49,15 @@ pub(crate) struct Update {
     /// Take each request for one of its own, unless it has an Idempotency-Key
     #[arg(long, conflicts_with = "once_per")]
     no_once_per: bool,
+    /// It opens all products
+    #[arg(long, conflicts_with = "products")]
+    any_product: bool,
+    /// One request may ask for as many keys as any request may
+    #[arg(long, conflicts_with = "keys_per_order")]
+    no_keys_per_order: bool,
+    /// Its requests may ask for any number of keys
+    #[arg(long, conflicts_with = "keys_per_hour")]
+    no_keys_per_hour: bool,
 }
 
 impl Update {
@@ -55,6 +66,7 @@ impl Update {
         if let Some(name) = self.name.as_ref().filter(|name| **name != before.name) {
             check_name(&target.store, name).await?;
         }
+        self.settings.check(&target.store).await?;
         let after = self.changed(before.clone());
         apply("api-key.update", [&before, &after], target, output).await
     }
@@ -64,7 +76,7 @@ impl Update {
             api_key.name = name.clone();
         }
         if !self.capabilities.is_empty() {
-            api_key.capabilities = self.capabilities.iter().copied().collect();
+            Capability::grant(&self.capabilities, &mut api_key);
         }
         if !self.networks.is_empty() || self.any_network {
             api_key.networks.clone_from(&self.networks);
@@ -78,6 +90,15 @@ impl Update {
         }
         if self.no_once_per {
             api_key.settings.once_per_identifier = false;
+        }
+        if self.any_product {
+            api_key.settings.products.clear();
+        }
+        if self.no_keys_per_order {
+            api_key.settings.keys_per_order = None;
+        }
+        if self.no_keys_per_hour {
+            api_key.settings.keys_per_hour = None;
         }
         api_key
     }

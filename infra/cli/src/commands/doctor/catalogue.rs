@@ -33,7 +33,10 @@ pub(super) async fn check(context: CheckContext<'_>, report: &mut Report) -> any
         check_product(context, report, product, &generators).await?;
     }
     match store.list::<ApiKeyRecord>().await {
-        Ok(api_keys) => check_api_keys(report, &api_keys),
+        Ok(api_keys) => {
+            check_api_keys(report, &api_keys)?;
+            check_limits(context, report, &api_keys).await
+        }
         Err(error) => report.failed(context, "API keys", &error.into()),
     }
 }
@@ -101,6 +104,46 @@ fn check_api_keys(report: &mut Report, api_keys: &[ApiKeyRecord]) -> anyhow::Res
     warnings.into_iter().try_for_each(|(said, way_out)| report.warning(CHECK, said, way_out))
 }
 
+/// The part of a limit, in percent, from which an hour has nearly reached it.
+const NEARLY_REACHED: u64 = 80;
+
+/// Looks at the API keys with a limit of keys per hour: the greatest hour of the last week.
+async fn check_limits(
+    context: CheckContext<'_>,
+    report: &mut Report,
+    api_keys: &[ApiKeyRecord],
+) -> anyhow::Result<()> {
+    const CHECK: &str = "limits";
+    let (store, now) = (&context.target.store, SystemClock.now());
+    let mut limited = 0;
+    let mut is_ample = true;
+    for api_key in api_keys.iter().filter(|api_key| api_key.activity == Activity::Active) {
+        let Some(limit) = api_key.settings.keys_per_hour else { continue };
+        limited += 1;
+        let count = match store.hourly_count(api_key.hash).await {
+            Ok(count) => count,
+            Err(error) => return report.failed(context, CHECK, &error.into()),
+        };
+        let peak = count.map_or(0, |count| count.peak(now));
+        if peak * 100 >= u64::from(limit.get()) * NEARLY_REACHED {
+            is_ample = false;
+            let name = api_key.name.as_str();
+            let said =
+                format!("{name} handed out {peak} keys in an hour of the last week, of {limit} allowed");
+            let way_out = "if the shop sold these, raise it with `keypool api-key update --keys-per-hour`; if not, \
+                           the key leaked: `keypool api-key disable`";
+            report.warning(CHECK, said, way_out)?;
+        }
+    }
+    if limited > 0 && is_ample {
+        report.ok(
+            CHECK,
+            format!("{limited} API keys have a limit, none was nearly reached in the last week"),
+        )?;
+    }
+    Ok(())
+}
+
 /// What is to be said of an API key, and the way out.
 fn warning_of(api_key: &ApiKeyRecord, now: Timestamp) -> Option<(String, &'static str)> {
     let name = api_key.name.as_str();
@@ -123,10 +166,11 @@ fn warning_of(api_key: &ApiKeyRecord, now: Timestamp) -> Option<(String, &'stati
         }
     }
     let opens_all = api_key.capabilities.len() == Endpoint::ALL.len();
-    (opens_all && api_key.networks.is_empty()).then(|| {
+    let is_unlimited = api_key.networks.is_empty() && api_key.settings.keys_per_hour.is_none();
+    (opens_all && is_unlimited).then(|| {
         let said =
             format!("{name} opens all endpoints, from anywhere: who finds it can take the whole stock");
-        (said, "make one with --capability for what it is used for, and --network for where from")
+        (said, "make one with --capability for what it is used for, and --network or --keys-per-hour for a limit")
     })
 }
 
@@ -159,6 +203,9 @@ mod tests {
         assert!(said(&api_key(one.clone(), after(EXPIRES_SOON_US))).contains("shop expires at"));
         assert!(said(&api_key(one, after(0))).contains("shop expired at"));
         assert!(said(&api_key(all.clone(), None)).contains("from anywhere"));
+        let mut limited = api_key(all.clone(), None);
+        limited.settings.keys_per_hour = "100".parse().ok();
+        assert_eq!(said(&limited), "");
         let off = ApiKeyRecord { activity: Activity::Inactive, ..api_key(all.clone(), None) };
         assert_eq!(said(&off), "");
         let home = ApiKeyRecord { networks: vec!["10.0.0.0/8".parse().unwrap()], ..api_key(all, None) };

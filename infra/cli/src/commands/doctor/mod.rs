@@ -31,7 +31,7 @@ Exit codes:
   1  not checked: there is no such target, or no credentials
   4  there is a fault
 
-It costs a read unit for each product, generator and API key, half a one for each product's stock, a read unit for \
+It costs a read unit for each product, generator and API key, one more for each API key with a limit, half a one for each product's stock, a read unit for \
 the open orders, two calls of KMS for each signing key (one is a signature, of a text that is no response), and one \
 request to the API, without an API key; on AWS three metrics of CloudWatch as well. A call that these credentials may not make is a warning, and says which \
 permission is missing: the functions have roles of their own.")]

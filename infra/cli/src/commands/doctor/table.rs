@@ -39,7 +39,16 @@ pub(super) async fn check(context: CheckContext<'_>, report: &mut Report) -> any
         let way_out = "look at it in the DynamoDB console; it takes some minutes to be made";
         report.fault(CHECK, format!("{table} is not in use: it takes no requests"), way_out)?;
     }
-    check_index(state, report)?;
+    check_index(
+        state.stock_index,
+        ("index", "available", "holds the stock", "nothing can be sold at random"),
+        report,
+    )?;
+    check_index(
+        state.orders_index,
+        ("order index", "orders", "finds the keys of orders", "get-license-keys and --order find nothing"),
+        report,
+    )?;
     if state.is_on_demand {
         report.ok("billing", "paid by the request")?;
     } else {
@@ -54,24 +63,24 @@ pub(super) async fn check(context: CheckContext<'_>, report: &mut Report) -> any
     Ok(true)
 }
 
-fn check_index(state: TableState, report: &mut Report) -> anyhow::Result<()> {
-    const CHECK: &str = "index";
+/// Checks an index that does what `purpose` says. Without it, `broken` is true.
+fn check_index(
+    state: IndexState,
+    (check, name, purpose, broken): (&'static str, &str, &str, &str),
+    report: &mut Report,
+) -> anyhow::Result<()> {
     const WAY_OUT: &str = "deploy the stack again (`sam deploy`): its template has the index";
-    match state.index {
-        IndexState::Ready => report.ok(CHECK, "available is there, and holds the stock"),
+    match state {
+        IndexState::Ready => report.ok(check, format!("{name} is there, and {purpose}")),
         IndexState::Building => report.warning(
-            CHECK,
-            "available is being built: not all of the stock can be sold yet",
+            check,
+            format!("{name} is being built, and is not complete yet"),
             "wait until DynamoDB has built it",
         ),
-        IndexState::Different => report.fault(
-            CHECK,
-            "available has other keys than stock and draw, or not all attributes: nothing can be sold at random",
-            WAY_OUT,
-        ),
-        IndexState::Missing => {
-            report.fault(CHECK, "there is no index available: nothing can be sold at random", WAY_OUT)
+        IndexState::Different => {
+            report.fault(check, format!("{name} has other keys, or not all attributes: {broken}"), WAY_OUT)
         }
+        IndexState::Missing => report.fault(check, format!("there is no index {name}: {broken}"), WAY_OUT),
     }
 }
 

@@ -3,8 +3,8 @@ use std::cell::Cell;
 use clap::Args;
 use futures_util::StreamExt as _;
 use keypool_domain::{
-    Assignment, AttemptId, Clock as _, LicenseKey, LicenseKeyRecord, NotAllowedInStatus,
-    OperatingSystemRandomness, Owner, OwnerField, SystemClock,
+    Assignment, Clock as _, KeyOrder, LicenseKey, LicenseKeyRecord, NotAllowedInStatus,
+    OperatingSystemRandomness, OrderReference, Owner, OwnerField, SystemClock,
 };
 use keypool_store::UpdateOutcome;
 use serde_json::json;
@@ -14,7 +14,6 @@ use crate::commands::change::Reason;
 use crate::exit::Exit;
 use crate::output::{BAD, GOOD, Output};
 use crate::target::Target;
-use crate::view;
 
 /// How many keys are changed at the same time.
 const PARALLEL_MAX: usize = 16;
@@ -83,6 +82,9 @@ pub(crate) struct Assign {
     /// The email address of who gets them
     #[arg(long, value_name = "EMAIL")]
     owner_email: Option<OwnerField>,
+    /// The shop's name for the order
+    #[arg(long, value_name = "REFERENCE")]
+    order: Option<OrderReference>,
     #[command(flatten)]
     reason: Reason,
 }
@@ -123,10 +125,10 @@ impl Release {
 impl Assign {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         let next = |key: &LicenseKeyRecord| {
-            let id = AttemptId::random(&OperatingSystemRandomness);
             let owner = Owner { name: self.owner_name.clone(), email: self.owner_email.clone() };
-            let given = key.given(Assignment { id, owner, at: SystemClock.now() });
-            given.map_err(|unfit: NotAllowedInStatus| unfit.to_string())
+            let assignment = Assignment::new(owner, SystemClock.now(), &OperatingSystemRandomness);
+            let order = self.order.clone().map(|reference| KeyOrder { reference, sold_by: None });
+            key.given(assignment.under(order)).map_err(|unfit: NotAllowedInStatus| unfit.to_string())
         };
         change(target, output, "keys.assign", &self.named, &self.reason, next).await
     }
@@ -187,8 +189,8 @@ async fn change(
                 let value = json!({
                     "license_key": name,
                     "changed": true,
-                    "before": view::license_key(&before),
-                    "after": view::license_key(&after),
+                    "before": before.to_json(),
+                    "after": after.to_json(),
                 });
                 output.result(&text, &value)?;
             }
@@ -227,9 +229,9 @@ async fn change_one(
             Ok(changed) => changed,
             Err(why) => return Ok(Err(why)),
         };
-        let mut after = view::license_key(&changed);
+        let mut after = changed.to_json();
         reason.note(&mut after);
-        let before = Some(view::license_key(&seen));
+        let before = Some(seen.to_json());
         let entry = target.entry(action, license_key.as_str(), before, Some(after)).await?;
         if target.store.change_key(&seen, &changed, &entry).await? == UpdateOutcome::Updated {
             return Ok(Ok((seen, changed)));

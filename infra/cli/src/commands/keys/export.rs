@@ -13,7 +13,6 @@ use super::select::Wanted;
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::target::Target;
-use crate::view;
 
 /// Write license keys to a file or to standard output, as CSV or JSON lines, in no order.
 ///
@@ -44,7 +43,7 @@ enum Format {
     Jsonl,
 }
 
-const HEADING: [&str; 11] = [
+const HEADING: [&str; 12] = [
     "license_key",
     "product_id",
     "status",
@@ -56,6 +55,7 @@ const HEADING: [&str; 11] = [
     "created_at",
     "updated_at",
     "id",
+    "order",
 ];
 
 impl Export {
@@ -143,7 +143,7 @@ impl<W: Write> Writer<W> {
     fn write(&mut self, key: &LicenseKeyRecord) -> anyhow::Result<()> {
         match self {
             Self::Csv(writer) => writer.write_record(record(key))?,
-            Self::Jsonl(writer) => writeln!(writer, "{}", view::license_key(key))?,
+            Self::Jsonl(writer) => writeln!(writer, "{}", key.to_json())?,
         }
         Ok(())
     }
@@ -157,7 +157,7 @@ impl<W: Write> Writer<W> {
     }
 }
 
-fn record(key: &LicenseKeyRecord) -> [String; 11] {
+fn record(key: &LicenseKeyRecord) -> [String; 12] {
     let owner = |field: &Option<OwnerField>| {
         field.as_ref().map_or_else(String::new, |field| field.as_str().to_owned())
     };
@@ -173,5 +173,6 @@ fn record(key: &LicenseKeyRecord) -> [String; 11] {
         key.created_at.to_string(),
         key.updated_at.to_string(),
         key.id.to_string(),
+        key.order.as_ref().map_or_else(String::new, |order| order.reference.as_str().to_owned()),
     ]
 }

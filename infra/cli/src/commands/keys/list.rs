@@ -2,28 +2,31 @@ use std::fmt;
 use std::str::FromStr;
 
 use clap::Args;
-use keypool_domain::{LicenseKeyRecord, OwnerField, Timestamp};
-use keypool_store::Place;
+use keypool_domain::{LicenseKeyRecord, OrderReference, OwnerField, Timestamp};
+use keypool_store::{KeyPage, Place};
 use serde_json::json;
 
 use super::select::Wanted;
 use crate::exit::{Exit, WrongArguments};
 use crate::output::{Output, Table};
 use crate::target::Target;
-use crate::view;
 
 /// List license keys, a page at a time.
 ///
-/// The keys in stock of one product (--product N --status available) are read from the index: half a read unit for 4 KB
-/// of them. Anything else is looked for in the whole table: some 4 read units for a hundred keys that it holds.
+/// The keys in stock of one product (--product N --status available) and those of an order (--order) are read from an
+/// index: half a read unit for 4 KB of them. Anything else is looked for in the whole table: some 4 read units for a hundred keys that it holds.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     keypool keys list --product 42 --status available\n  \
     keypool keys list --owner ada@example.com\n  \
+    keypool keys list --order 10031\n  \
     keypool keys list --status blocked --limit 500 --json")]
 pub(crate) struct List {
     #[command(flatten)]
     wanted: Wanted,
+    /// Those that were sold under this order reference
+    #[arg(long, value_name = "REFERENCE", conflicts_with = "after")]
+    order: Option<OrderReference>,
     /// How many at most
     #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     limit: u16,
@@ -67,10 +70,13 @@ impl List {
             )
             .into());
         }
-        let page = target.store.list_keys(&self.wanted.filter(), from, self.limit.into()).await?;
+        let page = match &self.order {
+            Some(order) => self.of_order(order, target).await?,
+            None => target.store.list_keys(&self.wanted.filter(), from, self.limit.into()).await?,
+        };
         let next = page.next.map(|place| Cursor(place).to_string());
         if output.is_json() {
-            let keys: Vec<_> = page.keys.iter().map(view::license_key).collect();
+            let keys: Vec<_> = page.keys.iter().map(LicenseKeyRecord::to_json).collect();
             output.value(&json!({"keys": keys, "next": next}))?;
             return Ok(Exit::Done);
         }
@@ -86,6 +92,15 @@ impl List {
             None => {}
         }
         Ok(Exit::Done)
+    }
+}
+
+impl List {
+    async fn of_order(&self, order: &OrderReference, target: &Target) -> anyhow::Result<KeyPage> {
+        let filter = self.wanted.filter();
+        let keys =
+            target.store.keys_of_order(order, (0, self.limit.into()), |key| filter.includes(key)).await?;
+        Ok(KeyPage { keys, ..KeyPage::default() })
     }
 }
 

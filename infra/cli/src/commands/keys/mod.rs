@@ -4,6 +4,7 @@ mod change;
 mod export;
 mod import;
 mod list;
+mod replace;
 mod select;
 mod show;
 
@@ -23,6 +24,7 @@ pub(crate) enum Keys {
     Unblock(change::Unblock),
     Release(change::Release),
     Assign(change::Assign),
+    Replace(replace::Replace),
 }
 
 impl Keys {
@@ -36,6 +38,7 @@ impl Keys {
             Self::Unblock(unblock) => unblock.run(target, output).await,
             Self::Release(release) => release.run(target, output).await,
             Self::Assign(assign) => assign.run(target, output).await,
+            Self::Replace(replace) => replace.run(target, output).await,
         }
     }
 }

@@ -3,8 +3,9 @@ use keypool_domain::LicenseKeyRecord;
 use serde_json::json;
 
 use super::select::Named;
+use crate::difference::NOTHING;
 use crate::exit::Exit;
-use crate::output::{BAD, Output, STRONG};
+use crate::output::{BAD, Output, STRONG, printable};
 use crate::target::Target;
 use crate::view;
 
@@ -24,7 +25,7 @@ impl Show {
         let mut exit = Exit::Done;
         for license_key in self.named.read()? {
             if let Some(key) = target.store.license_key(&license_key).await? {
-                output.result(&text(&key), &view::license_key(&key))?;
+                output.result(&text(&key), &key.to_json())?;
             } else {
                 exit = Exit::Partly;
                 let (name, why) = (license_key.as_str(), "there is no such license key");
@@ -40,16 +41,19 @@ impl Show {
 }
 
 fn text(key: &LicenseKeyRecord) -> String {
+    let nothing = || NOTHING.to_owned();
     let unlimited = |number: String| if number == "0" { "unlimited".to_owned() } else { number };
     format!(
         "{STRONG}{}{STRONG:#}\n  product           {}\n  status            {}\n  owner             {}\n  \
-         assigned          {}\n  activation limit  {}\n  validity          {}\n  created           {}\n  \
+         order             {}\n  assigned          {}\n  replaced by       {}\n  activation limit  {}\n  validity          {}\n  created           {}\n  \
          changed           {}\n  id, version       {}, {}",
         key.license_key.as_str(),
         key.product_id,
         key.status,
         view::owner(&key.owner),
-        key.assigned_at.map_or_else(|| "-".to_owned(), |at| at.to_string()),
+        key.order.as_ref().map_or_else(nothing, |order| printable(order.reference.as_str())),
+        key.assigned_at.map_or_else(nothing, |at| at.to_string()),
+        key.replaced_by.as_ref().map_or_else(nothing, |key| key.as_str().to_owned()),
         unlimited(key.activation_limit.to_string()),
         match unlimited(key.validity.to_string()).as_str() {
             "unlimited" => "unlimited".to_owned(),

@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use crate::output::Output;
 use crate::target::Target;
-use crate::view;
 
 /// The number of keys that are changed at the same time.
 const PARALLEL_MAX: usize = 16;
@@ -118,9 +117,9 @@ async fn block_one(target: &Target, key: &UnsoldKey, restored_to: Timestamp) -> 
         }
         let Ok(blocked) = seen.blocked(SystemClock.now()) else { return Ok(Outcome::Held) };
         let next = LicenseKeyRecord { assigned_at: Some(key.sold_at), ..blocked };
-        let mut after = view::license_key(&next);
+        let mut after = next.to_json();
         after["reason"] = Value::String(format!("sold after the restore point {restored_to}"));
-        let before = Some(view::license_key(&seen));
+        let before = Some(seen.to_json());
         let entry = target.entry("restore.block", key.license_key.as_str(), before, Some(after)).await?;
         if target.store.change_key(&seen, &next, &entry).await? == UpdateOutcome::Updated {
             return Ok(Outcome::Blocked);

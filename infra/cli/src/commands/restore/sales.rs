@@ -17,6 +17,9 @@ use crate::target::Aws;
 /// The log groups of the functions that sell, as the template names them.
 const LOG_GROUPS: [&str; 3] = ["AssignLicenseKeyLog", "RandomAssignLicenseKeysLog", "ProcessOrdersLog"];
 
+/// Those of functions that take keys out of stock, too, but that a stack of an earlier version lacks.
+const LATER_LOG_GROUPS: [&str; 2] = ["UpdateLicenseKeyLog", "ReplaceLicenseKeyLog"];
+
 /// The longest line, in bytes: an answer of the AWS command in one line is a page of log lines, 1 MB.
 const LINE_BYTES_MAX: u64 = 16 << 20;
 
@@ -144,7 +147,8 @@ impl Sales {
     ) -> anyhow::Result<()> {
         let resources = Resources::of(aws, stack).await?;
         let logs = Logs::of(aws);
-        for name in LOG_GROUPS {
+        let later = LATER_LOG_GROUPS.into_iter().filter(|name| resources.physical_id(name).is_ok());
+        for name in LOG_GROUPS.into_iter().chain(later) {
             let group = logs.group(resources.physical_id(name)?).await?;
             self.gaps.extend(self.gap_of(&group, SystemClock.now()));
             let progress = output.progress("log lines", None);

@@ -16,10 +16,11 @@ pub(super) enum Field {
     OwnerName,
     OwnerEmail,
     AssignedAt,
+    Order,
 }
 
 impl Field {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::LicenseKey,
         Self::ProductId,
         Self::ActivationLimit,
@@ -28,6 +29,7 @@ impl Field {
         Self::OwnerName,
         Self::OwnerEmail,
         Self::AssignedAt,
+        Self::Order,
     ];
 
     pub(super) const fn name(self) -> &'static str {
@@ -64,6 +66,7 @@ impl Field {
             Self::OwnerName => &["owner_name", "customer_name", "owner", "customer"],
             Self::OwnerEmail => &["owner_email", "customer_email", "email", "e_mail"],
             Self::AssignedAt => &["assigned_at", "sold_at", "delivered_at"],
+            Self::Order => &["order", "order_id", "order_number", "order_reference", "identifier"],
         }
     }
 }
@@ -219,7 +222,8 @@ mod tests {
         assert_eq!(places.of(Field::ProductId), Some(2));
         assert_eq!(places.of(Field::ActivationLimit), Some(4));
         assert_eq!(places.of(Field::Status), None);
-        assert_eq!(places.ignored(), ["ID", "Order ID", "Key"]);
+        assert_eq!(places.of(Field::Order), Some(1));
+        assert_eq!(places.ignored(), ["ID", "Key"]);
     }
 
     #[test]

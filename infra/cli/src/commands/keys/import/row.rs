@@ -3,8 +3,8 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use keypool_domain::{
-    ActivationLimit, CreationId, InvalidTimestamp, LicenseKey, NewKey, Owner, ProductId, Status, Timestamp,
-    Validity,
+    ActivationLimit, CreationId, InvalidTimestamp, KeyOrder, LicenseKey, NewKey, OrderReference, Owner,
+    ProductId, Status, Timestamp, Validity,
 };
 
 use super::columns::{Cells, Field};
@@ -32,10 +32,12 @@ impl Rules {
         let status = cells.get(Field::Status).map(status_of).transpose()?.unwrap_or(self.status);
         let assigned_at = cells.get(Field::AssignedAt).map(time_of).transpose()?.flatten();
         let owner = Owner { name: read(cells, Field::OwnerName)?, email: read(cells, Field::OwnerEmail)? };
+        let reference: Option<OrderReference> = read(cells, Field::Order)?;
         // Guessing wrong would sell somebody's key again.
-        if status == Status::Available && (assigned_at.is_some() || owner != Owner::default()) {
+        let is_sold = assigned_at.is_some() || owner != Owner::default() || reference.is_some();
+        if status == Status::Available && is_sold {
             return Err(
-                "has an owner or a time of sale, but is to be available: its status must say what it is, \
+                "has an owner, an order or a time of sale, but is to be available: its status must say what it is, \
                         or --status"
                     .to_owned(),
             );
@@ -49,6 +51,7 @@ impl Rules {
             owner,
             // As the API has it: a key that is sold without a time takes this one.
             assigned_at: assigned_at.or((status == Status::Assigned).then_some(now)),
+            order: reference.map(|reference| KeyOrder { reference, sold_by: None }),
             assignment_id: None,
             creation_id: Some(creation_id),
         })
@@ -177,7 +180,7 @@ mod tests {
         }
         for cell in [(Field::OwnerEmail, "ada@example.com"), (Field::AssignedAt, "2024-01-08")] {
             let said = key(&[cell]).unwrap_err();
-            assert!(said.starts_with("has an owner or a time of sale, but is to be available"), "{said}");
+            assert!(said.starts_with("has an owner, an order or a time of sale, but is to be"), "{said}");
             assert!(key(&[cell, (Field::Status, "blocked")]).is_ok());
         }
         assert!(key(&[(Field::Status, "5")]).unwrap_err().starts_with("status must be one of available"));

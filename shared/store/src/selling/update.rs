@@ -1,0 +1,103 @@
+//! What a shop changes and looks up after the sale.
+
+use keypool_domain::{Assignment, AuditEntry, Envelope, LicenseKeyRecord, OrderReference, Timestamp};
+
+use super::assign::assign;
+use crate::dynamo::{Obstacle, Query, Written};
+use crate::record::{Record as _, license_key_change};
+use crate::{RequestSlot, Store, StoreError};
+
+/// The result of a shop's change of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyUpdate {
+    /// The key and the audit entry are written.
+    Updated,
+    /// Nothing was written: the key has changed since it was read.
+    ChangedMeanwhile,
+}
+
+impl Store {
+    /// Replaces a key as it was `seen` by its `next` version, with an audit entry. The same transaction
+    /// remembers the response if the request has an `Idempotency-Key`. 4 write units, 2 of an index that the
+    /// key enters or leaves, 2 for each KB of a remembered response.
+    ///
+    /// Fails with [`StoreError::Recorded`] if another attempt has left a record of the request. After an error
+    /// of the write the key is read. Where that does not tell, the error is [`StoreError::OutcomeUnknown`].
+    pub async fn update_key(
+        &self,
+        [seen, next]: [&LicenseKeyRecord; 2],
+        entry: &AuditEntry,
+        remembered: Option<(&RequestSlot, &Envelope)>,
+        now: Timestamp,
+    ) -> Result<KeyUpdate, StoreError> {
+        let key = license_key_change(seen, next);
+        let record = remembered.map(|(slot, response)| self.answered(slot, response, now));
+        let writes = [key].into_iter().chain(record.into_iter().flatten());
+        let obstacles = match self.transact_audited(writes, Some(entry)).await {
+            Ok(Written::Done) => return Ok(KeyUpdate::Updated),
+            Ok(Written::Refused(obstacles)) => obstacles,
+            Err(error) => {
+                let cause = || StoreError::OutcomeUnknown { cause: Box::new(error) };
+                let stored = self.license_key(&next.license_key).await.ok().flatten();
+                return if stored.as_ref() == Some(next) { Ok(KeyUpdate::Updated) } else { Err(cause()) };
+            }
+        };
+        let stored = obstacles.first().and_then(Obstacle::item).map(LicenseKeyRecord::read).transpose()?;
+        if stored.as_ref() == Some(next) {
+            return Ok(KeyUpdate::Updated);
+        }
+        match (remembered, obstacles.get(1)) {
+            (Some((slot, _)), Some(Obstacle::Condition(record))) => {
+                Err(self.refused_by(slot, record.clone()).await?.into())
+            }
+            _ => Ok(KeyUpdate::ChangedMeanwhile),
+        }
+    }
+
+    /// Gives `successor` to the owner of the key `seen`, which becomes `next`, in one write with an audit entry.
+    /// For an operator, who has no deadline. Some 11 write units, indexes included.
+    pub async fn replace_key(
+        &self,
+        [seen, next]: [&LicenseKeyRecord; 2],
+        successor: &LicenseKeyRecord,
+        assignment: &Assignment,
+        entry: &AuditEntry,
+    ) -> Result<KeyUpdate, StoreError> {
+        let writes = [assign(successor, assignment), license_key_change(seen, next)];
+        Ok(match self.transact_audited(writes, Some(entry)).await? {
+            Written::Done => KeyUpdate::Updated,
+            Written::Refused(_) => KeyUpdate::ChangedMeanwhile,
+        })
+    }
+
+    /// Reads the keys of an order that are `wanted`, in the order of the keys: `count` of them after the first
+    /// `skip`. The index trails the table by milliseconds. Half a read unit for 4 KB of the order's keys, up
+    /// to the last one that is returned.
+    pub async fn keys_of_order(
+        &self,
+        reference: &OrderReference,
+        (skip, count): (usize, usize),
+        wanted: impl Fn(&LicenseKeyRecord) -> bool,
+    ) -> Result<Vec<LicenseKeyRecord>, StoreError> {
+        let (mut keys, mut start, mut passed) = (Vec::new(), None, 0);
+        loop {
+            let query = Query::order(reference).limit(skip - passed + count - keys.len());
+            let page = self.query_page(&query, start.as_ref()).await?;
+            for item in &page.items {
+                let key = LicenseKeyRecord::read(item)?;
+                if !wanted(&key) {
+                    continue;
+                }
+                if passed < skip {
+                    passed += 1;
+                } else {
+                    keys.push(key);
+                }
+            }
+            start = page.next;
+            if start.is_none() || keys.len() == count {
+                return Ok(keys);
+            }
+        }
+    }
+}
