@@ -1,5 +1,8 @@
 //! What a warm request costs: calls and units, whatever the size of the stock.
 
+use std::collections::BTreeSet;
+
+use keypool_domain::{Activity, ApiKey, ApiKeyRecord, ApiKeySettings, Endpoint};
 use keypool_tests::{AwsCall, Fault, Receiver, Shop, ShopResponse};
 
 /// A stock whose end a draw that starts in its first quarter never meets.
@@ -23,7 +26,19 @@ async fn warm(stock: usize) -> Shop {
     shop
 }
 
-const READS: [&str; 4] = ["BatchGetItem", "GetItem", "Query", "QueryLine"];
+const READS: [&str; 5] = ["BatchGetItem", "GetItem", "GetLimit", "Query", "QueryLine"];
+
+fn record(key: &str) -> ApiKeyRecord {
+    ApiKeyRecord {
+        hash: key.parse::<ApiKey>().unwrap().hash(),
+        name: "a test's".parse().unwrap(),
+        activity: Activity::Active,
+        capabilities: BTreeSet::from(Endpoint::ALL),
+        networks: vec![],
+        valid_until: None,
+        settings: ApiKeySettings::default(),
+    }
+}
 
 struct Cost {
     /// All calls of DynamoDB but the look at the line, which is made beside the signature.
@@ -96,7 +111,7 @@ async fn one_key_of_a_large_stock_is_sign_write() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_is_kept_for_five_seconds() {
     let shop = warm(LARGE).await;
-    for (pause_seconds, expected) in [(5, &["UpdateItem"][..]), (6, &["Query", "UpdateItem"])] {
+    for (pause_seconds, expected) in [(4, &["UpdateItem"][..]), (5, &["Query", "UpdateItem"])] {
         // A fresh window.
         shop.clock.advance_seconds(30);
         random_assign(&shop, 1).await;
@@ -385,4 +400,73 @@ async fn a_line_of_orders_is_filled_in_few_calls_each() {
     }
     assert!(per_order.iter().all(|calls| *calls <= 40), "{per_order:?}");
     assert!(per_order[1] <= per_order[0] + 4, "{per_order:?}");
+}
+
+/// An API key with a limit: one write more, of one unit, beside the signature. Without one, all stays as it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_costs_one_write_beside_the_signature() {
+    let shop = warm(SMALL).await;
+    let settings = ApiKeySettings { keys_per_hour: "1000".parse().ok(), ..ApiKeySettings::default() };
+    shop.add_api_key(ApiKeyRecord { settings, ..record("limited-key") }).await;
+    let receiver = Receiver::start().await;
+    let order = [("product_id", "1"), ("quantity", "1"), ("webhook_url", receiver.url.as_str())];
+    let requests = [
+        ("random-assign-license-keys", order[..2].to_vec(), 803, (2.0, 1.0)),
+        ("random-assign-license-keys", vec![("product_id", "1"), ("quantity", "2")], 803, (5.0, 2.0)),
+        ("assign-license-key", vec![("license_key", "KEY-2-000000")], 800, (2.0, 1.0)),
+        ("generate", vec![("generator_id", "1"), ("quantity", "2")], 815, (3.0, 2.0)),
+        ("random-assign-license-keys-queued", order.to_vec(), 807, (2.0, 0.0)),
+    ];
+    for (endpoint, form, code, written) in requests {
+        let form = [&[("api_key", "limited-key")], &form[..]].concat();
+        let send = || shop.post_form(endpoint, &form);
+        // The environment reads the API key, and the count of this minute, another one's perhaps.
+        let first = send().await;
+        assert_eq!(first.code(), code, "{endpoint}: {}", first.text);
+        let _ = (shop.dynamodb.take_calls(), shop.kms.take_calls());
+        if endpoint == "assign-license-key" {
+            continue;
+        }
+        let cost = Cost::of(&shop, &send().await, code);
+        let counts = cost.operations.iter().filter(|operation| *operation == "UpdateLimit").count();
+        assert_eq!((counts, cost.signatures), (1, 1), "{endpoint}: {:?}", cost.operations);
+        assert_eq!(cost.written(), written, "{endpoint}: {:?}", cost.operations);
+    }
+    // A minute later the item is replaced, by one write again.
+    shop.clock.advance_seconds(59);
+    let form = [("api_key", "limited-key"), ("license_key", "KEY-2-000001")];
+    let cost = Cost::of(&shop, &shop.post_form("assign-license-key", &form).await, 800);
+    let counts = cost.operations.iter().filter(|operation| *operation == "UpdateLimit").count();
+    assert!(counts <= 3 && cost.operations.last().unwrap() == "UpdateItem", "{:?}", cost.operations);
+}
+
+/// The count goes out before the signature is there, and the signature before the count is.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_count_and_the_signature_do_not_wait_for_each_other() {
+    let shop = warm(SMALL).await;
+    let settings = ApiKeySettings { keys_per_hour: "1000".parse().ok(), ..ApiKeySettings::default() };
+    shop.add_api_key(ApiKeyRecord { settings, ..record("limited-key") }).await;
+    let receiver = Receiver::start().await;
+    let order = [("product_id", "1"), ("quantity", "1"), ("webhook_url", receiver.url.as_str())];
+    for (endpoint, form) in [
+        ("random-assign-license-keys", order[..2].to_vec()),
+        ("random-assign-license-keys", vec![("product_id", "1"), ("quantity", "3")]),
+        ("assign-license-key", vec![("license_key", "KEY-2-000000")]),
+        ("generate", vec![("generator_id", "1"), ("quantity", "2")]),
+        ("random-assign-license-keys-queued", order.to_vec()),
+    ] {
+        let form = [&[("api_key", "limited-key")], &form[..]].concat();
+        for (stalled, operation, other, awaited) in [
+            (&shop.kms, "Sign", &shop.dynamodb, "UpdateLimit"),
+            (&shop.dynamodb, "UpdateLimit", &shop.kms, "Sign"),
+        ] {
+            let _ = (shop.dynamodb.take_calls(), shop.kms.take_calls());
+            stalled.disturb(operation, vec![Fault::Stall; 8]);
+            tokio::select! {
+                response = shop.post_form(endpoint, &form) => panic!("{endpoint}: {}", response.text),
+                () = other.has_come(awaited) => {}
+            }
+            stalled.calm();
+        }
+    }
 }

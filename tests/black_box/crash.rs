@@ -3,7 +3,7 @@
 //! the call meets a fault, once or until it is given up. Whatever was left half done, no key is lost.
 
 use keypool_tests::Shop;
-use keypool_tests::history::{Disturbance, SWEEP, Scenario, What};
+use keypool_tests::history::{Before, Disturbance, SWEEP, Scenario, What, WorkerScenario};
 
 /// With so few keys to a transaction, three are a large order.
 const TRANSACTION_KEYS_MAX: usize = 2;
@@ -100,4 +100,87 @@ async fn nothing_is_lost_while_keys_are_generated() {
     let scenario =
         Scenario { name: "generate", stock: 1, what: |_| What::Generate(3), code: 815, idempotent: false };
     expect_nothing_lost(scenario, usize::MAX, &["BatchExecuteStatement"]).await;
+}
+
+fn queue(quantity: usize, generate: bool) -> What {
+    What::Queue { quantity, generate, webhook_url: String::new() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_while_an_order_is_queued() {
+    let scenario =
+        Scenario { name: "queue", stock: 7, what: |_| queue(2, false), code: 807, idempotent: false };
+    expect_nothing_lost(scenario, usize::MAX, &["BatchGetItem", "PutItem", "SendMessage"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_while_an_order_of_fresh_keys_is_queued() {
+    let scenario =
+        Scenario { name: "queue-fresh", stock: 0, what: |_| queue(1, true), code: 807, idempotent: false };
+    expect_nothing_lost(scenario, usize::MAX, &["BatchGetItem", "PutItem", "SendMessage"]).await;
+}
+
+/// Disturbs a turn of the worker everywhere, and expects that its undisturbed run makes these calls (among others).
+async fn expect_filled_and_told(scenario: WorkerScenario, sale_keys_max: usize, calls: &[&str]) {
+    let disturb = async |disturbances: Vec<Disturbance>| {
+        let shop = Shop::builder().with_sale_keys_max(sale_keys_max).open().await;
+        let found = scenario.disturb_everywhere(&shop, &disturbances).await;
+        assert!(calls.iter().all(|call| found.calls.iter().any(|made| made == call)), "{:?}", found.calls);
+        assert!(found.violations.is_empty(), "{:#?}", found.violations);
+    };
+    let [crashes, slips, rows] =
+        [Disturbance::crashes(), Disturbance::slips(), Disturbance::rows()].map(|all| Box::pin(disturb(all)));
+    tokio::join!(crashes, slips, rows);
+}
+
+const FIRST_TURN: WorkerScenario = WorkerScenario {
+    name: "first-turn",
+    stock: 5,
+    quantity: 2,
+    generate: false,
+    before: Before::Nothing,
+    code: 803,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_dies_while_it_fills_and_delivers() {
+    let calls = ["QueryLine", "Query", "Sign", "TransactWriteItems", "UpdateItem", "PutItem", "DeleteItem"];
+    expect_filled_and_told(FIRST_TURN, usize::MAX, &calls).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_dies_while_it_fills_with_fresh_keys() {
+    let scenario = WorkerScenario { name: "fresh-turn", stock: 0, generate: true, ..FIRST_TURN };
+    expect_filled_and_told(scenario, usize::MAX, &["Query", "Sign", "TransactWriteItems"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_dies_while_it_fills_a_large_order() {
+    let scenario = WorkerScenario { name: "large-turn", quantity: 3, ..FIRST_TURN };
+    expect_filled_and_told(scenario, TRANSACTION_KEYS_MAX, &["Sign", "TransactWriteItems"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_dies_while_an_order_joins_the_line() {
+    let scenario = WorkerScenario { name: "joins", stock: 1, code: 802, ..FIRST_TURN };
+    expect_filled_and_told(scenario, usize::MAX, &["Query", "TransactWriteItems"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_dies_while_it_serves_a_line() {
+    let scenario = WorkerScenario { name: "line", stock: 1, before: Before::Restock(4), ..FIRST_TURN };
+    expect_filled_and_told(scenario, usize::MAX, &["QueryLine", "Sign", "SendMessage", "DeleteItem"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_dies_while_it_ends_an_order() {
+    let scenario =
+        WorkerScenario { name: "ends", stock: 1, before: Before::TimeIsOver, code: 802, ..FIRST_TURN };
+    expect_filled_and_told(scenario, usize::MAX, &["Sign", "PutItem", "TransactWriteItems"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_dies_while_it_delivers_again() {
+    let scenario = WorkerScenario { name: "again", before: Before::FailedCallback, ..FIRST_TURN };
+    expect_filled_and_told(scenario, usize::MAX, &["UpdateItem", "PutItem", "DeleteItem"]).await;
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use keypool_domain::{Activity, ChunkSystem, Endpoint, Generator, Method};
+use keypool_domain::{
+    Activity, ApiKey, ApiKeyRecord, ApiKeySettings, ChunkSystem, Endpoint, Generator, Method,
+};
 use keypool_function::measure::{COUNTERS, distributions};
 use keypool_tests::{
     Fault, PROCESS_ORDERS, Privilege, Privileges, Receiver, SWEEP_ORDERS, Shop, function_resource, functions,
@@ -43,12 +45,22 @@ fn each_endpoint_the_queue_and_the_schedule_have_a_function() {
             assert!(file(endpoint.name(), name).contains(&format!("Endpoint::{endpoint:?}")), "{endpoint}");
         }
         let events = properties["Events"].as_object().unwrap();
-        assert_eq!(events.len(), 1);
-        let event = &events["Post"];
-        assert_eq!(event["Type"], "HttpApi");
-        assert_eq!(event["Properties"]["Method"], "POST");
-        assert_eq!(event["Properties"]["Path"], endpoint.path());
-        assert_eq!(event["Properties"]["PayloadFormatVersion"], "2.0");
+        let mut routes: Vec<String> = Vec::new();
+        for event in events.values() {
+            assert_eq!(
+                (&event["Type"], &event["Properties"]["PayloadFormatVersion"]),
+                (&json!("HttpApi"), &json!("2.0"))
+            );
+            let text = |name: &str| event["Properties"][name].as_str().unwrap();
+            routes.push(format!("{} {}", text("Method"), text("Path")));
+        }
+        let paths = [endpoint.path(), endpoint.short_path()];
+        let methods = endpoint.methods().split(", ");
+        let mut expected: Vec<String> =
+            methods.flat_map(|method| paths.each_ref().map(|path| format!("{method} {path}"))).collect();
+        routes.sort();
+        expected.sort();
+        assert_eq!(routes, expected, "{endpoint}");
     }
     let source = &resources[&function_resource(PROCESS_ORDERS)]["Properties"]["Events"]["Orders"];
     assert_eq!(source["Type"], "SQS");
@@ -73,9 +85,13 @@ async fn the_table_is_the_one_that_the_functions_are_tested_with() {
     };
     assert_eq!(sorted(&described["AttributeDefinitions"]), sorted(&table["AttributeDefinitions"]));
     let (theirs, ours) = (&described["GlobalSecondaryIndexes"], &table["GlobalSecondaryIndexes"]);
-    assert_eq!((theirs.as_array().unwrap().len(), ours.as_array().unwrap().len()), (1, 1));
-    for member in ["IndexName", "KeySchema", "Projection"] {
-        assert_eq!(theirs[0][member], ours[0][member]);
+    assert_eq!((theirs.as_array().unwrap().len(), ours.as_array().unwrap().len()), (2, 2));
+    for ours in ours.as_array().unwrap() {
+        let mut theirs = theirs.as_array().unwrap().iter();
+        let theirs = theirs.find(|index| index["IndexName"] == ours["IndexName"]).unwrap();
+        for member in ["KeySchema", "Projection"] {
+            assert_eq!(theirs[member], ours[member]);
+        }
     }
     let time_to_live = shop.dynamodb_call("DescribeTimeToLive", &json!({"TableName": "keypool"})).await;
     let attribute = &time_to_live["TimeToLiveDescription"]["AttributeName"];
@@ -161,15 +177,20 @@ async fn no_grant_is_unused() {
         assert_eq!(shop.post("random-assign-license-keys", &order).await.code(), 803);
     }
     let by_name = shop.stock(3, 1).await.remove(0);
-    for endpoint in Endpoint::ALL {
+    let changes = Endpoint::ALL.into_iter().filter(|endpoint| !endpoint.only_reads());
+    for endpoint in changes {
         // A refusal leaves no record.
         let unknown =
             [("product_id", "9"), ("generator_id", "9"), ("license_key", "none"), ("quantity", "1")];
         let keys = [("license_keys", r#"["a"]"#), ("activation_limit", "0"), ("validity", "0")];
         let webhook = ("webhook_url", "https://shop.example/?keevault-webhook=a-key");
-        let parameters = [&unknown[..], &keys, &[webhook, ("status", "available")]].concat();
+        let parameters =
+            [&unknown[..], &keys, &[webhook, ("status", "available"), ("reason", "a test")]].concat();
         let refused = shop.post_once(endpoint.name(), "key", &parameters).await;
-        assert!(matches!(refused.code(), 801 | 805 | 806), "{}", refused.text);
+        assert!(matches!(refused.code(), 801 | 805 | 806 | 862 | 952), "{}", refused.text);
+        if let Endpoint::UpdateLicenseKey | Endpoint::ReplaceLicenseKey = endpoint {
+            continue;
+        }
         // And records with a response.
         let known = [("product_id", "1"), ("generator_id", "1"), ("license_key", &by_name)];
         let keys = [("license_keys", r#"["b"]"#), ("quantity", "1")];
@@ -212,6 +233,8 @@ async fn no_grant_is_unused() {
     }
     let made = shop.store.license_key(&made.parse().unwrap()).await.unwrap();
     assert!(made.is_none(), "{made:?}");
+    // Counts towards the limit of an API key, and a look at it before a refusal that tells of the stock.
+    requests_within_a_limit(&shop).await;
     // Responses that fill several items, stored and read back.
     shop.add_generator(generator_of_keys_that_do_not_compress()).await;
     for (endpoint, of) in
@@ -239,12 +262,81 @@ async fn no_grant_is_unused() {
     let order = [("product_id", "1"), ("quantity", "1")];
     assert_eq!(shop.post("random-assign-license-keys", &order).await.code(), 803);
 
+    after_the_sale(&shop).await;
     orders_of_every_kind(&shop).await;
     let used =
         [shop.dynamodb.privileges_used(), shop.kms.privileges_used(), shop.sqs.privileges_used()].concat();
     let used: BTreeSet<Privilege> = used.into_iter().collect();
     let unused: Vec<_> = Privileges::granted().all().difference(&used).collect();
     assert!(unused.is_empty(), "the template grants what nobody uses: {unused:?}");
+}
+
+/// A key that is sold, found, changed and counted.
+async fn after_the_sale(shop: &Shop) {
+    shop.stock_named(3, "AFTER-", 2).await;
+    let order = [("product_id", "3"), ("quantity", "1"), ("identifier", "31")];
+    let sold = shop.post("random-assign-license-keys", &order).await.license_keys().remove(0);
+    let found = shop.post("get-license-keys", &[("identifier", "31")]).await;
+    assert_eq!(found.license_keys(), [sold.as_str()]);
+    let change = [("license_key", sold.as_str()), ("owner_name", "Ada"), ("status", "assigned")];
+    assert_eq!(shop.post_once("update-license-key", "update", &change).await.code(), 950);
+    assert_eq!(shop.post("get-available-license-keys-count", &[("product_id", "3")]).await.code(), 741);
+    let replaced =
+        shop.post_once("replace-license-key", "r", &[("license_key", &sold), ("reason", "r")]).await;
+    assert_eq!(replaced.code(), 860, "{}", replaced.text);
+    // A short stock: what dead orders hold comes back.
+    let replace = async |key: &str, generate: &str| {
+        let request = [("license_key", key), ("reason", "r"), ("generate", generate)];
+        let replaced = shop.post("replace-license-key", &request).await;
+        assert_eq!(replaced.code(), 860, "{}", replaced.text);
+        replaced.license_keys().remove(0)
+    };
+    let drain = async || {
+        let rest = shop.in_stock(3).await.to_string();
+        let order = [("product_id", "3"), ("quantity", rest.as_str())];
+        assert!([803, 804].contains(&shop.post("random-assign-license-keys", &order).await.code()));
+    };
+    drain().await;
+    shop.stock_named(3, "HELD-", 3).await;
+    shop.dead_order(3, 3).await;
+    shop.dead_order_of_a_fresh_key(3).await;
+    let successor = replace(&replaced.license_keys()[0], "0").await;
+    // An empty stock: the key is made.
+    drain().await;
+    replace(&successor, "1").await;
+}
+
+/// Requests of an API key with a limit, to each endpoint.
+async fn requests_within_a_limit(shop: &Shop) {
+    let settings = ApiKeySettings { keys_per_hour: "1000".parse().ok(), ..ApiKeySettings::default() };
+    let record = ApiKeyRecord {
+        hash: "limited-key".parse::<ApiKey>().unwrap().hash(),
+        name: "a test's".parse().unwrap(),
+        activity: Activity::Active,
+        capabilities: Endpoint::ALL.into(),
+        networks: vec![],
+        valid_until: None,
+        settings,
+    };
+    shop.add_api_key(record).await;
+    let webhook = ("webhook_url", "https://shop.example/?keevault-webhook=a-key");
+    for (endpoint, form, code) in [
+        ("generate", vec![("generator_id", "1"), ("quantity", "1")], 815),
+        ("random-assign-license-keys", vec![("product_id", "1"), ("quantity", "1"), ("generate", "1")], 803),
+        ("random-assign-license-keys", vec![("product_id", "3"), ("quantity", "100")], 802),
+        ("random-assign-license-keys-queued", vec![("product_id", "1"), ("quantity", "1"), webhook], 807),
+        ("assign-license-key", vec![("license_key", "NO-SUCH-KEY")], 801),
+        ("replace-license-key", vec![("license_key", "NO-SUCH-KEY"), ("reason", "r")], 862),
+    ] {
+        let form = [&[("api_key", "limited-key")], &form[..]].concat();
+        let response = shop.post_form(endpoint, &form).await;
+        assert_eq!(response.code(), code, "{endpoint}: {}", response.text);
+    }
+    let named = shop.stock_named(1, "LIMITED-", 1).await;
+    let form = [("api_key", "limited-key"), ("license_key", &named[0])];
+    assert_eq!(shop.post_form("assign-license-key", &form).await.code(), 800);
+    let form = [&form[..], &[("reason", "r"), ("generate", "1")]].concat();
+    assert_eq!(shop.post_form("replace-license-key", &form).await.code(), 860);
 }
 
 /// Queued orders that are filled in every way, that wait, end, are not delivered, and fail on the way.
@@ -347,7 +439,7 @@ fn alarms_and_dashboard_look_at_metrics_that_there_are() {
             assert_eq!(properties["Dimensions"], Value::Null);
         }
     }
-    assert_eq!(alarms, 12);
+    assert_eq!(alarms, 13);
     let dead = &resources["DeadLettersAlarm"]["Properties"];
     assert_eq!(
         (&dead["Namespace"], &dead["MetricName"]),

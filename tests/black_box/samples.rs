@@ -1,13 +1,14 @@
 //! The contract's samples: real requests and responses of the API that shop plugins speak.
 
+use keypool_domain::Endpoint;
 use keypool_signing::{InvalidEnvelope, PublicKey, SignedEnvelope};
-use keypool_tests::{Shape, Shop, ShopResponse};
+use keypool_tests::{Shape, Shop, ShopResponse, sample, sample_envelope};
 use serde_json::Value;
 
-const ASSIGN: &str = include_str!("../vectors/assign-license-key.json");
-const CREATE: &str = include_str!("../vectors/create-license-keys.json");
-const GENERATE: &str = include_str!("../vectors/generate.json");
-const RANDOM_ASSIGN: &str = include_str!("../vectors/random-assign-license-keys.json");
+const ASSIGN: Endpoint = Endpoint::AssignLicenseKey;
+const CREATE: Endpoint = Endpoint::CreateLicenseKeys;
+const GENERATE: Endpoint = Endpoint::Generate;
+const RANDOM_ASSIGN: Endpoint = Endpoint::RandomAssignLicenseKeys;
 const PUBLIC_KEY: &str = include_str!("../vectors/sample-public-key.pem");
 
 /// A sample file.
@@ -16,8 +17,8 @@ struct Sample {
 }
 
 impl Sample {
-    fn read(text: &str) -> Self {
-        Self { json: serde_json::from_str(text).unwrap() }
+    fn read(endpoint: Endpoint) -> Self {
+        Self { json: sample(endpoint) }
     }
 
     fn endpoint(&self) -> &str {
@@ -27,26 +28,6 @@ impl Sample {
     fn request(&self) -> Vec<(&str, &str)> {
         let members = self.json["example_request"].as_object().unwrap();
         members.iter().map(|(name, value)| (name.as_str(), value.as_str().unwrap())).collect()
-    }
-
-    /// The sample's envelope with that code, as its JSON text.
-    fn envelope(text: &str, code: u64) -> String {
-        // Only the text has the order of the members.
-        #[derive(serde::Deserialize)]
-        struct File<'a> {
-            #[serde(borrow)]
-            example_responses: Vec<Example<'a>>,
-        }
-        #[derive(serde::Deserialize)]
-        struct Example<'a> {
-            #[serde(borrow)]
-            body: &'a serde_json::value::RawValue,
-        }
-        let file: File<'_> = serde_json::from_str(text).unwrap();
-        let bodies = file.example_responses.into_iter().map(|example| example.body.get().to_owned());
-        let mut matching =
-            bodies.filter(|body| serde_json::from_str::<Value>(body).unwrap()["response"]["code"] == code);
-        matching.next().unwrap()
     }
 }
 
@@ -73,14 +54,19 @@ async fn send(shop: &Shop, format: Format, endpoint: &str, request: &[(&str, &st
 
 /// Sends the sample's request in each format, each to a shop that `prepare` made ready, and expects what the
 /// sample shows: the code and the message, and members of the same names, order and types.
-async fn expect(text: &str, code: u64, change: Option<(&str, &str)>, prepare: impl AsyncFn() -> Shop) {
-    let sample = Sample::read(text);
+async fn expect(
+    endpoint: Endpoint,
+    code: u64,
+    change: Option<(&str, &str)>,
+    prepare: impl AsyncFn() -> Shop,
+) {
+    let sample = Sample::read(endpoint);
     let mut request = sample.request();
     if let Some((name, value)) = change {
         request.retain(|(given, _)| *given != name);
         request.push((name, value));
     }
-    let expected = Sample::envelope(text, code);
+    let expected = sample_envelope(endpoint, code);
     let expected_json: Value = serde_json::from_str(&expected).unwrap();
     for format in FORMATS {
         let shop = prepare().await;
@@ -158,7 +144,7 @@ async fn random_assign_license_keys_803_fresh_keys_leave_the_stock_as_in_the_sam
     request["generate"] = "1".into();
     let response = shop.post_json("random-assign-license-keys", &request).await;
     assert_eq!(response.code(), 803);
-    let expected = Sample::envelope(RANDOM_ASSIGN, 803);
+    let expected = sample_envelope(RANDOM_ASSIGN, 803);
     assert_eq!(Shape::of(&response.text), Shape::of(&expected));
     assert_eq!(response.license_keys().len(), 7);
     assert!(response.license_keys().iter().all(|key| !key.starts_with("KEY-")));
@@ -176,7 +162,7 @@ async fn random_assign_license_keys_806_as_in_the_sample() {
     let mut request = sample.request();
     request.retain(|(name, _)| !["product_id", "generate"].contains(name));
     request.extend([("product_id", "3"), ("generate", "1")]);
-    let expected = Sample::envelope(RANDOM_ASSIGN, 806);
+    let expected = sample_envelope(RANDOM_ASSIGN, 806);
     for format in FORMATS {
         let shop = Shop::open().await;
         let response = send(&shop, format, sample.endpoint(), &request).await;
@@ -205,7 +191,7 @@ async fn without_a_signing_key_the_unsigned_samples_are_matched_to_the_word() {
     let mut request = Sample::read(RANDOM_ASSIGN).json["example_request"].clone();
     request["product_id"] = "77".into();
     let response = shop.post_json("random-assign-license-keys", &request).await;
-    let expected: Value = serde_json::from_str(&Sample::envelope(RANDOM_ASSIGN, 805)).unwrap();
+    let expected: Value = serde_json::from_str(&sample_envelope(RANDOM_ASSIGN, 805)).unwrap();
     for member in ["private_key_used", "signature"] {
         assert_eq!(response.json()[member], expected[member]);
     }
@@ -215,8 +201,17 @@ async fn without_a_signing_key_the_unsigned_samples_are_matched_to_the_word() {
 #[test]
 fn the_signed_samples_verify_and_do_not_with_one_byte_changed() {
     let key = PublicKey::from_pem(PUBLIC_KEY.as_bytes()).unwrap();
-    for (text, code) in [(ASSIGN, 801), (ASSIGN, 800), (CREATE, 900), (GENERATE, 815)] {
-        let envelope = Sample::envelope(text, code);
+    for (endpoint, code) in [
+        (ASSIGN, 801),
+        (ASSIGN, 800),
+        (CREATE, 900),
+        (GENERATE, 815),
+        (Endpoint::UpdateLicenseKey, 950),
+        (Endpoint::GetAvailableLicenseKeysCount, 740),
+        (Endpoint::GetAvailableLicenseKeysCount, 741),
+        (Endpoint::GetLicenseKeys, 730),
+    ] {
+        let envelope = sample_envelope(endpoint, code);
         let verify = |json: &str| SignedEnvelope::from_json(json).unwrap().verify(&key);
         let signed = verify(&envelope).unwrap();
         assert_eq!(serde_json::from_str::<Value>(&signed).unwrap()["code"], code);
@@ -240,7 +235,7 @@ fn the_signed_samples_verify_and_do_not_with_one_byte_changed() {
         changed["response"]["code"] = 999.into();
         assert_eq!(verify(&changed.to_string()), Err(InvalidEnvelope::OtherResponse));
     }
-    let unsigned = Sample::envelope(RANDOM_ASSIGN, 805);
+    let unsigned = sample_envelope(RANDOM_ASSIGN, 805);
     assert_eq!(SignedEnvelope::from_json(&unsigned).unwrap().verify(&key), Err(InvalidEnvelope::Unsigned));
 }
 

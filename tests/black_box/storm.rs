@@ -3,30 +3,54 @@
 
 use std::sync::atomic::AtomicU64;
 
-use keypool_tests::history::{Mix, SWEEP, Trial};
-use keypool_tests::{Rates, Shop};
+use keypool_tests::history::{Mix, SWEEP, Trial, ViolationKind};
+use keypool_tests::{Rates, Shop, Sweep};
+
+const MIX: Mix = Mix { big: 0, created_keys_max: 30, ..Mix::USUAL };
 
 /// A storm, while orders of more keys than `sale_keys_max` are large ones.
-async fn expect_nothing_lost(seed: u64, sale_keys_max: usize) {
-    let mix = Mix { big: 0, created_keys_max: 30, ..Mix::USUAL };
+async fn expect_nothing_lost(seed: u64, sale_keys_max: usize, mix: Mix) {
     let trial = Trial { seed, orders: 300, buyers: 8, mix, rates: Rates::STORM, sweep: SWEEP };
     let shop = Shop::builder().with_checkout_timeouts().with_sale_keys_max(sale_keys_max).open().await;
     let figures = trial.run(&shop, &AtomicU64::new(0)).await;
     assert!(figures.violations.is_empty(), "{figures}");
     assert!(figures.answered(803) > 0 && figures.replays > 0 && figures.faults.len() > 10, "{figures}");
+    // The shop's server has failed now and then.
+    let ended: usize = figures.queued.ended.values().sum();
+    assert!(figures.queued.callbacks > ended && ended >= figures.answered(807), "{figures}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_over_small_orders_loses_nothing() {
-    expect_nothing_lost(1, usize::MAX).await;
+    expect_nothing_lost(1, usize::MAX, MIX).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_over_large_orders_loses_nothing() {
-    expect_nothing_lost(2, 3).await;
+    expect_nothing_lost(2, 3, MIX).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_over_orders_that_are_nearly_all_large_loses_nothing() {
-    expect_nothing_lost(3, 1).await;
+    expect_nothing_lost(3, 1, MIX).await;
+}
+
+/// Most orders are queued, and there are too few keys, so that many wait and some end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_over_queued_orders_loses_nothing() {
+    expect_nothing_lost(4, 3, Mix { queued: 1_200, ..MIX }).await;
+}
+
+/// The check has teeth: without the sweep, nobody sends the messages again that the queue has lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_without_a_sweep_of_the_queue_loses_orders() {
+    let rates = Rates { messages_forgotten: 5_000, ..Rates::CALM };
+    let sweep: Sweep = |desk| {
+        Box::pin(async move {
+            let _ = desk.store().sweep(desk.clock().now()).await;
+        })
+    };
+    let trial = Trial { seed: 5, orders: 60, buyers: 4, mix: Mix { queued: 1_200, ..MIX }, rates, sweep };
+    let figures = trial.run(&Shop::open().await, &AtomicU64::new(0)).await;
+    assert!(figures.violations_of(ViolationKind::Lost) > 0, "{figures}");
 }

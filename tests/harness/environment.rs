@@ -1,20 +1,22 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use keypool_domain::{Clock as _, Timestamp};
-use keypool_local::Gateway;
-use keypool_store::Store;
+use keypool_function::Desk;
+use keypool_local::{Gateway, serve_batch};
+use keypool_queue::Queue;
+use process_orders::Worker;
 use tokio::runtime::Runtime;
 
 use crate::shop::Backing;
 use crate::weather::Deaths;
 use crate::{API_KEY, ManualClock, SeededRandomness, ShopResponse};
 
-/// What is done every minute, at a time by somebody's clock: it finishes what was left half done. A failure is left to the
-/// next minute.
-pub type Sweep = fn(Store, Timestamp) -> BoxFuture<'static, ()>;
+/// What is done every minute at somebody's desk: it finishes what was left half done. A failure is left to the next
+/// minute.
+pub type Sweep = fn(Arc<Desk>) -> BoxFuture<'static, ()>;
 
-/// An environment of all four functions, on a runtime of its own: it can be killed in the middle of a request, and
+/// An environment of all functions, on a runtime of its own: it can be killed in the middle of a request, and
 /// then nothing of it runs on.
 #[derive(Debug)]
 pub struct Environment {
@@ -22,8 +24,12 @@ pub struct Environment {
     base_url: String,
     /// Its clock.
     pub clock: Arc<ManualClock>,
-    /// The table, as it is seen from here.
-    store: Store,
+    /// Where it sweeps.
+    sweeper: Arc<Desk>,
+    /// Who fills queued orders in it.
+    worker: Worker,
+    /// The queue, as Lambda reaches it for a function: nothing disturbs that.
+    queue: Queue,
     client: reqwest::Client,
     deaths: Deaths,
     // Ends with the environment.
@@ -39,6 +45,7 @@ impl Environment {
     pub(crate) async fn start(
         number: u32,
         backing: Backing,
+        queue: Queue,
         deaths: Deaths,
         seed: u64,
         clock_skew_seconds: i64,
@@ -52,14 +59,15 @@ impl Environment {
         };
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        // Nobody's role is asked for what is done past the functions.
-        let (store, _) = backing.services("gateway");
+        let (sweeper, worker) = (backing.sweeper(), backing.worker());
         let gateway = runtime.spawn(async move { backing.gateway().await }).await.unwrap();
         Self {
             number,
             base_url: gateway.base_url(),
             clock,
-            store,
+            sweeper,
+            worker,
+            queue,
             client: reqwest::Client::new(),
             deaths,
             _gateway: gateway,
@@ -111,8 +119,29 @@ impl Environment {
         tokio::select! {
             biased;
             () = self.deaths.of(self.number) => Err(Lost),
-            () = sweep(self.store.clone(), self.clock.now()) => Ok(()),
+            () = sweep(Arc::clone(&self.sweeper)) => Ok(()),
         }
+    }
+
+    /// Serves a batch of messages of the queue. Returns the number of messages.
+    ///
+    /// # Errors
+    /// If it dies. Then the messages come back when their time-out is over.
+    ///
+    /// # Panics
+    /// If Lambda cannot reach the queue.
+    pub async fn work(&self) -> Result<usize, Lost> {
+        tokio::select! {
+            biased;
+            () = self.deaths.of(self.number) => Err(Lost),
+            served = serve_batch(&self.queue, &self.worker, Duration::ZERO) => Ok(served.unwrap()),
+        }
+    }
+
+    /// Which environments are gone.
+    #[must_use]
+    pub fn deaths(&self) -> &Deaths {
+        &self.deaths
     }
 
     /// Ends it at once, in the middle of whatever it does.

@@ -14,6 +14,12 @@ async fn main() -> Result<(), Error> {
         "random-assign-license-keys-queued" => {
             keypool_function::run_with_queue(random_assign_license_keys_queued::handle).await
         }
+        "update-license-key" => keypool_function::run(update_license_key::handle).await,
+        "replace-license-key" => keypool_function::run(replace_license_key::handle).await,
+        "get-available-license-keys-count" => {
+            keypool_function::run(get_available_license_keys_count::handle).await
+        }
+        "get-license-keys" => keypool_function::run(get_license_keys::handle).await,
         _ => Err(format!("{function} is no endpoint's function").into()),
     }
 }

@@ -13,7 +13,7 @@ pub struct Privilege {
     pub function: String,
     /// The action, like `dynamodb:UpdateItem`.
     pub action: String,
-    /// `table`, `index available`, `queue`, or `key` with the algorithm and message type it signs by.
+    /// `table`, `index available`, `index orders`, `queue`, or `key` with the algorithm and message type it signs by.
     pub resource: String,
     /// The records, by their hash key, as `dynamodb:LeadingKeys` names them: `KEY#*`, `ORDERS`. Empty for a key of
     /// KMS and for the queue.
@@ -79,6 +79,8 @@ impl Privilege {
                 needed.collect::<BTreeSet<_>>().into_iter().collect()
             }
             "PutItem" => vec![on_table(operation, &request["Item"]["pk"])],
+            "UpdateLimit" => vec![on_table("UpdateItem", &request["Key"]["pk"])],
+            "GetLimit" => vec![on_table("GetItem", &request["Key"]["pk"])],
             _ => vec![on_table(operation, &request["Key"]["pk"])],
         }
     }
@@ -99,7 +101,8 @@ fn equal_to_hash_key(query: &Value) -> &Value {
     let compared = condition.split(" AND ").filter_map(|comparison| comparison.split_once(" = "));
     compared
         .filter(|(name, _)| {
-            ["pk", "stock"].contains(&query["ExpressionAttributeNames"][name.trim()].as_str().unwrap_or(name))
+            ["pk", "stock", "order_reference"]
+                .contains(&query["ExpressionAttributeNames"][name.trim()].as_str().unwrap_or(name))
         })
         .map(|(_, value)| &query["ExpressionAttributeValues"][value.trim()])
         .next()
@@ -206,6 +209,9 @@ fn grants(function: &str, statement: &Value) -> Vec<Privilege> {
         resource if *resource == of_table("") => ("table".to_owned(), leading_keys(statement)),
         resource if *resource == of_table("/index/available") => {
             ("index available".to_owned(), leading_keys(statement))
+        }
+        resource if *resource == of_table("/index/orders") => {
+            ("index orders".to_owned(), leading_keys(statement))
         }
         Value::Object(resource)
             if resource["Fn::Sub"] == "arn:${AWS::Partition}:kms:${AWS::Region}:${AWS::AccountId}:key/*" =>

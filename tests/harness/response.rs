@@ -113,7 +113,7 @@ impl ShopResponse {
     /// Asserts what is true of every response: it is an envelope or a problem, its `response` is byte for byte
     /// what its base64 holds, and members stand in the contract's order.
     pub(crate) fn check_form(&self) {
-        if !matches!(self.status, 200 | 401) {
+        if !matches!(self.status, 200 | 401 | 429) {
             assert_eq!(self.content_type, "application/problem+json", "{}", self.text);
             assert_eq!(self.json()["status"], self.status);
             // An unknown outcome has the header only if the request had an `Idempotency-Key`.
@@ -129,6 +129,8 @@ impl ShopResponse {
         let decoded = String::from_utf8(STANDARD.decode(encoded).unwrap()).unwrap();
         assert_eq!(self.response_text(), decoded);
         assert_eq!(self.status == 401, (100..=103).contains(&self.code()), "{}", self.text);
+        assert_eq!(self.status == 429, self.code() == 104, "{}", self.text);
+        assert_eq!(self.status == 429, self.retry_after.is_some(), "{}", self.text);
         let crate::Shape::Object(members) = crate::Shape::of(&self.text) else { panic!("{}", self.text) };
         let names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["response", "response_base64", "private_key_used", "signature"]);

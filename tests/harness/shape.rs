@@ -31,6 +31,22 @@ impl Shape {
     pub fn of(json: &str) -> Self {
         serde_json::from_str(json).unwrap()
     }
+
+    /// The names of the first row of a list: the member `list` of the member `response`, in their order.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    #[must_use]
+    pub fn names_of_first_row(&self, list: &str) -> Vec<&str> {
+        let Self::Array(Some(row)) = self.member("response").member(list) else { panic!("{self:?}") };
+        let Self::Object(members) = &**row else { panic!("{row:?}") };
+        members.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    fn member(&self, name: &str) -> &Self {
+        let Self::Object(members) = self else { panic!("{self:?}") };
+        &members.iter().find(|(member, _)| member == name).unwrap().1
+    }
 }
 
 impl<'de> Deserialize<'de> for Shape {

@@ -11,7 +11,9 @@ import schemathesis
 from schemathesis import GenerationMode
 
 API_KEY = os.environ["KEYPOOL_API_KEY"]
-FAULTS = {804, 816, 901}
+FAULTS = {731, 804, 816, 861, 901, 951}
+# What of an update is right or wrong by the key that it changes.
+DEPEND_ON_THE_KEY = {"product_id", "status"}
 
 
 def fits(case):
@@ -26,6 +28,12 @@ def operation_of(case):
 @schemathesis.hook
 def before_call(ctx, case, kwargs):
     """Lets requests that fit get further than to 'unknown': to the demo's API key, products and generators."""
+    # The API key and all ids of a GET are in its query string.
+    if fits(case) and case.query:
+        if "api_key" in case.query:
+            case.query["api_key"] = API_KEY
+        if "product_id" in case.query:
+            case.query["product_id"] = 1 + int(case.query["product_id"]) % 4
     body = case.body
     if not fits(case) or not isinstance(body, dict):
         return
@@ -71,8 +79,10 @@ def what_fits_is_taken(ctx, response, case):
     if fits(case) and "Authorization" in response.request.headers:
         assert response.status_code in (200, 409, 422), f"status {response.status_code}"
         if response.status_code == 200:
-            code = response.json()["response"]["code"]
-            assert code not in FAULTS, f"code {code}: {response.json()['response']['errors']}"
+            reply = response.json()["response"]
+            if reply["code"] == 951 and reply["errors"].keys() <= DEPEND_ON_THE_KEY:
+                return
+            assert reply["code"] not in FAULTS, f"code {reply['code']}: {reply['errors']}"
 
 
 @schemathesis.check
@@ -84,4 +94,7 @@ def what_is_missing_is_told(ctx, response, case):
     schema = case.operation.schema.raw_schema["components"]["schemas"][operation[0].upper() + operation[1:] + "Form"]
     missing = {name for name in schema["required"] if case.body.get(name) in (None, "", [])}
     reply = response.json()["response"]
+    # The contract has no code for a faulty request to count: a product that is not named does not exist.
+    if reply["code"] == 740:
+        return
     assert missing <= set(reply.get("errors", {})), f"{missing} missing, but the reply is {reply}"

@@ -15,7 +15,9 @@ import differences
 TEMPLATE = Path(__file__).parents[2] / "infra" / "template.yaml"
 TABLE_SETTINGS = ["AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode", "DeletionProtectionEnabled"]
 # The functions that sell, as the template calls them.
-SELLERS = ["AssignLicenseKey", "RandomAssignLicenseKeys", "ProcessOrders"]
+SELLERS = [
+    "AssignLicenseKey", "RandomAssignLicenseKeys", "ProcessOrders", "UpdateLicenseKey", "ReplaceLicenseKey",
+]
 CREDENTIALS = {
     "AWS_REGION": "eu-central-1",
     "AWS_ACCESS_KEY_ID": "local",

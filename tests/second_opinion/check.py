@@ -17,7 +17,10 @@ from functions import Function, api
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 QUEUED = "random-assign-license-keys-queued"
-ENDPOINTS = ["create-license-keys", "generate", "assign-license-key", "random-assign-license-keys", QUEUED]
+ENDPOINTS = [
+    "create-license-keys", "generate", "assign-license-key", "random-assign-license-keys", QUEUED, "update-license-key",
+    "replace-license-key", "get-available-license-keys-count", "get-license-keys",
+]
 # Nobody has this name, so no callback goes anywhere.
 WEBHOOK_URL = "https://shop.invalid/?keevault-webhook=a-key"
 # More than a transaction takes.
@@ -170,6 +173,31 @@ def sales(shop):
     shop.post("assign-license-key", (401, 100), license_key="x", api_key="no-such-key")
 
 
+def after_the_sale(shop):
+    """A key that is sold under an order, found, changed and replaced, and a stock that is counted."""
+    order = {"product_id": "1", "quantity": "1", "identifier": "31", "owner_name": "Ada"}
+    sold = json.loads(shop.post("random-assign-license-keys", (200, 803), **order))["response"]["license_keys"][0]
+    key = sold["license_key"]
+    found = json.loads(shop.post("get-license-keys", (200, 730), identifier="31"))["response"]["license_keys"]
+    shop.check([row["license_key"] for row in found] == [key], f"order 31 has {found}")
+    shop.post("get-license-keys", (200, 731))
+    shop.verify(shop.post("update-license-key", (200, 950), "update", license_key=key, validity="30"))
+    shop.post("update-license-key", (200, 951), license_key=key, status="available")
+    shop.post("update-license-key", (200, 952), license_key="none")
+    first = shop.post("replace-license-key", (200, 860), "replace", license_key=key, reason="lost")
+    again = shop.post("replace-license-key", (200, 860), "replace", license_key=key, reason="lost")
+    shop.check(again == first, "replace-license-key repeats other bytes")
+    shop.verify(first)
+    shop.post("replace-license-key", (200, 862), license_key=key, reason="lost")
+    in_stock = len(listed(shop, "--product", "1", "--status", "available"))
+    counted = json.loads(shop.post("get-available-license-keys-count", (200, 741), product_id="1"))["response"]["count"]
+    shop.check(counted == in_stock, f"{counted} keys are counted, not {in_stock}")
+    shop.post("get-available-license-keys-count", (200, 740), product_id="9")
+    successor = json.loads(first)["response"]["license_keys"][0]["license_key"]
+    shop.keypool("keys", "replace", successor, "--reason", "lost")
+    shop.check(len(json.loads(shop.keypool("keys", "list", "--order", "31", "--json"))["keys"]) == 3, "order 31 lacks a key")
+
+
 def queued(shop):
     """Queued orders: filled though no shop can be told, repeated, waiting, cancelled."""
     sqs = shop.aws.client("sqs")
@@ -313,7 +341,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         shop = Shop(binaries, Path(folder))
         try:
-            for part in [set_up, samples, repetitions, sales, queued, sweep, operate, restore, every_subcommand]:
+            for part in [set_up, samples, repetitions, sales, after_the_sale, queued, sweep, operate, restore, every_subcommand]:
                 began = time.monotonic()
                 part(shop)
                 print(f"{part.__name__}: {time.monotonic() - began:.1f} s", flush=True)

@@ -32,15 +32,21 @@ GLOBAL = ("AWS::CloudWatch::Dashboard", "AWS::IAM::", "AWS::S3::", "AWS::CloudFr
 # Managed policies change without notice. The only one is AWS's for X-Ray, and only while tracing is on.
 XRAY = {"Fn::Sub": "arn:${AWS::Partition}:iam::aws:policy/AWSXRayDaemonWriteAccess"}
 MANAGED_POLICIES = {
-    "CreateLicenseKeysFunctionRole": [{"Fn::If": ["Traces", XRAY, {"Ref": "AWS::NoValue"}]}],
-    "GenerateFunctionRole": [{"Fn::If": ["Traces", XRAY, {"Ref": "AWS::NoValue"}]}],
-    "AssignLicenseKeyFunctionRole": [{"Fn::If": ["Traces", XRAY, {"Ref": "AWS::NoValue"}]}],
-    "RandomAssignLicenseKeysFunctionRole": [{"Fn::If": ["Traces", XRAY, {"Ref": "AWS::NoValue"}]}],
-    "RandomAssignLicenseKeysQueuedFunctionRole": [{"Fn::If": ["Traces", XRAY, {"Ref": "AWS::NoValue"}]}],
-    "ProcessOrdersFunctionRole": [{"Fn::If": ["Traces", XRAY, {"Ref": "AWS::NoValue"}]}],
-    "SweepOrdersFunctionRole": [{"Fn::If": ["Traces", XRAY, {"Ref": "AWS::NoValue"}]}],
-    "SweepOrdersFunctionEveryMinuteRole": [],
-}
+    f"{function}FunctionRole": [{"Fn::If": ["Traces", XRAY, {"Ref": "AWS::NoValue"}]}]
+    for function in (
+        "CreateLicenseKeys",
+        "Generate",
+        "AssignLicenseKey",
+        "RandomAssignLicenseKeys",
+        "RandomAssignLicenseKeysQueued",
+        "UpdateLicenseKey",
+        "ReplaceLicenseKey",
+        "GetAvailableLicenseKeysCount",
+        "GetLicenseKeys",
+        "ProcessOrders",
+        "SweepOrders",
+    )
+} | {"SweepOrdersFunctionEveryMinuteRole": []}
 
 
 class NoPolicies:

@@ -3,16 +3,17 @@
 use std::collections::BTreeSet;
 
 use keypool_domain::requests::{
-    AssignLicenseKey, CreateLicenseKeys, Generate, RandomAssignLicenseKeys, RandomAssignLicenseKeysQueued,
+    AssignLicenseKey, CreateLicenseKeys, Generate, GetAvailableLicenseKeysCount, GetLicenseKeys,
+    RandomAssignLicenseKeys, RandomAssignLicenseKeysQueued, ReplaceLicenseKey, UpdateLicenseKey,
 };
 use keypool_domain::{
-    ApiKeyRefusal, Assignment, AttemptId, Clock as _, Endpoint, NewKey, OperatingSystemRandomness, Owner,
-    Parameters, Reply, RowId, Status, SystemClock, ValidationErrors, Value as Parameter,
+    ApiKeyRefusal, Assignment, Clock as _, Endpoint, LicenseKeyRecord, NewKey, OperatingSystemRandomness,
+    Owner, Parameters, Reply, RowId, Status, SystemClock, ValidationErrors, Value as Parameter,
 };
-use keypool_tests::Shape;
+use keypool_tests::{Shape, sample};
 use serde_json::{Value, json};
 
-use super::{Description, FORMATS, names, sample};
+use super::{Description, FORMATS, names};
 
 /// The texts of the code that reads an endpoint's parameters.
 const fn source(endpoint: Endpoint) -> &'static str {
@@ -31,6 +32,16 @@ const fn source(endpoint: Endpoint) -> &'static str {
             include_str!("../../../shared/domain/src/requests/random_assign_license_keys.rs"),
             include_str!("../../../shared/domain/src/requests/random_assign_license_keys_queued.rs"),
         ),
+        Endpoint::UpdateLicenseKey => {
+            include_str!("../../../shared/domain/src/requests/update_license_key.rs")
+        }
+        Endpoint::ReplaceLicenseKey => {
+            include_str!("../../../shared/domain/src/requests/replace_license_key.rs")
+        }
+        Endpoint::GetAvailableLicenseKeysCount => {
+            include_str!("../../../shared/domain/src/requests/get_available_license_keys_count.rs")
+        }
+        Endpoint::GetLicenseKeys => include_str!("../../../shared/domain/src/requests/get_license_keys.rs"),
     }
 }
 
@@ -45,6 +56,12 @@ fn faulty(endpoint: Endpoint, parameters: impl IntoIterator<Item = (String, Para
         Endpoint::RandomAssignLicenseKeysQueued => {
             RandomAssignLicenseKeysQueued::try_from(&parameters).map(drop)
         }
+        Endpoint::UpdateLicenseKey => UpdateLicenseKey::try_from(&parameters).map(drop),
+        Endpoint::ReplaceLicenseKey => ReplaceLicenseKey::try_from(&parameters).map(drop),
+        Endpoint::GetAvailableLicenseKeysCount => {
+            GetAvailableLicenseKeysCount::try_from(&parameters).map(drop)
+        }
+        Endpoint::GetLicenseKeys => GetLicenseKeys::try_from(&parameters).map(drop),
     };
     faults.map_or_else(|faults| names(&json!(faults)), |()| BTreeSet::new())
 }
@@ -57,8 +74,27 @@ fn text(value: &Value) -> Parameter {
 fn paths_are_the_endpoints() {
     let description = Description::read();
     assert_eq!(names(&description.0["paths"]), Endpoint::ALL.into_iter().map(Endpoint::path).collect());
-    for path in names(&description.0["paths"]) {
-        assert_eq!(names(&description.0["paths"][path]), BTreeSet::from(["post".to_owned()]));
+    for endpoint in Endpoint::ALL {
+        let methods = endpoint.methods().to_ascii_lowercase();
+        let described = names(&description.0["paths"][endpoint.path()]);
+        assert_eq!(described, methods.split(", ").map(str::to_owned).collect());
+    }
+}
+
+#[test]
+fn a_query_string_has_the_parameters_of_a_form() {
+    let description = Description::read();
+    for endpoint in Endpoint::ALL.into_iter().filter(|endpoint| endpoint.only_reads()) {
+        let form = description.request(endpoint, FORMATS[0]);
+        let get = &description.0["paths"][endpoint.path()]["get"];
+        for parameter in get["parameters"].as_array().unwrap() {
+            let name = parameter["name"].as_str().unwrap();
+            assert_eq!(parameter["schema"], form["properties"][name], "{endpoint} {name}");
+            let is_required = form["required"].as_array().unwrap().contains(&json!(name));
+            assert_eq!((&parameter["in"], &parameter["required"]), (&json!("query"), &json!(is_required)));
+        }
+        assert_eq!(get["parameters"].as_array().unwrap().len(), names(&form["properties"]).len());
+        assert_eq!(get["responses"], description.operation(endpoint)["responses"], "{endpoint}");
     }
 }
 
@@ -128,29 +164,36 @@ fn limits_are_those_of_the_code() {
 
 /// One of each. The match is there for the compiler to ask for a reply that is new.
 fn every_reply() -> Vec<Reply> {
-    let faults = || {
-        let mut faults = ValidationErrors::default();
-        faults.add("quantity", "The quantity field is required.".to_owned());
-        faults
-    };
+    let incorrect = |endpoint| Reply::incorrect(endpoint, ValidationErrors::of("quantity", "is required"));
     let replies = vec![
         Reply::Refused(ApiKeyRefusal::Invalid),
         Reply::Refused(ApiKeyRefusal::Inactive),
         Reply::Refused(ApiKeyRefusal::Capability),
         Reply::Refused(ApiKeyRefusal::Network),
+        Reply::LimitReached { retry_after: std::time::Duration::from_secs(1) },
         Reply::LicenseKeyAssigned,
         Reply::InvalidLicenseKey,
         Reply::InsufficientLicenseKeys { available_quantity: 5 },
         Reply::LicenseKeysAssigned(vec![row()]),
-        Reply::IncorrectAssignment(faults()),
+        incorrect(Endpoint::AssignLicenseKey),
+        incorrect(Endpoint::GetLicenseKeys),
+        incorrect(Endpoint::ReplaceLicenseKey),
+        incorrect(Endpoint::UpdateLicenseKey),
+        incorrect(Endpoint::GetAvailableLicenseKeysCount),
+        Reply::LicenseKeys(vec![record().into_listed_row()]),
+        Reply::AvailableLicenseKeysCount(696),
+        Reply::LicenseKeyReplaced(Box::new(row())),
+        Reply::LicenseKeyCannotBeReplaced,
+        Reply::LicenseKeyUpdated,
+        Reply::LicenseKeyNotFound,
         Reply::ProductNotFound,
         Reply::GeneratorNotFound,
         Reply::RequestQueued,
         Reply::Generated(vec!["A-1".parse().unwrap()]),
-        Reply::IncorrectGeneration(faults()),
+        incorrect(Endpoint::Generate),
         Reply::Created { created: 3, duplicate: 1 },
         Reply::Created { created: 0, duplicate: 4 },
-        Reply::IncorrectCreation(faults()),
+        incorrect(Endpoint::CreateLicenseKeys),
     ];
     for reply in &replies {
         match reply {
@@ -160,24 +203,30 @@ fn every_reply() -> Vec<Reply> {
                 | ApiKeyRefusal::Capability
                 | ApiKeyRefusal::Network,
             )
+            | Reply::Incorrect { .. }
+            | Reply::LicenseKeys(_)
+            | Reply::ProductDoesNotExist
+            | Reply::AvailableLicenseKeysCount(_)
+            | Reply::LicenseKeyReplaced(_)
+            | Reply::LicenseKeyCannotBeReplaced
+            | Reply::LicenseKeyUpdated
+            | Reply::LicenseKeyNotFound
+            | Reply::LimitReached { .. }
             | Reply::LicenseKeyAssigned
             | Reply::InvalidLicenseKey
             | Reply::InsufficientLicenseKeys { .. }
             | Reply::LicenseKeysAssigned(_)
-            | Reply::IncorrectAssignment(_)
             | Reply::ProductNotFound
             | Reply::GeneratorNotFound
             | Reply::RequestQueued
             | Reply::Generated(_)
-            | Reply::IncorrectGeneration(_)
-            | Reply::Created { .. }
-            | Reply::IncorrectCreation(_) => {}
+            | Reply::Created { .. } => {}
         }
     }
     replies
 }
 
-pub(super) fn row() -> keypool_domain::KeyRow {
+fn record() -> LicenseKeyRecord {
     let key = NewKey {
         license_key: "A-1".parse().unwrap(),
         product_id: "1".parse().unwrap(),
@@ -186,16 +235,16 @@ pub(super) fn row() -> keypool_domain::KeyRow {
         status: Status::Available,
         owner: Owner::default(),
         assigned_at: None,
+        order: None,
         assignment_id: None,
         creation_id: None,
     };
-    let now = SystemClock.now();
-    let assignment = Assignment {
-        id: AttemptId::random(&OperatingSystemRandomness),
-        owner: Owner { name: Some("Test User".parse().unwrap()), email: None },
-        at: now,
-    };
-    key.into_record(RowId::MIN, now, &OperatingSystemRandomness).row(&assignment)
+    key.into_record(RowId::MIN, SystemClock.now(), &OperatingSystemRandomness)
+}
+
+pub(super) fn row() -> keypool_domain::KeyRow {
+    let owner = Owner { name: Some("Test User".parse().unwrap()), email: None };
+    record().row(&Assignment::new(owner, SystemClock.now(), &OperatingSystemRandomness))
 }
 
 #[test]

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keypool_domain::Endpoint;
+use keypool_tests::sample;
 use serde_json::Value;
 
-use super::{Description, FORMATS, sample};
+use super::{Description, FORMATS};
 
 #[test]
 fn it_is_openapi_3_1_and_its_schemas_are_json_schema() {
@@ -74,7 +75,7 @@ fn numbers_of_a_form(value: &mut Value) {
     for (name, member) in value.as_object_mut().unwrap() {
         let number = member.as_str().and_then(|text| text.parse::<u64>().ok());
         if let Some(number) =
-            number.filter(|_| !["license_key", "api_key", "identifier"].contains(&name.as_str()))
+            number.filter(|_| !["license_key", "api_key", "identifier", "reason"].contains(&name.as_str()))
         {
             *member = number.into();
         }

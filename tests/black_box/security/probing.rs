@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use keypool_domain::{Activity, ApiKeyRecord};
-use keypool_tests::{API_KEY, AwsCall, Shop, ShopResponse};
+use keypool_domain::{Activity, ApiKeyRecord, ApiKeySettings, ProductId};
+use keypool_tests::{API_KEY, AwsCall, Fault, Shop, ShopResponse};
 
 use super::record;
 
@@ -146,4 +146,118 @@ async fn without_an_api_key_nobody_learns_what_there_is() {
     }
     assert_eq!(seen.len(), 1, "{seen:?}");
     assert_eq!(shop.status(&stock[0]).await, keypool_domain::Status::Available);
+}
+
+/// An API key for product 1 alone.
+async fn add_scoped_key(shop: &Shop) {
+    let settings = ApiKeySettings { products: BTreeSet::from([ProductId::MIN]), ..ApiKeySettings::default() };
+    shop.add_api_key(ApiKeyRecord { settings, ..record(SCOPED) }).await;
+}
+
+const SCOPED: &str = "scoped-key";
+
+/// The parameters of a request.
+type Form = Vec<(&'static str, &'static str)>;
+
+/// Requests for product 2, which exists and has keys, and for one that nobody has made; and the code of both.
+fn hidden_and_unknown() -> Vec<(&'static str, [Form; 2], u64)> {
+    let url = ("webhook_url", "https://shop.example/?keevault-webhook=a-key");
+    let create = [("license_keys", r#"["NEW-1"]"#), ("status", "available")];
+    let create = [&create[..], &[("activation_limit", "0"), ("validity", "0")]].concat();
+    let of_product = |form: &[(&'static str, &'static str)]| {
+        ["2", "77"].map(|product| [form, &[("product_id", product)]].concat())
+    };
+    vec![
+        ("create-license-keys", of_product(&create), 805),
+        ("generate", ["2", "77"].map(|id| vec![("generator_id", id), ("quantity", "1")]), 806),
+        ("assign-license-key", ["KEY-2-000000", "KEY-77-000000"].map(|key| vec![("license_key", key)]), 801),
+        ("random-assign-license-keys", of_product(&[("quantity", "1")]), 805),
+        ("random-assign-license-keys", of_product(&[("quantity", "1"), ("generate", "1")]), 805),
+        ("random-assign-license-keys-queued", of_product(&[("quantity", "1"), url]), 805),
+    ]
+}
+
+async fn post_scoped(shop: &Shop, endpoint: &str, form: &[(&str, &str)]) -> ShopResponse {
+    shop.post_form(endpoint, &[&[("api_key", SCOPED)], form].concat()).await
+}
+
+/// The clock stands still, so the answers are the same to the byte, the signature included.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_product_that_is_not_listed_is_as_unknown_as_any_other() {
+    let shop = Shop::open().await;
+    shop.stock(2, 3).await;
+    add_scoped_key(&shop).await;
+    for (endpoint, [hidden, unknown], code) in hidden_and_unknown() {
+        // The API key, and by the demo's what is hidden from it, are read; the first refusal of a second is signed.
+        assert_eq!(post_scoped(&shop, endpoint, &unknown).await.code(), code, "{endpoint}");
+        if ["generate", "random-assign-license-keys"].contains(&endpoint) {
+            assert_ne!(shop.post(endpoint, &hidden).await.code(), code, "{endpoint}: it exists");
+        }
+        let mut seen = Vec::new();
+        for form in [&unknown, &hidden, &hidden, &unknown] {
+            calls(&shop);
+            let response = post_scoped(&shop, endpoint, form).await;
+            assert_eq!(
+                (response.code(), response.envelope_text("private_key_used")),
+                (code, "global".to_owned())
+            );
+            seen.push((response.text, calls(&shop)));
+        }
+        assert!(seen.iter().all(|one| *one == seen[0]), "{endpoint}: {seen:#?}");
+    }
+    // Three were there. The demo's API key has made one and bought two.
+    assert_eq!(shop.in_stock(2).await, 2);
+    assert!(shop.store.license_key(&"NEW-1".parse().unwrap()).await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cold_function_does_not_tell_a_hidden_product_either() {
+    let shop = Shop::open().await;
+    shop.stock(2, 3).await;
+    add_scoped_key(&shop).await;
+    for (endpoint, [hidden, unknown], code) in hidden_and_unknown() {
+        let mut seen = Vec::new();
+        for form in [&unknown, &hidden, &unknown] {
+            // Whatever was remembered is forgotten by then.
+            shop.clock.advance_seconds(60);
+            calls(&shop);
+            let response = post_scoped(&shop, endpoint, form).await;
+            assert_eq!(response.code(), code, "{endpoint}");
+            let [mut table, signatures] = calls(&shop);
+            // The stock is read beside the API key, and nobody waits for that.
+            table.retain(|call| call.operation != "Query");
+            seen.push((response.text.len(), operations(&[table, signatures]).join(" ")));
+        }
+        assert!(seen.iter().all(|one| *one == seen[0]), "{endpoint}: {seen:#?}");
+    }
+}
+
+/// A draw that takes for ever delays the refusal of neither.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cold_refusal_waits_for_no_draw_of_a_hidden_product() {
+    let shop = Shop::open().await;
+    shop.stock(2, 3).await;
+    add_scoped_key(&shop).await;
+    for product in ["2", "77"] {
+        shop.clock.advance_seconds(60);
+        shop.dynamodb.disturb("Query", vec![Fault::Stall; 8]);
+        let order = [("product_id", product), ("quantity", "1")];
+        assert_eq!(post_scoped(&shop, "random-assign-license-keys", &order).await.code(), 805);
+        shop.dynamodb.calm();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_key_sells_the_products_that_it_lists() {
+    let shop = Shop::open().await;
+    let keys = shop.stock(1, 3).await;
+    add_scoped_key(&shop).await;
+    for (endpoint, form, code) in [
+        ("generate", vec![("generator_id", "1"), ("quantity", "1")], 815),
+        ("assign-license-key", vec![("license_key", keys[0].as_str())], 800),
+        ("random-assign-license-keys", vec![("product_id", "1"), ("quantity", "1")], 803),
+    ] {
+        let response = post_scoped(&shop, endpoint, &form).await;
+        assert_eq!(response.code(), code, "{endpoint}: {}", response.text);
+    }
 }

@@ -118,9 +118,11 @@ fn no_role_may_write_what_only_an_operator_writes() {
         "ORDERS",
         "QUEUE",
         "WAITING#*",
+        "LIMIT#*",
         "DELIVERED#*",
+        "AUDIT#*",
     ];
-    let read = ["APIKEY#*", "PRODUCT#*", "GENERATOR#*"];
+    let read = ["APIKEY#*", "PRODUCT#*", "GENERATOR#*", "REFERENCE#*"];
     for privilege in Privileges::granted().all() {
         let records = privilege.records.as_str();
         let on_table = privilege.action.starts_with("dynamodb:");

@@ -1,6 +1,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use keypool_local::DeliveryFaults;
+
 use super::mix::Place;
 use super::{Entry, Mix, Order, Outcome, PublicKeys, Told, What};
 use crate::weather::{environment_of, mix};
@@ -14,6 +16,8 @@ pub(super) struct Market<'a> {
     pub(super) mix: Mix,
     pub(super) sweep: Sweep,
     pub(super) products: &'a [u32],
+    /// Where the callbacks of queued orders go.
+    pub(super) webhook_url: &'a str,
     pub(super) public_keys: PublicKeys,
     pub(super) storm: Arc<Storm>,
     /// Keys that exist, or did: lately created ones.
@@ -24,6 +28,10 @@ pub(super) struct Market<'a> {
 
 /// So many orders are a minute.
 const ORDERS_A_SWEEP: u32 = 16;
+/// After so many orders a buyer's environment serves the queue.
+const ORDERS_A_BATCH: u32 = 3;
+/// How far SQS's clock and the environment's move on with a batch, in seconds.
+const BATCH_SECONDS: i64 = 3;
 /// How many keys are known at most.
 const KNOWN_MAX: usize = 400;
 /// How often a request with an `Idempotency-Key` is sent at most.
@@ -77,8 +85,11 @@ impl<'a> Buyer<'a> {
             self.replace(0).await;
         }
         let at = Place { seed: self.market.seed, buyer: self.number, nth };
+        if nth.is_multiple_of(ORDERS_A_BATCH) {
+            self.work(nth).await;
+        }
         let known = self.market.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let order = self.market.mix.order(at, self.market.products, &known);
+        let order = self.market.mix.order(at, self.market.products, &known, self.market.webhook_url);
         self.remember_keys(&order);
         if order.idempotency_key.is_some() {
             let outcome = self.insist(&order).await;
@@ -98,6 +109,19 @@ impl<'a> Buyer<'a> {
             if done {
                 return;
             }
+        }
+    }
+
+    /// Serves a batch of the queue's messages in his second environment. Every other batch begins with the latest
+    /// messages.
+    async fn work(&mut self, nth: u32) {
+        let shop = self.market.shop;
+        let reversed = mix(&[self.market.seed, 10, u64::from(self.number), u64::from(nth)]).is_multiple_of(2);
+        shop.embedded_sqs().set_faults(DeliveryFaults { reversed, ..DeliveryFaults::default() });
+        shop.clock.advance_seconds(BATCH_SECONDS);
+        self.environments[1].clock.advance_seconds(BATCH_SECONDS);
+        if self.environments[1].work().await.is_err() {
+            self.replace(1).await;
         }
     }
 

@@ -1,6 +1,6 @@
 use std::collections::{HashMap, HashSet};
 
-use super::{CREATED, Entry, History, MADE, Order, Outcome, Stored, Table, Told, What};
+use super::{CREATED, Called, Entry, History, MADE, Order, Outcome, Stored, Table, Told, What};
 use crate::Promise;
 
 /// An invariant that does not hold.
@@ -31,6 +31,7 @@ pub(super) struct Check<'a> {
     table: &'a Table,
     by_owner: HashMap<&'a str, Vec<&'a Stored>>,
     by_mark: HashMap<u32, Vec<&'a Stored>>,
+    called: HashMap<&'a str, Vec<&'a Called>>,
     told: HashMap<&'a str, &'a Order>,
     violations: Vec<Violation>,
 }
@@ -47,17 +48,30 @@ impl<'a> Check<'a> {
                 by_mark.entry(stored.mark).or_default().push(stored);
             }
         }
-        Self { history, table, by_owner, by_mark, told: HashMap::new(), violations: Vec::new() }
+        let mut called: HashMap<_, Vec<_>> = HashMap::new();
+        for call in &history.called {
+            called.entry(call.identifier.as_str()).or_default().push(call);
+        }
+        Self { history, table, by_owner, by_mark, called, told: HashMap::new(), violations: Vec::new() }
     }
 
     pub(super) fn run(mut self) -> Vec<Violation> {
+        let mut called = std::mem::take(&mut self.called);
         for entry in &self.history.entries {
+            if let What::Queue { quantity, .. } = &entry.order.what {
+                let calls = called.remove(entry.order.identifier().as_str()).unwrap_or_default();
+                self.queued(entry, *quantity, &calls);
+            }
             match &entry.outcome {
                 Outcome::Told(told) => self.told(&entry.order, told),
                 Outcome::Unavailable(Promise::NothingSold) => self.promised(&entry.order),
                 Outcome::Nothing | Outcome::Unavailable(_) => self.not_told(&entry.order),
                 Outcome::Refused => self.refused(&entry.order),
             }
+        }
+        for (identifier, calls) in called {
+            let text = format!("nobody placed order {identifier}, of which a shop was told {calls:?}");
+            self.violations.push(Violation { kind: Kind::Other, text });
         }
         self.initial_stock();
         self.every_key();
@@ -79,20 +93,9 @@ impl<'a> Check<'a> {
     fn told(&mut self, order: &'a Order, told: &'a Told) {
         let owned = self.owned_by(order).len();
         match (&order.what, told.code) {
-            (What::Buy { quantity, .. }, 803) => {
-                if told.rows.len() != *quantity || owned != *quantity {
-                    let rows = told.rows.len();
-                    self.violated(Kind::Lost, order, format!("told {rows} keys, has {owned}"));
-                }
-                for row in &told.rows {
-                    self.given(order, &row.license_key);
-                    let stored = self.table.keys.get(&row.license_key);
-                    if stored.is_some_and(|stored| stored.row != *row) {
-                        let text = format!("told {row:?}, the table has {stored:?}");
-                        self.violated(Kind::SoldTwice, order, text);
-                    }
-                }
-            }
+            (What::Buy { quantity, .. }, 803) => self.sold(order, *quantity, told),
+            // What became of it, the callback tells.
+            (What::Queue { .. }, 807) => {}
             (What::Assign(license_key), 800) => {
                 self.given(order, license_key);
                 if owned != 1 {
@@ -117,6 +120,58 @@ impl<'a> Check<'a> {
                 }
             }
             (_, code) => self.violated(Kind::Other, order, format!("code {code}")),
+        }
+    }
+
+    /// A buyer was told his keys: the table has them as he was told, and no others of his.
+    fn sold(&mut self, order: &'a Order, quantity: usize, told: &'a Told) {
+        let owned = self.owned_by(order).len();
+        if told.rows.len() != quantity || owned != quantity {
+            let rows = told.rows.len();
+            self.violated(Kind::Lost, order, format!("told {rows} keys, has {owned}"));
+        }
+        for row in &told.rows {
+            self.given(order, &row.license_key);
+            let stored = self.table.keys.get(&row.license_key);
+            if stored.is_some_and(|stored| stored.row != *row) {
+                let text = format!("told {row:?}, the table has {stored:?}");
+                self.violated(Kind::SoldTwice, order, text);
+            }
+        }
+    }
+
+    /// A queued order: `calls` are all that its shop was told, one for each order that keypool made of it. An accepted
+    /// order has come to an end of which its shop has heard; an order that was not accepted has not.
+    fn queued(&mut self, entry: &'a Entry, quantity: usize, calls: &[&'a Called]) {
+        let Entry { order, outcome } = entry;
+        let owned = self.owned_by(order).len();
+        if calls.len() > 1 {
+            self.violated(Kind::Other, order, format!("became {} orders", calls.len()));
+        }
+        for call in calls {
+            if call.taken == 0 {
+                self.violated(Kind::Lost, order, "its shop has not heard of its end");
+            }
+            match call.told.code {
+                803 => self.sold(order, quantity, &call.told),
+                802 | 806 if owned == 0 => {}
+                code => {
+                    let text = format!("its shop was told {code}, has {owned} keys");
+                    self.violated(Kind::Lost, order, text);
+                }
+            }
+        }
+        if calls.is_empty() && owned > 0 {
+            self.violated(Kind::Lost, order, format!("its shop was told nothing, has {owned} keys"));
+        }
+        match outcome {
+            Outcome::Told(told) if told.code == 807 && calls.is_empty() => {
+                self.violated(Kind::Lost, order, "was accepted, and its shop was never called");
+            }
+            Outcome::Unavailable(Promise::NothingSold) | Outcome::Refused if !calls.is_empty() => {
+                self.violated(Kind::FalseNothing, order, "was refused, and its shop was called");
+            }
+            _ => {}
         }
     }
 
@@ -160,7 +215,9 @@ impl<'a> Check<'a> {
     fn not_told(&mut self, order: &Order) {
         let owned = self.owned_by(order);
         match &order.what {
-            What::Buy { quantity, .. } if !owned.is_empty() && owned.len() != *quantity => {
+            What::Buy { quantity, .. } | What::Queue { quantity, .. }
+                if !owned.is_empty() && owned.len() != *quantity =>
+            {
                 self.violated(Kind::Lost, order, format!("told nothing, has {} keys", owned.len()));
             }
             What::Assign(key) if owned.iter().any(|stored| stored.row.license_key != *key) => {
@@ -250,6 +307,87 @@ impl<'a> Check<'a> {
             let text =
                 format!("{unlisted} made keys in stock that nobody was told of, {unanswered} asked for");
             self.violations.push(Violation { kind: Kind::Other, text });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::Row;
+
+    const KEYS: [&str; 2] = ["CREATED-KEY-1", "CREATED-KEY-2"];
+
+    fn row(license_key: &str, owner: &str) -> Row {
+        Row {
+            license_key: license_key.to_owned(),
+            id: if license_key == KEYS[0] { 1 } else { 2 },
+            assigned_at: String::new(),
+            product: 11,
+            owner: owner.to_owned(),
+        }
+    }
+
+    fn told(code: u64, keys: &[&str]) -> Told {
+        let rows = keys.iter().map(|key| row(key, "Buyer-Number-1")).collect();
+        Told { digest: 0, code, rows, made: Vec::new(), created: None }
+    }
+
+    fn called(code: u64, keys: &[&str]) -> Called {
+        Called { identifier: "1".to_owned(), told: told(code, keys), callbacks: 1, taken: 1 }
+    }
+
+    fn accepted() -> Outcome {
+        Outcome::Told(told(807, &[]))
+    }
+
+    /// What is wrong with a queued order of two keys of a stock of two, whose owner has so many of them.
+    fn wrong(outcome: Outcome, called: Vec<Called>, keys: usize) -> Vec<Kind> {
+        let what = What::Queue { quantity: 2, generate: false, webhook_url: String::new() };
+        let owner = "Buyer-Number-1".to_owned();
+        let order = Order { what, product: 11, owner, mark: 1, idempotency_key: None };
+        let mut table = Table::default();
+        for (n, key) in KEYS.into_iter().enumerate() {
+            let is_owned = n < keys;
+            let (status, owner) = if is_owned { ("assigned", "Buyer-Number-1") } else { ("available", "") };
+            let stored =
+                Stored { row: row(key, owner), status: status.to_owned(), mark: 0, in_stock: !is_owned };
+            table.keys.insert(key.to_owned(), stored);
+        }
+        let initial_stock = KEYS.map(str::to_owned).to_vec();
+        let history = History { initial_stock, entries: vec![Entry { order, outcome }], called };
+        history.check(&table).into_iter().map(|violation| violation.kind).collect()
+    }
+
+    #[test]
+    fn a_queued_order_that_ended_well_is_no_violation() {
+        assert_eq!(wrong(accepted(), vec![called(803, &KEYS)], 2), []);
+        assert_eq!(wrong(accepted(), vec![called(802, &[])], 0), []);
+        assert_eq!(wrong(Outcome::Nothing, vec![called(803, &KEYS)], 2), []);
+        for outcome in [Outcome::Nothing, Outcome::Unavailable(Promise::NothingSold), Outcome::Refused] {
+            assert_eq!(wrong(outcome, Vec::new(), 0), []);
+        }
+    }
+
+    #[test]
+    fn each_broken_promise_to_a_queued_order_is_a_violation() {
+        let twice = vec![called(803, &KEYS), called(803, &KEYS)];
+        let untold = Called { taken: 0, ..called(803, &KEYS) };
+        let refused = || Outcome::Unavailable(Promise::NothingSold);
+        for (name, outcome, calls, keys, kind) in [
+            ("accepted, never called", accepted(), Vec::new(), 0, Kind::Lost),
+            ("filled, never called", Outcome::Nothing, Vec::new(), 2, Kind::Lost),
+            ("called, never heard", accepted(), vec![untold], 2, Kind::Lost),
+            ("two orders of one request", accepted(), twice, 2, Kind::SoldTwice),
+            ("half an order", accepted(), vec![called(803, &KEYS[..1])], 1, Kind::Lost),
+            ("a key in stock", accepted(), vec![called(803, &KEYS)], 1, Kind::SoldTwice),
+            ("ended, and has keys", accepted(), vec![called(802, &[])], 2, Kind::Lost),
+            ("another code", accepted(), vec![called(805, &[])], 0, Kind::Lost),
+            ("refused, and filled", refused(), vec![called(803, &KEYS)], 2, Kind::FalseNothing),
+            ("refused, and ended", refused(), vec![called(802, &[])], 0, Kind::FalseNothing),
+        ] {
+            let kinds = wrong(outcome, calls, keys);
+            assert!(kinds.contains(&kind), "{name}: {kinds:?}");
         }
     }
 }

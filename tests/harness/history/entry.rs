@@ -2,7 +2,7 @@ use keypool_signing::{PublicKey, SignedEnvelope};
 use serde_json::Value;
 
 use super::{Order, What};
-use crate::{Promise, ShopResponse};
+use crate::{Promise, Shop, ShopResponse};
 
 /// An order, and what came of it.
 #[derive(Debug, Clone)]
@@ -66,6 +66,15 @@ pub struct PublicKeys {
 }
 
 impl PublicKeys {
+    /// The global one, for a shop whose products have none of their own.
+    ///
+    /// # Panics
+    /// If the shop does not hand it out.
+    pub async fn global_of(shop: &Shop) -> Self {
+        let pem = shop.public_key_pem(None).await;
+        Self { global: PublicKey::from_pem(pem.as_bytes()).unwrap(), products: Vec::new() }
+    }
+
     /// Whether the response to an order is signed by the key that it names.
     #[must_use]
     pub fn verify(&self, response: &ShopResponse, order: &Order) -> bool {

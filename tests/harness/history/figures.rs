@@ -30,10 +30,25 @@ pub struct Figures {
     pub replays: u64,
     /// Signatures that were checked.
     pub signatures: u64,
+    /// What became of the queued orders that were accepted.
+    pub queued: Queued,
     /// How long it took.
     pub took: Duration,
     /// Invariants that do not hold.
     pub violations: Vec<Violation>,
+}
+
+/// What became of queued orders.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Queued {
+    /// Orders that were placed.
+    pub placed: usize,
+    /// How they ended, by the code of the callback.
+    pub ended: BTreeMap<u64, usize>,
+    /// Callbacks that arrived.
+    pub callbacks: usize,
+    /// Orders whose shop took the callback more than once.
+    pub taken_again: usize,
 }
 
 /// Orders that ended with a 503 of one kind.
@@ -58,7 +73,7 @@ impl Figures {
         let sold = || table.keys.values().filter(|key| key.status == "assigned");
         let owners: std::collections::HashSet<&str> = sold().map(|key| key.row.owner.as_str()).collect();
         let has_keys = |entry: &Entry| owners.contains(entry.order.owner.as_str());
-        let is_sale = |entry: &&Entry| matches!(entry.order.what, What::Buy { .. } | What::Assign(_));
+        let is_sale = |entry: &&Entry| !matches!(entry.order.what, What::Create(_) | What::Generate(_));
         let unanswered = |entry: &&Entry| matches!(entry.outcome, Outcome::Nothing | Outcome::Unavailable(_));
         let mut unavailable = BTreeMap::from(Promise::ALL.map(|promise| (promise, Unavailable::default())));
         for entry in history.entries.iter().filter(is_sale) {
@@ -81,6 +96,7 @@ impl Figures {
             faults: BTreeMap::new(),
             replays: 0,
             signatures: 0,
+            queued: Queued::of(history),
             took: Duration::ZERO,
             violations: history.check(table),
         }
@@ -121,6 +137,22 @@ impl Figures {
     }
 }
 
+impl Queued {
+    fn of(history: &History) -> Self {
+        let is_queued = |entry: &&Entry| matches!(entry.order.what, What::Queue { .. });
+        let mut ended = BTreeMap::new();
+        for call in &history.called {
+            *ended.entry(call.told.code).or_default() += 1;
+        }
+        Self {
+            placed: history.entries.iter().filter(is_queued).count(),
+            ended,
+            callbacks: history.called.iter().map(|call| call.callbacks).sum(),
+            taken_again: history.called.iter().filter(|call| call.taken > 1).count(),
+        }
+    }
+}
+
 impl fmt::Display for Figures {
     /// A table in Markdown, and what is wrong.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -150,6 +182,13 @@ impl fmt::Display for Figures {
         for (name, count) in &self.faults {
             writeln!(f, "| {name} | {count} |")?;
         }
+        let Queued { placed, ended, callbacks, taken_again } = &self.queued;
+        writeln!(f, "| queued orders placed | {placed} |")?;
+        for (code, orders) in ended {
+            writeln!(f, "| … their shops told {code} | {orders} |")?;
+        }
+        writeln!(f, "| callbacks that arrived | {callbacks} |")?;
+        writeln!(f, "| … of orders taken more than once | {taken_again} |")?;
         writeln!(f, "| replays checked | {} |", self.replays)?;
         writeln!(f, "| signatures checked | {} |", self.signatures)?;
         writeln!(f, "| seconds | {} |", self.took.as_secs())?;
@@ -177,6 +216,7 @@ mod tests {
         let history = History {
             initial_stock: vec!["CREATED-KEY-1".to_owned()],
             entries: vec![Entry { order, outcome: Outcome::Unavailable(promise) }],
+            called: Vec::new(),
         };
         let row = Row {
             license_key: "CREATED-KEY-1".to_owned(),
@@ -188,7 +228,7 @@ mod tests {
         let status = if with_key { "assigned" } else { "available" };
         let stored = Stored { row, status: status.to_owned(), mark: 0, in_stock: !with_key };
         let keys = [("CREATED-KEY-1".to_owned(), stored)].into();
-        Figures::of(1, &history, &Table { keys, unfinished: Vec::new() })
+        Figures::of(1, &history, &Table { keys, ..Table::default() })
     }
 
     fn sales() -> [What; 2] {

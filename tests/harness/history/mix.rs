@@ -25,6 +25,8 @@ pub struct Mix {
     pub big: usize,
     /// Of how many keys at most.
     pub big_keys_max: usize,
+    /// Queued orders of 1 to 8 keys, now and then of up to 120; a third has them made if there are too few.
+    pub queued: usize,
     /// Orders of 1 to 12 keys that are made if there are too few.
     pub fresh: usize,
     /// How many of 100 requests have an `Idempotency-Key`.
@@ -43,12 +45,14 @@ impl Mix {
         many: 30,
         big: 4,
         big_keys_max: 1_000,
+        queued: 140,
         fresh: 80,
         with_idempotency_key: 50,
     };
 
-    /// The n-th order of a buyer; `known` are keys that exist, or did.
-    pub(super) fn order(&self, at: Place, products: &[u32], known: &[String]) -> Order {
+    /// The n-th order of a buyer; `known` are keys that exist, or did. A queued order has its callback go to
+    /// `webhook_url`.
+    pub(super) fn order(&self, at: Place, products: &[u32], known: &[String], webhook_url: &str) -> Order {
         let dice = SeededRandomness::new(mix(&[at.seed, 5, u64::from(at.buyer), u64::from(at.nth)]));
         let product = products[dice.below(products.len())];
         let known_one = || (!known.is_empty()).then(|| known[dice.below(known.len())].clone());
@@ -60,6 +64,7 @@ impl Mix {
                 + self.few
                 + self.many
                 + self.big
+                + self.queued
                 + self.fresh,
         );
         let mut is = |weight: usize| match left.checked_sub(weight) {
@@ -84,6 +89,10 @@ impl Mix {
             buy(10 + dice.below(90), false)
         } else if is(self.big) {
             buy(100 + dice.below(self.big_keys_max - 99), dice.below(4) == 0)
+        } else if is(self.queued) {
+            let quantity = if dice.below(24) == 0 { 10 + dice.below(111) } else { 1 + dice.below(8) };
+            let generate = dice.below(3) == 0;
+            What::Queue { quantity, generate, webhook_url: webhook_url.to_owned() }
         } else {
             buy(1 + dice.below(12), true)
         };

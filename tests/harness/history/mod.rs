@@ -2,6 +2,7 @@
 //! has put there.
 
 mod buyer;
+mod called;
 mod check;
 mod disturbance;
 mod entry;
@@ -12,16 +13,19 @@ mod order;
 mod scenario;
 mod table;
 mod trial;
+mod worker;
 
+pub use self::called::Called;
 pub use self::check::{Kind as ViolationKind, Violation};
 pub use self::entry::{Entry, Outcome, PublicKeys, Row, Told};
-pub use self::figures::{Figures, Unavailable};
+pub use self::figures::{Figures, Queued, Unavailable};
 pub use self::freeze::{FrozenRun, FrozenRuns};
 pub use self::mix::Mix;
 pub use self::order::{Order, What};
 pub use self::scenario::{Disturbance, Expected, Found, Scenario};
 pub use self::table::{Stored, Table};
 pub use self::trial::Trial;
+pub use self::worker::{Before, WorkerScenario};
 
 use crate::Sweep;
 
@@ -31,9 +35,9 @@ pub(crate) const CREATED: &str = "CREATED-KEY-";
 pub(crate) const MADE: &str = "MADE-KEY-";
 
 /// What the function `sweep-orders` does every minute. What it cannot do it does the next time.
-pub const SWEEP: Sweep = |store, now| {
+pub const SWEEP: Sweep = |desk| {
     Box::pin(async move {
-        let _ = store.sweep(now).await;
+        let _ = sweep_orders::handle(desk).await;
     })
 };
 
@@ -44,6 +48,8 @@ pub struct History {
     pub initial_stock: Vec<String>,
     /// What was ordered, with what came of it.
     pub entries: Vec<Entry>,
+    /// What shops were told about queued orders, each order once.
+    pub called: Vec<Called>,
 }
 
 impl History {

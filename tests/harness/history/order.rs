@@ -31,6 +31,15 @@ pub enum What {
         /// Whether they are to be made if there are not enough.
         generate: bool,
     },
+    /// The same, by a queued order.
+    Queue {
+        /// How many.
+        quantity: usize,
+        /// Whether they are to be made if there are not enough.
+        generate: bool,
+        /// Where the callback goes.
+        webhook_url: String,
+    },
 }
 
 impl Order {
@@ -42,7 +51,14 @@ impl Order {
             What::Generate(_) => "generate",
             What::Assign(_) => "assign-license-key",
             What::Buy { .. } => "random-assign-license-keys",
+            What::Queue { .. } => "random-assign-license-keys-queued",
         }
+    }
+
+    /// What a queued order calls itself: no two orders have the same.
+    #[must_use]
+    pub fn identifier(&self) -> String {
+        self.mark.to_string()
     }
 
     /// Its parameters. A product's generator has the product's number.
@@ -71,6 +87,14 @@ impl Order {
                 ("generate", u8::from(*generate).to_string()),
                 owner,
             ],
+            What::Queue { quantity, generate, webhook_url } => vec![
+                product,
+                ("quantity", quantity.to_string()),
+                ("generate", u8::from(*generate).to_string()),
+                owner,
+                ("identifier", self.identifier()),
+                ("webhook_url", webhook_url.clone()),
+            ],
         }
     }
 }
@@ -87,6 +111,9 @@ impl fmt::Display for Order {
             }
             What::Buy { quantity, generate: true } => {
                 write!(f, "order of {quantity} keys of product {product}, made if need be,")
+            }
+            What::Queue { quantity, generate, .. } => {
+                write!(f, "queued order of {quantity} keys of product {product}, generate {generate},")
             }
         }?;
         write!(f, " by {owner}")?;

@@ -5,10 +5,12 @@ use keypool_domain::ProductId;
 use keypool_store::Look;
 
 use super::buyer::post;
-use super::{CREATED, Entry, History, MADE, OWNER, Order, Outcome, Table, Told, Violation, What};
+use super::{
+    CREATED, Called, Entry, History, MADE, OWNER, Order, Outcome, PublicKeys, Table, Told, Violation, What,
+};
 use crate::shop::{numbered_generator, numbered_product};
 use crate::weather::{Point, Row, Seen, mix};
-use crate::{Environment, Fault, Lost, Promise, Shop, ShopResponse, Sweep, logs};
+use crate::{Environment, Fault, Lost, Promise, Receiver, Shop, ShopResponse, Sweep, logs};
 
 /// A request that is to be disturbed at every call that it makes to AWS.
 #[derive(Debug, Clone)]
@@ -17,7 +19,7 @@ pub struct Scenario {
     pub name: &'static str,
     /// How many keys are in stock before.
     pub stock: usize,
-    /// What is asked for, of those keys.
+    /// What is asked for, of those keys. A queued order gets the URL of a shop that takes every callback.
     pub what: fn(&[String]) -> What,
     /// The code of the response when nothing goes wrong.
     pub code: u64,
@@ -75,7 +77,8 @@ impl Scenario {
     /// If the shop cannot be set up, or a buyer does not get what he has a right to.
     pub async fn disturb_everywhere(&self, shop: &Shop, disturbances: &[Disturbance], sweep: Sweep) -> Found {
         [OWNER, CREATED, MADE].into_iter().for_each(logs::keep_secret);
-        let mut scene = Scene { scenario: self, shop, history: History::default(), runs: 0 };
+        let receiver = Receiver::start().await;
+        let mut scene = Scene { scenario: self, shop, receiver, history: History::default(), runs: 0 };
         let undisturbed = Arc::new(Row::none());
         scene.run(&undisturbed, "undisturbed", Expected::Answer, sweep).await;
         let calls = undisturbed.points();
@@ -84,7 +87,8 @@ impl Scenario {
         while let Some(point) = points.pop_front() {
             let Point { operation, nth } = &point;
             for disturbance in disturbances {
-                if disturbance.writes_only && !Seen::is_write(operation) {
+                let writes = Seen::is_write(operation) || Seen::is_of_queue(operation);
+                if disturbance.writes_only && !writes {
                     continue;
                 }
                 let row = Arc::new(Row::of(disturbance.fault.clone(), disturbance.times, point.clone()));
@@ -101,7 +105,10 @@ impl Scenario {
             }
         }
         let calls = calls.into_iter().map(|point| point.operation).collect();
-        let violations = scene.history.check(&Table::read(shop).await);
+        let public_keys = PublicKeys::global_of(shop).await;
+        let (called, mut violations) = Called::read(&scene.receiver, &scene.history.entries, &public_keys);
+        scene.history.called = called;
+        violations.extend(scene.history.check(&Table::read(shop).await));
         Found { calls, disturbed, violations }
     }
 }
@@ -124,6 +131,7 @@ impl Scenario {
 struct Scene<'a> {
     scenario: &'a Scenario,
     shop: &'a Shop,
+    receiver: Receiver,
     history: History,
     runs: u32,
 }
@@ -137,8 +145,12 @@ impl Scene<'_> {
         shop.add_product(numbered_product(product, None)).await;
         shop.add_generator(numbered_generator(product, MADE)).await;
         let stock = shop.stock_named(product, CREATED, scenario.stock).await;
+        let mut what = (scenario.what)(&stock);
+        if let What::Queue { webhook_url, .. } = &mut what {
+            webhook_url.clone_from(&self.receiver.url);
+        }
         let order = |part: u32| Order {
-            what: (scenario.what)(&stock),
+            what: what.clone(),
             product,
             owner: format!("{OWNER}{}-{name}-{part}", scenario.name),
             mark: 10 * product + part,
@@ -162,9 +174,9 @@ impl Scene<'_> {
         // Without an Idempotency-Key the order is placed anew, and need not find enough any more.
         let right = if scenario.idempotent { Expected::Answer } else { Expected::Nothing };
         let asked_again = self.tell(&environment, &again, right).await;
-        let _ = shop.dynamodb.deliver().await;
-        let _ = shop.kms.deliver().await;
+        shop.deliver_postponed().await;
         shop.sweep(sweep, AFTERWARDS_SECONDS).await;
+        shop.let_queue_end(sweep).await;
         if scenario.idempotent {
             let once_more = self.tell(&environment, &again, Expected::Answer).await;
             for told in [outcome, asked_again].iter().filter(|told| matches!(told, Outcome::Told(_))) {

@@ -12,6 +12,8 @@ pub struct Table {
     pub keys: HashMap<String, Stored>,
     /// Records that only stand there while something is under way: their hash keys.
     pub unfinished: Vec<String>,
+    /// How many queued orders are delivered.
+    pub delivered: usize,
 }
 
 /// A license key as it is stored.
@@ -55,6 +57,9 @@ impl Table {
             |name: &str| item[name]["N"].as_str().and_then(|number| number.parse().ok()).unwrap_or(0);
         let small = |name: &str| u32::try_from(number(name)).unwrap_or(0);
         let pk = text("pk");
+        if pk == "QUEUE" && text("state") == "void" {
+            return;
+        }
         match pk.split_once('#') {
             Some(("KEY", license_key)) => {
                 let row = Row {
@@ -72,6 +77,7 @@ impl Table {
                 };
                 self.keys.insert(license_key.to_owned(), stored);
             }
+            Some(("DELIVERED", _)) => self.delivered += 1,
             Some(("PRODUCT" | "GENERATOR" | "APIKEY" | "COUNTER" | "CATALOGUE", _)) => {}
             // A record stays until it expires. While it is open, only one of keys that are stored one by one may: it names
             // no product.

@@ -8,10 +8,11 @@ use keypool_signing::PublicKey;
 
 use super::buyer::{Buyer, Market, post};
 use super::{
-    CREATED, Entry, Figures, History, MADE, Mix, OWNER, Outcome, PublicKeys, Told, Violation, ViolationKind,
+    CREATED, Called, Entry, Figures, History, MADE, Mix, OWNER, Order, Outcome, PublicKeys, Told, Violation,
+    ViolationKind,
 };
 use crate::shop::numbered_product;
-use crate::{Lost, Rates, Shop, Storm, Sweep, logs, openssl_verifies};
+use crate::{Environment, Lost, Rates, Receiver, Shop, Storm, Sweep, logs, openssl_verifies};
 
 /// Many buyers in a storm.
 #[derive(Debug, Clone, Copy)]
@@ -33,8 +34,15 @@ pub struct Trial {
 /// The products that are sold; the second has a signing key of its own.
 const PRODUCTS: [u32; 2] = [11, 12];
 
+/// How long queued orders wait for stock, in seconds.
+const WAIT_SECONDS: u32 = 180;
+
 /// How many keys of each product are in stock at first.
 const INITIAL_STOCK: usize = 60;
+
+/// How often a request is sent at the end until it has an answer: a busy machine may need more time for a large order
+/// than a shop waits.
+const REPLAYS_MAX: usize = 5;
 
 /// How far ahead the clock stands by which requests are sent again at the end, in seconds: past all leases, and within
 /// the day for which answers are kept.
@@ -55,6 +63,9 @@ impl Trial {
             shop.add_generator(crate::shop::numbered_generator(product, MADE)).await;
             history.initial_stock.extend(shop.stock_named(product, CREATED, INITIAL_STOCK).await);
         }
+        shop.let_orders_wait_for(WAIT_SECONDS).await;
+        let receiver = Receiver::start().await;
+        receiver.set_storm((self.rates != Rates::CALM).then_some(self.seed));
         let storm = Arc::new(Storm::new(self.seed, self.rates));
         let market = Market {
             shop,
@@ -62,6 +73,7 @@ impl Trial {
             mix: self.mix,
             sweep: self.sweep,
             products: &PRODUCTS,
+            webhook_url: &receiver.url,
             public_keys: public_keys(shop).await,
             storm: Arc::clone(&storm),
             known: Mutex::new(history.initial_stock.clone()),
@@ -87,13 +99,18 @@ impl Trial {
         }
 
         shop.set_weather(None);
-        let _ = shop.dynamodb.deliver().await;
-        let _ = shop.kms.deliver().await;
+        receiver.set_storm(None);
+        shop.deliver_postponed().await;
         shop.sweep(self.sweep, AFTERWARDS_SECONDS).await;
         let replays = replay(&market, &mut history.entries).await;
         shop.sweep(self.sweep, AFTERWARDS_SECONDS).await;
+        shop.let_queue_end(self.sweep).await;
         let table = super::Table::read(shop).await;
+        let (called, wrong_calls) = Called::read(&receiver, &history.entries, &market.public_keys);
+        signatures += u64::try_from(called.len()).unwrap();
+        history.called = called;
         let mut figures = Figures::of(self.seed, &history, &table);
+        figures.violations.extend(wrong_calls);
         let wrong = market.wrong.into_inner().unwrap_or_else(PoisonError::into_inner);
         figures
             .violations
@@ -119,17 +136,27 @@ async fn public_keys(shop: &Shop) -> PublicKeys {
     PublicKeys { global: PublicKey::from_pem(pem.as_bytes()).unwrap(), products }
 }
 
+/// The answer to an order, in calm weather.
+async fn answer_now(environment: &Environment, order: &Order) -> Result<Told, String> {
+    let response = post(environment, order).await.map_err(|Lost| "no answer".to_owned())?;
+    match response.status {
+        200 => Ok(Told::read(&response)),
+        _ => Err(response.text),
+    }
+}
+
 /// Sends again whatever had an `Idempotency-Key`, in calm weather: what was answered is answered by the same bytes, and
 /// what was not answered is now.
 async fn replay(market: &Market<'_>, entries: &mut [Entry]) -> u64 {
     let environment = market.shop.environment(1, market.seed, AFTERWARDS_SECONDS).await;
     let mut replays = 0;
     for Entry { order, outcome } in entries.iter_mut().filter(|entry| entry.order.idempotency_key.is_some()) {
-        let answer = post(&environment, order).await.map_err(|Lost| "no answer".to_owned());
-        let answer = answer.and_then(|response| match response.status {
-            200 => Ok(Told::read(&response)),
-            _ => Err(response.text),
-        });
+        let mut answer = answer_now(&environment, order).await;
+        for _ in 1..REPLAYS_MAX {
+            if answer.is_err() {
+                answer = answer_now(&environment, order).await;
+            }
+        }
         let wrong = match (&outcome, answer) {
             // Refusals are not remembered: a later request may succeed, and what it changes counts.
             (Outcome::Told(before), Ok(now)) if before.is_refusal() => {

@@ -36,6 +36,7 @@ pub async fn check_binary(built: &str, endpoint: Endpoint, codes: &[u64], metric
     let parameters = sample_request(endpoint);
     let parameters: Vec<(&str, &str)> =
         parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let only_reads = endpoint.only_reads();
     let endpoint = endpoint.name();
     let base64 = STANDARD.encode(form(&parameters));
     let good =
@@ -54,10 +55,19 @@ pub async fn check_binary(built: &str, endpoint: Endpoint, codes: &[u64], metric
     let body = STANDARD.encode(multipart_body(&parameters));
     expect_good(&function, event(endpoint, "POST", &multipart, &body, true)).await;
 
+    // An endpoint that only reads takes all parameters from the query string, too.
+    let mut get = event(endpoint, "GET", &[], "", false);
+    if only_reads {
+        get["rawQueryString"] = form(&parameters).into();
+        expect_good(&function, get).await;
+    } else {
+        assert_eq!(answered(&function.invoke(get).await), (405, 0));
+    }
+
     // What cannot be served is answered, and the next event is served.
     let large = STANDARD.encode("x".repeat(1_048_577));
     assert_eq!(answered(&function.invoke(event(endpoint, "POST", &[], &large, true)).await), (413, 0));
-    assert_eq!(answered(&function.invoke(event(endpoint, "GET", &[], "", false)).await), (405, 0));
+    assert_eq!(answered(&function.invoke(event(endpoint, "PUT", &[], "", false)).await), (405, 0));
     let unreadable = event(endpoint, "POST", &[("content-type", "application/json")], "{", false);
     assert_eq!(answered(&function.invoke(unreadable).await), (400, 0));
     assert_eq!(answered(&function.invoke(event(endpoint, "POST", &[], "", false)).await), (401, 100));

@@ -4,6 +4,7 @@ use keypool_domain::{Clock as _, Endpoint, SystemClock};
 use serde_json::{Value, json};
 
 use super::Outcome;
+use crate::sample;
 
 /// An API Gateway HTTP API event (payload 2.0) for a function, with a body as it arrived there.
 #[must_use]
@@ -83,16 +84,7 @@ pub fn form_event(endpoint: Endpoint, parameters: &[(&str, &str)]) -> Value {
 
 /// The request of an endpoint's sample.
 pub(super) fn sample_request(endpoint: Endpoint) -> Vec<(String, String)> {
-    let sample = match endpoint {
-        Endpoint::CreateLicenseKeys => include_str!("../../vectors/create-license-keys.json"),
-        Endpoint::Generate => include_str!("../../vectors/generate.json"),
-        Endpoint::AssignLicenseKey => include_str!("../../vectors/assign-license-key.json"),
-        Endpoint::RandomAssignLicenseKeys => include_str!("../../vectors/random-assign-license-keys.json"),
-        Endpoint::RandomAssignLicenseKeysQueued => {
-            include_str!("../../vectors/random-assign-license-keys-queued.json")
-        }
-    };
-    let sample: Value = serde_json::from_str(sample).unwrap();
+    let sample = sample(endpoint);
     let members = sample["example_request"].as_object().unwrap().iter();
     members.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect()
 }

@@ -4,7 +4,8 @@ use serde_json::Value;
 /// One call of an AWS operation, as it passed a [`Proxy`](crate::Proxy).
 #[derive(Debug, Clone, PartialEq)]
 pub struct AwsCall {
-    /// The operation, like `UpdateItem`; `QueryLine` for a query for the orders that wait for a product.
+    /// The operation, like `UpdateItem`; `QueryLine` for a query for the orders that wait for a product,
+    /// `UpdateLimit` and `GetLimit` for the count of an API key.
     pub operation: String,
     /// The capacity units that DynamoDB says it took from the table.
     pub table_units: f64,
@@ -38,6 +39,10 @@ impl Caller {
 /// The name of a query for the orders that wait for a product.
 const QUERY_LINE: &str = "QueryLine";
 
+/// The names of a count towards the limit of an API key, and of a read of it.
+const UPDATE_LIMIT: &str = "UpdateLimit";
+const GET_LIMIT: &str = "GetLimit";
+
 /// A call on its way to the service.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
@@ -49,13 +54,19 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// A call with the body `text`. The look at the orders that wait for a product goes by a name of its own,
-    /// so that a test that disturbs draws leaves it alone.
+    /// A call with the body `text`. The look at the orders that wait for a product, and the count of an API key, go by
+    /// names of their own, so that a test that disturbs draws or sales leaves them alone.
     pub(crate) fn new(operation: String, headers: HeaderMap, text: String) -> Self {
         let body: Value = serde_json::from_str(&text).unwrap();
         let hash = body["ExpressionAttributeValues"][":hash"]["S"].as_str();
         let is_line = operation == "Query" && hash.is_some_and(|hash| hash.starts_with("WAITING#"));
-        let operation = if is_line { QUERY_LINE.to_owned() } else { operation };
+        let is_limit = body["Key"]["pk"]["S"].as_str().is_some_and(|key| key.starts_with("LIMIT#"));
+        let operation = match operation.as_str() {
+            _ if is_line => QUERY_LINE.to_owned(),
+            "UpdateItem" if is_limit => UPDATE_LIMIT.to_owned(),
+            "GetItem" if is_limit => GET_LIMIT.to_owned(),
+            _ => operation,
+        };
         Self { operation, headers, body, text }
     }
 
@@ -74,6 +85,8 @@ impl Request {
                 | "TransactGetItems"
                 | "Query"
                 | QUERY_LINE
+                | UPDATE_LIMIT
+                | GET_LIMIT
                 | "Scan"
                 | "PutItem"
                 | "UpdateItem"

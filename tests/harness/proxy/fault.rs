@@ -37,6 +37,10 @@ pub enum Fault {
     LeaveUnread,
     /// Passes the first half of a `BatchGetItem` on, and answers that the other keys were not read.
     LeaveHalfUnread,
+    /// Answers a `SendMessage` with success, and forgets the message.
+    Forget,
+    /// Passes the call on twice, and answers what the service answers the second time.
+    Double,
     /// Gives an older answer. For a query of the index, the number decides which keys are how old.
     Stale(u64),
     /// The environment dies here, and the service does not see the call.
@@ -84,6 +88,8 @@ impl Fault {
             }
             Self::Cancel { reason, .. } => format!("TransactionCanceledException, {reason}"),
             Self::LeaveUnread | Self::LeaveHalfUnread => "UnprocessedKeys".to_owned(),
+            Self::Forget => "message forgotten".to_owned(),
+            Self::Double => "message doubled".to_owned(),
             Self::Stale(_) => "stale".to_owned(),
             Self::DieBefore => "killed before a call".to_owned(),
             Self::DieAfter => "killed after a call".to_owned(),

@@ -76,6 +76,13 @@ async fn disturbed(
             read["UnprocessedKeys"] = unread;
             return answer::answer(status, Body::from(read.to_string()));
         }
+        Fault::Forget => {
+            let sent = serde_json::json!({"MessageId": "forgotten"});
+            return answer::answer(StatusCode::OK, Body::from(sent.to_string()));
+        }
+        Fault::Double => {
+            passed_on(shared, request.clone(), place).await;
+        }
         Fault::Stale(roll) => {
             if let Some(older) = shared.older_answer(&request, roll) {
                 return answer::answer(StatusCode::OK, Body::from(older));

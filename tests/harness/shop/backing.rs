@@ -1,13 +1,17 @@
 use std::fmt;
 use std::sync::Arc;
 
-use keypool_aws::Timeouts;
+use keypool_aws::{AwsSettings, Timeouts};
+use keypool_callback::{CallbackClient, CallbackLimits, SystemResolver};
 use keypool_domain::{Clock, Endpoint, Randomness, SigningKeyId};
 use keypool_function::Desk;
 use keypool_local::{Gateway, Services, TABLE};
 use keypool_queue::Queue;
 use keypool_signing::Signer;
 use keypool_store::Store;
+use process_orders::Worker;
+
+use crate::{PROCESS_ORDERS, SWEEP_ORDERS};
 
 /// What a gateway's desks are made from.
 #[derive(Clone)]
@@ -21,6 +25,7 @@ pub(crate) struct Backing {
     pub(crate) randomness: Arc<dyn Randomness>,
     pub(crate) sqs_url: String,
     pub(crate) queue_url: String,
+    pub(crate) callback_limits: CallbackLimits,
     /// The environment that all desks belong to, if the proxies shall know it.
     pub(crate) environment: Option<u32>,
 }
@@ -28,16 +33,7 @@ pub(crate) struct Backing {
 impl Backing {
     /// The table and KMS, as a function sees them or somebody of another name.
     pub(crate) fn services(&self, name: &str) -> (Store, Signer) {
-        // The path tells the proxies which function calls, and in which environment.
-        let environment = self.environment.map(|number| format!("/{number}")).unwrap_or_default();
-        let at = |url: &str| format!("{url}/{name}{environment}");
-        let mut settings = Services::settings(at(&self.dynamodb_url), at(&self.kms_url));
-        if let Some(number) = self.environment {
-            // Within a process the SDK keeps one quota of repetitions for a region. On Lambda every environment has a
-            // process of its own.
-            settings.region = format!("environment-{number}-{name}");
-        }
-        let clients = settings.clients(self.timeouts);
+        let clients = self.settings(name).clients(self.timeouts);
         let store = Store::new(clients.dynamodb, TABLE, Arc::clone(&self.randomness))
             .with_timeouts(self.timeouts)
             .with_sale_keys_max(self.sale_keys_max);
@@ -46,9 +42,36 @@ impl Backing {
 
     /// The queue of orders, as a function sees it.
     pub(crate) fn queue(&self, name: &str) -> Queue {
-        let settings = Services::settings(self.dynamodb_url.clone(), self.kms_url.clone());
-        let client = settings.queue(self.timeouts, Some(format!("{}/{name}", self.sqs_url)));
-        Queue::new(client, self.queue_url.clone())
+        let endpoint = self.endpoint(&self.sqs_url, name);
+        Queue::new(self.settings(name).queue(self.timeouts, Some(endpoint)), self.queue_url.clone())
+    }
+
+    /// The address of a service. Its path tells the proxies which function calls, and in which environment.
+    fn endpoint(&self, url: &str, name: &str) -> String {
+        let environment = self.environment.map(|number| format!("/{number}")).unwrap_or_default();
+        format!("{url}/{name}{environment}")
+    }
+
+    fn settings(&self, name: &str) -> AwsSettings {
+        let at = |url: &str| self.endpoint(url, name);
+        let mut settings = Services::settings(at(&self.dynamodb_url), at(&self.kms_url));
+        if let Some(number) = self.environment {
+            // Within a process the SDK keeps one quota of repetitions for a region. On Lambda every environment has a
+            // process of its own.
+            settings.region = format!("environment-{number}-{name}");
+        }
+        settings
+    }
+
+    /// The function that fills queued orders and calls back.
+    pub(crate) fn worker(&self) -> Worker {
+        let client = CallbackClient::new(Arc::new(SystemResolver), self.callback_limits).unwrap();
+        Worker::new(Arc::new(self.desk(PROCESS_ORDERS)), client)
+    }
+
+    /// The desk of the function that brings orders to their end.
+    pub(crate) fn sweeper(&self) -> Arc<Desk> {
+        Arc::new(self.desk(SWEEP_ORDERS))
     }
 
     /// The desk of a function, or of the gateway itself.

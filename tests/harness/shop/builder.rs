@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use keypool_aws::Timeouts;
+use keypool_callback::CallbackLimits;
 use keypool_domain::OperatingSystemRandomness;
 use keypool_local::{Services, TABLE, demo};
 use keypool_signing::Signer;
@@ -16,6 +17,7 @@ pub struct ShopBuilder {
     pub(super) global_signing_key: bool,
     pub(super) timeouts: Timeouts,
     pub(super) sale_keys_max: usize,
+    pub(super) callback_limits: CallbackLimits,
 }
 
 impl ShopBuilder {
@@ -36,6 +38,12 @@ impl ShopBuilder {
     #[must_use]
     pub fn with_checkout_timeouts(self) -> Self {
         Self { timeouts: Timeouts::CHECKOUT, ..self }
+    }
+
+    /// With these bounds of an attempt to deliver a callback.
+    #[must_use]
+    pub fn with_callback_limits(self, callback_limits: CallbackLimits) -> Self {
+        Self { callback_limits, ..self }
     }
 
     /// Opens the shop.
@@ -69,6 +77,7 @@ impl ShopBuilder {
             randomness: Arc::clone(&draws) as _,
             sqs_url: sqs.url(),
             queue_url: services.sqs().queue_url(),
+            callback_limits: self.callback_limits,
             environment: None,
         };
         let gateway = backing.gateway().await;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keypool_aws::Timeouts;
-use keypool_callback::{CallbackClient, CallbackLimits, SystemResolver};
-use keypool_domain::{Clock as _, Endpoint, LicenseKeyRecord, OperatingSystemRandomness, Status};
+use keypool_callback::CallbackLimits;
+use keypool_domain::{Endpoint, LicenseKeyRecord, OperatingSystemRandomness, Status};
 use keypool_local::{Gateway, Services, Sqs, TABLE, demo, serve_batch};
 use keypool_queue::Queue;
 use keypool_signing::{PublicKey, SignedEnvelope, Signer};
@@ -27,6 +27,10 @@ use crate::{Environment, ManualClock, Privileges, Proxy, ScriptedDraws, ShopResp
 
 /// The demo's API key.
 pub const API_KEY: &str = demo::API_KEY;
+
+/// In so many rounds every queued order must have ended: more than the days of a delivery.
+const ROUNDS_MAX: usize = 40;
+const HALF_A_DAY: i64 = 12 * 3_600;
 
 /// A shop with its own licence desk: the embedded stack, fresh.
 #[derive(Debug)]
@@ -85,7 +89,12 @@ impl Shop {
     /// A shop to be set up otherwise.
     #[must_use]
     pub fn builder() -> ShopBuilder {
-        ShopBuilder { global_signing_key: true, timeouts: Timeouts::OPERATOR, sale_keys_max: usize::MAX }
+        ShopBuilder {
+            global_signing_key: true,
+            timeouts: Timeouts::OPERATOR,
+            sale_keys_max: usize::MAX,
+            callback_limits: CallbackLimits::default(),
+        }
     }
 
     /// Sends a form with the demo's API key.
@@ -145,7 +154,8 @@ impl Shop {
     /// Another environment of all functions, with the time-outs of this shop, and with a clock and randomness of its own, in which
     /// one request is served after the other. The weather disturbs it. Numbers may not be used twice.
     pub async fn environment(&self, number: u32, seed: u64, clock_skew_seconds: i64) -> Environment {
-        Environment::start(number, self.backing.clone(), self.deaths.clone(), seed, clock_skew_seconds).await
+        let (backing, deaths) = (self.backing.clone(), self.deaths.clone());
+        Environment::start(number, backing, self.queue(), deaths, seed, clock_skew_seconds).await
     }
 
     /// Calls the function that brings orders to their end, as its schedule does.
@@ -153,7 +163,7 @@ impl Shop {
     /// # Panics
     /// If it fails.
     pub async fn sweep_orders(&self) {
-        sweep_orders::handle(Arc::new(self.backing.desk(crate::SWEEP_ORDERS))).await.unwrap();
+        sweep_orders::handle(self.backing.sweeper()).await.unwrap();
     }
 
     /// The function that fills queued orders and calls back.
@@ -162,8 +172,7 @@ impl Shop {
     /// If the certificate authorities cannot be read.
     #[must_use]
     pub fn worker(&self) -> Worker {
-        let client = CallbackClient::new(Arc::new(SystemResolver), CallbackLimits::default()).unwrap();
-        Worker::new(Arc::new(self.backing.desk(crate::PROCESS_ORDERS)), client)
+        self.backing.worker()
     }
 
     /// Has the queue of orders served until no message is visible. Returns the number of messages.
@@ -207,14 +216,43 @@ impl Shop {
 
     /// Does what is done every minute, undisturbed, so many seconds ahead of the shop's clock.
     pub async fn sweep(&self, sweep: Sweep, ahead_seconds: i64) {
-        let clock = ManualClock::off_by(ahead_seconds);
-        sweep(self.store.clone(), clock.now()).await;
+        let clock = Arc::new(ManualClock::off_by(ahead_seconds));
+        sweep(Backing { clock, ..self.backing.clone() }.sweeper()).await;
+    }
+
+    /// Lets time pass until no queued order is left: minutes first, then half days. Each time, `sweep` runs, and the
+    /// worker processes every message.
+    ///
+    /// # Panics
+    /// If the queue or the table fails.
+    pub async fn let_queue_end(&self, sweep: Sweep) {
+        for round in 0..ROUNDS_MAX {
+            if self.store.queued_orders().await.unwrap().is_empty() {
+                return;
+            }
+            self.clock.advance_seconds(if round < 6 { 60 } else { HALF_A_DAY });
+            sweep(self.backing.sweeper()).await;
+            self.process_orders().await;
+        }
     }
 
     /// From now on the weather decides what happens to the calls of other environments; none: they pass.
     pub fn set_weather(&self, weather: Option<Arc<dyn Weather>>) {
-        self.dynamodb.set_weather(weather.clone());
-        self.kms.set_weather(weather);
+        let [dynamodb, kms, sqs] = self.proxies();
+        dynamodb.set_weather(weather.clone());
+        kms.set_weather(weather.clone());
+        sqs.set_weather(weather);
+    }
+
+    /// Passes on all calls that were postponed.
+    pub async fn deliver_postponed(&self) {
+        for proxy in self.proxies() {
+            let _ = proxy.deliver().await;
+        }
+    }
+
+    fn proxies(&self) -> [&Proxy; 3] {
+        [&self.dynamodb, &self.kms, &self.sqs]
     }
 
     /// Sends a request, and checks what is true of every response.

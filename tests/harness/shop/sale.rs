@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use keypool_domain::{
-    Assignment, AttemptId, Clock as _, Envelope, LicenseKeyRecord, OperatingSystemRandomness, Owner,
-    PrivateKeyUsed, Reply, SignablePayload,
+    Assignment, Clock as _, Envelope, LicenseKeyRecord, OperatingSystemRandomness, Owner, PrivateKeyUsed,
+    Reply, SignablePayload,
 };
 use keypool_store::{Drawn, Look, RequestSlot, Sale, SaleOutcome, StoreError};
 
@@ -27,8 +27,7 @@ impl Shop {
     /// Never.
     #[must_use]
     pub fn sale(&self, slot: Option<RequestSlot>) -> Sale {
-        let id = AttemptId::random(&OperatingSystemRandomness);
-        let assignment = Assignment { id, owner: Owner::default(), at: self.clock.now() };
+        let assignment = Assignment::new(Owner::default(), self.clock.now(), &OperatingSystemRandomness);
         Sale::new("1".parse().unwrap(), assignment, Duration::ZERO, slot)
     }
 

@@ -4,14 +4,14 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use keypool_domain::{
-    Activity, ApiKeyRecord, Assignment, AttemptId, Generator, LicenseKeyRecord, Method, NewKey,
+    Activity, ApiKey, ApiKeyRecord, Assignment, Generator, LicenseKeyRecord, Method, NewKey,
     OperatingSystemRandomness, Product, ProductId, RowId, SigningKeyId, Status, SystemClock, Timestamp,
 };
 use keypool_local::TABLE;
 use keypool_store::{CreateOutcome, Look, NewGeneratorOutcome, Record as _, Sale, SaleOutcome};
 use serde_json::{Value, json};
 
-use super::Shop;
+use super::{API_KEY, Shop};
 
 impl Shop {
     /// Puts new keys into the stock of a product, and says which: through the API.
@@ -77,6 +77,7 @@ impl Shop {
             status: Status::Available,
             owner: keypool_domain::Owner::default(),
             assigned_at: None,
+            order: None,
             assignment_id: None,
             creation_id: None,
         };
@@ -110,6 +111,7 @@ impl Shop {
                 status: Status::Available,
                 owner: keypool_domain::Owner::default(),
                 assigned_at: None,
+                order: None,
                 assignment_id: None,
                 creation_id: None,
             };
@@ -136,6 +138,22 @@ impl Shop {
     pub async fn add_generator(&self, generator: Generator) {
         let outcome = self.store.create_generator(&generator, None).await.unwrap();
         assert!(matches!(outcome, NewGeneratorOutcome::Created { .. }));
+    }
+
+    /// From now on the queued orders of the demo's API key wait for stock so many seconds.
+    ///
+    /// # Panics
+    /// If DynamoDB refuses.
+    pub async fn let_orders_wait_for(&self, seconds: u32) {
+        let hash = API_KEY.parse::<ApiKey>().unwrap().hash();
+        let update = json!({
+            "TableName": TABLE,
+            "Key": {"pk": {"S": format!("APIKEY#{hash}")}, "sk": {"S": "APIKEY"}},
+            "ConditionExpression": "attribute_exists(pk)",
+            "UpdateExpression": "SET wait_for_stock = :seconds",
+            "ExpressionAttributeValues": {":seconds": {"N": seconds.to_string()}},
+        });
+        self.dynamodb_call("UpdateItem", &update).await;
     }
 
     /// Sets up an API key.
@@ -188,10 +206,7 @@ fn put_request(key: &LicenseKeyRecord) -> Value {
 
 /// A sale whose lease has been over for long.
 fn dead_sale(product_id: ProductId) -> Sale {
-    let assignment = Assignment {
-        id: AttemptId::random(&OperatingSystemRandomness),
-        owner: keypool_domain::Owner::default(),
-        at: Timestamp::from_unix_microseconds(1_700_000_000_000_000).unwrap(),
-    };
+    let at = Timestamp::from_unix_microseconds(1_700_000_000_000_000).unwrap();
+    let assignment = Assignment::new(keypool_domain::Owner::default(), at, &OperatingSystemRandomness);
     Sale::new(product_id, assignment, Duration::ZERO, None)
 }

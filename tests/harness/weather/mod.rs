@@ -31,6 +31,11 @@ impl Seen {
     pub(crate) fn is_write(operation: &str) -> bool {
         matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem" | "BatchWriteItem" | "TransactWriteItems")
     }
+
+    /// Whether an operation is one of SQS.
+    pub(crate) fn is_of_queue(operation: &str) -> bool {
+        matches!(operation, "SendMessage" | "ChangeMessageVisibility")
+    }
 }
 
 /// A call of a request. It is told by its operation and how many of that came before: calls of different operations may go out

@@ -21,6 +21,10 @@ pub struct Rates {
     pub unread: u32,
     /// Reads, of the index and others that need not be consistent, that have an older answer.
     pub stale: u32,
+    /// Messages that the queue accepts and forgets.
+    pub messages_forgotten: u32,
+    /// Messages that are sent twice.
+    pub messages_doubled: u32,
     /// Calls at which the environment dies.
     pub deaths: u32,
     /// Blocks of 16 calls that begin with a row of the same fault: longer than anybody repeats a call.
@@ -44,6 +48,8 @@ impl Rates {
         internal_errors: 0,
         unread: 0,
         stale: 0,
+        messages_forgotten: 0,
+        messages_doubled: 0,
         deaths: 0,
         rows: 0,
         stale_reads_max: 0,
@@ -62,6 +68,8 @@ impl Rates {
         internal_errors: 100,
         unread: 1_000,
         stale: 2_000,
+        messages_forgotten: 500,
+        messages_doubled: 1_000,
         deaths: 30,
         rows: 300,
         stale_reads_max: 80,
@@ -82,6 +90,8 @@ impl Rates {
             internal_errors: self.internal_errors * strength,
             unread: self.unread * strength,
             stale: self.stale * strength,
+            messages_forgotten: self.messages_forgotten * strength,
+            messages_doubled: self.messages_doubled * strength,
             deaths: self.deaths * strength,
             rows: self.rows * strength,
             ..self

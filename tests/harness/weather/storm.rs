@@ -31,6 +31,8 @@ enum Kind {
     InternalError,
     Unread,
     Stale,
+    MessageForgotten,
+    MessageDoubled,
     Death,
 }
 
@@ -49,10 +51,11 @@ impl Kind {
     fn concerns(self, seen: &Seen) -> bool {
         let writes = Seen::is_write(&seen.operation);
         match self {
-            Self::Postponed => writes,
+            Self::Postponed => writes || Seen::is_of_queue(&seen.operation),
             Self::Conflict => writes && seen.operation != "BatchWriteItem",
             Self::Unread => seen.operation == "BatchGetItem",
             Self::Stale => seen.may_be_stale,
+            Self::MessageForgotten | Self::MessageDoubled => seen.operation == "SendMessage",
             _ => true,
         }
     }
@@ -102,6 +105,8 @@ impl Storm {
             (Kind::InternalError, rates.internal_errors),
             (Kind::Unread, rates.unread),
             (Kind::Stale, rates.stale),
+            (Kind::MessageForgotten, rates.messages_forgotten),
+            (Kind::MessageDoubled, rates.messages_doubled),
             (Kind::Death, rates.deaths),
         ]
         .into_iter()
@@ -125,6 +130,7 @@ impl Weather for Storm {
         let at = usize::try_from(roll >> 32).unwrap_or(0);
         let cancel = |reason| Fault::Cancel { reason, at };
         let (is_kms, is_transaction) = (seen.operation == "Sign", seen.operation == "TransactWriteItems");
+        let is_queue = Seen::is_of_queue(&seen.operation);
         match kind {
             Kind::Delayed => Fault::Delay(Duration::from_millis(roll % 30)),
             Kind::RequestLost => Fault::LoseRequest,
@@ -132,6 +138,7 @@ impl Weather for Storm {
             Kind::Stalled => Fault::Stall,
             Kind::Postponed => Fault::PostponeFor(1 + roll % 24),
             Kind::Throttled if is_kms => Fault::error("ThrottlingException"),
+            Kind::Throttled if is_queue => Fault::error("RequestThrottled"),
             Kind::Throttled if is_transaction => one_of(&[
                 cancel("ThrottlingError"),
                 cancel("ProvisionedThroughputExceeded"),
@@ -153,11 +160,14 @@ impl Weather for Storm {
             Kind::InternalError if is_kms => {
                 one_of(&[Fault::error("KMSInternalException"), Fault::error("DependencyTimeoutException")])
             }
+            Kind::InternalError if is_queue => Fault::error("ServiceUnavailable"),
             Kind::InternalError => {
                 one_of(&[Fault::error("InternalServerError"), Fault::error("ServiceUnavailable")])
             }
             Kind::Unread => one_of(&[Fault::LeaveUnread, Fault::LeaveHalfUnread]),
             Kind::Stale => Fault::Stale(roll),
+            Kind::MessageForgotten => Fault::Forget,
+            Kind::MessageDoubled => Fault::Double,
             Kind::Death => {
                 one_of(&[Fault::DieBefore, Fault::DieAfter, Fault::DieAndPostpone(Some(1 + roll % 24))])
             }
@@ -165,7 +175,11 @@ impl Weather for Storm {
     }
 
     fn count(&self, seen: &Seen, fault: &Fault) {
-        let service = if seen.operation == "Sign" { "KMS" } else { "DynamoDB" };
+        let service = match seen.operation.as_str() {
+            "Sign" => "KMS",
+            operation if Seen::is_of_queue(operation) => "SQS",
+            _ => "DynamoDB",
+        };
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.entry(format!("{service}: {}", fault.name())).or_default() += 1;
     }

@@ -1,5 +1,6 @@
 use keypool_domain::requests::{
-    AssignLicenseKey, CreateLicenseKeys, Generate, RandomAssignLicenseKeys, RandomAssignLicenseKeysQueued,
+    AssignLicenseKey, CreateLicenseKeys, Generate, GetAvailableLicenseKeysCount, GetLicenseKeys,
+    RandomAssignLicenseKeys, RandomAssignLicenseKeysQueued, ReplaceLicenseKey, UpdateLicenseKey,
 };
 use keypool_domain::{
     Endpoint, LicenseKey, LicenseKeys, Owner, OwnerField, Parameters, Quantity, ValidationErrors, Value,
@@ -8,7 +9,7 @@ use keypool_domain::{
 use crate::encoding::Pair;
 
 /// Every parameter of the API.
-pub(crate) const NAMES: [&str; 17] = [
+pub(crate) const NAMES: [&str; 20] = [
     "api_key",
     "license_keys",
     "license_key",
@@ -25,7 +26,10 @@ pub(crate) const NAMES: [&str; 17] = [
     "identifier",
     "email",
     "assigned_at",
-    "identifier",
+    "take_from_owner",
+    "reason",
+    "page",
+    "items_per_page",
 ];
 
 /// What an endpoint is asked for by these parameters, written as parameters again.
@@ -54,6 +58,7 @@ pub(crate) fn asked(endpoint: Endpoint, parameters: &Parameters) -> Result<Vec<P
             let asked = AssignLicenseKey::try_from(parameters)?;
             check(&asked.license_key);
             pairs.push(("license_key", Some(asked.license_key.as_str().to_owned())));
+            pairs.push(("identifier", asked.identifier.map(|identifier| identifier.as_str().to_owned())));
             pairs.extend(owner(&asked.owner));
         }
         Endpoint::RandomAssignLicenseKeys => {
@@ -63,6 +68,43 @@ pub(crate) fn asked(endpoint: Endpoint, parameters: &Parameters) -> Result<Vec<P
             let asked = RandomAssignLicenseKeysQueued::try_from(parameters)?;
             pairs.push(("webhook_url", Some(asked.webhook_url.as_str().to_owned())));
             pairs.extend(order(&asked.order));
+        }
+        Endpoint::UpdateLicenseKey => {
+            let asked = UpdateLicenseKey::try_from(parameters)?;
+            check(&asked.license_key);
+            pairs.extend([
+                ("license_key", Some(asked.license_key.as_str().to_owned())),
+                ("product_id", asked.product_id.map(|id| id.to_string())),
+                ("activation_limit", asked.activation_limit.map(|limit| limit.to_string())),
+                ("validity", asked.validity.map(|days| days.to_string())),
+                ("status", asked.status.map(|status| status.to_string())),
+                ("assigned_at", asked.assigned_at.map(|at| civil(&at.to_whole_seconds_text()))),
+                ("take_from_owner", Some(u8::from(asked.take_from_owner).to_string())),
+            ]);
+            pairs.extend(owner(&asked.owner));
+        }
+        Endpoint::ReplaceLicenseKey => {
+            let asked = ReplaceLicenseKey::try_from(parameters)?;
+            check(&asked.license_key);
+            assert!((1..=255).contains(&asked.reason.as_str().chars().count()));
+            pairs.extend([
+                ("license_key", Some(asked.license_key.as_str().to_owned())),
+                ("reason", Some(asked.reason.as_str().to_owned())),
+                ("generate", Some(u8::from(asked.generate).to_string())),
+            ]);
+        }
+        Endpoint::GetAvailableLicenseKeysCount => {
+            let asked = GetAvailableLicenseKeysCount::try_from(parameters)?;
+            pairs.push(("product_id", Some(asked.product_id.to_string())));
+        }
+        Endpoint::GetLicenseKeys => {
+            let asked = GetLicenseKeys::try_from(parameters)?;
+            assert!((1..=100).contains(&asked.items_per_page.get()));
+            pairs.extend([
+                ("identifier", Some(asked.identifier.as_str().to_owned())),
+                ("page", Some(asked.page.to_string())),
+                ("items_per_page", Some(asked.items_per_page.to_string())),
+            ]);
         }
     }
     let given = pairs.into_iter().filter_map(|(name, text)| Some((name.to_owned(), Value::Text(text?))));

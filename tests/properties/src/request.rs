@@ -59,9 +59,13 @@ pub fn holds(raw: &[u8]) {
         }
         Err(problem) => {
             let expected = match problem {
-                ProblemDetails::MethodNotAllowed => sent.method != Method::POST,
+                ProblemDetails::MethodNotAllowed { .. } => {
+                    !sent.endpoint.methods().split(", ").any(|method| sent.method == method)
+                }
                 ProblemDetails::TooLarge => sent.body.len() > BODY_BYTES_MAX,
-                ProblemDetails::UnreadableBody(_) => sent.method == Method::POST,
+                ProblemDetails::UnreadableBody(_) => {
+                    sent.method == Method::POST || sent.endpoint.only_reads()
+                }
                 ProblemDetails::MalformedIdempotencyKey => sent.has_malformed_idempotency_key(),
                 _ => false,
             };

@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-const SAMPLES: [(&str, &str); 5] = [
+const SAMPLES: [(&str, &str); 8] = [
     ("create-license-keys", include_str!("../../vectors/create-license-keys.json")),
     ("generate", include_str!("../../vectors/generate.json")),
     ("assign-license-key", include_str!("../../vectors/assign-license-key.json")),
@@ -9,6 +9,9 @@ const SAMPLES: [(&str, &str); 5] = [
         "random-assign-license-keys-queued",
         include_str!("../../vectors/random-assign-license-keys-queued.json"),
     ),
+    ("update-license-key", include_str!("../../vectors/update-license-key.json")),
+    ("get-available-license-keys-count", include_str!("../../vectors/get-available-license-keys-count.json")),
+    ("get-license-keys", include_str!("../../vectors/get-license-keys.json")),
 ];
 
 /// The contract's requests as [`crate::request::holds`] reads them: each as a form, as multipart and as JSON.

@@ -104,11 +104,12 @@ fn stack(outputs: &[(&str, &str)]) -> (u16, String, String) {
 }
 
 /// The resources of a stack that count: name, type, and what AWS calls it.
-const RESOURCES: [(&str, &str, &str); 6] = [
+const RESOURCES: [(&str, &str, &str); 7] = [
     ("SweepOrdersFunction", "AWS::Lambda::Function", "shop-sweep"),
     ("AssignLicenseKeyLog", "AWS::Logs::LogGroup", "shop-assign-log"),
     ("RandomAssignLicenseKeysLog", "AWS::Logs::LogGroup", "shop-random-log"),
     ("ProcessOrdersLog", "AWS::Logs::LogGroup", "shop-orders-log"),
+    ("ReplaceLicenseKeyLog", "AWS::Logs::LogGroup", "shop-replace-log"),
     ("FailuresAlarm", "AWS::CloudWatch::Alarm", "shop-FailuresAlarm"),
     ("StockLowAlarm", "AWS::CloudWatch::Alarm", "shop-StockLowAlarm"),
 ];

@@ -132,6 +132,34 @@ async fn a_clock_that_is_off_is_a_fault() {
 }
 
 #[tokio::test]
+async fn a_limit_that_was_nearly_reached_is_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let local = Local::start(path, &["--port", "0", "--memory"]);
+    let create = ["api-key", "create", "--name", "shop", "--keys-per-hour", "10", "--json"];
+    let made: Value = serde_json::from_str(&ok(path, &create)).unwrap();
+    let secret = made["api_key"].as_str().unwrap();
+    let generate = async |quantity: &str| {
+        let form = [("api_key", secret), ("generator_id", "1"), ("quantity", quantity)];
+        assert_eq!(local.post("generate", &form).await["code"], 815);
+    };
+    let doctor = || text(&run(path, &["doctor"]).stdout);
+    let ample = "ok       limits         1 API keys have a limit, none was nearly reached in the last week\n";
+    assert!(doctor().contains(ample), "{}", doctor());
+    generate("7").await;
+    assert!(doctor().contains(ample), "{}", doctor());
+    generate("1").await;
+    let nearly =
+        "warning  limits         shop handed out 8 keys in an hour of the last week, of 10 allowed\n";
+    assert!(doctor().contains(nearly), "{}", doctor());
+    ok(path, &["api-key", "update", "shop", "--keys-per-hour", "11"]);
+    assert!(doctor().contains(ample), "{}", doctor());
+    ok(path, &["api-key", "update", "shop", "--no-keys-per-hour"]);
+    assert!(!doctor().contains(" limits "), "{}", doctor());
+    local.stop();
+}
+
+#[tokio::test]
 async fn an_api_without_a_stack_behind_it_serves_no_shop() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();

@@ -210,11 +210,17 @@ async fn an_api_key_says_how_its_requests_are_treated() {
     assert_eq!(made["webhook_hosts"], json(r#"["shop.example", "[2001:db8::1]:8443"]"#));
     assert_eq!((&made["once_per"], &made["remember"]), (&"identifier".into(), &"30d".into()));
     let shown = ok(path, &["api-key", "show", "shop"]);
-    let expected = "capabilities   random-assign-license-keys-queued\nwait           2d\n\
+    let expected = "capabilities   random-assign-license-keys-queued\nproducts       any\n\
+        keys an order  -\nkeys an hour   -\nwait           2d\n\
         webhook hosts  shop.example [2001:db8::1]:8443\nonce per       identifier\nremember       30d\n";
     assert!(shown.ends_with(expected), "{shown}");
     let listed = ok(path, &["api-key", "list"]);
-    assert!(listed.contains("  any       2d    shop.example [2001:db8::1]:8443  random-assign"), "{listed}");
+    assert!(
+        listed.contains(
+            "  any       2d    shop.example [2001:db8::1]:8443  any       -          -         random-assign"
+        ),
+        "{listed}"
+    );
 
     let changed = ok(path, &["api-key", "update", "shop", "--wait-for-stock", "0", "--any-webhook-host"]);
     assert_eq!(
@@ -251,6 +257,77 @@ async fn an_api_key_says_how_its_requests_are_treated() {
         let said = fails(path, &[&["api-key", "update", "shop"], &conflict[..]].concat(), 2);
         assert!(said.contains("cannot be used with"), "{said}");
     }
+    local.stop();
+}
+
+#[tokio::test]
+async fn an_api_key_has_limits_of_products_and_of_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let local = Local::start(path, &["--port", "0", "--memory"]);
+    let create = ["api-key", "create", "--name", "shop", "--json"];
+    let limits = ["--product", "2", "--product", "1", "--keys-per-order", "5", "--keys-per-hour", "6"];
+    let made = json(&ok(path, &[&create[..], &limits].concat()));
+    assert_eq!(made["products"], json("[1, 2]"));
+    assert_eq!((&made["keys_per_order"], &made["keys_per_hour"]), (&5.into(), &6.into()));
+    let shown = ok(path, &["api-key", "show", "shop"]);
+    let expected = "\nproducts       1 2\nkeys an order  5\nkeys an hour   6\nwait ";
+    assert!(shown.contains(expected), "{shown}");
+    let listed = ok(path, &["api-key", "list"]);
+    assert!(
+        listed.contains("  any            1 2       5          6         create-license-keys"),
+        "{listed}"
+    );
+
+    let secret = made["api_key"].as_str().unwrap();
+    let generate = async |generator_id: &str, quantity: &str| {
+        let form = [("api_key", secret), ("generator_id", generator_id), ("quantity", quantity)];
+        local.post("generate", &form).await["code"].clone()
+    };
+    assert_eq!(generate("1", "6").await, 104, "too many for one order");
+    assert_eq!(generate("1", "4").await, 815);
+    assert_eq!(generate("1", "3").await, 104, "too many for an hour");
+
+    let changed = ok(path, &["api-key", "update", "shop", "--product", "3", "--keys-per-hour", "1000000"]);
+    assert_eq!(changed, "API key shop changed: keys_per_hour: 6 → 1000000, products: 1 2 → 3\n");
+    let cleared = ["--any-product", "--no-keys-per-order", "--no-keys-per-hour"];
+    let changed = ok(path, &[&["api-key", "update", "shop"][..], &cleared].concat());
+    let expected =
+        "API key shop changed: keys_per_hour: 1000000 → -, keys_per_order: 5 → -, products: 3 → -\n";
+    assert_eq!(changed, expected);
+    let trail = ok(path, &["audit", "--action", "api-key.update"]);
+    assert!(trail.contains("keys_per_hour: 6 → 1000000"), "{trail}");
+
+    for (option, value, why) in [
+        ("--keys-per-order", "0", "must be at least 1"),
+        ("--keys-per-order", "1001", "must not be greater than 1000"),
+        ("--keys-per-hour", "0", "must be at least 1"),
+        ("--keys-per-hour", "1000001", "must not be greater than 1000000"),
+        ("--keys-per-hour", "many", "must be an integer"),
+        ("--product", "0", "must be at least 1"),
+        ("--product", "office", "must be an integer"),
+    ] {
+        let said = fails(path, &["api-key", "update", "shop", option, value], 2);
+        assert!(said.contains(why), "{option} {value}: {said}");
+    }
+    for conflict in [
+        ["--any-product", "--product", "1"],
+        ["--no-keys-per-order", "--keys-per-order", "1"],
+        ["--no-keys-per-hour", "--keys-per-hour", "1"],
+    ] {
+        let said = fails(path, &[&["api-key", "update", "shop"], &conflict[..]].concat(), 2);
+        assert!(said.contains("cannot be used with"), "{said}");
+    }
+    for arguments in [
+        &["api-key", "update", "shop", "--product", "77"][..],
+        &["api-key", "create", "--name", "x", "--product", "77"],
+    ] {
+        assert_eq!(fails(path, arguments, 1), "error: there is no product 77\n");
+    }
+    // A key that is replaced hands its limits on.
+    ok(path, &["api-key", "update", "shop", "--keys-per-hour", "9", "--product", "1"]);
+    let rotated = json(&ok(path, &["api-key", "rotate", "shop", "--json"]));
+    assert_eq!((&rotated["keys_per_hour"], &rotated["products"]), (&9.into(), &json("[1]")));
     local.stop();
 }
 

@@ -52,7 +52,7 @@ async fn an_export_of_license_manager_for_woocommerce_is_understood() {
     let output = shop.import(&["export.csv"], 3);
     let said = text(&output.stderr);
     assert!(said.contains("activation_limit from \"Times activated (max)\""), "{said}");
-    assert!(said.contains("not used: ID, Order ID, User ID, Expires at, Times activated\n"), "{said}");
+    assert!(said.contains("not used: ID, User ID, Expires at, Times activated\n"), "{said}");
     assert!(said.contains("refused line 4: there is no product 9"), "{said}");
     let told: Vec<String> = shop.receipt("export.csv.receipt.jsonl").iter().map(super::in_short).collect();
     assert_eq!(
@@ -67,6 +67,7 @@ async fn an_export_of_license_manager_for_woocommerce_is_understood() {
     assert_eq!(["W-1", "W-2", "W-4"].map(|key| of(key, "product_id")), ["1", "2", "2"]);
     assert_eq!(["W-1", "W-2", "W-4"].map(|key| of(key, "validity")), ["365", "0", "30"]);
     assert_eq!(["W-1", "W-2", "W-4"].map(|key| of(key, "activation_limit")), ["2", "0", "1"]);
+    assert_eq!(["W-1", "W-2"].map(|key| of(key, "order_reference")), ["", "REFERENCE#77"]);
 }
 
 #[tokio::test]

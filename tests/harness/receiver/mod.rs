@@ -1,19 +1,21 @@
-use std::collections::VecDeque;
+mod reception;
+
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, StatusCode, Uri};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
+pub use self::reception::Reception;
+use self::reception::web_page;
+
 /// The webhook key of the receiver's shop.
 const WEBHOOK_KEY: &str = "demo-webhook-key";
-
-/// The page that the shop shows to whoever has not the webhook key.
-const HOME_PAGE: &str = "<!DOCTYPE html><html><body>Welcome to the shop</body></html>";
 
 /// A callback as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub struct Callback {
     pub timestamp: String,
     /// The body.
     pub text: String,
+    /// Whether the shop has taken it, whatever it responded.
+    pub is_taken: bool,
 }
 
 impl Callback {
@@ -55,8 +59,12 @@ pub struct Receiver {
 #[derive(Debug, Default)]
 struct Heard {
     callbacks: Vec<Callback>,
-    /// The statuses of the next responses; the plugin's own after these.
-    scripted: VecDeque<StatusCode>,
+    /// What happens to the next callbacks; after these, the storm or the plugin decides.
+    scripted: VecDeque<Reception>,
+    /// The number of the storm that the shop's server is in.
+    storm: Option<u64>,
+    /// How many callbacks of each order have arrived in the storm.
+    arrived: HashMap<String, u64>,
     /// The orders that the shop knows; all if there are none.
     known: Vec<String>,
     /// The rows that the plugin has inserted, by order.
@@ -83,8 +91,23 @@ impl Receiver {
 
     /// The next responses have these statuses, whatever arrives.
     pub fn respond(&self, statuses: &[u16]) {
-        let statuses = statuses.iter().filter_map(|status| StatusCode::from_u16(*status).ok());
-        self.heard().scripted.extend(statuses);
+        self.receive(statuses.iter().map(|status| Reception::Status(*status)));
+    }
+
+    /// This happens to the next callbacks, whatever arrives.
+    pub fn receive(&self, receptions: impl IntoIterator<Item = Reception>) {
+        self.heard().scripted.extend(receptions);
+    }
+
+    /// Whether everything that was to happen to the next callbacks has happened.
+    #[must_use]
+    pub fn is_script_over(&self) -> bool {
+        self.heard().scripted.is_empty()
+    }
+
+    /// From now on the shop's server fails now and then, as the number of the storm decides; `None`: never.
+    pub fn set_storm(&self, seed: Option<u64>) {
+        self.heard().storm = seed;
     }
 
     /// From now on the shop knows these orders only.
@@ -113,28 +136,49 @@ impl Drop for Receiver {
 
 async fn hear(State(heard): State<Arc<Mutex<Heard>>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let header = |name: &str| headers[name].to_str().unwrap().to_owned();
-    let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
     let text = String::from_utf8(body.to_vec()).unwrap();
-    heard.callbacks.push(Callback { id: header("webhook-id"), timestamp: header("webhook-timestamp"), text });
-    if let Some(status) = heard.scripted.pop_front() {
-        return (status, "scripted").into_response();
-    }
-    if uri.query() != Some(&*format!("keevault-webhook={WEBHOOK_KEY}")) {
-        return Html(HOME_PAGE).into_response();
-    }
-    let response = heard.callbacks.last().unwrap().response();
-    let order = response["identifier"].as_str().unwrap_or_default().to_owned();
-    if !heard.known.is_empty() && !heard.known.contains(&order) {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    }
-    if response["code"] == 803 {
-        let mut rows = response["license_keys"].as_array().unwrap().clone();
-        for row in &mut rows {
-            // The plugin's table has no column for these two.
-            let row = row.as_object_mut().unwrap();
-            assert!(row.remove("contract_id").is_some() && row.remove("meta_data").is_some());
+    let mut callback =
+        Callback { id: header("webhook-id"), timestamp: header("webhook-timestamp"), text, is_taken: false };
+    let (reception, own) = {
+        let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let reception = heard.reception(&callback);
+        let has_key = uri.query() == Some(&*format!("keevault-webhook={WEBHOOK_KEY}"));
+        let own = if reception.takes() && has_key { heard.take(&mut callback) } else { web_page() };
+        heard.callbacks.push(callback);
+        (reception, own)
+    };
+    reception.respond(own).await
+}
+
+impl Heard {
+    fn reception(&mut self, callback: &Callback) -> Reception {
+        if let Some(scripted) = self.scripted.pop_front() {
+            return scripted;
         }
-        heard.rows.push((order, rows));
+        let Some(seed) = self.storm else { return Reception::Plugin };
+        let order = callback.response()["identifier"].as_str().unwrap_or_default().to_owned();
+        let arrived = self.arrived.entry(order.clone()).or_default();
+        *arrived += 1;
+        Reception::in_storm(seed, &order, *arrived)
     }
-    StatusCode::OK.into_response()
+
+    /// Does with a callback what the plugin does, and responds as it does.
+    fn take(&mut self, callback: &mut Callback) -> Response {
+        let response = callback.response();
+        let order = response["identifier"].as_str().unwrap_or_default().to_owned();
+        if !self.known.is_empty() && !self.known.contains(&order) {
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+        callback.is_taken = true;
+        if response["code"] == 803 {
+            let mut rows = response["license_keys"].as_array().unwrap().clone();
+            for row in &mut rows {
+                // The plugin's table has no column for these two.
+                let row = row.as_object_mut().unwrap();
+                assert!(row.remove("contract_id").is_some() && row.remove("meta_data").is_some());
+            }
+            self.rows.push((order, rows));
+        }
+        StatusCode::OK.into_response()
+    }
 }

@@ -1,0 +1,198 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use keypool_domain::{Clock as _, SystemClock};
+
+use super::{
+    CREATED, Called, Disturbance, Entry, Found, History, MADE, OWNER, Order, Outcome, PublicKeys, SWEEP,
+    Table, Told, Violation, ViolationKind, What,
+};
+use crate::shop::{numbered_generator, numbered_product};
+use crate::weather::{Point, Row, Seen, mix};
+use crate::{Deaths, Receiver, Reception, Shop, logs};
+
+/// A queued order, and the turn of the worker that is to be disturbed at every call that it makes to AWS.
+#[derive(Debug, Clone, Copy)]
+pub struct WorkerScenario {
+    /// What it is called where something is wrong.
+    pub name: &'static str,
+    /// How many keys are in stock when the order is placed.
+    pub stock: usize,
+    /// How many keys the order asks for.
+    pub quantity: usize,
+    /// Whether they are made if there are too few.
+    pub generate: bool,
+    /// What comes before the turn.
+    pub before: Before,
+    /// The code that the shop is told in the end.
+    pub code: u64,
+}
+
+/// What comes between the order and the turn of the worker that is disturbed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    /// Nothing: the turn is the first one.
+    Nothing,
+    /// A turn that has found too little stock; then so many keys come.
+    Restock(usize),
+    /// A turn that has found too little stock; then the time of the order is over.
+    TimeIsOver,
+    /// A turn that has filled the order, and whose callback has failed.
+    FailedCallback,
+}
+
+/// How long an order waits for stock, in seconds.
+const WAIT_SECONDS: u32 = 300;
+
+impl WorkerScenario {
+    /// Runs it undisturbed to find its calls. Then, for each of them and for each disturbance: runs it again, on a product
+    /// of its own, in an environment of its own; then lets time pass until the queue is empty, lets the calls through that
+    /// are late, and lets time pass again. Two more runs end the environment right before and after the shop takes the
+    /// callback. At the end every callback is held against the table.
+    ///
+    /// # Panics
+    /// If the shop cannot be set up, or does not accept an order.
+    pub async fn disturb_everywhere(&self, shop: &Shop, disturbances: &[Disturbance]) -> Found {
+        [OWNER, CREATED, MADE].into_iter().for_each(logs::keep_secret);
+        let receiver = Receiver::start().await;
+        let mut scene = Scene { scenario: *self, shop, receiver, history: History::default(), runs: 0 };
+        let undisturbed = Arc::new(Row::none());
+        shop.let_orders_wait_for(WAIT_SECONDS).await;
+        let calls_back = scene.run(&undisturbed, "undisturbed", None).await > 0;
+        let calls = undisturbed.points();
+        let (mut points, mut known, mut disturbed) = (VecDeque::from(calls.clone()), calls.clone(), 0);
+        while let Some(point) = points.pop_front() {
+            let Point { operation, nth } = &point;
+            for disturbance in disturbances {
+                let writes = Seen::is_write(operation) || Seen::is_of_queue(operation);
+                if disturbance.writes_only && !writes {
+                    continue;
+                }
+                let row = Arc::new(Row::of(disturbance.fault.clone(), disturbance.times, point.clone()));
+                scene.run(&row, &format!("{}-{operation}-{}", disturbance.name, nth + 1), None).await;
+                disturbed += 1;
+                for point in row.points().into_iter().filter(|_| row.ends_the_process()) {
+                    if !known.contains(&point) {
+                        known.push(point.clone());
+                        points.push_back(point);
+                    }
+                }
+            }
+        }
+        let deaths = [
+            ("dies-before-the-callback", Reception::KillBefore as Death),
+            ("dies-after-the-callback", Reception::KillAfter),
+        ];
+        for (name, death) in deaths.into_iter().filter(|_| calls_back) {
+            scene.run(&undisturbed, name, Some(death)).await;
+            disturbed += 1;
+        }
+        let calls = calls.into_iter().map(|point| point.operation).collect();
+        Found { calls, disturbed, violations: scene.violations().await }
+    }
+}
+
+/// The end of an environment around a callback.
+type Death = fn(Deaths, u32) -> Reception;
+
+/// A scenario under way.
+struct Scene<'a> {
+    scenario: WorkerScenario,
+    shop: &'a Shop,
+    receiver: Receiver,
+    history: History,
+    runs: u32,
+}
+
+impl Scene<'_> {
+    /// Runs it once. Returns the number of callbacks in the worker's turn.
+    async fn run(&mut self, row: &Arc<Row>, name: &str, death: Option<Death>) -> usize {
+        self.runs += 1;
+        let (shop, scenario, number) = (self.shop, self.scenario, self.runs);
+        self.place(name).await;
+        self.prepare().await;
+
+        let ahead = shop.clock.now().unix_seconds() - SystemClock.now().unix_seconds() + 1;
+        let mut environment = shop.environment(number, mix(&[12, u64::from(number)]), ahead).await;
+        self.receiver.receive(death.map(|death| death(environment.deaths().clone(), number)));
+        let heard_before = self.receiver.callbacks().len();
+        shop.set_weather(Some(Arc::clone(row) as _));
+        while environment.work().await.is_ok_and(|messages| messages > 0) {}
+        environment.kill();
+        shop.set_weather(None);
+        let heard = self.receiver.callbacks().len() - heard_before;
+        assert!(self.receiver.is_script_over(), "{}-{name}: no callback", scenario.name);
+
+        shop.let_queue_end(SWEEP).await;
+        shop.deliver_postponed().await;
+        shop.let_queue_end(SWEEP).await;
+        heard
+    }
+
+    /// Places the order of a run.
+    async fn place(&mut self, name: &str) {
+        let (shop, scenario, product) = (self.shop, self.scenario, self.product());
+        shop.add_product(numbered_product(product, None)).await;
+        shop.add_generator(numbered_generator(product, MADE)).await;
+        self.stock(scenario.stock).await;
+        let WorkerScenario { quantity, generate, .. } = scenario;
+        let order = Order {
+            what: What::Queue { quantity, generate, webhook_url: self.receiver.url.clone() },
+            product,
+            owner: format!("{OWNER}{}-{name}", scenario.name),
+            mark: product,
+            idempotency_key: None,
+        };
+        let parameters = order.parameters();
+        let parameters: Vec<(&str, &str)> =
+            parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let answer = shop.post(order.endpoint(), &parameters).await;
+        assert_eq!(answer.code(), 807, "{order}: {}", answer.text);
+        self.history.entries.push(Entry { order, outcome: Outcome::Told(Told::read(&answer)) });
+    }
+
+    /// Does what comes before the turn of the worker.
+    async fn prepare(&mut self) {
+        let (shop, before) = (self.shop, self.scenario.before);
+        if before == Before::FailedCallback {
+            self.receiver.respond(&[500]);
+        }
+        if before != Before::Nothing {
+            shop.process_orders().await;
+        }
+        if let Before::Restock(count) = before {
+            self.stock(count).await;
+        }
+        shop.clock.advance_seconds(match before {
+            Before::Nothing => 0,
+            Before::Restock(_) | Before::FailedCallback => 60,
+            Before::TimeIsOver => i64::from(WAIT_SECONDS),
+        });
+        shop.sweep_orders().await;
+    }
+
+    async fn stock(&mut self, count: usize) {
+        let so_far = self.history.initial_stock.len();
+        let keys = self.shop.stock_named(self.product(), &format!("{CREATED}{so_far}-"), count).await;
+        self.history.initial_stock.extend(keys);
+    }
+
+    fn product(&self) -> u32 {
+        100 + self.runs
+    }
+
+    /// Holds everything against the table, and each callback against the code that it must tell.
+    async fn violations(mut self) -> Vec<Violation> {
+        let public_keys = PublicKeys::global_of(self.shop).await;
+        let (called, mut violations) = Called::read(&self.receiver, &self.history.entries, &public_keys);
+        violations.extend(
+            called.iter().filter(|call| call.told.code != self.scenario.code).map(|call| Violation {
+                kind: ViolationKind::Other,
+                text: format!("a wrong code: {call:?}"),
+            }),
+        );
+        self.history.called = called;
+        violations.extend(self.history.check(&Table::read(self.shop).await));
+        violations
+    }
+}

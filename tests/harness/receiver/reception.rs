@@ -1,0 +1,122 @@
+use std::io;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::response::{Html, IntoResponse as _, Response};
+use futures_util::{StreamExt as _, stream};
+use http::{StatusCode, header};
+
+use crate::weather::{Deaths, mix, number};
+
+/// The page that the shop shows to whoever has not the webhook key.
+const HOME_PAGE: &str = "<!DOCTYPE html><html><body>Welcome to the shop</body></html>";
+
+/// The time between two bytes of a body that drips.
+const DRIP_EVERY: Duration = Duration::from_millis(20);
+
+/// What a shop does with a callback.
+#[derive(Debug, Clone)]
+pub enum Reception {
+    /// What the plugin does.
+    Plugin,
+    /// Drops the callback, and responds with this status.
+    Status(u16),
+    /// Drops the callback, and asks for another one after so many seconds.
+    Later(u64),
+    /// Drops the callback, and redirects to another page of the shop.
+    Redirect,
+    /// Drops the callback, and responds with a web page.
+    WebPage,
+    /// Takes the callback, and responds with a body that does not end.
+    Endless,
+    /// Takes the callback, and responds with a byte now and then, without an end.
+    Drip,
+    /// Drops the callback, and never responds.
+    Hang,
+    /// Drops the callback, and cuts the connection.
+    Cut,
+    /// Takes the callback, and never responds.
+    TakeAndHang,
+    /// Takes the callback, and cuts the connection.
+    TakeAndCut,
+    /// The environment of the worker dies before the shop takes the callback.
+    KillBefore(Deaths, u32),
+    /// The environment of the worker dies after the shop has taken the callback.
+    KillAfter(Deaths, u32),
+}
+
+impl Reception {
+    /// The reception of the n-th callback of an order in the storm of a number. A quarter of all goes wrong.
+    pub(super) fn in_storm(seed: u64, order: &str, nth: u64) -> Self {
+        match mix(&[seed, 11, number(order), nth]) % 100 {
+            0..6 => Self::Status(500),
+            6..8 => Self::Status(503),
+            8..10 => Self::Later(90),
+            10..13 => Self::Cut,
+            13..15 => Self::Hang,
+            15..18 => Self::WebPage,
+            18..22 => Self::TakeAndCut,
+            22..25 => Self::TakeAndHang,
+            _ => Self::Plugin,
+        }
+    }
+
+    /// Whether the shop takes the callback.
+    pub(super) fn takes(&self) -> bool {
+        matches!(
+            self,
+            Self::Plugin
+                | Self::Endless
+                | Self::Drip
+                | Self::TakeAndHang
+                | Self::TakeAndCut
+                | Self::KillAfter(..)
+        )
+    }
+
+    /// Responds. `own` is the plugin's response.
+    pub(super) async fn respond(self, own: Response) -> Response {
+        match self {
+            Self::Plugin => own,
+            Self::Status(status) => (StatusCode::from_u16(status).unwrap(), "scripted").into_response(),
+            Self::Later(seconds) => {
+                (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, seconds.to_string())])
+                    .into_response()
+            }
+            Self::Redirect => (StatusCode::FOUND, [(header::LOCATION, "/elsewhere")]).into_response(),
+            Self::WebPage => web_page(),
+            Self::Endless => {
+                let chunk = Bytes::from(vec![b'x'; 65_536]);
+                of_chunks(stream::repeat(chunk))
+            }
+            Self::Drip => {
+                let drops = stream::repeat(Bytes::from_static(b"x"));
+                of_chunks(drops.then(|drop| async {
+                    tokio::time::sleep(DRIP_EVERY).await;
+                    drop
+                }))
+            }
+            Self::Hang | Self::TakeAndHang => std::future::pending().await,
+            Self::Cut | Self::TakeAndCut => cut(),
+            Self::KillBefore(deaths, environment) | Self::KillAfter(deaths, environment) => {
+                deaths.kill(environment);
+                cut()
+            }
+        }
+    }
+}
+
+/// The page that a shop shows to whoever has not its webhook key.
+pub(super) fn web_page() -> Response {
+    Html(HOME_PAGE).into_response()
+}
+
+fn of_chunks(chunks: impl stream::Stream<Item = Bytes> + Send + 'static) -> Response {
+    Response::new(Body::from_stream(chunks.map(Ok::<_, io::Error>)))
+}
+
+/// A response whose body does not come.
+fn cut() -> Response {
+    let reset = stream::once(async { Err::<Bytes, _>(io::Error::from(io::ErrorKind::ConnectionReset)) });
+    Response::new(Body::from_stream(reset))
+}
