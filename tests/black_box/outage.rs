@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use keypool_domain::Status;
-use keypool_tests::{Proxy, Shop};
+use keypool_tests::{Fault, Proxy, Shop};
 
 /// What a shop waits for at most (WordPress's default).
 const SHOP_WAITS: Duration = Duration::from_secs(5);
@@ -57,6 +57,22 @@ async fn a_dead_dynamodb_is_503() {
     shop.dynamodb.hang_up();
     expect_503(&shop).await;
     expect_untouched(&shop, &stock).await;
+}
+
+/// The SDK allows a client only so many repetitions, until calls succeed again. Each environment has its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_environment_in_an_outage_leaves_the_others_their_repetitions() {
+    let ((unlucky, _), (other, _)) = (open().await, open().await);
+    let (count, product) = ("get-available-license-keys-count", [("product_id", "1")]);
+    unlucky.dynamodb.disturb("Query", vec![Fault::LoseRequest; 200]);
+    while !unlucky.dynamodb.is_undisturbed() {
+        assert_eq!(unlucky.post(count, &product).await.status, 503);
+    }
+    for (shop, faults, status) in [(unlucky, 1, 503), (other, 2, 200)] {
+        shop.dynamodb.disturb("Query", vec![Fault::LoseRequest; faults]);
+        let response = shop.post(count, &product).await;
+        assert_eq!((response.status, shop.dynamodb.is_undisturbed()), (status, true), "{}", response.text);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use keypool_aws::{AwsSettings, Timeouts};
 use keypool_callback::{CallbackClient, CallbackLimits, SystemResolver};
@@ -30,6 +31,14 @@ pub(crate) struct Backing {
     pub(crate) environment: Option<u32>,
 }
 
+/// Settings in a region that no other client has. Within a process the SDK keeps one quota of repetitions for a region.
+/// On Lambda every environment has a process of its own.
+pub(super) fn settings_of_its_own(dynamodb_url: String, kms_url: String) -> AwsSettings {
+    static REGIONS: AtomicUsize = AtomicUsize::new(0);
+    let region = format!("region-{}", REGIONS.fetch_add(1, Ordering::Relaxed));
+    AwsSettings { region, ..Services::settings(dynamodb_url, kms_url) }
+}
+
 impl Backing {
     /// The table and KMS, as a function sees them or somebody of another name.
     pub(crate) fn services(&self, name: &str) -> (Store, Signer) {
@@ -54,13 +63,7 @@ impl Backing {
 
     fn settings(&self, name: &str) -> AwsSettings {
         let at = |url: &str| self.endpoint(url, name);
-        let mut settings = Services::settings(at(&self.dynamodb_url), at(&self.kms_url));
-        if let Some(number) = self.environment {
-            // Within a process the SDK keeps one quota of repetitions for a region. On Lambda every environment has a
-            // process of its own.
-            settings.region = format!("environment-{number}-{name}");
-        }
-        settings
+        settings_of_its_own(at(&self.dynamodb_url), at(&self.kms_url))
     }
 
     /// The function that fills queued orders and calls back.

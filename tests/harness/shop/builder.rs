@@ -7,7 +7,7 @@ use keypool_local::{Services, TABLE, demo};
 use keypool_signing::Signer;
 use keypool_store::Store;
 
-use super::{API_KEY, Backing, Shop};
+use super::{API_KEY, Backing, Shop, settings_of_its_own};
 use crate::weather::Deaths;
 use crate::{ManualClock, Proxy, ScriptedDraws, logs};
 
@@ -55,7 +55,7 @@ impl ShopBuilder {
         logs::keep_secret(API_KEY);
         let clock = Arc::new(ManualClock::new());
         let services = Services::start_with_clock(None, Arc::clone(&clock) as _).await.unwrap();
-        let direct = Services::settings(services.dynamodb_url(), services.kms_url());
+        let direct = settings_of_its_own(services.dynamodb_url(), services.kms_url());
         let direct = direct.clients(Timeouts::OPERATOR);
         let store = Store::new(direct.dynamodb, TABLE, Arc::new(OperatingSystemRandomness));
         let signer = Signer::new(direct.kms, None);

@@ -19,6 +19,7 @@ use reqwest::multipart::Form;
 use serde_json::Value;
 
 pub(crate) use self::backing::Backing;
+use self::backing::settings_of_its_own;
 pub use self::builder::ShopBuilder;
 pub use self::former::FormerState;
 pub(crate) use self::setup::{numbered_generator, numbered_product};
@@ -68,7 +69,7 @@ impl Shop {
     /// The table as the command reaches it: through the proxy, with an operator's time-outs.
     #[must_use]
     pub fn operators_store(&self) -> Store {
-        let settings = Services::settings(self.dynamodb.url(), self.kms.url());
+        let settings = settings_of_its_own(self.dynamodb.url(), self.kms.url());
         let clients = settings.clients(Timeouts::OPERATOR);
         Store::new(clients.dynamodb, TABLE, Arc::new(OperatingSystemRandomness))
             .with_timeouts(Timeouts::OPERATOR)
