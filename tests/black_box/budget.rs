@@ -7,7 +7,8 @@ use keypool_tests::{AwsCall, Fault, Receiver, Shop, ShopResponse};
 
 /// A stock whose end a draw that starts in its first quarter never meets.
 const SMALL: usize = 100;
-const LARGE: usize = 100_000;
+/// A stock that no estimate takes for one of less than 5,000 keys, so that windows of it are kept.
+const LARGE: usize = 15_000;
 
 /// A shop with that many keys of product 1, that has read what it remembers.
 async fn warm(stock: usize) -> Shop {

@@ -21,6 +21,7 @@ mod lost;
 mod openapi;
 mod operator;
 mod outage;
+mod owner;
 mod queued;
 mod race;
 mod randomness;

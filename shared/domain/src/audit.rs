@@ -4,7 +4,7 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use crate::license_key_record::random_id;
-use crate::{Name, Randomness, Timestamp};
+use crate::{Name, Owner, OwnerField, Randomness, Timestamp};
 
 random_id! {
     /// Tells one entry of the audit trail from every other.
@@ -70,4 +70,16 @@ pub struct AuditEntry {
     pub before: Option<Value>,
     /// What it is like now; `None` if it is gone.
     pub after: Option<Value>,
+}
+
+impl AuditEntry {
+    /// The entry without the owner with this email address; `None` if it does not tell of them. What an operator
+    /// wrote as a reason stays.
+    #[must_use]
+    pub fn without_owner(&self, email: &OwnerField) -> Option<Self> {
+        let mut entry = self.clone();
+        let values = [&mut entry.before, &mut entry.after].into_iter().flatten();
+        let tells = values.fold(false, |found, value| Owner::erase_from_json(value, email) || found);
+        tells.then_some(entry)
+    }
 }

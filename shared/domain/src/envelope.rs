@@ -3,7 +3,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{LicenseKey, OrderReference, Reply, RowId, Timestamp};
+use crate::{LicenseKey, OrderReference, Owner, OwnerField, Reply, RowId, Timestamp};
 
 /// Which key signed a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -117,6 +117,13 @@ impl Envelope {
     #[must_use]
     pub fn payload_json(&self) -> &str {
         &self.payload.json
+    }
+
+    /// Whether a row of the response has the owner with this email address.
+    #[must_use]
+    pub fn tells_of_owner(&self, email: &OwnerField) -> bool {
+        let payload = serde_json::from_str(self.payload_json());
+        payload.is_ok_and(|mut payload| Owner::erase_from_json(&mut payload, email))
     }
 
     /// Which key signed.

@@ -144,6 +144,11 @@ impl LicenseKeyRecord {
         }
     }
 
+    /// The same key, without its owner's name and address. It has an owner still, so it does not return to stock.
+    pub fn without_owner(&self, now: Timestamp) -> Result<Self, NotAllowedInStatus> {
+        Ok(Self { owner: Owner::erased(), ..self.changed(now)? })
+    }
+
     fn in_stock(
         &self,
         now: Timestamp,

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde_json::Value;
+
 /// A name or an email address of an owner: 1 to 255 characters, taken as it comes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OwnerField(String);
@@ -8,6 +10,9 @@ pub struct OwnerField(String);
 impl OwnerField {
     /// The most characters an owner's name or email address may have.
     pub const CHARACTERS_MAX: usize = 255;
+
+    /// What stands for the name of an owner who was erased.
+    pub const ERASED: &'static str = "erased";
 
     /// The text as it came.
     #[must_use]
@@ -55,8 +60,76 @@ pub struct Owner {
 }
 
 impl Owner {
+    /// What is left of an owner who was erased. A license key of theirs still has an owner, and is not sold again.
+    #[must_use]
+    pub fn erased() -> Self {
+        Self { name: Some(OwnerField(OwnerField::ERASED.to_owned())), email: None }
+    }
+
+    /// Whether it is the owner with this email address. Upper and lower case are the same.
+    #[must_use]
+    pub fn has_email(&self, email: &OwnerField) -> bool {
+        self.email.as_ref().is_some_and(|own| is_same(own.as_str(), email))
+    }
+
+    /// Erases the owner with this email address from a response or an entry of the audit trail: from every object
+    /// with that `owner_email`. Returns whether there was one.
+    pub(crate) fn erase_from_json(value: &mut Value, email: &OwnerField) -> bool {
+        match value {
+            Value::Array(values) => {
+                values.iter_mut().fold(false, |found, value| Self::erase_from_json(value, email) || found)
+            }
+            Value::Object(members) => {
+                let is_theirs =
+                    members.get("owner_email").and_then(Value::as_str).is_some_and(|own| is_same(own, email));
+                if is_theirs {
+                    members.insert("owner_name".to_owned(), OwnerField::ERASED.into());
+                    members.insert("owner_email".to_owned(), Value::Null);
+                }
+                members
+                    .values_mut()
+                    .fold(is_theirs, |found, value| Self::erase_from_json(value, email) || found)
+            }
+            _ => false,
+        }
+    }
+
     /// Name and address.
     pub(crate) fn texts(&self) -> [Option<&str>; 2] {
         [&self.name, &self.email].map(|field| field.as_ref().map(OwnerField::as_str))
+    }
+}
+
+fn is_same(own: &str, email: &OwnerField) -> bool {
+    own.to_lowercase() == email.as_str().to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_owner_is_erased_wherever_json_has_their_address() {
+        let email: OwnerField = "Ada@Example.com".parse().unwrap();
+        let ada = json!({"owner_name": "Ada", "owner_email": "ada@example.com", "id": 1});
+        let other = json!({"owner_name": "Ada", "owner_email": "ada@example.com.au"});
+        let mut value = json!({"license_keys": [ada, other], "before": null, "text": "ada@example.com"});
+        assert!(Owner::erase_from_json(&mut value, &email));
+        let erased = json!({"owner_name": "erased", "owner_email": null, "id": 1});
+        assert_eq!(
+            value,
+            json!({"license_keys": [erased, other], "before": null, "text": "ada@example.com"})
+        );
+        assert!(!Owner::erase_from_json(&mut value, &email), "only once");
+    }
+
+    #[test]
+    fn an_address_is_the_same_in_any_case() {
+        let owner = Owner { name: None, email: Some("ÄDA@example.com".parse().unwrap()) };
+        assert!(owner.has_email(&"äda@EXAMPLE.com".parse().unwrap()));
+        assert!(!owner.has_email(&"ada@example.com".parse().unwrap()));
+        assert!(!Owner::erased().has_email(&"erased".parse().unwrap()));
     }
 }

@@ -54,6 +54,7 @@ impl FunctionError {
             },
             Self::Store(StoreError::Recorded(recorded)) => match recorded {
                 Recorded::InProgress => ProblemDetails::InFlight,
+                Recorded::Erased => ProblemDetails::Erased,
                 Recorded::Mismatch => ProblemDetails::Mismatch,
                 Recorded::Void => ProblemDetails::NothingSold,
                 // Its response is repeated before anyone asks for a problem.
@@ -102,6 +103,7 @@ impl FunctionError {
             Self::Store(StoreError::Recorded(recorded)) => match recorded {
                 Recorded::Answered(_) => "Request.Answered",
                 Recorded::InProgress => "Request.InFlight",
+                Recorded::Erased => "Request.Erased",
                 Recorded::Mismatch => "Request.Mismatch",
                 Recorded::Void => "Sale.Contention",
             },

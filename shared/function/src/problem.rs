@@ -23,7 +23,9 @@ pub enum ProblemDetails {
     },
     /// 409: the first request with this `Idempotency-Key` is not answered yet.
     InFlight,
-    /// An order has the license key reserved.
+    /// 409: the first request with this `Idempotency-Key` was answered, and its owner was erased since.
+    Erased,
+    /// 409: an order has the license key reserved.
     KeyHeld,
     /// 413.
     TooLarge,
@@ -51,7 +53,7 @@ impl ProblemDetails {
             Self::UnreadableBody(_) | Self::MalformedIdempotencyKey => 400,
             Self::NotFound => 404,
             Self::MethodNotAllowed { .. } => 405,
-            Self::InFlight | Self::KeyHeld => 409,
+            Self::InFlight | Self::Erased | Self::KeyHeld => 409,
             Self::TooLarge => 413,
             Self::Mismatch => 422,
             Self::Internal => 500,
@@ -74,7 +76,7 @@ impl ProblemDetails {
             Self::UnreadableBody(_) | Self::MalformedIdempotencyKey => "Bad Request",
             Self::NotFound => "Not Found",
             Self::MethodNotAllowed { .. } => "Method Not Allowed",
-            Self::InFlight | Self::KeyHeld => "Conflict",
+            Self::InFlight | Self::Erased | Self::KeyHeld => "Conflict",
             Self::TooLarge => "Content Too Large",
             Self::Mismatch => "Unprocessable Content",
             Self::Internal => "Internal Server Error",
@@ -90,6 +92,10 @@ impl ProblemDetails {
             }
             Self::InFlight => {
                 "The first request with this Idempotency-Key is not answered yet. Try again in a moment."
+                    .to_owned()
+            }
+            Self::Erased => {
+                "This request was answered, and the response was erased with its owner. Nothing is done a second time."
                     .to_owned()
             }
             Self::KeyHeld => {

@@ -88,7 +88,7 @@ fn who(principal: &str) -> &str {
     resource.strip_prefix("assumed-role/").or_else(|| resource.strip_prefix("user/")).unwrap_or(resource)
 }
 
-fn value_of(entry: &AuditEntry) -> Value {
+pub(super) fn value_of(entry: &AuditEntry) -> Value {
     json!({
         "id": entry.id.as_str(),
         "at": entry.at.to_string(),

@@ -10,6 +10,7 @@ mod generator;
 mod keys;
 mod local;
 mod orders;
+mod owner;
 mod product;
 mod restore;
 mod signing_key;
@@ -45,6 +46,9 @@ pub(crate) enum Command {
     /// Look at queued orders, have a shop told again, end an order that waits
     #[command(subcommand)]
     Orders(orders::Orders),
+    /// Show what is stored of an owner, and erase it
+    #[command(subcommand)]
+    Owner(owner::Owner),
     Stock(stock::Stock),
     /// Make a restored table fit to sell from
     #[command(subcommand)]
@@ -70,6 +74,7 @@ impl Command {
             Self::ApiKey(api_key) => api_key.run(&options.open().await?, output).await,
             Self::Keys(keys) => keys.run(&options.open().await?, output).await,
             Self::Orders(orders) => orders.run(&options.open().await?, output).await,
+            Self::Owner(owner) => owner.run(&options.open().await?, output).await,
             Self::Stock(stock) => stock.run(&options.open().await?, output).await,
             Self::Restore(restore) => restore.run(options, output).await,
             Self::Verify(verify) => verify.run(options, output).await,

@@ -1,3 +1,4 @@
+use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Select};
 
 use keypool_aws::AwsErrorKind;
@@ -159,6 +160,17 @@ impl Store {
                 return Ok(items);
             }
         }
+    }
+
+    /// Reads one page of a scan.
+    pub(crate) async fn scan_page(&self, scan: &ScanFluentBuilder) -> Result<Page, StoreError> {
+        self.with_retries(|| async {
+            let sent = scan.clone().send().await;
+            let page = sent.map_err(|error| StoreError::from_sdk("Scan", &error))?;
+            let read = usize::try_from(page.scanned_count).unwrap_or(0);
+            Ok(Page { items: page.items.unwrap_or_default(), read, next: page.last_evaluated_key })
+        })
+        .await
     }
 
     /// Reads one item, with every write before. 1 read unit for 4 KB.

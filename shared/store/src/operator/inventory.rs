@@ -63,7 +63,7 @@ pub struct Inventory {
 pub(crate) const SEGMENTS: i32 = 8;
 /// How many items are asked for at a time: a page has 1 MB at most, which is some 2,300 keys. (The embedded
 /// DynamoDB reads all that follows for each page, unless it is told how much is wanted.)
-const PAGE_ITEMS_MAX: i32 = 2_000;
+pub(super) const PAGE_ITEMS_MAX: i32 = 2_000;
 const HOUR_SECONDS: i64 = 3_600;
 
 impl KeyFilter {
@@ -116,7 +116,7 @@ impl Store {
                     let query = Query::stock(product_id).limit(limit - page.keys.len());
                     self.query_page(&query, start.as_ref()).await?
                 }
-                None => self.scan_page(filter, None, start).await?,
+                None => self.scan_keys(filter, None, start).await?,
             };
             page.read += read;
             let room = limit - page.keys.len();
@@ -145,7 +145,7 @@ impl Store {
             Box::pin(stream::try_unfold(state, move |(filter, start)| async move {
                 let Some(start) = start else { return Ok(None) };
                 let Page { items, read, next: last } =
-                    self.scan_page(&filter, (self.segments > 1).then_some(segment), start).await?;
+                    self.scan_keys(&filter, (self.segments > 1).then_some(segment), start).await?;
                 let keys = items.iter().map(LicenseKeyRecord::read).collect::<Result<_, _>>()?;
                 let page = KeyPage { keys, read, next: None };
                 Ok(Some((page, (filter, last.map(Some)))))
@@ -173,7 +173,7 @@ impl Store {
         Ok(products)
     }
 
-    async fn scan_page(
+    async fn scan_keys(
         &self,
         filter: &KeyFilter,
         segment: Option<i32>,
@@ -206,13 +206,7 @@ impl Store {
             .set_total_segments(segment.map(|_| self.segments))
             .limit(PAGE_ITEMS_MAX)
             .set_exclusive_start_key(start);
-        self.with_retries(|| async {
-            let sent = scan.clone().send().await;
-            let page = sent.map_err(|error| StoreError::from_sdk("Scan", &error))?;
-            let read = usize::try_from(page.scanned_count).unwrap_or(0);
-            Ok(Page { items: page.items.unwrap_or_default(), read, next: page.last_evaluated_key })
-        })
-        .await
+        self.scan_page(&scan).await
     }
 }
 

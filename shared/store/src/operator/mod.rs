@@ -5,6 +5,7 @@ pub(crate) mod catalogue;
 pub(crate) mod import;
 pub(crate) mod inventory;
 pub(crate) mod orders;
+pub(crate) mod owner;
 mod restore;
 mod signing_key;
 pub(crate) mod table;

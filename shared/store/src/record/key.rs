@@ -114,9 +114,12 @@ impl Key {
         Self { pk: QUEUE.to_owned(), sk: id.to_string() }
     }
 
+    /// The kind of an order whose shop has heard.
+    pub(crate) const DELIVERED: &'static str = "DELIVERED";
+
     /// The place of an order whose shop has heard.
     pub(crate) fn delivered_order(id: &OrderId) -> Self {
-        Self::new("DELIVERED", id)
+        Self::new(Self::DELIVERED, id)
     }
 
     /// The place of an order in the line of its product.

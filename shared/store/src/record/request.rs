@@ -14,13 +14,15 @@ use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use keypool_domain::{
     ApiKeySettings, Assignment, AttemptId, CreationId, Envelope, Fingerprint, LicenseKey, LicenseKeyRecord,
-    ProductId, Timestamp,
+    Owner, ProductId, Timestamp,
 };
 
 use super::{EXPIRES_AT, Item, Key, ORDER_TO_BE, OWNER, PK, Reader, SK, Writer, kind, number, text};
 use crate::StoreError;
 use crate::dynamo::Write;
 
+/// The attributes of a response that a record holds.
+const RESPONSE: [&str; 4] = ["payload", "payload_parts", "private_key_used", "signature"];
 /// How much of a compressed response one item holds. An item takes 400 KB.
 const PAYLOAD_BYTES_MAX: usize = 300_000;
 /// The time that a response is kept from its answer on, unless the request says otherwise, and the time that
@@ -133,11 +135,12 @@ impl RequestSlot {
         let compressed = compressed.unwrap_or_default();
         let mut parts = compressed.chunks(PAYLOAD_BYTES_MAX);
         let count = parts.len();
+        let [payload, payload_parts, private_key_used, signature] = RESPONSE;
         let attributes = Writer::default()
-            .bytes("payload", parts.next().unwrap_or_default())
-            .number("payload_parts", count)
-            .text("private_key_used", response.private_key_used().as_str())
-            .text("signature", response.signature());
+            .bytes(payload, parts.next().unwrap_or_default())
+            .number(payload_parts, count)
+            .text(private_key_used, response.private_key_used().as_str())
+            .text(signature, response.signature());
         let further = parts.zip(1..).map(|(bytes, part)| {
             let item = Writer::at(Key::payload(&self.key, part)).bytes("payload", bytes);
             // The time of a large order's record begins when the order is handed over, which may be later.
@@ -197,6 +200,30 @@ impl RequestRecord {
     /// The mark of keys that the request stores one by one.
     pub(crate) fn creation_id(&self) -> Result<CreationId, StoreError> {
         self.reader().text("creation_id")
+    }
+
+    /// Whether the record holds a response.
+    pub(crate) fn has_response(&self) -> bool {
+        self.item.contains_key(RESPONSE[0])
+    }
+
+    /// The owner of a large order.
+    pub(crate) fn owner(&self) -> Result<Owner, StoreError> {
+        self.reader().owner(OWNER)
+    }
+
+    /// Erases the owner and the response from the record. The record stays, so that a repetition of an answered request
+    /// sells nothing.
+    pub(crate) fn without_owner(&self) -> Result<Vec<Write>, StoreError> {
+        let key = Key::of(&self.item)?;
+        // An order of the first version names no attempt, and has other words for its state.
+        let record = Write::update(key.clone()).when(
+            "#state <> :open AND (#attempt = :seen OR attribute_not_exists(#attempt))",
+            [(":open", RequestState::Open.value()), (":seen", text(&self.attempt))],
+        );
+        let record = RESPONSE.into_iter().chain(OWNER).fold(record, Write::remove);
+        let further = (1..self.payload_parts).map(|part| Write::delete(Key::payload(&key, part)));
+        Ok([record].into_iter().chain(further).collect())
     }
 
     /// The response that the record holds; `further` are the items of its other parts, in order.

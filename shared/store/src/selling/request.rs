@@ -21,6 +21,9 @@ pub enum Recorded {
     /// The request was answered with this response.
     #[error("the request was answered before")]
     Answered(Envelope),
+    /// The request was answered, and its owner was erased, with the response.
+    #[error("the response was erased")]
+    Erased,
     /// An attempt works on it.
     #[error("the same request is under way")]
     InProgress,
@@ -97,7 +100,8 @@ impl Store {
     ) -> Result<Recorded, StoreError> {
         Ok(match record.state {
             _ if record.fingerprint != slot.fingerprint => Recorded::Mismatch,
-            RequestState::Done => Recorded::Answered(self.read_response(slot, record).await?),
+            RequestState::Done if !record.has_response() => Recorded::Erased,
+            RequestState::Done => Recorded::Answered(self.response_of(&slot.key, record).await?),
             RequestState::Open => Recorded::InProgress,
             RequestState::Void => Recorded::Void,
         })
@@ -113,12 +117,13 @@ impl Store {
         self.recorded(slot, &RequestRecord::read(item)?).await
     }
 
-    async fn read_response(
+    /// Reads the response that the record at `key` holds.
+    pub(crate) async fn response_of(
         &self,
-        slot: &RequestSlot,
+        key: &Key,
         record: &RequestRecord,
     ) -> Result<Envelope, StoreError> {
-        let keys = (1..record.payload_parts).map(|part| Key::payload(&slot.key, part).into_item());
+        let keys = (1..record.payload_parts).map(|part| Key::payload(key, part).into_item());
         let mut further = self.get_many(keys.collect(), true).await?;
         further.sort_by(|one, other| text_of(one, SK).cmp(&text_of(other, SK)));
         record.response(&further)
@@ -140,7 +145,7 @@ impl Store {
             recorded => return Err(recorded.into()),
         }
         let has_noted = record.payload_parts > 0;
-        let noted = if has_noted { Some(self.read_response(&slot, &record).await?) } else { None };
+        let noted = if has_noted { Some(self.response_of(&slot.key, &record).await?) } else { None };
         Ok(Creation { slot, id: record.creation_id()?, attempt: record.attempt, noted })
     }
 

@@ -1,0 +1,82 @@
+use clap::Args;
+use keypool_domain::{Clock as _, SystemClock};
+use keypool_store::{EraseOutcome, OwnerRecord};
+use serde_json::json;
+
+use super::{Kind, Whose, kind, name, summary};
+use crate::commands::change::Reason;
+use crate::exit::Exit;
+use crate::output::{BAD, GOOD, Output};
+use crate::target::Target;
+
+/// Erase an owner's name and address from all records.
+///
+/// License keys stay assigned, to an owner called "erased", and keep their order reference. A remembered response is
+/// erased, and a repetition of its request is answered 409: nothing is sold a second time. A delivered order is deleted.
+/// In audit entries, the name is replaced; a reason that an operator wrote stays.
+///
+/// An order that is under way or not delivered needs its owner: it is left alone. Give the command again when it has
+/// ended.
+///
+/// Backups have the owner still. Point-in-time recovery forgets after 35 days: erase again after a restore.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    keypool owner erase ada@example.com --dry-run\n  \
+    keypool owner erase ada@example.com --reason \"ticket 88\"\n\n\
+    Exit code 3 if a record was left alone.\n\
+    Costs half a read unit for 4 KB of the whole table, and 4 write units for a KB of each record.")]
+pub(crate) struct Erase {
+    #[command(flatten)]
+    whose: Whose,
+    /// Say what would be erased, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    reason: Reason,
+}
+
+impl Erase {
+    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+        let records = self.whose.records(target, output).await?;
+        let mut left = 0;
+        for record in &records {
+            let why = if self.dry_run { None } else { self.erase(target, record).await? };
+            let (kind, name) = (kind(record).as_str(), name(record));
+            let is_erased = !self.dry_run && why.is_none();
+            let text = match &why {
+                Some(why) => format!("{BAD}{kind} {name}{BAD:#}  not erased: {why}"),
+                None if self.dry_run => format!("{kind} {name}  would be erased: {}", summary(record)),
+                None => format!("{GOOD}{kind} {name}{GOOD:#}  erased"),
+            };
+            let value = json!({"record": kind, "name": name, "erased": is_erased, "reason": why});
+            output.result(&text, &value)?;
+            left += usize::from(why.is_some());
+        }
+        match left {
+            _ if self.dry_run => output.note("A dry run: nothing was changed."),
+            0 => return Ok(Exit::Done),
+            _ => output.note(&format!("{} of {} erased, {left} not", records.len() - left, records.len())),
+        }
+        Ok(if left == 0 { Exit::Done } else { Exit::Partly })
+    }
+
+    /// Erases the owner from a record. Returns why not, if it was left alone.
+    async fn erase(&self, target: &Target, record: &OwnerRecord) -> anyhow::Result<Option<&'static str>> {
+        let name = name(record);
+        let subject = match kind(record) {
+            Kind::LicenseKey => name,
+            kind => format!("{} {name}", kind.as_str()),
+        };
+        let mut after = json!({"owner": "erased"});
+        self.reason.note(&mut after);
+        let entry = target.entry("owner.erase", subject, None, Some(after)).await?;
+        let outcome = target.store.erase_owner(record, &self.whose.email, SystemClock.now(), &entry).await?;
+        Ok(match outcome {
+            EraseOutcome::Erased => None,
+            EraseOutcome::InUse => Some("an order that has not ended needs it; try again later"),
+            EraseOutcome::ChangedMeanwhile => {
+                Some("it was changed at the same moment; give the command again")
+            }
+        })
+    }
+}

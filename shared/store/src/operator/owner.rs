@@ -1,0 +1,193 @@
+//! What the table holds of an owner, and how it is erased.
+//!
+//! No index finds an owner, because a sale writes no more than it must. So all of the table is read.
+
+use std::collections::HashSet;
+
+use super::inventory::PAGE_ITEMS_MAX;
+use crate::dynamo::{Page, Write};
+use crate::record::{
+    Item, Key, OpenRequest, PK, QUEUE, Record as _, RequestRecord, SK, kind, license_key_change, text,
+    text_of,
+};
+use crate::{RequestState, Store, StoreError};
+use futures_util::stream::{self, TryStreamExt as _};
+use keypool_domain::{
+    AuditEntry, Envelope, LicenseKeyRecord, OrderState, OwnerField, QueuedOrder, Timestamp,
+};
+
+/// A record that holds an owner's name and address.
+#[derive(Debug)]
+pub enum OwnerRecord {
+    /// A license key of theirs.
+    LicenseKey(LicenseKeyRecord),
+    /// A queued order of theirs.
+    QueuedOrder(QueuedOrder),
+    /// The response to a request, which is remembered, or a large order of theirs.
+    Request(Box<OwnersRequest>),
+    /// An entry of the audit trail about one of these.
+    AuditEntry(AuditEntry),
+}
+
+/// A request whose record holds an owner.
+#[derive(Debug)]
+pub struct OwnersRequest {
+    /// The response, if it is remembered.
+    pub response: Option<Envelope>,
+    /// The time from which DynamoDB may delete the record, in Unix seconds.
+    pub expires_at: i64,
+    record: RequestRecord,
+}
+
+/// The outcome of erasing an owner from a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EraseOutcome {
+    /// It holds the owner no more.
+    Erased,
+    /// An order needs the owner still: it is not delivered, or not handed over. Nothing was written.
+    InUse,
+    /// It was changed by somebody else at the same moment. Nothing was written.
+    ChangedMeanwhile,
+}
+
+impl OwnersRequest {
+    /// The hash that the record is found by.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        text_of(&self.record.item, PK).and_then(|pk| pk.split_once('#')).map_or("", |(_, id)| id)
+    }
+}
+
+impl Store {
+    /// Reads the records that hold the owner with this email address; `on_read` hears how many items were read. Reads
+    /// the whole table: half a read unit for 4 KB.
+    pub async fn records_of_owner(
+        &self,
+        email: &OwnerField,
+        on_read: impl Fn(usize),
+    ) -> Result<Vec<OwnerRecord>, StoreError> {
+        let segments = (0..self.segments).map(|segment| {
+            let segment = (self.segments > 1).then_some(segment);
+            Box::pin(stream::try_unfold(Some(None), move |start: Option<Option<Item>>| async move {
+                let Some(start) = start else { return Ok(None) };
+                let page = self.scan_owners(segment, start).await?;
+                Ok::<_, StoreError>(Some(((page.items, page.read), page.next.map(Some))))
+            }))
+        });
+        let mut pages = stream::select_all(segments);
+        let mut records = Vec::new();
+        while let Some((items, read)) = pages.try_next().await? {
+            on_read(read);
+            for item in items {
+                records.extend(self.record_of_owner(item, email).await?);
+            }
+        }
+        Ok(records)
+    }
+
+    async fn scan_owners(&self, segment: Option<i32>, start: Option<Item>) -> Result<Page, StoreError> {
+        // Of a response, only what is decompressed tells whose it is.
+        const MAY_HOLD_OWNER: &str =
+            "attribute_exists(owner_email) OR sk = :request OR begins_with(pk, :audit)";
+        let values = [(":request", kind::REQUEST), (":audit", AUDIT)];
+        let values = values.map(|(name, value)| (name.to_owned(), text(value)));
+        let scan = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .filter_expression(MAY_HOLD_OWNER)
+            .set_expression_attribute_values(Some(Item::from(values)))
+            .set_segment(segment)
+            .set_total_segments(segment.map(|_| self.segments))
+            .limit(PAGE_ITEMS_MAX)
+            .set_exclusive_start_key(start);
+        self.scan_page(&scan).await
+    }
+
+    /// Reads an item, if it holds the owner.
+    async fn record_of_owner(
+        &self,
+        item: Item,
+        email: &OwnerField,
+    ) -> Result<Option<OwnerRecord>, StoreError> {
+        let (pk, sk) = (text_of(&item, PK).unwrap_or_default(), text_of(&item, SK).unwrap_or_default());
+        if pk.starts_with(AUDIT) {
+            let entry = AuditEntry::read(&item)?;
+            return Ok(entry.without_owner(email).map(|_| OwnerRecord::AuditEntry(entry)));
+        }
+        if sk == kind::LICENSE_KEY {
+            let key = LicenseKeyRecord::read(&item)?;
+            return Ok(key.owner.has_email(email).then_some(OwnerRecord::LicenseKey(key)));
+        }
+        if pk == QUEUE || sk == Key::DELIVERED {
+            let order = QueuedOrder::read(&item)?;
+            return Ok(order.request.owner.has_email(email).then_some(OwnerRecord::QueuedOrder(order)));
+        }
+        let record = RequestRecord::read(item)?;
+        let response = match record.has_response() {
+            true => Some(self.response_of(&Key::of(&record.item)?, &record).await?),
+            false => None,
+        };
+        if !record.owner()?.has_email(email)
+            && !response.as_ref().is_some_and(|response| response.tells_of_owner(email))
+        {
+            return Ok(None);
+        }
+        let request = OwnersRequest { response, expires_at: record.expires_at, record };
+        Ok(Some(OwnerRecord::Request(Box::new(request))))
+    }
+
+    /// Erases the owner with this email address from a record, with an audit entry in the same transaction. License
+    /// keys stay assigned, and a request stays answered: its repetition does nothing. A delivered order is deleted.
+    /// 4 write units for a KB, and up to 4 read units for a request.
+    pub async fn erase_owner(
+        &self,
+        record: &OwnerRecord,
+        email: &OwnerField,
+        now: Timestamp,
+        entry: &AuditEntry,
+    ) -> Result<EraseOutcome, StoreError> {
+        let writes = match record {
+            OwnerRecord::LicenseKey(key) => match key.without_owner(now) {
+                Ok(next) => vec![license_key_change(key, &next)],
+                Err(_) => return Ok(EraseOutcome::InUse),
+            },
+            OwnerRecord::QueuedOrder(order) if order.state == OrderState::Delivered => {
+                vec![Write::delete(Key::delivered_order(&order.id)).when("attribute_exists(#pk)", [])]
+            }
+            OwnerRecord::QueuedOrder(_) => return Ok(EraseOutcome::InUse),
+            OwnerRecord::Request(request) if self.is_in_use(&request.record).await? => {
+                return Ok(EraseOutcome::InUse);
+            }
+            OwnerRecord::Request(request) => request.record.without_owner()?,
+            OwnerRecord::AuditEntry(seen) => {
+                let entry = seen.without_owner(email).unwrap_or_else(|| seen.clone());
+                vec![Write::put(entry.item()).when("attribute_exists(#pk)", [])]
+            }
+        };
+        let written = self.transact_audited(writes, Some(entry)).await?;
+        Ok(if written.is_done() { EraseOutcome::Erased } else { EraseOutcome::ChangedMeanwhile })
+    }
+
+    /// Whether an order needs the record of its request still: it is under way, is being handed over or undone, or its
+    /// shop has not heard.
+    async fn is_in_use(&self, record: &RequestRecord) -> Result<bool, StoreError> {
+        if record.state == RequestState::Open {
+            return Ok(true);
+        }
+        let key = Key::of(&record.item)?;
+        if let Some(product_id) = record.product_id {
+            let open = OpenRequest::new(&key, product_id, &record.attempt, record.lease_until);
+            if self.get(open.entry).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        let orders = self.queued_orders().await?;
+        let of_orders: HashSet<_> =
+            orders.iter().map(|order| Key::request(order.id.request_id()).into_pk()).collect();
+        Ok(of_orders.contains(&key.into_pk()))
+    }
+}
+
+/// The beginning of the hash keys of the audit trail.
+const AUDIT: &str = "AUDIT#";
