@@ -14,6 +14,7 @@ mod import;
 mod keys;
 mod local;
 mod orders;
+mod owner;
 mod provision;
 mod restore;
 mod signing_keys;
