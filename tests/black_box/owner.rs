@@ -61,7 +61,7 @@ async fn an_owner_is_found_in_every_kind_of_record_and_erased() {
     let other = [("product_id", "1"), ("quantity", "1"), ("owner_email", "ada@example.com.au")];
     let others = shop.post(RANDOM, &other).await.license_keys();
     let one = shop.post(RANDOM, &form(&[("quantity", "1"), ("identifier", "31")])).await.license_keys();
-    let once = shop.post_once(RANDOM, "an order", &form(&[("quantity", "2")])).await;
+    let small = shop.post_once(RANDOM, "an order", &form(&[("quantity", "2")])).await;
     let large = shop.post_once(RANDOM, "a large order", &form(&[("quantity", "120")])).await;
     let queued = form(&[("quantity", "1"), ("identifier", "32"), ("webhook_url", &receiver.url)]);
     assert_eq!(shop.post(QUEUED, &queued).await.code(), 807);
@@ -98,7 +98,7 @@ async fn an_owner_is_found_in_every_kind_of_record_and_erased() {
 
     // A repetition sells nothing.
     let stock = shop.in_stock(1).await;
-    for (name, quantity, first) in [("an order", "2", &once), ("a large order", "120", &large)] {
+    for (name, quantity, first) in [("an order", "2", &small), ("a large order", "120", &large)] {
         assert_eq!(first.code(), 803);
         let again = shop.post_once(RANDOM, name, &form(&[("quantity", quantity)])).await;
         assert_eq!((again.status, again.problem().1.as_str()), (409, "about:blank"), "{}", again.text);

@@ -79,7 +79,7 @@ impl AuditEntry {
     pub fn without_owner(&self, email: &OwnerField) -> Option<Self> {
         let mut entry = self.clone();
         let values = [&mut entry.before, &mut entry.after].into_iter().flatten();
-        let tells = values.fold(false, |found, value| Owner::erase_from_json(value, email) || found);
-        tells.then_some(entry)
+        let count: usize = values.map(|value| Owner::erase_from_json(value, email)).sum();
+        (count > 0).then_some(entry)
     }
 }

@@ -123,7 +123,7 @@ impl Envelope {
     #[must_use]
     pub fn tells_of_owner(&self, email: &OwnerField) -> bool {
         let payload = serde_json::from_str(self.payload_json());
-        payload.is_ok_and(|mut payload| Owner::erase_from_json(&mut payload, email))
+        payload.is_ok_and(|mut payload| Owner::erase_from_json(&mut payload, email) > 0)
     }
 
     /// Which key signed.

@@ -73,24 +73,21 @@ impl Owner {
     }
 
     /// Erases the owner with this email address from a response or an entry of the audit trail: from every object
-    /// with that `owner_email`. Returns whether there was one.
-    pub(crate) fn erase_from_json(value: &mut Value, email: &OwnerField) -> bool {
+    /// with that `owner_email`. Returns how many there were.
+    pub(crate) fn erase_from_json(value: &mut Value, email: &OwnerField) -> usize {
         match value {
-            Value::Array(values) => {
-                values.iter_mut().fold(false, |found, value| Self::erase_from_json(value, email) || found)
-            }
+            Value::Array(values) => values.iter_mut().map(|value| Self::erase_from_json(value, email)).sum(),
             Value::Object(members) => {
-                let is_theirs =
-                    members.get("owner_email").and_then(Value::as_str).is_some_and(|own| is_same(own, email));
+                let address = members.get("owner_email").and_then(Value::as_str);
+                let is_theirs = address.is_some_and(|own| is_same(own, email));
                 if is_theirs {
                     members.insert("owner_name".to_owned(), OwnerField::ERASED.into());
                     members.insert("owner_email".to_owned(), Value::Null);
                 }
-                members
-                    .values_mut()
-                    .fold(is_theirs, |found, value| Self::erase_from_json(value, email) || found)
+                let inside = members.values_mut().map(|value| Self::erase_from_json(value, email));
+                usize::from(is_theirs) + inside.sum::<usize>()
             }
-            _ => false,
+            _ => 0,
         }
     }
 
@@ -116,13 +113,13 @@ mod tests {
         let ada = json!({"owner_name": "Ada", "owner_email": "ada@example.com", "id": 1});
         let other = json!({"owner_name": "Ada", "owner_email": "ada@example.com.au"});
         let mut value = json!({"license_keys": [ada, other], "before": null, "text": "ada@example.com"});
-        assert!(Owner::erase_from_json(&mut value, &email));
+        assert_eq!(Owner::erase_from_json(&mut value, &email), 1);
         let erased = json!({"owner_name": "erased", "owner_email": null, "id": 1});
         assert_eq!(
             value,
             json!({"license_keys": [erased, other], "before": null, "text": "ada@example.com"})
         );
-        assert!(!Owner::erase_from_json(&mut value, &email), "only once");
+        assert_eq!(Owner::erase_from_json(&mut value, &email), 0);
     }
 
     #[test]

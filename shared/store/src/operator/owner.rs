@@ -124,9 +124,10 @@ impl Store {
             return Ok(order.request.owner.has_email(email).then_some(OwnerRecord::QueuedOrder(order)));
         }
         let record = RequestRecord::read(item)?;
-        let response = match record.has_response() {
-            true => Some(self.response_of(&Key::of(&record.item)?, &record).await?),
-            false => None,
+        let response = if record.has_response() {
+            Some(self.response_of(&Key::of(&record.item)?, &record).await?)
+        } else {
+            None
         };
         if !record.owner()?.has_email(email)
             && !response.as_ref().is_some_and(|response| response.tells_of_owner(email))
