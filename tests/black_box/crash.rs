@@ -84,6 +84,28 @@ async fn nothing_is_lost_while_many_keys_are_made_for_an_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_while_a_key_is_replaced() {
+    let what = |stock: &[String]| What::Replace {
+        license_key: stock.first().cloned().unwrap_or_default(),
+        generate: false,
+    };
+    let scenario = Scenario { name: "replace", stock: 5, what, code: 860, idempotent: false };
+    let calls = ["BatchGetItem", "Query", "Sign", "TransactWriteItems"];
+    expect_nothing_lost(scenario, usize::MAX, &calls).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_while_a_key_is_replaced_by_a_fresh_one() {
+    let what = |stock: &[String]| What::Replace {
+        license_key: stock.first().cloned().unwrap_or_default(),
+        generate: true,
+    };
+    let scenario = Scenario { name: "replace-fresh", stock: 1, what, code: 860, idempotent: false };
+    let calls = ["BatchGetItem", "Query", "UpdateItem", "Sign", "TransactWriteItems"];
+    expect_nothing_lost(scenario, usize::MAX, &calls).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_while_keys_are_created() {
     // One of them exists.
     let what = |stock: &[String]| {

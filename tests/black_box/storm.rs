@@ -41,6 +41,17 @@ async fn a_storm_over_queued_orders_loses_nothing() {
     expect_nothing_lost(4, 3, Mix { queued: 1_200, ..MIX }).await;
 }
 
+/// Many replace the same keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_over_replacements_loses_nothing() {
+    let mix = Mix { replace: 600, ..MIX };
+    let trial = Trial { seed: 6, orders: 300, buyers: 8, mix, rates: Rates::STORM, sweep: SWEEP };
+    let shop = Shop::builder().with_checkout_timeouts().open().await;
+    let figures = trial.run(&shop, &AtomicU64::new(0)).await;
+    assert!(figures.violations.is_empty(), "{figures}");
+    assert!(figures.answered(860) > 10 && figures.answered(862) > 10, "{figures}");
+}
+
 /// The check has teeth: without the sweep, nobody sends the messages again that the queue has lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_without_a_sweep_of_the_queue_loses_orders() {

@@ -32,6 +32,8 @@ pub(super) struct Check<'a> {
     by_owner: HashMap<&'a str, Vec<&'a Stored>>,
     by_mark: HashMap<u32, Vec<&'a Stored>>,
     called: HashMap<&'a str, Vec<&'a Called>>,
+    /// The replaced keys by their successors.
+    replaced: HashMap<&'a str, Vec<&'a Stored>>,
     told: HashMap<&'a str, &'a Order>,
     violations: Vec<Violation>,
 }
@@ -40,8 +42,15 @@ impl<'a> Check<'a> {
     pub(super) fn new(history: &'a History, table: &'a Table) -> Self {
         let mut by_owner: HashMap<_, Vec<_>> = HashMap::new();
         let mut by_mark: HashMap<_, Vec<_>> = HashMap::new();
+        let mut replaced: HashMap<_, Vec<_>> = HashMap::new();
+        for stored in table.keys.values() {
+            if let Some(successor) = &stored.replaced_by {
+                replaced.entry(successor.as_str()).or_default().push(stored);
+            }
+        }
         for (license_key, stored) in &table.keys {
-            if !stored.row.owner.is_empty() {
+            // A successor counts as the key that it has replaced.
+            if !stored.row.owner.is_empty() && !replaced.contains_key(license_key.as_str()) {
                 by_owner.entry(stored.row.owner.as_str()).or_default().push(stored);
             }
             if license_key.starts_with(CREATED) {
@@ -52,7 +61,8 @@ impl<'a> Check<'a> {
         for call in &history.called {
             called.entry(call.identifier.as_str()).or_default().push(call);
         }
-        Self { history, table, by_owner, by_mark, called, told: HashMap::new(), violations: Vec::new() }
+        let (told, violations) = (HashMap::new(), Vec::new());
+        Self { history, table, by_owner, by_mark, called, replaced, told, violations }
     }
 
     pub(super) fn run(mut self) -> Vec<Violation> {
@@ -75,6 +85,7 @@ impl<'a> Check<'a> {
         }
         self.initial_stock();
         self.every_key();
+        self.replacements();
         self.made_keys();
         for record in &self.table.unfinished {
             self.violations.push(Violation { kind: Kind::Other, text: format!("{record} was left behind") });
@@ -102,6 +113,8 @@ impl<'a> Check<'a> {
                     self.violated(Kind::Lost, order, format!("told one key, has {owned}"));
                 }
             }
+            (What::Replace { license_key, .. }, 860) => self.replaced(order, license_key, told),
+            (What::Replace { .. }, 802 | 862) => {}
             (What::Create(keys), 900 | 902) => self.created(order, keys, told),
             (What::Generate(quantity), 815) => {
                 let distinct: HashSet<_> = told.made.iter().collect();
@@ -182,11 +195,67 @@ impl<'a> Check<'a> {
         }
         match self.table.keys.get(license_key) {
             None => self.violated(Kind::Lost, order, format!("{license_key} is not there")),
-            Some(key) if key.status != "assigned" || key.row.owner != order.owner => {
+            Some(key) if key.row.owner == order.owner && key.is_sold() => {}
+            Some(key) => {
                 let (status, owner) = (&key.status, &key.row.owner);
                 self.violated(Kind::SoldTwice, order, format!("{license_key} is {status}, of {owner:?}"));
             }
-            Some(_) => {}
+        }
+    }
+
+    /// A replacement was told: the table has it, and the successor is the owner's and nobody else's.
+    fn replaced(&mut self, order: &'a Order, license_key: &str, told: &'a Told) {
+        let [row] = &told.rows[..] else {
+            return self.violated(Kind::Lost, order, format!("told {} keys", told.rows.len()));
+        };
+        if let Some(other) = self.told.insert(&row.license_key, order) {
+            self.violated(Kind::SoldTwice, order, format!("{} was sold to {other} as well", row.license_key));
+        }
+        let [old, successor] = [license_key, &row.license_key].map(|key| self.table.keys.get(key));
+        let (Some(old), Some(successor)) = (old, successor) else {
+            return self.violated(Kind::Lost, order, "one of its keys is not there");
+        };
+        if old.replaced_by.as_ref() != Some(&row.license_key)
+            || successor.row != *row
+            || row.owner != old.row.owner
+            || !successor.is_sold()
+        {
+            let text = format!("told {row:?}, the table has {old:?} and {successor:?}");
+            self.violated(Kind::SoldTwice, order, text);
+        }
+    }
+
+    /// Each successor has replaced one key, of the same owner, and somebody was told so, or may not know.
+    fn replacements(&mut self) {
+        let mut asked: HashMap<&str, Vec<&Entry>> = HashMap::new();
+        for entry in &self.history.entries {
+            if let What::Replace { license_key, .. } = &entry.order.what {
+                asked.entry(license_key).or_default().push(entry);
+            }
+        }
+        for (successor, replaced) in &self.replaced {
+            let mut wrong = |kind, what: &str| {
+                let text = format!("{successor} in the place of {replaced:?} {what}");
+                self.violations.push(Violation { kind, text });
+            };
+            let [old] = replaced[..] else {
+                wrong(Kind::SoldTwice, "has replaced several keys");
+                continue;
+            };
+            let owner = self.table.keys.get(*successor).map(|key| &key.row.owner);
+            if old.status != "blocked" || owner != Some(&old.row.owner) {
+                wrong(Kind::Lost, "is not the owner's, or both are in use");
+            }
+            let knows = |entry: &&&Entry| match &entry.outcome {
+                Outcome::Told(told) => told.rows.iter().any(|row| row.license_key == *successor),
+                Outcome::Unavailable(promise) => *promise != Promise::NothingSold,
+                Outcome::Nothing => true,
+                Outcome::Refused => false,
+            };
+            let entries = asked.get(old.row.license_key.as_str());
+            if entries.and_then(|entries| entries.iter().find(knows)).is_none() {
+                wrong(Kind::FalseNothing, "was given, and nobody was told");
+            }
         }
     }
 
@@ -223,7 +292,7 @@ impl<'a> Check<'a> {
             What::Assign(key) if owned.iter().any(|stored| stored.row.license_key != *key) => {
                 self.violated(Kind::Lost, order, "has another key");
             }
-            What::Create(_) | What::Generate(_) if !owned.is_empty() => {
+            What::Create(_) | What::Generate(_) | What::Replace { .. } if !owned.is_empty() => {
                 self.violated(Kind::Lost, order, "bought nothing, but has keys");
             }
             _ => {}
@@ -263,6 +332,7 @@ impl<'a> Check<'a> {
             match (stored.status.as_str(), owner) {
                 ("available", None) if stored.in_stock && stored.row.owner.is_empty() => {}
                 ("assigned", Some(_)) if !stored.in_stock => {}
+                ("blocked", Some(_)) if !stored.in_stock && stored.replaced_by.is_some() => {}
                 _ => wrong.push("is neither in stock nor somebody's"),
             }
             let is_sent =
@@ -350,8 +420,13 @@ mod tests {
         for (n, key) in KEYS.into_iter().enumerate() {
             let is_owned = n < keys;
             let (status, owner) = if is_owned { ("assigned", "Buyer-Number-1") } else { ("available", "") };
-            let stored =
-                Stored { row: row(key, owner), status: status.to_owned(), mark: 0, in_stock: !is_owned };
+            let stored = Stored {
+                row: row(key, owner),
+                status: status.to_owned(),
+                mark: 0,
+                in_stock: !is_owned,
+                replaced_by: None,
+            };
             table.keys.insert(key.to_owned(), stored);
         }
         let initial_stock = KEYS.map(str::to_owned).to_vec();
@@ -387,6 +462,66 @@ mod tests {
             ("refused, and ended", refused(), vec![called(802, &[])], 0, Kind::FalseNothing),
         ] {
             let kinds = wrong(outcome, calls, keys);
+            assert!(kinds.contains(&kind), "{name}: {kinds:?}");
+        }
+    }
+
+    /// What is wrong with the replacement of the first key by the second one, of which `outcomes` were told. `change`
+    /// spoils the table.
+    fn wrong_replacement(outcomes: Vec<Outcome>, change: fn(&mut HashMap<String, Stored>)) -> Vec<Kind> {
+        let order = |what, n: u32| {
+            let owner = format!("Buyer-Number-{n}");
+            Order { what, product: 11, owner, mark: n, idempotency_key: None }
+        };
+        let sale = order(What::Assign(KEYS[0].to_owned()), 1);
+        let mut entries = vec![Entry { order: sale, outcome: Outcome::Told(told(800, &KEYS[..1])) }];
+        for (outcome, n) in outcomes.into_iter().zip(2..) {
+            let what = What::Replace { license_key: KEYS[0].to_owned(), generate: false };
+            entries.push(Entry { order: order(what, n), outcome });
+        }
+        let mut table = Table::default();
+        for (key, status, replaced_by) in
+            [(KEYS[0], "blocked", Some(KEYS[1].to_owned())), (KEYS[1], "assigned", None)]
+        {
+            let row = row(key, "Buyer-Number-1");
+            let stored = Stored { row, status: status.to_owned(), mark: 0, in_stock: false, replaced_by };
+            table.keys.insert(key.to_owned(), stored);
+        }
+        change(&mut table.keys);
+        let initial_stock = KEYS.map(str::to_owned).to_vec();
+        let history = History { initial_stock, entries, called: Vec::new() };
+        history.check(&table).into_iter().map(|violation| violation.kind).collect()
+    }
+
+    #[test]
+    fn a_replacement_that_ended_well_is_no_violation() {
+        let done = || Outcome::Told(told(860, &KEYS[1..]));
+        let refused = || Outcome::Told(told(862, &[]));
+        for outcomes in [vec![done()], vec![refused(), done()], vec![Outcome::Nothing, refused()]] {
+            assert_eq!(wrong_replacement(outcomes, |_| ()), []);
+        }
+    }
+
+    #[test]
+    fn each_broken_promise_of_a_replacement_is_a_violation() {
+        type Change = fn(&mut HashMap<String, Stored>);
+        let done = || Outcome::Told(told(860, &KEYS[1..]));
+        let refused = Outcome::Unavailable(Promise::NothingSold);
+        let both_in_use: Change = |keys| keys.get_mut(KEYS[0]).unwrap().status = "assigned".to_owned();
+        let of_another: Change =
+            |keys| keys.get_mut(KEYS[1]).unwrap().row.owner = "Buyer-Number-2".to_owned();
+        let not_noted: Change = |keys| keys.get_mut(KEYS[0]).unwrap().replaced_by = None;
+        let in_stock: Change = |keys| keys.get_mut(KEYS[1]).unwrap().status = "available".to_owned();
+        for (name, outcomes, change, kind) in [
+            ("told twice", vec![done(), done()], (|_| ()) as Change, Kind::SoldTwice),
+            ("refused, and done", vec![refused], |_| (), Kind::FalseNothing),
+            ("nobody asked", vec![], |_| (), Kind::FalseNothing),
+            ("both in use", vec![done()], both_in_use, Kind::Lost),
+            ("another's", vec![done()], of_another, Kind::SoldTwice),
+            ("not noted", vec![done()], not_noted, Kind::SoldTwice),
+            ("a successor in stock", vec![done()], in_stock, Kind::SoldTwice),
+        ] {
+            let kinds = wrong_replacement(outcomes, change);
             assert!(kinds.contains(&kind), "{name}: {kinds:?}");
         }
     }

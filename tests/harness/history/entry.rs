@@ -83,7 +83,8 @@ impl PublicKeys {
         match response.envelope_text("private_key_used").as_str() {
             // Which product a key is of is not known to whoever names it.
             "product" => self.products.iter().any(|(product, key)| {
-                (*product == order.product || matches!(order.what, What::Assign(_))) && verifies(key)
+                (*product == order.product || matches!(order.what, What::Assign(_) | What::Replace { .. }))
+                    && verifies(key)
             }),
             _ => verifies(&self.global),
         }
@@ -94,7 +95,7 @@ impl Told {
     /// Whether it says that nothing was done.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        matches!(self.code, 801 | 802 | 804 | 805 | 806 | 816 | 901)
+        matches!(self.code, 801 | 802 | 804 | 805 | 806 | 816 | 862 | 901)
     }
 
     /// Reads a signed response.

@@ -226,7 +226,8 @@ mod tests {
             owner: if with_key { owner } else { String::new() },
         };
         let status = if with_key { "assigned" } else { "available" };
-        let stored = Stored { row, status: status.to_owned(), mark: 0, in_stock: !with_key };
+        let stored =
+            Stored { row, status: status.to_owned(), mark: 0, in_stock: !with_key, replaced_by: None };
         let keys = [("CREATED-KEY-1".to_owned(), stored)].into();
         Figures::of(1, &history, &Table { keys, ..Table::default() })
     }

@@ -27,6 +27,8 @@ pub struct Mix {
     pub big_keys_max: usize,
     /// Queued orders of 1 to 8 keys, now and then of up to 120; a third has them made if there are too few.
     pub queued: usize,
+    /// Replacements of a key, which may be sold or not; every other one has a key made if there is none.
+    pub replace: usize,
     /// Orders of 1 to 12 keys that are made if there are too few.
     pub fresh: usize,
     /// How many of 100 requests have an `Idempotency-Key`.
@@ -46,6 +48,7 @@ impl Mix {
         big: 4,
         big_keys_max: 1_000,
         queued: 140,
+        replace: 60,
         fresh: 80,
         with_idempotency_key: 50,
     };
@@ -65,6 +68,7 @@ impl Mix {
                 + self.many
                 + self.big
                 + self.queued
+                + self.replace
                 + self.fresh,
         );
         let mut is = |weight: usize| match left.checked_sub(weight) {
@@ -93,6 +97,9 @@ impl Mix {
             let quantity = if dice.below(24) == 0 { 10 + dice.below(111) } else { 1 + dice.below(8) };
             let generate = dice.below(3) == 0;
             What::Queue { quantity, generate, webhook_url: webhook_url.to_owned() }
+        } else if is(self.replace) {
+            let license_key = known_one().unwrap_or_else(|| at.key(0));
+            What::Replace { license_key, generate: dice.below(2) == 0 }
         } else {
             buy(1 + dice.below(12), true)
         };

@@ -24,6 +24,13 @@ pub enum What {
     Generate(usize),
     /// This key is to be given to the owner.
     Assign(String),
+    /// The owner of this key is to get another one in its place.
+    Replace {
+        /// The key.
+        license_key: String,
+        /// Whether the other one is to be made if there is none in stock.
+        generate: bool,
+    },
     /// So many are to be drawn and given to the owner.
     Buy {
         /// How many.
@@ -50,6 +57,7 @@ impl Order {
             What::Create(_) => "create-license-keys",
             What::Generate(_) => "generate",
             What::Assign(_) => "assign-license-key",
+            What::Replace { .. } => "replace-license-key",
             What::Buy { .. } => "random-assign-license-keys",
             What::Queue { .. } => "random-assign-license-keys-queued",
         }
@@ -81,6 +89,11 @@ impl Order {
                 vec![("generator_id", self.product.to_string()), ("quantity", quantity.to_string())]
             }
             What::Assign(license_key) => vec![("license_key", license_key.clone()), owner],
+            What::Replace { license_key, generate } => vec![
+                ("license_key", license_key.clone()),
+                ("reason", "does not activate".to_owned()),
+                ("generate", u8::from(*generate).to_string()),
+            ],
             What::Buy { quantity, generate } => vec![
                 product,
                 ("quantity", quantity.to_string()),
@@ -106,6 +119,9 @@ impl fmt::Display for Order {
             What::Create(keys) => write!(f, "creation of {} keys of product {product}", keys.len()),
             What::Generate(quantity) => write!(f, "generation of {quantity} keys of product {product}"),
             What::Assign(license_key) => write!(f, "assignment of {license_key}"),
+            What::Replace { license_key, generate } => {
+                write!(f, "replacement of {license_key}, generate {generate},")
+            }
             What::Buy { quantity, generate: false } => {
                 write!(f, "order of {quantity} keys of product {product}")
             }

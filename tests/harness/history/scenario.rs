@@ -117,7 +117,10 @@ impl Scenario {
     fn expected(&self, disturbance: &Disturbance) -> Expected {
         // Keys that are made for an order were never in stock: where they arrive later, nobody is told of them, and
         // nobody misses them.
-        let makes_keys = matches!((self.what)(&[]), What::Buy { generate: true, .. });
+        let makes_keys = matches!(
+            (self.what)(&[]),
+            What::Buy { generate: true, .. } | What::Replace { generate: true, .. }
+        );
         match disturbance.expected {
             Expected::AnswerOrRefusal if makes_keys && disturbance.fault == Fault::Postpone => {
                 Expected::Nothing
@@ -158,6 +161,9 @@ impl Scene<'_> {
         };
         self.history.initial_stock.extend(stock.iter().cloned());
 
+        if let What::Replace { license_key, .. } = &what {
+            self.sell(license_key, product, name).await;
+        }
         let first = order(0);
         shop.set_weather(Some(Arc::clone(row) as _));
         let mut environment = self.environment(0, 0).await;
@@ -190,8 +196,22 @@ impl Scene<'_> {
         self.sell_the_rest(&environment, product, name).await;
     }
 
+    /// Sells the key that is to be replaced.
+    async fn sell(&mut self, license_key: &str, product: u32, name: &str) {
+        let order = Order {
+            what: What::Assign(license_key.to_owned()),
+            product,
+            owner: format!("{OWNER}{}-{name}-before", self.scenario.name),
+            mark: 10 * product + 8,
+            idempotency_key: None,
+        };
+        let answer = post(&self.environment(2, 0).await, &order).await.unwrap();
+        assert_eq!(answer.code(), 800, "{order}: {}", answer.text);
+        self.history.entries.push(Entry { order, outcome: Outcome::Told(Told::read(&answer)) });
+    }
+
     async fn environment(&self, part: u32, skew: i64) -> Environment {
-        let number = 2 * self.runs + part;
+        let number = 3 * self.runs + part;
         self.shop.environment(number, mix(&[8, u64::from(number)]), skew).await
     }
 

@@ -27,6 +27,16 @@ pub struct Stored {
     pub mark: u32,
     /// Whether it stands in the index.
     pub in_stock: bool,
+    /// The key that has taken its place.
+    pub replaced_by: Option<String>,
+}
+
+impl Stored {
+    /// Whether it is an owner's, or was until another key took its place.
+    #[must_use]
+    pub fn is_sold(&self) -> bool {
+        self.status == "assigned" || self.status == "blocked" && self.replaced_by.is_some()
+    }
 }
 
 impl Table {
@@ -74,11 +84,12 @@ impl Table {
                     status: text("status"),
                     mark: small("validity"),
                     in_stock: item.get("stock").is_some() && item.get("draw").is_some(),
+                    replaced_by: item.get("replaced_by").map(|_| text("replaced_by")),
                 };
                 self.keys.insert(license_key.to_owned(), stored);
             }
             Some(("DELIVERED", _)) => self.delivered += 1,
-            Some(("PRODUCT" | "GENERATOR" | "APIKEY" | "COUNTER" | "CATALOGUE", _)) => {}
+            Some(("PRODUCT" | "GENERATOR" | "APIKEY" | "COUNTER" | "CATALOGUE" | "AUDIT", _)) => {}
             // A record stays until it expires. While it is open, only one of keys that are stored one by one may: it names
             // no product.
             Some(("IDEMPOTENCY", _))
