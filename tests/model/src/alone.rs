@@ -43,7 +43,8 @@ impl Desk {
     fn succeeds_alone(&self, state: &State, request: Request) -> bool {
         let Some((desk, mut state, id)) = self.begins_alone(state, request) else { return false };
         let record = desk.record(&state.table, id);
-        let enough = desk.picks_alone(&state, id, request.quantity).is_some();
+        let is_replaced = request.replaces_key && state.table.replaced_by.is_some();
+        let enough = !is_replaced && desk.picks_alone(&state, id, request.quantity).is_some();
         match (record, desk.runs_alone(&mut state, id)) {
             (Some(Record::Done(response)), told) => told == Told::Sold(response),
             (_, Told::Sold(response)) => enough && response.by == id,

@@ -22,13 +22,15 @@ pub struct Request {
     pub header: Option<u8>,
     /// The keys do not come from the stock, but are made when they are sold.
     pub makes_fresh_keys: bool,
+    /// The key is for the owner of the old key, and takes its place.
+    pub replaces_key: bool,
 }
 
 impl Request {
     /// A request for so many keys of the stock.
     #[must_use]
     pub fn of(quantity: u8) -> Self {
-        Self { quantity, header: None, makes_fresh_keys: false }
+        Self { quantity, header: None, makes_fresh_keys: false, replaces_key: false }
     }
 
     /// The request with an Idempotency-Key.
@@ -41,6 +43,12 @@ impl Request {
     #[must_use]
     pub fn fresh(self) -> Self {
         Self { makes_fresh_keys: true, ..self }
+    }
+
+    /// The request for a key in the place of the old one.
+    #[must_use]
+    pub fn replacing(self) -> Self {
+        Self { replaces_key: true, ..self }
     }
 }
 
@@ -113,7 +121,8 @@ impl Desk {
 
     /// True if the attempt sells by a transaction. One key without a record is sold by a single update.
     pub(crate) fn is_transaction(&self, attempt: AttemptId) -> bool {
-        self.request(attempt).quantity > 1 || self.request(attempt).header.is_some()
+        let request = self.request(attempt);
+        request.quantity > 1 || request.header.is_some() || request.replaces_key
     }
 
     /// The number of keys the attempt still wants.

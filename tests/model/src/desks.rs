@@ -129,9 +129,29 @@ pub fn fresh_large() -> Desk {
     Desk { sweeps: 2, crashes: 1, timeouts: 3, releases: 1, ..Desk::new(0, [Request::of(2).fresh()]) }
 }
 
+/// Two attempts replace one key, beside a small sale.
+#[must_use]
+pub fn replacement() -> Desk {
+    let requests = [Request::of(1).replacing(), Request::of(1).replacing(), Request::of(1)];
+    Desk { crashes: 1, timeouts: 2, ..Desk::new(2, requests) }
+}
+
+/// A replacement with an Idempotency-Key is asked for twice, beside another one.
+#[must_use]
+pub fn replacement_with_header() -> Desk {
+    let once = Request::of(1).replacing().with_header(0);
+    Desk { crashes: 1, timeouts: 2, ..Desk::new(2, [once, once, Request::of(1).replacing()]) }
+}
+
+/// Two attempts replace one key by a fresh one each.
+#[must_use]
+pub fn replacement_by_fresh() -> Desk {
+    Desk { crashes: 1, timeouts: 3, ..Desk::new(0, [Request::of(1).fresh().replacing(); 2]) }
+}
+
 /// All desks, with their names.
 #[must_use]
-pub fn all() -> [(&'static str, Desk); 19] {
+pub fn all() -> [(&'static str, Desk); 22] {
     [
         ("small", small()),
         ("three small", three_small()),
@@ -152,5 +172,8 @@ pub fn all() -> [(&'static str, Desk); 19] {
         ("fresh small", fresh_small()),
         ("fresh with header", fresh_with_header()),
         ("fresh large", fresh_large()),
+        ("replacement", replacement()),
+        ("replacement with header", replacement_with_header()),
+        ("replacement by fresh", replacement_by_fresh()),
     ]
 }

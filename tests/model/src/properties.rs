@@ -25,6 +25,8 @@ pub const NO_KEY_LOST: &str = "no key is lost";
 pub const ONE_SALE_PER_HEADER: &str = "one sale per Idempotency-Key";
 /// All responses under an Idempotency-Key are the recorded one, and a sale is recorded.
 pub const ONE_ANSWER_PER_HEADER: &str = "one answer per Idempotency-Key";
+/// A key has one successor at most: it is blocked if and only if the owner has got another one.
+pub const REPLACED_ONCE: &str = "a key is replaced once";
 /// When all attempts have ended, a new attempt gets an answer; after a sweep, it gets what it should.
 pub const CAN_GO_ON: &str = "another attempt can succeed";
 
@@ -44,7 +46,7 @@ pub const SELLS_UNTOLD: &str = "sells untold";
 pub const SELLS_AGAIN: &str = "sells a released key";
 
 /// All that must hold in every state.
-pub const ALWAYS: [&str; 10] = [
+pub const ALWAYS: [&str; 11] = [
     ONE_OWNER,
     NO_KEY_TWICE,
     SIGNED_BEFORE,
@@ -54,6 +56,7 @@ pub const ALWAYS: [&str; 10] = [
     NO_KEY_LOST,
     ONE_SALE_PER_HEADER,
     ONE_ANSWER_PER_HEADER,
+    REPLACED_ONCE,
     CAN_GO_ON,
 ];
 
@@ -94,6 +97,10 @@ pub(crate) fn all() -> Vec<Property<Desk>> {
         }),
         Property::always(ONE_ANSWER_PER_HEADER, |desk: &Desk, state: &State| {
             headers(desk).all(|header| one_answer(desk, state, header))
+        }),
+        Property::always(REPLACED_ONCE, |desk: &Desk, state: &State| {
+            let replacing = desk.attempts().filter(|id| desk.request(*id).replaces_key);
+            replacing.filter(|id| !owned(state, *id).is_empty()).eq(state.table.replaced_by)
         }),
         Property::always(CAN_GO_ON, |desk: &Desk, state: &State| {
             !state.all_attempts_ended(desk) || desk.can_go_on(state)

@@ -42,13 +42,16 @@ pub enum Rule {
     DeletesPartWithKeys,
     /// An entry is deleted after all its parts.
     DeletesEntryLast,
+    /// A replacement blocks the old key in the transaction that sells the new one, and only if no other replacement
+    /// has blocked it.
+    ReplacesOnce,
     /// A new attempt settles an open record whose lease is over, and replaces it.
     TakesOver,
 }
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::ChecksVersion,
         Self::KnowsOwnSale,
         Self::RepeatsWithOneToken,
@@ -66,6 +69,7 @@ impl Rule {
         Self::ChangesOnlyOwnReservation,
         Self::DeletesPartWithKeys,
         Self::DeletesEntryLast,
+        Self::ReplacesOnce,
         Self::TakesOver,
     ];
 }

@@ -103,6 +103,8 @@ pub struct Table {
     pub parts: [Parts; ATTEMPTS_MAX],
     /// True for each attempt that has an entry.
     pub entries: [bool; ATTEMPTS_MAX],
+    /// The attempt that has replaced the old key, which was sold long before.
+    pub replaced_by: Option<AttemptId>,
     /// The transactions that DynamoDB has committed: for each attempt the numbers of their draws, as bits.
     tokens: [u8; ATTEMPTS_MAX],
 }
@@ -118,6 +120,7 @@ impl Table {
             records: [Record::Absent; ATTEMPTS_MAX],
             parts: [[Keys::NONE; PARTS_MAX]; ATTEMPTS_MAX],
             entries: [false; ATTEMPTS_MAX],
+            replaced_by: None,
             tokens: [0; ATTEMPTS_MAX],
         }
     }

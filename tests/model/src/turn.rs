@@ -82,7 +82,12 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Finds too few keys. Only the record shows whether another attempt has sold them to this very buyer.
+    /// True if the key that the attempt is to replace was replaced by another attempt.
+    fn is_replaced(&self) -> bool {
+        self.desk.request(self.id).replaces_key && self.table.replaced_by.is_some_and(|by| by != self.id)
+    }
+
+    /// Finds too few keys, or a key that was replaced before. Only the record shows whether another attempt has sold them to this very buyer.
     pub(crate) fn refuses(&mut self) {
         match self.record() {
             Some(Record::Done(_)) => self.fails(self.lost()),
@@ -98,6 +103,7 @@ impl<'a> Turn<'a> {
                 None => self.replaces_record(),
             },
             At::Selling(_) | At::Resending(_) | At::Finishing(_) if done => self.sold(),
+            At::Selling(_) if self.is_replaced() => self.refuses(),
             At::Selling(_) => self.missed(Record::is_free),
             At::Resending(_) => match self.record() {
                 None => self.attempt.ends_with(Told::Unknown),

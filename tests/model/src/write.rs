@@ -11,7 +11,7 @@ use crate::table::{AttemptId, Key, Record, Response, Status, Table};
 #[expect(missing_docs, reason = "the names of the fields say who writes, and what")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Write {
-    /// Sells the keys of a small sale.
+    /// Sells the keys of a small sale. A replacement also blocks the old key.
     Sell { attempt: AttemptId, draw: u8, picks: Picks },
     /// Raises the version of a key, so that no write that requires `seen` can succeed any more.
     Fence { key: KeyId, seen: u8 },
@@ -64,7 +64,8 @@ impl Write {
                 return transact(desk, table, (attempt, draw), |table| {
                     let recorded = !desk.keeps(Rule::RecordsResponseInSale)
                         || record_sale(desk, table, attempt, picks.keys());
-                    change_keys(desk, table, picks, attempt, Status::Assigned(attempt)) && recorded
+                    let blocked = block_replaced(desk, table, attempt);
+                    change_keys(desk, table, picks, attempt, Status::Assigned(attempt)) && recorded && blocked
                 });
             }
             Self::Fence { key, seen } => {
@@ -192,6 +193,18 @@ fn change_keys(desk: &Desk, table: &mut Table, picks: Picks, attempt: AttemptId,
         }
     }
     all
+}
+
+/// Blocks the old key, if the attempt replaces it and no other has. True as well if the sale replaces none.
+fn block_replaced(desk: &Desk, table: &mut Table, attempt: AttemptId) -> bool {
+    if !desk.request(attempt).replaces_key {
+        return true;
+    }
+    let holds = table.replaced_by.is_none() || !desk.keeps(Rule::ReplacesOnce);
+    if holds {
+        table.replaced_by = Some(attempt);
+    }
+    holds
 }
 
 /// Records that `attempt` has sold `keys`, if the record allows it. True as well if the sale needs no record.

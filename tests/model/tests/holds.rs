@@ -55,6 +55,9 @@ in_every_state! {
     small_sales_of_fresh_keys: fresh_small, [STAYS_UNKNOWN, SELLS_UNTOLD], 15_000;
     fresh_keys_with_a_header: fresh_with_header, [STAYS_UNKNOWN, SELLS_UNTOLD], 15_000;
     a_large_order_of_fresh_keys: fresh_large, [STAYS_UNKNOWN, SELLS_UNTOLD], 500_000;
+    two_replacements_of_one_key: replacement, [STAYS_UNKNOWN, SELLS_UNTOLD], 190_000;
+    replacements_with_a_header: replacement_with_header, [STAYS_UNKNOWN, SELLS_UNTOLD], 160_000;
+    replacements_by_a_fresh_key: replacement_by_fresh, [STAYS_UNKNOWN, SELLS_UNTOLD], 8_000;
 }
 
 /// A window may have been read before the attempt began: a key was sold and released since, and the draw

@@ -3,7 +3,7 @@
 
 use keypool_model::properties::{
     ALL_OR_NONE, CAN_GO_ON, NO_KEY_LOST, NO_KEY_TWICE, NOTHING_SOLD_IS_TRUE, ONE_ANSWER_PER_HEADER,
-    ONE_OWNER, ONE_SALE_PER_HEADER, SIGNED_BEFORE, TOLD_IS_OWNED,
+    ONE_OWNER, ONE_SALE_PER_HEADER, REPLACED_ONCE, SIGNED_BEFORE, TOLD_IS_OWNED,
 };
 use keypool_model::trace::counterexample;
 use keypool_model::{Desk, Rule, desks};
@@ -59,6 +59,8 @@ without! {
     an_undo_takes_the_key_of_another: ChangesOnlyOwnReservation, large_beside_small, ONE_OWNER;
     a_crash_after_the_part_was_deleted: DeletesPartWithKeys, large, NO_KEY_LOST;
     a_crash_after_the_entry_was_deleted: DeletesEntryLast, large, NO_KEY_LOST;
+    a_key_has_two_successors: ReplacesOnce, replacement, REPLACED_ONCE;
+    a_key_is_blocked_without_a_successor: WritesInOneTransaction, replacement, REPLACED_ONCE;
     a_crash_leaves_an_open_record_behind: TakesOver, large_with_header, CAN_GO_ON;
 }
 
