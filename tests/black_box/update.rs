@@ -1,7 +1,9 @@
 //! Changes of one key by a shop.
 
-use keypool_domain::{Clock as _, Endpoint, Status};
-use keypool_tests::{Fault, Shape, Shop, sample, sample_envelope};
+use std::time::Duration;
+
+use keypool_domain::{Clock as _, Endpoint, Status, Timestamp};
+use keypool_tests::{API_KEY, Fault, Shape, Shop, sample, sample_envelope};
 use serde_json::json;
 
 const UPDATE: &str = "update-license-key";
@@ -167,4 +169,54 @@ async fn a_lost_response_of_the_update_is_found_out() {
     assert_eq!(unknown.status, 503, "{}", unknown.text);
     assert_eq!(unknown.json()["type"], "/problems/outcome-unknown");
     assert_eq!(shop.stored(&key).await.owner.name.unwrap().as_str(), "Ada Lovelace");
+}
+
+/// A function that dies at any call has changed the key and noted it, or done neither.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_at_any_call_leaves_key_and_audit_trail_in_agreement() {
+    let (shop, key) = shop_with_a_sold_key().await;
+    let [change, undo] = ["Ada Lovelace", "Ada"]
+        .map(|name| [("api_key", API_KEY), ("license_key", key.as_str()), ("owner_name", name)]);
+    let environment = shop.environment(1, 1, 0).await;
+    let _ = (shop.dynamodb.take_calls(), shop.kms.take_calls());
+    assert_eq!(environment.post(UPDATE, &change, None).await.unwrap().code(), 950);
+    let (calls, signatures) = (shop.dynamodb.take_operations(), shop.kms.take_operations());
+    assert!(calls.contains(&"TransactWriteItems".to_owned()), "{calls:?}");
+    assert_eq!(environment.post(UPDATE, &undo, None).await.unwrap().code(), 950);
+
+    let mut number = 1;
+    for (operation, proxy) in calls
+        .iter()
+        .map(|operation| (operation, &shop.dynamodb))
+        .chain(signatures.iter().map(|operation| (operation, &shop.kms)))
+    {
+        for fault in [Fault::DieBefore, Fault::DieAfter] {
+            let noted = entries(&shop).await;
+            number += 1;
+            let environment = shop.environment(number, u64::from(number), 0).await;
+            proxy.disturb(operation, [fault.clone()]);
+            assert!(
+                environment.post(UPDATE, &change, None).await.is_err(),
+                "{operation}, {fault:?}: it is dead"
+            );
+            let is_changed = shop.stored(&key).await.owner.name.unwrap().as_str() == "Ada Lovelace";
+            assert_eq!(entries(&shop).await - noted, usize::from(is_changed), "{operation}, {fault:?}");
+            // The shop asks again.
+            number += 1;
+            let environment = shop.environment(number, u64::from(number), 0).await;
+            let again = environment.post(UPDATE, &change, None).await.unwrap();
+            assert_eq!(again.code(), 950, "{operation}, {fault:?}: {}", again.text);
+            assert_eq!(shop.stored(&key).await.owner.name.unwrap().as_str(), "Ada Lovelace");
+            let undone = environment.post(UPDATE, &undo, None).await.unwrap();
+            assert_eq!(undone.code(), 950, "{operation}, {fault:?}: {}", undone.text);
+        }
+    }
+}
+
+/// The number of changes in the audit trail.
+async fn entries(shop: &Shop) -> usize {
+    let now = shop.clock.now();
+    let since = Timestamp::from_unix_microseconds(now.unix_microseconds() - 3_600_000_000).unwrap();
+    let now = now.after(Duration::from_hours(1));
+    shop.store.audit_trail(since, now, 1_000, |_| true).await.unwrap().len()
 }
