@@ -105,8 +105,8 @@ impl<'a> Check<'a> {
         let owned = self.owned_by(order).len();
         match (&order.what, told.code) {
             (What::Buy { quantity, .. }, 803) => self.sold(order, *quantity, told),
-            // What became of it, the callback tells.
-            (What::Queue { .. }, 807) => {}
+            // What became of a queued order, the callback tells. A replacement that was refused has changed nothing.
+            (What::Queue { .. }, 807) | (What::Replace { .. }, 802 | 862) => {}
             (What::Assign(license_key), 800) => {
                 self.given(order, license_key);
                 if owned != 1 {
@@ -114,7 +114,6 @@ impl<'a> Check<'a> {
                 }
             }
             (What::Replace { license_key, .. }, 860) => self.replaced(order, license_key, told),
-            (What::Replace { .. }, 802 | 862) => {}
             (What::Create(keys), 900 | 902) => self.created(order, keys, told),
             (What::Generate(quantity), 815) => {
                 let distinct: HashSet<_> = told.made.iter().collect();
