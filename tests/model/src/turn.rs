@@ -87,7 +87,8 @@ impl<'a> Turn<'a> {
         self.desk.request(self.id).replaces_key && self.table.replaced_by.is_some_and(|by| by != self.id)
     }
 
-    /// Finds too few keys, or a key that was replaced before. Only the record shows whether another attempt has sold them to this very buyer.
+    /// Finds too few keys, or a key that was replaced before. Only the record shows whether another attempt has
+    /// sold them to this very buyer.
     pub(crate) fn refuses(&mut self) {
         match self.record() {
             Some(Record::Done(_)) => self.fails(self.lost()),

@@ -2,7 +2,10 @@
 //!
 //! No index finds an owner, because a sale writes no more than it must. So all of the table is read.
 
-use std::collections::HashSet;
+use futures_util::stream::{self, TryStreamExt as _};
+use keypool_domain::{
+    AuditEntry, Envelope, LicenseKeyRecord, OrderState, OwnerField, QueuedOrder, Timestamp,
+};
 
 use super::inventory::PAGE_ITEMS_MAX;
 use crate::dynamo::{Page, Write};
@@ -11,10 +14,6 @@ use crate::record::{
     text_of,
 };
 use crate::{RequestState, Store, StoreError};
-use futures_util::stream::{self, TryStreamExt as _};
-use keypool_domain::{
-    AuditEntry, Envelope, LicenseKeyRecord, OrderState, OwnerField, QueuedOrder, Timestamp,
-};
 
 /// A record that holds an owner's name and address.
 #[derive(Debug)]
@@ -36,6 +35,8 @@ pub struct OwnersRequest {
     pub response: Option<Envelope>,
     /// The time from which DynamoDB may delete the record, in Unix seconds.
     pub expires_at: i64,
+    /// True for the record of a queued order whose shop has not heard.
+    awaits_delivery: bool,
     record: RequestRecord,
 }
 
@@ -60,7 +61,7 @@ impl OwnersRequest {
 
 impl Store {
     /// Reads the records that hold the owner with this email address; `on_read` hears how many items were read. Reads
-    /// the whole table: half a read unit for 4 KB.
+    /// the whole table: half a read unit for 4 KB. Then reads the queue of orders: 1 read unit for 4 KB.
     pub async fn records_of_owner(
         &self,
         email: &OwnerField,
@@ -80,6 +81,14 @@ impl Store {
             on_read(read);
             for item in items {
                 records.extend(self.record_of_owner(item, email).await?);
+            }
+        }
+        // Read after the records: an order that was decided meanwhile is in the queue, or its shop has heard.
+        let orders = self.queued_orders().await?;
+        let undelivered: Vec<Key> = orders.iter().map(|order| Key::request(order.id.request_id())).collect();
+        for record in &mut records {
+            if let OwnerRecord::Request(request) = record {
+                request.awaits_delivery = undelivered.contains(&Key::of(&request.record.item)?);
             }
         }
         Ok(records)
@@ -134,13 +143,14 @@ impl Store {
         {
             return Ok(None);
         }
-        let request = OwnersRequest { response, expires_at: record.expires_at, record };
+        let request =
+            OwnersRequest { response, expires_at: record.expires_at, awaits_delivery: false, record };
         Ok(Some(OwnerRecord::Request(Box::new(request))))
     }
 
     /// Erases the owner with this email address from a record, with an audit entry in the same transaction. License
     /// keys stay assigned, and a request stays answered: its repetition does nothing. A delivered order is deleted.
-    /// 4 write units for a KB, and up to 4 read units for a request.
+    /// 4 write units for a KB, and 1 read unit for a large order.
     pub async fn erase_owner(
         &self,
         record: &OwnerRecord,
@@ -157,7 +167,7 @@ impl Store {
                 vec![Write::delete(Key::delivered_order(&order.id)).when("attribute_exists(#pk)", [])]
             }
             OwnerRecord::QueuedOrder(_) => return Ok(EraseOutcome::InUse),
-            OwnerRecord::Request(request) if self.is_in_use(&request.record).await? => {
+            OwnerRecord::Request(request) if self.is_in_use(request).await? => {
                 return Ok(EraseOutcome::InUse);
             }
             OwnerRecord::Request(request) => request.record.without_owner()?,
@@ -170,23 +180,17 @@ impl Store {
         Ok(if written.is_done() { EraseOutcome::Erased } else { EraseOutcome::ChangedMeanwhile })
     }
 
-    /// Whether an order needs the record of its request still: it is under way, is being handed over or undone, or its
+    /// Returns true if an order still needs its record: it is under way, it is being handed over or undone, or its
     /// shop has not heard.
-    async fn is_in_use(&self, record: &RequestRecord) -> Result<bool, StoreError> {
-        if record.state == RequestState::Open {
+    async fn is_in_use(&self, request: &OwnersRequest) -> Result<bool, StoreError> {
+        let record = &request.record;
+        if record.state == RequestState::Open || request.awaits_delivery {
             return Ok(true);
         }
+        let Some(product_id) = record.product_id else { return Ok(false) };
         let key = Key::of(&record.item)?;
-        if let Some(product_id) = record.product_id {
-            let open = OpenRequest::new(&key, product_id, &record.attempt, record.lease_until);
-            if self.get(open.entry).await?.is_some() {
-                return Ok(true);
-            }
-        }
-        let orders = self.queued_orders().await?;
-        let of_orders: HashSet<_> =
-            orders.iter().map(|order| Key::request(order.id.request_id()).into_pk()).collect();
-        Ok(of_orders.contains(&key.into_pk()))
+        let open = OpenRequest::new(&key, product_id, &record.attempt, record.lease_until);
+        Ok(self.get(open.entry).await?.is_some())
     }
 }
 
