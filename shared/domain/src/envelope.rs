@@ -119,7 +119,7 @@ impl Envelope {
         &self.payload.json
     }
 
-    /// Whether a row of the response has the owner with this email address.
+    /// Returns true if a row of the response has the owner with this email address.
     #[must_use]
     pub fn tells_of_owner(&self, email: &OwnerField) -> bool {
         let payload = serde_json::from_str(self.payload_json());

@@ -11,7 +11,7 @@ impl OwnerField {
     /// The most characters an owner's name or email address may have.
     pub const CHARACTERS_MAX: usize = 255;
 
-    /// What stands for the name of an owner who was erased.
+    /// The name in the place of an owner who was erased.
     pub const ERASED: &'static str = "erased";
 
     /// The text as it came.
@@ -60,13 +60,13 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// What is left of an owner who was erased. A license key of theirs still has an owner, and is not sold again.
+    /// The remains of an owner who was erased. A license key of theirs still has an owner, and is not sold again.
     #[must_use]
     pub fn erased() -> Self {
         Self { name: Some(OwnerField(OwnerField::ERASED.to_owned())), email: None }
     }
 
-    /// Whether it is the owner with this email address. Upper and lower case are the same.
+    /// Returns true for the owner with this email address. Upper and lower case are the same.
     #[must_use]
     pub fn has_email(&self, email: &OwnerField) -> bool {
         self.email.as_ref().is_some_and(|own| is_same(own.as_str(), email))

@@ -32,7 +32,7 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// Whether it is an owner's, or was until another key took its place.
+    /// True if it is an owner's, or was until another key took its place.
     #[must_use]
     pub fn is_sold(&self) -> bool {
         self.status == "assigned" || self.status == "blocked" && self.replaced_by.is_some()

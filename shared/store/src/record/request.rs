@@ -202,7 +202,7 @@ impl RequestRecord {
         self.reader().text("creation_id")
     }
 
-    /// Whether the record holds a response.
+    /// True if the record holds a response.
     pub(crate) fn has_response(&self) -> bool {
         self.item.contains_key(RESPONSE[0])
     }

@@ -85,7 +85,7 @@ const fn kind(record: &OwnerRecord) -> Kind {
     }
 }
 
-/// What a record is called within its kind.
+/// The name of a record within its kind.
 fn name(record: &OwnerRecord) -> String {
     match record {
         OwnerRecord::LicenseKey(key) => key.license_key.as_str().to_owned(),
