@@ -153,7 +153,7 @@ def sales(shop):
     """From stock and made fresh, small and large, and what there is too little of."""
     # An order before may have drawn any of them.
     named = listed(shop, "--product", "1", "--status", "available")[0]["license_key"]
-    shop.post("assign-license-key", (200, 800), license_key=named, owner_name="Ada", email="ada@example.com")
+    shop.post("assign-license-key", (200, 800), license_key=named, owner_name="Ada", owner_email="ada@example.com")
     shop.post("assign-license-key", (200, 801), license_key=named)
     for product, quantity, code, fresh in [
         ("1", 1, 803, "0"), ("1", 2, 803, "0"), ("1", LARGE, 803, "0"),
@@ -196,6 +196,20 @@ def after_the_sale(shop):
     successor = json.loads(first)["response"]["license_keys"][0]["license_key"]
     shop.keypool("keys", "replace", successor, "--reason", "lost")
     shop.check(len(json.loads(shop.keypool("keys", "list", "--order", "31", "--json"))["keys"]) == 3, "order 31 lacks a key")
+
+
+def personal_data(shop):
+    """What is stored of an owner is shown and erased: the keys stay sold, and a repetition gives no response."""
+    order = {"product_id": "1", "quantity": "2", "owner_name": "Grace", "owner_email": "grace@example.com"}
+    shop.post("random-assign-license-keys", (200, 803), "forgotten", **order)
+    stored = json.loads(shop.keypool("owner", "export", "grace@example.com", "--json"))
+    shop.check(len(stored) == 3, f"two keys and a response are stored of Grace: {stored}")
+    shop.keypool("owner", "erase", "grace@example.com", "--dry-run")
+    shop.keypool("owner", "erase", "grace@example.com")
+    left = json.loads(shop.keypool("owner", "export", "grace@example.com", "--json"))
+    shop.check(left == [], f"of Grace there is left {left}")
+    shop.check(len(listed(shop, "--owner", "erased")) == 2, "the keys that Grace bought do not stay sold")
+    shop.post("random-assign-license-keys", (409, 0), "forgotten", **order)
 
 
 def queued(shop):
@@ -341,7 +355,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         shop = Shop(binaries, Path(folder))
         try:
-            for part in [set_up, samples, repetitions, sales, after_the_sale, queued, sweep, operate, restore, every_subcommand]:
+            for part in [set_up, samples, repetitions, sales, after_the_sale, personal_data, queued, sweep, operate, restore, every_subcommand]:
                 began = time.monotonic()
                 part(shop)
                 print(f"{part.__name__}: {time.monotonic() - began:.1f} s", flush=True)

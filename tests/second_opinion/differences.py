@@ -105,6 +105,20 @@ def transaction_copies():
     models.DynamoDBBackend.transact_write_items = transact_with_one_copy
 
 
+def transaction_tokens():
+    """Lets a transaction that is sent again with its token succeed without a second write."""
+    transact = DynamoHandler.transact_write_items
+    committed = {}
+
+    def transact_once(self):
+        token = self.body.get("ClientRequestToken")
+        if token is None or token not in committed:
+            committed[token] = transact(self)
+        return committed[token]
+
+    DynamoHandler.transact_write_items = transact_once
+
+
 def default_quotas():
     """Lets Service Quotas tell the default of a quota."""
     ServiceQuotasResponse.get_aws_default_service_quota = lambda self: json.dumps({"Quota": {"Value": 1_000.0}})
@@ -120,6 +134,7 @@ MENDED = {
     "digest": digest,
     "partiql-insert": partiql_insert,
     "transaction-copies": transaction_copies,
+    "transaction-tokens": transaction_tokens,
     "default-quotas": default_quotas,
     "parallel-requests": parallel_requests,
 }
