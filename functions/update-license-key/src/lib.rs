@@ -5,7 +5,7 @@ use std::sync::Arc;
 use keypool_domain::requests::UpdateLicenseKey;
 use keypool_domain::{Endpoint, KeyUpdateRefusal, LicenseKeyRecord, Reply};
 use keypool_function::{Checked, Desk, EndpointHandler, FunctionError, Invocation, SignedReply, measure};
-use keypool_store::{Backoff, Found, KeyUpdate, Lookup, RequestSlot};
+use keypool_store::{Backoff, Found, Lookup, RequestSlot, UpdateOutcome};
 use lambda_http::{Body, Request, Response};
 
 /// The number of attempts at a key that others keep changing.
@@ -60,14 +60,13 @@ async fn update(invocation: &Invocation, checked: Checked<Handler>) -> Result<Si
             })?;
         let reply = invocation.sign_reply(&Reply::LicenseKeyUpdated, product.signing_key_id.as_ref()).await?;
         let entry = invocation.audit_entry(&api_key, "keys.update", [&seen, &next], None);
-        match invocation.update_key([&seen, &next], &entry, slot.as_ref(), &reply).await? {
-            KeyUpdate::Updated => return Ok(reply),
-            KeyUpdate::ChangedMeanwhile => {
-                measure::contention_retry();
-                backoff.wait(desk.randomness()).await;
-                key = invocation.license_key(&request.license_key).await?;
-            }
+        let outcome = invocation.update_key([&seen, &next], &entry, slot.as_ref(), &reply).await?;
+        if outcome == UpdateOutcome::Updated {
+            return Ok(reply);
         }
+        measure::contention_retry();
+        backoff.wait(desk.randomness()).await;
+        key = invocation.license_key(&request.license_key).await?;
     }
     Err(FunctionError::Contention)
 }

@@ -9,7 +9,7 @@ use keypool_domain::{
     LicenseKeyRecord, OrderReference, Owner, Parameters, Principal, Product, ProductId, Reason, Reply,
     RequestId, ValidationErrors,
 };
-use keypool_store::{Creation, Found, KeyUpdate, Lookup, RequestSlot, RequestState, Sale, SaleOutcome};
+use keypool_store::{Creation, Found, Lookup, RequestSlot, RequestState, Sale, SaleOutcome, UpdateOutcome};
 use lambda_http::{Body, Request, Response};
 
 use crate::{Desk, FunctionError, Invocation, SignedReply};
@@ -188,7 +188,7 @@ impl Invocation {
         entry: &AuditEntry,
         slot: Option<&RequestSlot>,
         reply: &SignedReply,
-    ) -> Result<KeyUpdate, FunctionError> {
+    ) -> Result<UpdateOutcome, FunctionError> {
         self.check_time_to_sell()?;
         // After a restore of the table, the log tells which keys have left the stock since.
         if seen.draw.is_some() && next.draw.is_none() {

@@ -30,9 +30,12 @@ pub use operator::owner::{EraseOutcome, OwnerRecord, OwnersRequest};
 pub use operator::table::{Expiry, IndexState, TableState};
 pub use record::{Catalogued, Item, OpenRequest, Record, RequestSlot, RequestState};
 pub use selling::{
-    CountOutcome, Counter, Creation, DeliveryResult, Drawn, Found, InsertCounts, KeyUpdate, Look, Lookup,
-    Recorded, SALE_KEYS_MAX, Sale, SaleOutcome, StockSize, Swept, Waiting, candidate_window,
+    CountOutcome, Counter, Creation, DeliveryResult, Drawn, Found, InsertCounts, Look, Lookup, Recorded,
+    SALE_KEYS_MAX, Sale, SaleOutcome, StockSize, Swept, Waiting, candidate_window,
 };
+
+/// The number of parts of the table that are read side by side.
+const SEGMENTS: i32 = 8;
 
 /// The table, and what is needed to use it.
 #[derive(Clone)]
@@ -61,7 +64,7 @@ impl Store {
             table: table.into(),
             randomness,
             timeouts: Timeouts::CHECKOUT,
-            segments: operator::inventory::SEGMENTS,
+            segments: SEGMENTS,
             sale_keys_max: SALE_KEYS_MAX,
             row_ids: Arc::default(),
         }

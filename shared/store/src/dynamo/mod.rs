@@ -11,7 +11,7 @@ use keypool_aws::AwsErrorKind;
 
 pub use backoff::Backoff;
 pub use error::StoreError;
-pub(crate) use read::{Page, Query};
+pub(crate) use read::{Page, Query, Scan};
 pub(crate) use send::{Obstacle, Prepared, Written};
 pub(crate) use write::{IS_NEW, Write};
 

@@ -1,8 +1,8 @@
-use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Select};
-
+use futures_util::stream::{self, Stream};
 use keypool_aws::AwsErrorKind;
 
+use super::write::{named, names_in};
 use super::{Backoff, unbuilt};
 use crate::record::{
     DRAW, INDEX_AVAILABLE, INDEX_ORDERS, Item, Key, ORDER, PK, SK, STOCK, order_of, stock_of, text,
@@ -13,6 +13,9 @@ use crate::{Store, StoreError};
 const READS_MAX: usize = 6;
 /// How many keys one `BatchGetItem` takes.
 const BATCH_KEYS_MAX: usize = 100;
+/// The number of items that one page of a scan reads. A page has 1 MB at most, which is some 2,300 keys. The
+/// embedded DynamoDB reads all that follows for each page unless it has a limit.
+const SCANNED_ITEMS_MAX: i32 = 2_000;
 
 /// Items of one hash key: all, or a range of them.
 #[derive(Debug, Clone)]
@@ -26,6 +29,13 @@ pub(crate) struct Query {
     /// Set if only the number of items is wanted.
     only_counts: bool,
     limit: Option<usize>,
+}
+
+/// The items of the whole table that pass a filter. In it, `#name` stands for the attribute `name`.
+#[derive(Debug, Clone)]
+pub(crate) struct Scan {
+    pub(crate) filter: String,
+    pub(crate) values: Item,
 }
 
 /// A page of a query or scan.
@@ -162,15 +172,46 @@ impl Store {
         }
     }
 
-    /// Reads one page of a scan.
-    pub(crate) async fn scan_page(&self, scan: &ScanFluentBuilder) -> Result<Page, StoreError> {
+    /// Reads one page of the whole table, or of a segment of it.
+    pub(crate) async fn scan_page(
+        &self,
+        scan: &Scan,
+        segment: Option<i32>,
+        start: Option<Item>,
+    ) -> Result<Page, StoreError> {
+        let request = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .filter_expression(&scan.filter)
+            .set_expression_attribute_names(named(names_in(&scan.filter)))
+            .set_expression_attribute_values(Some(scan.values.clone()))
+            .set_segment(segment)
+            .set_total_segments(segment.map(|_| self.segments))
+            .limit(SCANNED_ITEMS_MAX)
+            .set_exclusive_start_key(start);
         self.with_retries(|| async {
-            let sent = scan.clone().send().await;
+            let sent = request.clone().send().await;
             let page = sent.map_err(|error| StoreError::from_sdk("Scan", &error))?;
             let read = usize::try_from(page.scanned_count).unwrap_or(0);
             Ok(Page { items: page.items.unwrap_or_default(), read, next: page.last_evaluated_key })
         })
         .await
+    }
+
+    /// Reads the whole table, page by page, in no order. Reads the segments side by side, unless the table is
+    /// [`Store::unsegmented`].
+    pub(crate) fn scan(&self, scan: Scan) -> impl Stream<Item = Result<Page, StoreError>> + '_ {
+        let segments = (0..self.segments).map(move |segment| {
+            let segment = (self.segments > 1).then_some(segment);
+            Box::pin(stream::try_unfold((scan.clone(), Some(None)), move |(scan, start)| async move {
+                let Some(start) = start else { return Ok(None) };
+                let mut page = self.scan_page(&scan, segment, start).await?;
+                let next = page.next.take().map(Some);
+                Ok(Some((page, (scan, next))))
+            }))
+        });
+        stream::select_all(segments)
     }
 
     /// Reads one item, with every write before. 1 read unit for 4 KB.

@@ -172,7 +172,7 @@ impl Write {
         clauses.map(|(word, parts)| format!("{word} {}", parts.join(", "))).collect::<Vec<_>>().join(" ")
     }
 
-    /// The names in both expressions; `None` where there are none, since DynamoDB refuses an empty map.
+    /// The names in both expressions.
     pub(super) fn names(&self) -> Option<HashMap<String, String>> {
         let changed: Vec<&str> = match &self.action {
             Action::Update { set, add, remove, .. } => {
@@ -181,11 +181,7 @@ impl Write {
             }
             _ => Vec::new(),
         };
-        let names: HashMap<_, _> = names_in(&self.condition)
-            .chain(changed)
-            .map(|name| (format!("#{name}"), name.to_owned()))
-            .collect();
-        (!names.is_empty()).then_some(names)
+        named(names_in(&self.condition).chain(changed))
     }
 
     pub(super) fn values(&self) -> Option<Item> {
@@ -227,8 +223,14 @@ impl Write {
     }
 }
 
+/// The attributes as a request names them; `None` if there are none, since DynamoDB refuses an empty map.
+pub(super) fn named<'a>(names: impl Iterator<Item = &'a str>) -> Option<HashMap<String, String>> {
+    let names: HashMap<_, _> = names.map(|name| (format!("#{name}"), name.to_owned())).collect();
+    (!names.is_empty()).then_some(names)
+}
+
 /// The attributes that an expression names, each as `#name`.
-fn names_in(expression: &str) -> impl Iterator<Item = &str> {
+pub(super) fn names_in(expression: &str) -> impl Iterator<Item = &str> {
     expression.split('#').skip(1).map(|rest| {
         let end = rest.find(|letter: char| !letter.is_ascii_alphabetic() && letter != '_');
         &rest[..end.unwrap_or(rest.len())]

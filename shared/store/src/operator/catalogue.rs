@@ -47,6 +47,12 @@ pub enum UpdateOutcome {
     NotItsGenerator,
 }
 
+impl From<Written> for UpdateOutcome {
+    fn from(written: Written) -> Self {
+        if written.is_done() { Self::Updated } else { Self::ChangedMeanwhile }
+    }
+}
+
 impl Store {
     /// Stores a record and its catalogue entry, with an audit entry if there is one. 4 write units, 2 more
     /// for the audit entry.
@@ -207,10 +213,7 @@ impl Store {
         next: &LicenseKeyRecord,
         entry: &AuditEntry,
     ) -> Result<UpdateOutcome, StoreError> {
-        Ok(match self.transact_audited([license_key_change(seen, next)], Some(entry)).await? {
-            Written::Done => UpdateOutcome::Updated,
-            Written::Refused(_) => UpdateOutcome::ChangedMeanwhile,
-        })
+        self.transact_audited([license_key_change(seen, next)], Some(entry)).await.map(Into::into)
     }
 
     /// Reads the records of all catalogue entries of a kind; `key` finds a record by its entry.

@@ -2,12 +2,12 @@
 //! no more than it must; everything else reads the whole table, in parallel segments: half a read unit for 4
 //! KB, which is some 4 units for a hundred keys, a few cents for ten million.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use futures_util::stream::{self, Stream, TryStreamExt as _};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use keypool_domain::{LicenseKey, LicenseKeyRecord, OwnerField, ProductId, Status, StockPosition, Timestamp};
 
-use crate::dynamo::{Page, Query};
+use crate::dynamo::{Page, Query, Scan};
 use crate::record::{DRAW, Item, Key, Record as _, STOCK, kind, number, stock_of, text};
 use crate::{Store, StoreError};
 
@@ -59,11 +59,6 @@ pub struct Inventory {
     pub sold_last_day: u64,
 }
 
-/// How many parts of the table are read side by side.
-pub(crate) const SEGMENTS: i32 = 8;
-/// How many items are asked for at a time: a page has 1 MB at most, which is some 2,300 keys. (The embedded
-/// DynamoDB reads all that follows for each page, unless it is told how much is wanted.)
-pub(super) const PAGE_ITEMS_MAX: i32 = 2_000;
 const HOUR_SECONDS: i64 = 3_600;
 
 impl KeyFilter {
@@ -79,6 +74,25 @@ impl KeyFilter {
                 .owner
                 .as_deref()
                 .is_none_or(|text| has(&key.owner.name, text) || has(&key.owner.email, text))
+    }
+
+    /// The scan that finds the keys.
+    fn scan(&self) -> Scan {
+        let mut filter = "#sk = :kind".to_owned();
+        let mut values = Item::from([(":kind".to_owned(), text(kind::LICENSE_KEY))]);
+        if let Some(product_id) = self.product_id {
+            filter += " AND #product_id = :product_id";
+            values.insert(":product_id".to_owned(), number(product_id));
+        }
+        if let Some(status) = self.status {
+            filter += " AND #status = :status";
+            values.insert(":status".to_owned(), text(status));
+        }
+        if let Some(owner) = &self.owner {
+            filter += " AND (contains(#owner_name, :owner) OR contains(#owner_email, :owner))";
+            values.insert(":owner".to_owned(), text(owner));
+        }
+        Scan { filter, values }
     }
 
     /// Whether the index of the stock answers it alone.
@@ -116,7 +130,7 @@ impl Store {
                     let query = Query::stock(product_id).limit(limit - page.keys.len());
                     self.query_page(&query, start.as_ref()).await?
                 }
-                None => self.scan_keys(filter, None, start).await?,
+                None => self.scan_page(&filter.scan(), None, start).await?,
             };
             page.read += read;
             let room = limit - page.keys.len();
@@ -139,19 +153,12 @@ impl Store {
 
     /// All keys that are asked for, as they are found, in no order. Parts of the table are read side by side,
     /// unless it is [`Store::unsegmented`].
-    pub fn keys(&self, filter: KeyFilter) -> impl Stream<Item = Result<KeyPage, StoreError>> + '_ {
-        let segments = (0..self.segments).map(move |segment| {
-            let state = (filter.clone(), Some(None::<Item>));
-            Box::pin(stream::try_unfold(state, move |(filter, start)| async move {
-                let Some(start) = start else { return Ok(None) };
-                let Page { items, read, next: last } =
-                    self.scan_keys(&filter, (self.segments > 1).then_some(segment), start).await?;
-                let keys = items.iter().map(LicenseKeyRecord::read).collect::<Result<_, _>>()?;
-                let page = KeyPage { keys, read, next: None };
-                Ok(Some((page, (filter, last.map(Some)))))
-            }))
-        });
-        stream::select_all(segments)
+    pub fn keys(&self, filter: &KeyFilter) -> impl Stream<Item = Result<KeyPage, StoreError>> + '_ {
+        self.scan(filter.scan()).map(|page| {
+            let Page { items, read, .. } = page?;
+            let keys = items.iter().map(LicenseKeyRecord::read).collect::<Result<_, _>>()?;
+            Ok(KeyPage { keys, read, next: None })
+        })
     }
 
     /// How many keys of each product there are at `now`. `on_read` hears how many items were read. Reads the
@@ -163,7 +170,7 @@ impl Store {
         on_read: impl Fn(usize),
     ) -> Result<BTreeMap<ProductId, Inventory>, StoreError> {
         let mut products = BTreeMap::<ProductId, Inventory>::new();
-        let mut pages = self.keys(filter);
+        let mut pages = self.keys(&filter);
         while let Some(page) = pages.try_next().await? {
             on_read(page.read);
             for key in &page.keys {
@@ -171,42 +178,6 @@ impl Store {
             }
         }
         Ok(products)
-    }
-
-    async fn scan_keys(
-        &self,
-        filter: &KeyFilter,
-        segment: Option<i32>,
-        start: Option<Item>,
-    ) -> Result<Page, StoreError> {
-        let mut conditions = vec!["sk = :kind"];
-        let mut values = Item::from([(":kind".to_owned(), text(kind::LICENSE_KEY))]);
-        if let Some(product_id) = filter.product_id {
-            conditions.push("product_id = :product_id");
-            values.insert(":product_id".to_owned(), number(product_id));
-        }
-        if let Some(status) = filter.status {
-            conditions.push("#status = :status");
-            values.insert(":status".to_owned(), text(status));
-        }
-        if let Some(owner) = &filter.owner {
-            conditions.push("(contains(owner_name, :owner) OR contains(owner_email, :owner))");
-            values.insert(":owner".to_owned(), text(owner));
-        }
-        // Status is a reserved word of DynamoDB. DynamoDB refuses a name that no expression contains.
-        let names = filter.status.map(|_| HashMap::from([("#status".to_owned(), "status".to_owned())]));
-        let scan = self
-            .client
-            .scan()
-            .table_name(&self.table)
-            .filter_expression(conditions.join(" AND "))
-            .set_expression_attribute_names(names)
-            .set_expression_attribute_values(Some(values))
-            .set_segment(segment)
-            .set_total_segments(segment.map(|_| self.segments))
-            .limit(PAGE_ITEMS_MAX)
-            .set_exclusive_start_key(start);
-        self.scan_page(&scan).await
     }
 }
 

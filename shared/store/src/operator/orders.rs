@@ -3,7 +3,7 @@
 use keypool_domain::{AuditEntry, OrderId, OrderState, QueuedOrder};
 
 use super::catalogue::UpdateOutcome;
-use crate::dynamo::{IS_NEW, Write, Written};
+use crate::dynamo::{IS_NEW, Write};
 use crate::record::{Key, Record as _};
 use crate::{Store, StoreError};
 
@@ -28,7 +28,7 @@ impl Store {
         // A worker that died between its two writes has left the order in the queue as well.
         let put = Write::put(next.item()).when(IS_NEW, []);
         let delete = Write::delete(Key::delivered_order(&seen.id)).when("attribute_exists(#pk)", []);
-        Ok(outcome(&self.transact_audited([put, delete], Some(entry)).await?))
+        self.transact_audited([put, delete], Some(entry)).await.map(Into::into)
     }
 
     /// Has a worker end an open order instead of filling it: `next` is [`QueuedOrder::cancelled`] of `seen`.
@@ -53,13 +53,6 @@ impl Store {
         let before = seen.item();
         let key = Key::queued_order(&seen.id);
         let update = Write::update_record(key, &before, &before, &next.item());
-        Ok(outcome(&self.transact_audited([update], Some(entry)).await?))
-    }
-}
-
-fn outcome(written: &Written) -> UpdateOutcome {
-    match written {
-        Written::Done => UpdateOutcome::Updated,
-        Written::Refused(_) => UpdateOutcome::ChangedMeanwhile,
+        self.transact_audited([update], Some(entry)).await.map(Into::into)
     }
 }

@@ -2,15 +2,14 @@
 //!
 //! No index finds an owner, because a sale writes no more than it must. So all of the table is read.
 
-use futures_util::stream::{self, TryStreamExt as _};
+use futures_util::TryStreamExt as _;
 use keypool_domain::{
     AuditEntry, Envelope, LicenseKeyRecord, OrderState, OwnerField, QueuedOrder, Timestamp,
 };
 
-use super::inventory::PAGE_ITEMS_MAX;
-use crate::dynamo::{Page, Write};
+use crate::dynamo::{Scan, Write};
 use crate::record::{
-    Item, Key, OpenRequest, PK, QUEUE, Record as _, RequestRecord, SK, kind, license_key_change, text,
+    AUDIT, Item, Key, OpenRequest, PK, QUEUE, Record as _, RequestRecord, SK, kind, license_key_change, text,
     text_of,
 };
 use crate::{RequestState, Store, StoreError};
@@ -67,19 +66,16 @@ impl Store {
         email: &OwnerField,
         on_read: impl Fn(usize),
     ) -> Result<Vec<OwnerRecord>, StoreError> {
-        let segments = (0..self.segments).map(|segment| {
-            let segment = (self.segments > 1).then_some(segment);
-            Box::pin(stream::try_unfold(Some(None), move |start: Option<Option<Item>>| async move {
-                let Some(start) = start else { return Ok(None) };
-                let page = self.scan_owners(segment, start).await?;
-                Ok::<_, StoreError>(Some(((page.items, page.read), page.next.map(Some))))
-            }))
-        });
-        let mut pages = stream::select_all(segments);
+        // Of a response, only what is decompressed tells whose it is.
+        let filter =
+            "attribute_exists(#owner_email) OR #sk = :request OR begins_with(#pk, :audit)".to_owned();
+        let values = [(":request", kind::REQUEST), (":audit", AUDIT)];
+        let values = values.map(|(name, value)| (name.to_owned(), text(value))).into();
+        let mut pages = self.scan(Scan { filter, values });
         let mut records = Vec::new();
-        while let Some((items, read)) = pages.try_next().await? {
-            on_read(read);
-            for item in items {
+        while let Some(page) = pages.try_next().await? {
+            on_read(page.read);
+            for item in page.items {
                 records.extend(self.record_of_owner(item, email).await?);
             }
         }
@@ -92,25 +88,6 @@ impl Store {
             }
         }
         Ok(records)
-    }
-
-    async fn scan_owners(&self, segment: Option<i32>, start: Option<Item>) -> Result<Page, StoreError> {
-        // Of a response, only what is decompressed tells whose it is.
-        const MAY_HOLD_OWNER: &str =
-            "attribute_exists(owner_email) OR sk = :request OR begins_with(pk, :audit)";
-        let values = [(":request", kind::REQUEST), (":audit", AUDIT)];
-        let values = values.map(|(name, value)| (name.to_owned(), text(value)));
-        let scan = self
-            .client
-            .scan()
-            .table_name(&self.table)
-            .filter_expression(MAY_HOLD_OWNER)
-            .set_expression_attribute_values(Some(Item::from(values)))
-            .set_segment(segment)
-            .set_total_segments(segment.map(|_| self.segments))
-            .limit(PAGE_ITEMS_MAX)
-            .set_exclusive_start_key(start);
-        self.scan_page(&scan).await
     }
 
     /// Reads an item, if it holds the owner.
@@ -193,6 +170,3 @@ impl Store {
         Ok(self.get(open.entry).await?.is_some())
     }
 }
-
-/// The beginning of the hash keys of the audit trail.
-const AUDIT: &str = "AUDIT#";

@@ -170,9 +170,12 @@ pub(crate) fn month_of(at: Timestamp) -> String {
     at.to_microseconds_text().chars().take("2026-11".len()).collect()
 }
 
+/// The beginning of the hash keys of the audit trail.
+pub(crate) const AUDIT: &str = "AUDIT#";
+
 /// The hash key of the audit trail of a month.
 pub(crate) fn audit_pk(month: impl Display) -> String {
-    format!("AUDIT#{month}")
+    format!("{AUDIT}{month}")
 }
 
 /// The hash key of a product's stock in the index.

@@ -17,8 +17,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use attributes::{Reader, Writer};
 pub(crate) use hourly_count::{hourly_count_attributes, read_hourly_count};
 pub(crate) use key::{
-    DRAW, EXPIRES_AT, FORMER_ORDERS, INDEX_AVAILABLE, INDEX_ORDERS, Key, OPEN_REQUESTS, ORDER, ORDER_TO_BE,
-    OWNER, PK, QUEUE, SK, STOCK, audit_pk, catalogue_pk, kind, line_of, month_of, order_of, stock_of,
+    AUDIT, DRAW, EXPIRES_AT, FORMER_ORDERS, INDEX_AVAILABLE, INDEX_ORDERS, Key, OPEN_REQUESTS, ORDER,
+    ORDER_TO_BE, OWNER, PK, QUEUE, SK, STOCK, audit_pk, catalogue_pk, kind, line_of, month_of, order_of,
+    stock_of,
 };
 pub(crate) use license_key::license_key_change;
 pub(crate) use queued_order::{VOID_ORDER, delivered_order_item, void_order_item};

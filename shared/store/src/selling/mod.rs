@@ -24,7 +24,6 @@ pub use queue::{DeliveryResult, Waiting};
 pub use request::{Creation, Recorded};
 pub use sale::{SALE_KEYS_MAX, Sale, SaleOutcome};
 pub use settle::Swept;
-pub use update::KeyUpdate;
 
 /// How many writes of one operation are in flight at the same time.
 const PARALLEL_MAX: usize = 48;

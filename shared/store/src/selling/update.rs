@@ -5,16 +5,7 @@ use keypool_domain::{Assignment, AuditEntry, Envelope, LicenseKeyRecord, OrderRe
 use super::assign::assign;
 use crate::dynamo::{Obstacle, Query, Written};
 use crate::record::{Record as _, license_key_change};
-use crate::{RequestSlot, Store, StoreError};
-
-/// The result of a shop's change of a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeyUpdate {
-    /// The key and the audit entry are written.
-    Updated,
-    /// Nothing was written: the key has changed since it was read.
-    ChangedMeanwhile,
-}
+use crate::{RequestSlot, Store, StoreError, UpdateOutcome};
 
 impl Store {
     /// Replaces a key as it was `seen` by its `next` version, with an audit entry. The same transaction
@@ -29,28 +20,28 @@ impl Store {
         entry: &AuditEntry,
         remembered: Option<(&RequestSlot, &Envelope)>,
         now: Timestamp,
-    ) -> Result<KeyUpdate, StoreError> {
+    ) -> Result<UpdateOutcome, StoreError> {
         let key = license_key_change(seen, next);
         let record = remembered.map(|(slot, response)| self.answered(slot, response, now));
         let writes = [key].into_iter().chain(record.into_iter().flatten());
         let obstacles = match self.transact_audited(writes, Some(entry)).await {
-            Ok(Written::Done) => return Ok(KeyUpdate::Updated),
+            Ok(Written::Done) => return Ok(UpdateOutcome::Updated),
             Ok(Written::Refused(obstacles)) => obstacles,
             Err(error) => {
                 let cause = || StoreError::OutcomeUnknown { cause: Box::new(error) };
                 let stored = self.license_key(&next.license_key).await.ok().flatten();
-                return if stored.as_ref() == Some(next) { Ok(KeyUpdate::Updated) } else { Err(cause()) };
+                return if stored.as_ref() == Some(next) { Ok(UpdateOutcome::Updated) } else { Err(cause()) };
             }
         };
         let stored = obstacles.first().and_then(Obstacle::item).map(LicenseKeyRecord::read).transpose()?;
         if stored.as_ref() == Some(next) {
-            return Ok(KeyUpdate::Updated);
+            return Ok(UpdateOutcome::Updated);
         }
         match (remembered, obstacles.get(1)) {
             (Some((slot, _)), Some(Obstacle::Condition(record))) => {
                 Err(self.refused_by(slot, record.clone()).await?.into())
             }
-            _ => Ok(KeyUpdate::ChangedMeanwhile),
+            _ => Ok(UpdateOutcome::ChangedMeanwhile),
         }
     }
 
@@ -62,12 +53,9 @@ impl Store {
         successor: &LicenseKeyRecord,
         assignment: &Assignment,
         entry: &AuditEntry,
-    ) -> Result<KeyUpdate, StoreError> {
+    ) -> Result<UpdateOutcome, StoreError> {
         let writes = [assign(successor, assignment), license_key_change(seen, next)];
-        Ok(match self.transact_audited(writes, Some(entry)).await? {
-            Written::Done => KeyUpdate::Updated,
-            Written::Refused(_) => KeyUpdate::ChangedMeanwhile,
-        })
+        self.transact_audited(writes, Some(entry)).await.map(Into::into)
     }
 
     /// Reads the keys of an order that are `wanted`, in the order of the keys: `count` of them after the first

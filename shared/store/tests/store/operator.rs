@@ -190,7 +190,7 @@ async fn pages_of_keys_hold_each_key_once() {
             let distinct: HashSet<_> = found.iter().cloned().collect();
             assert_eq!((found.len(), distinct.len()), (expected, expected), "{filter:?} {limit}");
         }
-        let pages: Vec<_> = store.keys(filter).try_collect().await.unwrap();
+        let pages: Vec<_> = store.keys(&filter).try_collect().await.unwrap();
         let distinct: HashSet<_> =
             pages.iter().flat_map(|page| &page.keys).map(|key| &key.license_key).collect();
         assert_eq!(distinct.len(), expected);

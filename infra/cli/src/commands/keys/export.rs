@@ -97,7 +97,7 @@ impl Export {
         let is_for_programs = output.is_json() && self.output.is_none();
         let format = self.format.unwrap_or(if is_for_programs { Format::Jsonl } else { Format::Csv });
         let mut writer = Writer::new(to, format)?;
-        let mut pages = pin!(target.store.keys(self.wanted.filter()));
+        let mut pages = pin!(target.store.keys(&self.wanted.filter()));
         let mut count = 0;
         while let Some(page) = pages.try_next().await? {
             for key in &page.keys {

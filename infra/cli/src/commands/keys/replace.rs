@@ -6,7 +6,7 @@ use keypool_domain::{
     Assignment, Clock as _, Generator, LicenseKey, LicenseKeyRecord, NewKey, OperatingSystemRandomness,
     Product, SystemClock,
 };
-use keypool_store::{KeyUpdate, Look};
+use keypool_store::{Look, UpdateOutcome};
 use serde_json::json;
 
 use crate::commands::change::Reason;
@@ -84,7 +84,7 @@ impl Replace {
             let entry =
                 target.entry("keys.replace", self.key.as_str(), Some(seen.to_json()), Some(after)).await?;
             let replaced = target.store.replace_key([&seen, &next], &successor, &assignment, &entry).await?;
-            if replaced == KeyUpdate::Updated {
+            if replaced == UpdateOutcome::Updated {
                 return Ok(Ok(successor.license_key));
             }
             gone.insert(successor.license_key);

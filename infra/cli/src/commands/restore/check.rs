@@ -169,7 +169,7 @@ impl Check {
 /// Reads the whole table, and finds the keys that were sold.
 async fn scan(target: &Target, sales: &Sales, output: Output) -> anyhow::Result<Scan> {
     let progress = output.progress("reading", Some(target.store.approximate_count().await?));
-    let mut pages = pin!(target.store.keys(KeyFilter::default()));
+    let mut pages = pin!(target.store.keys(&KeyFilter::default()));
     let (mut scan, mut found) = (Scan::default(), 0);
     while let Some(page) = pages.try_next().await? {
         progress.add(page.read as u64);
