@@ -8,7 +8,7 @@ use keypool_function::{Checked, Desk, EndpointHandler, FunctionError, Invocation
 use keypool_store::{Backoff, Found, Lookup, RequestSlot, SaleOutcome};
 use lambda_http::{Body, Request, Response};
 
-/// How often a key is tried for that somebody else keeps changing without selling it.
+/// The number of attempts at a key that others keep changing without selling it.
 const ATTEMPTS_MAX: usize = 8;
 
 /// Answers one event.
@@ -51,8 +51,8 @@ async fn assign(invocation: &Invocation, checked: Checked<Handler>) -> Result<Si
     let Checked { request, slot, ahead: mut key, .. } = checked;
     let mut backoff = Backoff::new();
     for _ in 0..ATTEMPTS_MAX {
-        // Nobody learns from the response whether a key is unknown, sold or of an inactive product: it has
-        // the same words and the same signature.
+        // The response is the same for a key that is unknown, sold or of an inactive product, so callers
+        // learn nothing from it.
         let Some(seen) = key.filter(|key| key.status == Status::Available) else {
             // An earlier attempt at this request may have bought the key since its record was read.
             invocation.recall(&request).await?;

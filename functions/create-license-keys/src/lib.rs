@@ -49,8 +49,8 @@ async fn create(invocation: &Invocation, checked: Checked<Handler>) -> Result<Si
     let sent = request.license_keys.sent();
     let told = |created: usize| Reply::Created { created, duplicate: sent - created };
 
-    // Signed before anything is stored, on the guess that every key is new: when KMS is away, nothing
-    // happens.
+    // Signs before it stores anything, on the guess that every key is new. If KMS is unavailable, no key is
+    // stored.
     let store = invocation.desk().store();
     let guess = told(new_keys.len());
     let sign_reply = invocation.sign_reply(&guess, signing_key);

@@ -13,7 +13,7 @@ async fn the_binary_serves_every_kind_of_event() {
     check_binary(built, Endpoint::CreateLicenseKeys, &[900, 902], &metrics).await;
 }
 
-/// It makes more calls of one operation than a metric has values in a line.
+/// The function makes more calls of one operation than a line of a metric has values.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_keys_log_no_error() {
     let shop = Shop::open().await;

@@ -9,7 +9,8 @@ use keypool_function::{Checked, Desk, EndpointHandler, FunctionError, Invocation
 use keypool_store::{Creation, Found, Lookup, RequestSlot, RequestState};
 use lambda_http::{Body, Request, Response};
 
-/// How often keys that exist already are made anew. At 2^40 possible keys or more once is rare.
+/// The most rounds of one request. Each round after the first replaces keys that already exist, which is
+/// rare.
 const ROUNDS_MAX: usize = 4;
 
 /// Answers one event.
@@ -64,8 +65,8 @@ async fn generate(invocation: &Invocation, checked: Checked<Handler>) -> Result<
     let mut to_store = keys.clone();
     let creation_id = creation.as_ref().map(|creation| creation.id.clone());
     for _ in 0..ROUNDS_MAX {
-        // Signed before anything is stored: when KMS is away, nothing happens. And noted in the request
-        // record: a later attempt stores these very keys, not others beside them.
+        // Signs before it stores keys: if KMS is unavailable, no key is stored. The request record keeps the
+        // response, so that a later attempt stores these keys and no others.
         let earlier = noted.take();
         let is_noted = earlier.is_some();
         let sign = async {
@@ -102,9 +103,10 @@ async fn generate(invocation: &Invocation, checked: Checked<Handler>) -> Result<
     Err(FunctionError::Contention)
 }
 
-/// The response that an earlier attempt was about to give, and its keys, of which it may have stored some.
+/// Reads the response that an earlier attempt saved, with its keys. That attempt may have stored some of
+/// them.
 fn noted(creation: Option<&Creation>) -> Result<Option<(SignedReply, Vec<LicenseKey>)>, FunctionError> {
     let Some(envelope) = creation.and_then(|creation| creation.noted.as_ref()) else { return Ok(None) };
-    let (_, keys) = envelope.read().map_err(|_| FunctionError::Bug("what was noted is no reply"))?;
+    let (_, keys) = envelope.read().map_err(|_| FunctionError::Bug("the saved response is not a reply"))?;
     Ok(Some((SignedReply::remembered(envelope.clone())?, keys)))
 }

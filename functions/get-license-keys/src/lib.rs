@@ -27,7 +27,7 @@ impl EndpointHandler for Handler {
     /// Lists the keys that the API key may see. An order of another shop looks like one that does not exist.
     async fn act(invocation: &Invocation, checked: Checked<Self>) -> Result<SignedReply, FunctionError> {
         let Checked { request, found, .. } = checked;
-        let api_key = found.api_key.ok_or(FunctionError::Bug("an API key was checked that nobody read"))?;
+        let api_key = found.api_key.ok_or(FunctionError::Bug("the checked API key was not read"))?;
         let count = usize::from(request.items_per_page.get());
         let skip = count * usize::from(request.page.get() - 1);
         let visible = |key: &LicenseKeyRecord| api_key.may_see(key);

@@ -7,11 +7,11 @@ use keypool_store::{DeliveryResult, Lookup, Recorded, StoreError};
 
 use crate::{Next, Worker};
 
-/// The time that an attempt has an order to itself: more than its time-out and the two writes around it.
+/// The time for which an attempt reserves an order: longer than its time-out and the two writes around it.
 const LEASE: Duration = Duration::from_secs(30);
 
 impl Worker {
-    /// Delivers the callback of a decided order, if that is due and no other worker is at it.
+    /// Delivers the callback of a decided order, if it is due and no other worker is delivering it.
     pub(crate) async fn deliver(&self, mut order: QueuedOrder) -> Result<Next, FunctionError> {
         let store = self.desk.store();
         let now = self.desk.clock().now();
@@ -34,7 +34,7 @@ impl Worker {
         }
     }
 
-    /// The response of an order, as its record has it.
+    /// Reads the response of an order from its request record; `None` if it is no longer kept.
     async fn response(&self, order: &QueuedOrder) -> Result<Option<Envelope>, FunctionError> {
         let invocation = Invocation::of_order(self.desk.clone(), order);
         match invocation.recall(&order.request).await {
@@ -55,7 +55,7 @@ impl Worker {
         let settings = self.desk.look_up(about).await?.api_key.map(|api_key| api_key.settings);
         let rules = self.desk.webhook_rules(settings.as_ref().unwrap_or(&ApiKeySettings::default()));
         let message = CallbackMessage::new(&order.id.to_string(), now, response.to_callback_json())
-            .map_err(|_| FunctionError::Bug("the id of an order is no webhook-id"))?;
+            .map_err(|_| FunctionError::Bug("the id of an order is not a valid webhook-id"))?;
         let (why, retry_after) = match self.client.deliver(&order.webhook_url, &rules, &message).await {
             DeliveryOutcome::Delivered { status } => {
                 return Ok((DeliveryResult::Delivered, format!("the shop has it (status {status})")));

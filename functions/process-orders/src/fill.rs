@@ -9,15 +9,15 @@ use tokio::time::Instant;
 
 use crate::Worker;
 
-/// The number of orders of a line that are filled side by side. Each one leaves enough keys for those before
+/// The number of orders in a line that are filled side by side. Each one leaves enough keys for those before
 /// it.
 const SIDE_BY_SIDE: usize = 8;
-/// The time that one message may serve a line. Then another message goes on.
+/// The time for which one message may serve a line. Then another message continues.
 const SERVES_FOR: Duration = Duration::from_secs(20);
 
 impl Worker {
-    /// Fills an order that is neither filled nor ended, when its turn has come. If there are too few keys, it
-    /// joins the line of its product. An order that waits serves the whole line.
+    /// Fills an open order if its turn has come. If there are too few keys, the order joins the line of its
+    /// product. The message of a waiting order serves the whole line.
     pub(crate) async fn fill_in_turn(&self, order: &mut QueuedOrder) -> Result<(), FunctionError> {
         let product_id = order.request.product_id;
         if order.state == OrderState::Waiting && !order.is_over(self.desk.clock().now()) {
@@ -32,7 +32,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Fills the orders that wait for a product, first come first served, until the first one has to go on
+    /// Fills the orders that wait for a product, first come first served, until the first one must keep
     /// waiting.
     async fn serve_line(&self, product_id: ProductId) -> Result<(), FunctionError> {
         let started = Instant::now();
@@ -53,14 +53,14 @@ impl Worker {
             });
             let served: Vec<bool> =
                 join_all(served).await.into_iter().collect::<Result<_, FunctionError>>()?;
-            // Others may have found too few only because those before them were being filled.
+            // Later orders may have found too few keys only because earlier ones were being filled.
             if served.first() != Some(&true) {
                 return Ok(());
             }
         }
     }
 
-    /// Fills an order of a line, and sends a message for its callback. Returns whether it has left the line.
+    /// Fills an order of a line, and sends a message for its callback. Returns true if it has left the line.
     async fn serve(
         &self,
         product_id: ProductId,
@@ -70,7 +70,7 @@ impl Worker {
         let store = self.desk.store();
         let Some(mut order) = store.queued_order(&waiting.id).await?.filter(|order| order.state.is_open())
         else {
-            // It left the queue by hand.
+            // It is no longer open, or no longer in the queue.
             store.leave_line(product_id, &waiting.id).await?;
             return Ok(true);
         };
@@ -81,7 +81,7 @@ impl Worker {
         Ok(is_filled)
     }
 
-    /// Fills an order, or ends it if its time is over. Returns whether it is decided now.
+    /// Fills an order, or ends it if its time is over. Returns true if it is decided now.
     async fn fill(&self, order: &mut QueuedOrder, in_front: usize) -> Result<bool, FunctionError> {
         let invocation = Invocation::of_order(self.desk.clone(), order);
         let filled = self.try_fill(&invocation, order, in_front).await.transpose();
@@ -111,7 +111,7 @@ impl Worker {
             match fill(invocation, request, product, slot, ahead, Some(in_front)).await {
                 Ok(Filled::Sold(reply)) => return Ok(Some(reply)),
                 Ok(Filled::TooFew(reply)) => refusal = reply,
-                // Its response would be too large, now and later. It must not block the line.
+                // Its response is too large and will stay so. The order must not block the line.
                 Err(FunctionError::Refused(_)) => is_over = true,
                 Err(error) => return Err(error),
             }
@@ -122,7 +122,7 @@ impl Worker {
         self.end(invocation, order, product.as_ref(), &refusal).await.map(Some)
     }
 
-    /// Ends an order that was not filled: its record says so for good.
+    /// Ends an order that was not filled, and saves the refusal in its request record.
     async fn end(
         &self,
         invocation: &Invocation,
@@ -130,7 +130,7 @@ impl Worker {
         product: Option<&Product>,
         refusal: &Reply,
     ) -> Result<SignedReply, FunctionError> {
-        // An attempt to fill it may have changed its record.
+        // The attempt to fill it may have changed its record.
         let slot = invocation.recall(&order.request).await?;
         let key = product.and_then(|product| product.signing_key_id.as_ref());
         let reply = invocation.sign_reply(refusal, key).await?;

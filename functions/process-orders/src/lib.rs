@@ -1,5 +1,5 @@
-//! Fills queued orders and calls the shop back. Each message names an order; what is to be done with it
-//! stands in the table. So a message may be lost, doubled, late or out of turn.
+//! Fills queued orders and calls the shop back. Each message names an order, and the table holds its state.
+//! So a message may be lost, repeated, late or out of order.
 //!
 //! This file takes messages, `fill` fills orders and serves the lines of products, `deliver` delivers the
 //! callbacks.
@@ -16,9 +16,9 @@ use keypool_domain::{OrderId, OrderState};
 use keypool_function::{Desk, FunctionError};
 use keypool_queue::Received;
 
-/// The time that a message is hidden after a failure, for each time that it was received.
+/// The time for which a message is hidden after a failure, multiplied by the times it was received.
 const AFTER_FAILURE: Duration = Duration::from_secs(20);
-/// The longest that a message is hidden after a failure.
+/// The longest time for which a message is hidden after a failure.
 const AFTER_FAILURES_MAX: Duration = Duration::from_mins(10);
 
 /// The next step of a message.
@@ -38,20 +38,20 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker at a desk that has a queue.
+    /// Makes a worker for a desk that has a queue.
     #[must_use]
     pub fn new(desk: Arc<Desk>, client: CallbackClient) -> Self {
         Self { desk, client }
     }
 
-    /// Processes messages side by side, and hides those that are to come back. Returns the ids of these.
+    /// Processes messages side by side, and hides those that must come back. Returns their ids.
     pub async fn process_batch(&self, messages: Vec<Received>) -> Vec<String> {
         let processed = messages.into_iter().map(|message| async move {
             let failures = message.receive_count.max(1);
             match self.process(&message.id, failures).await {
                 Next::Done => None,
                 Next::Again(after) => {
-                    // Else it comes back when its time-out is over.
+                    // If this fails, the message comes back when its time-out is over.
                     if let Err(error) = self.desk.hide(&message.receipt_handle, after).await {
                         tracing::warn!(%error, "a message could not be hidden");
                     }
@@ -62,7 +62,7 @@ impl Worker {
         join_all(processed).await.into_iter().flatten().collect()
     }
 
-    /// Does the next step of an order, whose message has been received so often.
+    /// Takes the next step of an order whose message was received `received` times.
     pub async fn process(&self, order: &str, received: u32) -> Next {
         let Ok(id) = order.parse::<OrderId>() else {
             tracing::error!("a message names no order");
@@ -71,7 +71,7 @@ impl Worker {
         match self.step(&id).await {
             Ok(next) => next,
             Err(error) => {
-                tracing::warn!(order = %id, %error, "an order is left for later");
+                tracing::warn!(order = %id, %error, "an order failed and will be retried");
                 Next::Again((AFTER_FAILURE * received).min(AFTER_FAILURES_MAX))
             }
         }

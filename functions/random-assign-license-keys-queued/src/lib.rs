@@ -47,7 +47,7 @@ impl EndpointHandler for Handler {
 
     async fn act(invocation: &Invocation, checked: Checked<Self>) -> Result<SignedReply, FunctionError> {
         let Checked { request, found, slot, .. } = checked;
-        let api_key = found.api_key.ok_or(FunctionError::Bug("an API key was checked that nobody read"))?;
+        let api_key = found.api_key.ok_or(FunctionError::Bug("the checked API key was not read"))?;
         let rules = invocation.desk().webhook_rules(&api_key.settings);
         if let Err(refusal) = rules.check(&request.webhook_url) {
             let errors = ValidationErrors::of("webhook_url", refusal);
@@ -96,7 +96,7 @@ async fn accept(
         match reply {
             Ok(reply) => reply,
             Err(error) => {
-                // The shop hears of a failure and will ask again, so this order must not be filled.
+                // The shop gets an error and will ask again, so this order must not be filled.
                 let taken_back = store.unqueue(&order.id, now).await;
                 let unknown = |cause| StoreError::OutcomeUnknown { cause: Box::new(cause) };
                 taken_back.map_err(unknown)?;

@@ -1,7 +1,8 @@
 //! `POST /api/v1/random-assign-license-keys`: gives a number of keys, drawn at random, to an owner, all or
 //! none.
 //!
-//! This file draws beside the checks, and falls back to a generator where the stock is short; `sell` sells.
+//! This file draws keys while the checks run, and falls back to a generator if the stock is short. `sell`
+//! sells.
 
 mod sell;
 
@@ -28,7 +29,7 @@ struct Handler;
 /// Keys that were drawn before the order is filled.
 #[derive(Debug, Default)]
 pub struct Ahead {
-    /// A draw that was made beside other reads.
+    /// A draw that ran beside other reads.
     pub drawn: Option<Drawn>,
     /// Keys that an earlier draw of this environment has left.
     pub window: Option<Window>,
@@ -51,12 +52,12 @@ impl EndpointHandler for Handler {
         if invocation.desk().remembers_product(request.product_id) {
             return Ahead::default();
         }
-        // An error is left to the draw that follows. On the heap: cold environments are rare.
+        // Leaves an error to the draw that follows. On the heap, because cold environments are rare.
         let drawn = Box::pin(draw(invocation, request, Look::Once)).await.ok();
         Ahead { drawn: drawn.filter(|drawn| drawn.candidates.len() >= quantity(request)), window: None }
     }
 
-    /// Draws beside the reading of the record, unless the environment has keys already.
+    /// Draws keys while it reads the request record, unless the environment already has keys.
     async fn once(
         invocation: &Invocation,
         request: &RandomAssignLicenseKeys,
@@ -86,7 +87,7 @@ fn quantity(request: &RandomAssignLicenseKeys) -> usize {
     usize::from(request.quantity.get())
 }
 
-/// A product whose keys are made when they are sold needs no second look at its stock.
+/// A product whose keys are generated when sold needs no second look at its stock.
 fn look(request: &RandomAssignLicenseKeys, product: &Product) -> Look {
     if request.generate && product.generator_id.is_some() { Look::Once } else { Look::Twice }
 }
@@ -121,8 +122,8 @@ async fn random_assign(
 pub enum Filled {
     /// Its keys are the owner's.
     Sold(SignedReply),
-    /// The stock is too small. Carries the refusal: the number of keys that this order could have, or that
-    /// the product has no active generator to make keys with.
+    /// The stock is too small. Carries the refusal: the number of keys available to this order, or the lack
+    /// of an active generator.
     TooFew(Reply),
 }
 
@@ -137,8 +138,8 @@ pub struct Replaced<'a> {
     pub seen: LicenseKeyRecord,
 }
 
-/// Fills an order from the stock, or with keys that are made for it if it asks for that and the stock is too
-/// small. `in_front` is the number of keys that queued orders wait for and that come first; `None` to look.
+/// Fills an order from the stock. If the request allows it and the stock is too small, generates the keys
+/// instead. `in_front` is the number of keys that earlier queued orders wait for; `None` to read it.
 pub async fn fill(
     invocation: &Invocation,
     request: &RandomAssignLicenseKeys,
@@ -153,7 +154,7 @@ pub async fn fill(
 }
 
 /// Replaces a sold key of a product: fills an order of one key for the same owner under the same order
-/// reference, and blocks the sold key in the same write. Fails with contention if that has changed.
+/// reference, and blocks the sold key in the same write. Fails with contention if the sold key has changed.
 pub async fn replace(
     invocation: &Invocation,
     replaced: &Replaced<'_>,

@@ -17,7 +17,7 @@ use crate::{Filled, Replaced, look};
 /// small stock has many misses, but ends with the stock.
 const MISSES_MAX: usize = 32;
 
-/// The time that is left to send the response when an order is concluded.
+/// The time that is reserved for the response when an order is concluded.
 const TO_ANSWER: Duration = Duration::from_millis(150);
 
 /// An order that passed all checks.
@@ -38,11 +38,11 @@ pub(crate) struct Order<'a> {
 }
 
 impl Order<'_> {
-    /// Sells keys: draws or makes them, reserves all but the last part if there are too many for one write,
-    /// signs the response, and sells by one write. The first draw may have been made before.
+    /// Sells keys. Draws or generates them, and reserves all but the last part if there are too many for one
+    /// write. Then signs the response and sells by one write. `drawn` is a draw that was made before.
     ///
-    /// A short stock in which other large orders hold keys is tried again: what was reserved goes back first,
-    /// so that two such orders do not wait for each other.
+    /// If the stock is short and other large orders hold keys, tries again. It first returns what it
+    /// reserved, so that two such orders do not wait for each other.
     pub(crate) async fn sell(&mut self, mut drawn: Option<Drawn>) -> Result<Filled, FunctionError> {
         let mut backoff = Backoff::new();
         loop {
@@ -66,8 +66,8 @@ impl Order<'_> {
         }
     }
 
-    /// One attempt. After a miss it draws anew, because others sell from the same keys. Returns `None` if the
-    /// stock is too small now, and other large orders hold keys that may come back.
+    /// Makes one attempt. After a miss, draws again, because others sell from the same keys. Returns `None`
+    /// if the stock is too small now and other large orders hold keys that may come back.
     async fn attempt(
         &mut self,
         sale: &mut Sale,
@@ -124,7 +124,7 @@ impl Order<'_> {
                     self.rows(sale, &[&*chosen, &window.keys[..wanting - chosen.len()]].concat())?;
                 }
                 self.invocation.check_time_to_sell()?;
-                // On the heap, as all that is rare and large.
+                // On the heap, like everything rare and large.
                 Box::pin(self.store().take(sale, &chosen, self.invocation.now())).await?
             };
             if let SaleOutcome::Missed(taken) = outcome {
@@ -138,8 +138,8 @@ impl Order<'_> {
         Err(FunctionError::Contention)
     }
 
-    /// Counts the keys that earlier orders wait for, as far as there are so many in stock. An order with a
-    /// generator takes keys from nobody.
+    /// Counts the keys that earlier orders wait for, up to the size of the stock. An order with a generator
+    /// takes no keys from them.
     async fn in_front(&self, stock: StockSize) -> Result<usize, FunctionError> {
         match self.in_front {
             _ if self.generator.is_some() => Ok(0),
@@ -156,7 +156,7 @@ impl Order<'_> {
         gone: &HashSet<LicenseKey>,
     ) -> Result<Drawn, FunctionError> {
         let Some(generator) = self.generator else {
-            // The index trails, so it may still show keys that are reserved by now.
+            // The index lags behind, so it may still show keys that are reserved by now.
             let reserved = sale.taken().iter().map(|key| &key.license_key);
             let pass_over = gone.iter().chain(reserved).cloned().collect();
             let look = look(self.asked, self.product);
@@ -166,7 +166,7 @@ impl Order<'_> {
         Ok(Drawn { stock: StockSize::Exact(wanting), candidates, open_requests: Vec::new() })
     }
 
-    /// Makes keys for this order. They are in no stock, and have no version yet.
+    /// Generates keys for this order. They are not in stock and have no version yet.
     async fn make(
         &self,
         generator: &Generator,
@@ -179,7 +179,7 @@ impl Order<'_> {
         Ok(made.into_iter().zip(ids).map(record).map(LicenseKeyRecord::unstored).collect())
     }
 
-    /// Judges a short stock. Settles large orders that have died, and what they held comes back. Returns
+    /// Handles a short stock: settles other large orders, which returns the keys of abandoned ones. Returns
     /// `None` if there are other large orders.
     async fn short(
         &self,
@@ -195,8 +195,8 @@ impl Order<'_> {
         Ok(filled)
     }
 
-    /// The reply that hands over the keys that are reserved, and `chosen`. Refuses an order whose response
-    /// would be larger than Lambda accepts.
+    /// The reply with the reserved keys and `chosen`. Refuses an order whose response would be larger than
+    /// Lambda accepts.
     fn rows(&self, sale: &Sale, chosen: &[LicenseKeyRecord]) -> Result<Reply, FunctionError> {
         let mut rows = sale.taken().iter().chain(chosen).map(|key| key.row(sale.assignment()));
         let reply = match (self.replaced, rows.next()) {
@@ -220,7 +220,7 @@ impl Order<'_> {
         self.invocation.sale(self.product.id, assignment, self.slot.clone())
     }
 
-    /// Makes the sale of `chosen` replace the sold key, if the order is for that.
+    /// Makes the sale of `chosen` replace the sold key, if the order is a replacement.
     fn replace(&self, sale: &mut Sale, chosen: &[LicenseKeyRecord]) -> Result<(), FunctionError> {
         let (Some(replaced), Some(successor)) = (self.replaced, chosen.first()) else { return Ok(()) };
         let Replaced { request, api_key, seen } = replaced;
@@ -232,7 +232,7 @@ impl Order<'_> {
         Ok(())
     }
 
-    /// Counts a sale, and keeps the keys that its draw has left.
+    /// Counts a sale, and keeps the keys that its draw left over.
     fn count(&self, left: Window) {
         measure::keys_assigned(self.quantity());
         match self.generator {
@@ -241,8 +241,8 @@ impl Order<'_> {
         }
     }
 
-    /// Hands a large order over, or undoes what it has reserved. Returns whether that is done; if not, the
-    /// sweep does it.
+    /// Concludes a large order: assigns its keys, or undoes its reservations. Returns true if that is done;
+    /// if not, the sweep does it.
     async fn conclude(&self, sale: &Sale) -> bool {
         let within = self.invocation.time_left().saturating_sub(TO_ANSWER);
         let conclude = Box::pin(self.store().conclude(sale, self.invocation.now()));
@@ -274,7 +274,7 @@ fn too_few(available_quantity: usize) -> Filled {
     Filled::TooFew(Reply::InsufficientLicenseKeys { available_quantity })
 }
 
-/// Decides if a stock certainly has so many keys. An estimate may be twice as large as the stock.
+/// Returns true if a stock certainly has so many keys. An estimate may be twice as large as the stock.
 fn has_room(stock: StockSize, keys: usize) -> bool {
     match stock {
         StockSize::Exact(size) => size >= keys,

@@ -14,9 +14,8 @@ async fn the_binary_serves_every_kind_of_event() {
     check_binary(built, Endpoint::RandomAssignLicenseKeys, &[803], &metrics).await;
 }
 
-/// What alarms look at is written when it happens.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_goes_wrong_is_measured() {
+async fn failures_write_the_metrics_that_alarms_watch() {
     let shop = Shop::open().await;
     shop.stock(1, 3).await;
     let binary = Path::new(env!("CARGO_BIN_EXE_random-assign-license-keys"));
@@ -46,8 +45,7 @@ async fn what_goes_wrong_is_measured() {
     );
 }
 
-/// To an environment whose clock is ahead, every request seems to have been under way for long: it sells
-/// nothing.
+/// An environment whose clock is ahead takes every request for an old one, and sells nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_ahead_shows_in_metrics_and_log() {
     let shop = Shop::open().await;
@@ -69,7 +67,7 @@ async fn a_clock_that_is_ahead_shows_in_metrics_and_log() {
     assert!(failed[0]["under_way_ms"].as_u64() >= Some(3_000), "{failed:?}");
 }
 
-/// It makes more calls of one operation than a metric has values in a line.
+/// The function makes more calls of one operation than a line of a metric has values.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_of_500_keys_logs_no_error() {
     let shop = Shop::open().await;

@@ -53,10 +53,10 @@ async fn replace_key(
     checked: Checked<Handler>,
 ) -> Result<SignedReply, FunctionError> {
     let Checked { request, found, slot, ahead: mut key } = checked;
-    let api_key = found.api_key.ok_or(FunctionError::Bug("an API key was checked that nobody read"))?;
+    let api_key = found.api_key.ok_or(FunctionError::Bug("the checked API key was not read"))?;
     let mut backoff = Backoff::new();
     for _ in 0..ATTEMPTS_MAX {
-        // One answer for a key that is unknown, one that is not assigned, and one that was replaced before.
+        // A key that is unknown, not assigned or replaced before gets the same answer.
         let is_replaceable =
             |key: &LicenseKeyRecord| key.status == Status::Assigned && key.replaced_by.is_none();
         let Some(seen) = key.filter(is_replaceable) else {

@@ -1,5 +1,5 @@
-//! Once a minute: brings large orders to their end that were given up half done, because an environment died
-//! or ran out of time. What was decided is handed over; all else goes back into stock.
+//! Finishes or undoes, once a minute, the large orders that an environment left half done because it died or
+//! ran out of time. Assigns the keys of decided orders; returns all others to stock.
 //!
 //! It also wakes the worker for queued orders whose message was lost or whose time has come.
 

@@ -7,13 +7,13 @@ use keypool_function::{Desk, FunctionError, measure};
 
 /// The delay of an order's message after which the sweep sends another one.
 const LATE: Duration = Duration::from_mins(1);
-/// The line of a product is served twice a minute: now, and after this time.
+/// The delay of the second message for a product's line, which is served twice a minute.
 const SECOND_LOOK: Duration = Duration::from_secs(30);
 /// The number of messages that are sent side by side.
 const SIDE_BY_SIDE: usize = 16;
 
-/// Sends messages for orders that need one: in the queue without a message for a minute, waiting for too
-/// long, or due to be delivered. For each product for which orders wait, it has the line served twice.
+/// Sends messages for orders that need one: those without a message for a minute, those that waited too long,
+/// and those with a late delivery. Has the line of each product with waiting orders served twice.
 pub(crate) async fn wake_orders(desk: &Desk) -> Result<(), FunctionError> {
     let orders = desk.store().queued_orders().await?;
     let now = desk.clock().now();
@@ -46,7 +46,7 @@ pub(crate) async fn wake_orders(desk: &Desk) -> Result<(), FunctionError> {
 /// The first order in the line of each product.
 fn first_in_line(orders: &[QueuedOrder]) -> BTreeMap<ProductId, OrderId> {
     let waiting = orders.iter().filter(|order| order.state == OrderState::Waiting);
-    // The last one that is inserted stays.
+    // The map keeps the last one that is inserted.
     waiting.rev().map(|order| (order.request.product_id, order.id.clone())).collect()
 }
 

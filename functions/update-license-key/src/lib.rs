@@ -45,7 +45,7 @@ impl EndpointHandler for Handler {
 
 async fn update(invocation: &Invocation, checked: Checked<Handler>) -> Result<SignedReply, FunctionError> {
     let Checked { request, found, slot, ahead: mut key } = checked;
-    let api_key = found.api_key.ok_or(FunctionError::Bug("an API key was checked that nobody read"))?;
+    let api_key = found.api_key.ok_or(FunctionError::Bug("the checked API key was not read"))?;
     let (desk, mut backoff) = (invocation.desk(), Backoff::new());
     for _ in 0..ATTEMPTS_MAX {
         let seen = key.ok_or(Reply::LicenseKeyNotFound)?;

@@ -1,4 +1,4 @@
-//! A limit on concurrent calls that finds the most the called service accepts.
+//! A limit on concurrent calls that adapts to what the called service accepts.
 
 use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,7 +24,7 @@ struct Rate {
 }
 
 impl Rate {
-    /// Reserves `units` and returns the wait before the call. Unused time is not made up for.
+    /// Reserves `units` and returns the wait before the call. Unused time does not add up.
     fn reserve(&mut self, units: usize, now: Instant) -> Duration {
         let begin = self.next.max(now);
         let units = u32::try_from(units).unwrap_or(u32::MAX);
@@ -95,7 +95,7 @@ impl Default for AdaptiveLimit {
 }
 
 impl AdaptiveLimit {
-    /// Four calls at a time to begin with, and at most `per_second` units a second.
+    /// Makes a limit of four concurrent calls at first, and of at most `per_second` units a second.
     #[must_use]
     pub fn new(per_second: Option<NonZeroU32>) -> Self {
         let rate = |per_second| Mutex::new(Rate { per_second, next: Instant::now() });
@@ -111,7 +111,7 @@ impl AdaptiveLimit {
         loop {
             let freed = self.freed.notified();
             tokio::pin!(freed);
-            // From here on the end of any call wakes this one.
+            // From here on, the end of any call wakes this one.
             freed.as_mut().enable();
             let begun = self.window().begin();
             if let Some(halvings) = begun {
@@ -150,7 +150,7 @@ impl Drop for Permit<'_> {
 mod tests {
     use super::*;
 
-    /// Begins as many calls as the limit allows, ends them all the same way, and returns their number.
+    /// Begins as many calls as the limit allows, ends them all alike, and returns their number.
     fn round(window: &mut Window, throttled: bool) -> usize {
         let permits: Vec<u64> = std::iter::from_fn(|| window.begin()).collect();
         for halvings in &permits {
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_kept_and_idle_time_not_made_up_for() {
+    fn a_rate_is_kept_and_idle_time_does_not_add_up() {
         let begun = Instant::now();
         let mut rate = Rate { per_second: NonZeroU32::new(100).unwrap(), next: begun };
         assert_eq!(rate.reserve(25, begun), Duration::ZERO);

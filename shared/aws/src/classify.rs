@@ -1,7 +1,7 @@
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-/// An error of an AWS client, without AWS's own text: that may quote an item or name a key by its ARN.
+/// An error of an AWS client, without AWS's own text, which may quote an item or name a key by its ARN.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AwsError {
     /// The kind of error.
@@ -10,18 +10,18 @@ pub struct AwsError {
     pub code: String,
 }
 
-/// The kinds of errors, by what one can do about them.
+/// The kinds of errors, by their remedy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AwsErrorKind {
     /// Others write to the same items: try again.
     Contention,
-    /// The service takes no more for now: try again later.
+    /// The service accepts no more requests for now: try again later.
     Throttled,
-    /// The service does not answer, or answers that it cannot.
+    /// The service does not respond, or reports that it cannot serve.
     Unavailable,
     /// The table, the key, the credentials or a permission is missing.
     Misconfigured,
-    /// The service took the request for malformed, or the SDK could not build it: a fault of the program.
+    /// The service rejects the request as malformed, or the SDK could not build it: a bug in the program.
     Rejected,
 }
 
@@ -36,7 +36,7 @@ pub enum Service {
     Sqs,
 }
 
-/// A call of a service that failed, sorted by what one can do about it. It has none of AWS's own text.
+/// A failed call of a service, sorted by its remedy. It holds none of AWS's own text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{operation}: {}", self.in_words())]
 pub struct FailedCall {
@@ -81,7 +81,7 @@ impl FailedCall {
             Service::Sqs => "the queue's URL",
         };
         match self.kind {
-            AwsErrorKind::Contention => "other writers were in the way for too long".to_owned(),
+            AwsErrorKind::Contention => "conflicts with other writers for too long".to_owned(),
             AwsErrorKind::Throttled => format!("{service} throttles ({code})"),
             AwsErrorKind::Unavailable => format!("{service} is unavailable ({code})"),
             AwsErrorKind::Misconfigured => {
@@ -175,7 +175,7 @@ fn kind_of_code(code: &str) -> AwsErrorKind {
         | "ReceiptHandleIsInvalid"
         | "TooManyEntriesInBatchRequest"
         | "UnsupportedOperation" => AwsErrorKind::Rejected,
-        // InternalServerError, KMSInternalException, KeyUnavailableException and whatever comes to be.
+        // InternalServerError, KMSInternalException, KeyUnavailableException and unknown codes.
         _ => AwsErrorKind::Unavailable,
     }
 }

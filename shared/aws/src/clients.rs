@@ -16,21 +16,21 @@ use crate::Timeouts;
 use crate::latency::MeasureLatency;
 
 /// The time for which an idle connection is kept. DynamoDB closes it after 60 seconds, as users of AWS's SDK
-/// for Java found (aws-sdk-java#1365). A shorter time costs a shop with a sale every half a minute two TLS
-/// handshakes a sale. If the other side closes it earlier, the SDK sends the call again at once, over a new
-/// one.
+/// for Java found (aws-sdk-java#1365). With a shorter time, a shop with a sale every 30 seconds would pay for
+/// two TLS handshakes a sale. If DynamoDB closes a connection earlier, the SDK sends the call again at once,
+/// over a new one.
 pub const POOL_IDLE: Duration = Duration::from_secs(55);
 
-/// Where AWS is, and who we are there.
+/// The region, the credentials and the endpoints of AWS.
 #[derive(Debug, Clone)]
 pub struct AwsSettings {
     /// The region.
     pub region: String,
-    /// Where credentials come from.
+    /// The source of credentials.
     pub credentials: SharedCredentialsProvider,
-    /// DynamoDB's address, where it is not the region's own.
+    /// DynamoDB's address, if it is not the region's own.
     pub dynamodb_endpoint: Option<String>,
-    /// KMS's address, where it is not the region's own.
+    /// KMS's address, if it is not the region's own.
     pub kms_endpoint: Option<String>,
 }
 
@@ -60,7 +60,7 @@ impl AwsSettings {
         }
     }
 
-    /// Makes a client of SQS, with a pool of connections of its own. `endpoint` is SQS's address, where it is
+    /// Makes a client of SQS, with a pool of connections of its own. `endpoint` is SQS's address, if it is
     /// not the region's own. Opens no connection.
     ///
     /// Functions that never call this method do not link the SQS client.

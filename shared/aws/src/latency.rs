@@ -28,16 +28,16 @@ pub const LATENCIES: [(&str, &str); 11] = [
     ("UpdateItem", "UpdateItemLatency"),
 ];
 
-/// Latencies of one operation that an event records. A rush of retries makes many, while a metric takes 100
-/// values in a line; the collector logs an error for each one more. Ten are left for calls of another event
-/// that end while this one's metrics are written.
+/// The most latencies of one operation that an event records. A rush of retries makes many, while a line of a
+/// metric holds 100 values; the collector logs an error for each further one. Ten are left for calls of
+/// another event that end while this event's metrics are written.
 const LATENCIES_MAX: usize = 90;
 
 /// Latencies recorded since metrics were last written, by operation.
 static RECORDED: [AtomicUsize; LATENCIES.len()] = [const { AtomicUsize::new(0) }; LATENCIES.len()];
 
-/// Measures each call of an SDK client, from its beginning to its end, repetitions included. A call that
-/// nobody waited for any longer has no end, and is not among them.
+/// Measures each call of an SDK client from its beginning to its end, retries included. A call that its
+/// caller dropped has no end and is not measured.
 #[derive(Debug)]
 pub(crate) struct MeasureLatency;
 
@@ -81,7 +81,7 @@ impl Intercept for MeasureLatency {
     }
 }
 
-/// A call of AWS has ended, repetitions included. To the microsecond: each digit is a byte of the log.
+/// Records the latency of a call, retries included, in whole microseconds: each digit is a byte of the log.
 #[expect(clippy::cast_precision_loss, reason = "a call takes seconds, not centuries")]
 fn record(operation: &str, latency: Duration) {
     let mut metrics = LATENCIES.iter().zip(&RECORDED);
@@ -91,7 +91,7 @@ fn record(operation: &str, latency: Duration) {
     }
 }
 
-/// Begins to count latencies anew: metrics were written.
+/// Resets the counts of latencies, after metrics were written.
 pub fn restart_latencies() {
     for count in &RECORDED {
         count.store(0, Ordering::Relaxed);

@@ -1,9 +1,9 @@
-//! Reaching AWS, for everybody who does: the functions, the command, the embedded stack and the tests.
+//! Access to AWS for the functions, the command, the embedded stack and the tests.
 //!
 //! - [`AwsSettings::clients`] makes the clients of DynamoDB and KMS, [`AwsSettings::queue`] that of SQS.
-//! - [`Timeouts`] says how long everything may take: a call of AWS, a write, an answer.
-//! - [`classify()`] sorts the errors of every AWS client, by what one can do about them; a [`FailedCall`] is
-//!   such an error of DynamoDB, KMS or SQS.
+//! - [`Timeouts`] bounds the time of a call of AWS, a write and an answer.
+//! - [`classify()`] sorts the errors of every AWS client by their remedy; a [`FailedCall`] is such an error
+//!   of DynamoDB, KMS or SQS.
 //! - [`AdaptiveLimit`] limits the calls under way to what AWS accepts.
 //! - [`LATENCIES`] names the metric that each call records.
 

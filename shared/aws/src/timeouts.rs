@@ -3,7 +3,7 @@ use std::time::Duration;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 
-/// How long everything may take that waits for AWS: [`Self::CHECKOUT`] or [`Self::OPERATOR`].
+/// The time limits of everything that waits for AWS: [`Self::CHECKOUT`] or [`Self::OPERATOR`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// Opening a connection.
@@ -20,15 +20,15 @@ pub struct Timeouts {
     pub wait_max: Duration,
     /// The write of a sale, with its repetitions.
     pub write_within: Duration,
-    /// The least time for finding out what became of a write whose outcome is unknown.
+    /// The least time for learning the outcome of a write if it is unknown.
     pub resolve_within: Duration,
     /// A whole request.
     pub answer_within: Duration,
 }
 
 impl Timeouts {
-    /// For a checkout. A shop gives up after 5 seconds (WordPress's default) and asks again. By then it has
-    /// the answer, or keypool has decided that there is none.
+    /// The limits of a checkout. A shop gives up after 5 seconds (WordPress's default) and asks again. By
+    /// then it has the answer, or keypool has decided that there is none.
     pub const CHECKOUT: Self = Self {
         // Two attempts fit into a call. Within one region an answer takes a few milliseconds.
         connect_within: Duration::from_millis(600),
@@ -36,7 +36,7 @@ impl Timeouts {
         call_within: Duration::from_millis(1_700),
         attempts_max: 3,
         // The SDK's default is up to a second. The second attempt must be quick: an environment that was
-        // frozen thaws with connections that the other side has closed.
+        // frozen wakes up with connections that the other side has closed.
         first_wait: Duration::from_millis(20),
         wait_max: Duration::from_millis(150),
         write_within: Duration::from_millis(1_800),
@@ -44,7 +44,7 @@ impl Timeouts {
         answer_within: Duration::from_millis(4_400),
     };
 
-    /// For a person at a terminal, a schedule, and whoever else has time.
+    /// The limits of an operator, a schedule, and others that can wait.
     pub const OPERATOR: Self = Self {
         connect_within: Duration::from_secs(3),
         attempt_within: Duration::from_secs(5),
@@ -57,11 +57,11 @@ impl Timeouts {
         answer_within: Duration::from_mins(2),
     };
 
-    /// The longest that a sale takes: the write, and finding out what became of it. It must not begin with
-    /// less time left, because its outcome would be unknown.
+    /// The longest time of a sale: the write, and learning its outcome. With less time left a sale must not
+    /// begin, because its outcome would be unknown.
     #[must_use]
     pub const fn sale_within(&self) -> Duration {
-        // What the timers of the two are late by.
+        // The delay of the two timers.
         const MARGIN: Duration = Duration::from_millis(50);
         self.write_within.saturating_add(self.resolve_within).saturating_add(MARGIN)
     }

@@ -72,7 +72,7 @@ impl CallbackClient {
 
     /// Attempts once to deliver `message` to `url`, if `rules` allow it.
     ///
-    /// A [`DeliveryOutcome::NotDelivered`] may have reached the shop all the same, if its response was lost.
+    /// A [`DeliveryOutcome::NotDelivered`] message may still have reached the shop, if its response was lost.
     pub async fn deliver(
         &self,
         url: &WebhookUrl,
@@ -94,7 +94,7 @@ impl CallbackClient {
     ) -> Result<Response, NotDeliveredReason> {
         rules.check(url).map_err(NotDeliveredReason::UrlRefused)?;
         let unusable = NotDeliveredReason::UrlUnusable;
-        // A certificate has no dot at the end of its names.
+        // Names in a certificate have no dot at the end.
         let host = url.host_name();
         let name = ServerName::try_from(host.strip_suffix('.').unwrap_or(host).to_owned());
         let name = name.map_err(|_| unusable.clone())?;

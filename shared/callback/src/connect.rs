@@ -1,4 +1,4 @@
-//! The way to the shop's server: addresses that were checked, a connection to one of them, TLS.
+//! The connection to the shop's server: checked addresses, TCP, TLS.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -14,13 +14,13 @@ use tokio_rustls::client::TlsStream;
 
 use crate::{NotDeliveredReason, Resolve, TlsFailure};
 
-/// The most addresses that one attempt tries, so that a name cannot make keypool knock on many doors.
+/// The most addresses that one attempt tries, so that a name cannot make keypool probe many servers.
 const ADDRESSES_MAX: usize = 4;
 
 /// Finds the addresses of the URL's host, all of which are allowed.
 ///
-/// One forbidden address refuses them all: an honest name has none, and whoever mixes them waits for the
-/// client to fall back to it.
+/// One forbidden address refuses them all. An honest name has none, and an attacker who mixes them waits for
+/// the client to fall back to it.
 pub(crate) async fn allowed_addresses(
     resolver: &dyn Resolve,
     url: &WebhookUrl,
@@ -30,7 +30,7 @@ pub(crate) async fn allowed_addresses(
         Some(address) => vec![address],
         None => resolver.resolve(url.host_name()).await.unwrap_or_default(),
     };
-    // The address that is checked is the address that is connected to, so it gets its final form here.
+    // The client connects to the address that is checked, so it gets its final form here.
     let mut addresses: Vec<_> = found.into_iter().map(|address| address.to_canonical()).collect();
     if addresses.is_empty() {
         return Err(NotDeliveredReason::NameNotResolved);
@@ -79,7 +79,7 @@ fn failure_of(error: &io::Error) -> NotDeliveredReason {
     };
     NotDeliveredReason::Tls(match error {
         rustls::Error::InvalidCertificate(invalid) => match invalid {
-            // A false certificate may bear the name of an authority, but not its signature.
+            // A forged certificate may bear the name of an authority, but not its signature.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => TlsFailure::UnknownIssuer,
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 TlsFailure::WrongName

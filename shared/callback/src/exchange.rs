@@ -1,4 +1,4 @@
-//! One request and its response over a connection that is open.
+//! One request and its response over an open connection.
 
 use std::io;
 use std::pin::pin;
@@ -18,7 +18,7 @@ use crate::NotDeliveredReason;
 /// The longest head of a response. Servers send some kilobytes.
 const HEAD_BYTES_MAX: usize = 65_536;
 
-/// A response, as much of it as counts.
+/// The parts of a response that count.
 pub(crate) struct Response {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -35,7 +35,7 @@ pub(crate) async fn exchange(
     body_bytes_max: usize,
 ) -> Result<Response, NotDeliveredReason> {
     let mut builder = http1::Builder::new();
-    // A shop's odd header, which nobody reads, does not make its response invalid.
+    // An invalid header, which keypool does not read, must not make the response invalid.
     builder.max_buf_size(HEAD_BYTES_MAX).ignore_invalid_headers_in_responses(true);
     let (mut sender, connection) =
         builder.handshake(TokioIo::new(stream)).await.map_err(|error| reason_of(&error))?;
@@ -43,8 +43,8 @@ pub(crate) async fn exchange(
         let response = sender.send_request(request).await.map_err(|error| reason_of(&error))?;
         read(response, body_bytes_max).await
     };
-    // The connection makes no progress on its own. When it has ended, the response may still be under way to
-    // here.
+    // The connection makes progress only while it is polled. After it ends, the response may still be under
+    // way.
     match select(pin!(response), pin!(connection)).await {
         Either::Left((response, _)) => response,
         Either::Right((_, response)) => response.await,
@@ -52,7 +52,7 @@ pub(crate) async fn exchange(
 }
 
 /// Reads the body of a successful response to its end or to `body_bytes_max`. PHP ends a script whose client
-/// goes away, so that the handler of a shop could be cut off by reading less.
+/// goes away, so reading less could cut off the shop's handler.
 async fn read(
     response: http::Response<Incoming>,
     body_bytes_max: usize,
@@ -69,8 +69,8 @@ async fn read(
     Ok(Response { status, headers, body })
 }
 
-/// Decides if `error` is the end of a body without a length. Many old servers end it by closing the
-/// connection, and close it without the farewell of TLS.
+/// Returns true if `error` is the end of a body without a length. Many old servers end it by closing the
+/// connection, without the `close_notify` of TLS.
 fn ends_by_closing(headers: &HeaderMap, error: &hyper::Error) -> bool {
     let unmarked = !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING);
     unmarked && io_kind_of(error) == Some(io::ErrorKind::UnexpectedEof)

@@ -1,11 +1,10 @@
 //! Delivers a callback to a shop by one `POST`, and never to an address that a shop must not reach.
 //!
-//! The URL is the caller's word, so a [`CallbackClient`] trusts nothing behind it:
+//! The caller chooses the URL, so a [`CallbackClient`] trusts nothing behind it:
 //!
 //! - It resolves the name once, by a [`Resolve`] of the caller's choice, and checks every address against the
 //!   [`WebhookRules`](keypool_domain::WebhookRules). One forbidden address refuses the delivery.
-//! - It opens the connection itself, to an address that was checked. No other part could resolve the name
-//!   anew.
+//! - It opens the connection itself, to an address that was checked. Nothing resolves the name again.
 //! - It follows no redirect, and reads neither proxy variables nor cookies. Each delivery has its own
 //!   connection.
 //! - Time, headers and body are bounded by [`CallbackLimits`].

@@ -22,17 +22,17 @@ pub enum DeliveryOutcome {
     Gone,
 }
 
-/// The reason why a callback was not delivered. `Display` is a sentence without its period, and has nothing
-/// of the URL's query, the request or the response's body in it.
+/// The reason why a callback was not delivered. `Display` is a sentence without its period. It quotes nothing
+/// of the URL's query, the request or the response's body.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotDeliveredReason {
-    /// The rules refuse the URL. The shop's server was not asked.
+    /// The rules refuse the URL. keypool did not contact the shop's server.
     #[error("the webhook URL {0}")]
     UrlRefused(WebhookRefusal),
-    /// The URL has a host or a path that cannot be in a request. The shop's server was not asked.
+    /// The URL has a host or a path that cannot be in a request. keypool did not contact the shop's server.
     #[error("the webhook URL has a host or a path that no request can have")]
     UrlUnusable,
-    /// The name leads to at least one forbidden address. The shop's server was not asked.
+    /// The name leads to at least one forbidden address. keypool did not contact the shop's server.
     #[error("the name in the webhook URL leads to {address}: it {refusal}")]
     AddressForbidden {
         /// The first forbidden address.
@@ -64,7 +64,7 @@ pub enum NotDeliveredReason {
     /// A web page instead of the plugin's response: the webhook key in the URL is wrong.
     #[error("the shop's server responded with a web page: check the webhook key in the webhook URL")]
     WebPage,
-    /// Another status that is no success.
+    /// Any other status that reports no success.
     #[error("the shop's server responded with status {0}")]
     Status(u16),
 }
@@ -72,7 +72,7 @@ pub enum NotDeliveredReason {
 /// The reason why there is no encrypted connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TlsFailure {
-    /// Nobody that keypool trusts has signed the certificate.
+    /// No authority that keypool trusts has signed the certificate.
     #[error("its certificate is not from a trusted authority")]
     UnknownIssuer,
     /// The certificate is for another name.
@@ -90,7 +90,7 @@ pub enum TlsFailure {
 }
 
 impl From<NotDeliveredReason> for DeliveryOutcome {
-    /// A failure without a wait that the shop asks for.
+    /// Makes a failure without a `Retry-After`.
     fn from(why: NotDeliveredReason) -> Self {
         Self::NotDelivered { why, retry_after: None }
     }

@@ -10,7 +10,7 @@ pub type Resolving<'a> = BoxFuture<'a, io::Result<Vec<IpAddr>>>;
 /// Finds the addresses of a name. A [`CallbackClient`](crate::CallbackClient) calls it once for each
 /// delivery.
 pub trait Resolve: Debug + Send + Sync {
-    /// All addresses of `name`; none and an error mean the same.
+    /// Returns all addresses of `name`. No address means the same as an error.
     fn resolve<'a>(&'a self, name: &'a str) -> Resolving<'a>;
 }
 

@@ -30,9 +30,9 @@ pub(crate) fn judge(response: &Response, sent_at: Timestamp) -> DeliveryOutcome 
     }
 }
 
-/// Decides if the body is a web page, by its type or by its beginning.
+/// Returns true if the body is a web page, by its type or by its beginning.
 ///
-/// The plugin's handler leaves the body empty, and PHP then still says `text/html`: an empty body is no page.
+/// An empty body is no page: the plugin's handler leaves it empty, and PHP still declares `text/html`.
 fn is_web_page(headers: &HeaderMap, body: &[u8]) -> bool {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
     if body.is_empty() {
@@ -51,7 +51,7 @@ fn is_web_page(headers: &HeaderMap, body: &[u8]) -> bool {
 fn retry_after(headers: &HeaderMap, sent_at: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // A number that is too large for its type means a very long wait all the same.
+        // A number that is too large for its type still means a very long wait.
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
     let date = httpdate::parse_http_date(text).ok()?;

@@ -24,13 +24,13 @@ impl ApiKey {
         Self(uuid::Builder::from_random_bytes(bytes).into_uuid().to_string())
     }
 
-    /// What the table knows of the key.
+    /// The hash that the table stores.
     #[must_use]
     pub fn hash(&self) -> ApiKeyHash {
         ApiKeyHash(Sha256::digest(&self.0).into())
     }
 
-    /// The secret itself, to be shown once, to the operator who made it.
+    /// The secret itself, shown once, to the operator who made it.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
@@ -56,8 +56,8 @@ impl FromStr for ApiKey {
     }
 }
 
-/// The SHA-256 of an API key. Two keys are compared by it, so that neither the time a comparison takes nor
-/// a copy of the table tells anything of a key.
+/// The SHA-256 of an API key. Keys are compared by hash, so that neither the time of a comparison nor a copy
+/// of the table reveals a key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ApiKeyHash([u8; 32]);
 
@@ -96,7 +96,7 @@ impl FromStr for ApiKeyHash {
     }
 }
 
-/// Why an API key does not open an endpoint.
+/// The reason why an API key does not open an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ApiKeyRefusal {
     /// 100: none given, unknown, or two that differ.
@@ -135,20 +135,20 @@ impl ApiKeyRefusal {
     }
 }
 
-/// What an API key may do, and from where.
+/// The permissions and settings of an API key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKeyRecord {
-    /// Which key.
+    /// The hash of the key.
     pub hash: ApiKeyHash,
-    /// What people call it.
+    /// The name that people use for it.
     pub name: Name,
-    /// An inactive key opens nothing.
+    /// The activity. An inactive key opens nothing.
     pub activity: Activity,
     /// The endpoints it opens.
     pub capabilities: BTreeSet<Endpoint>,
-    /// The networks it may be used from; none listed means from anywhere.
+    /// The networks it may be used from; none listed means all.
     pub networks: Vec<IpNet>,
-    /// The moment from which it opens nothing; never, if there is none.
+    /// The time at which it expires; `None` if it never does.
     pub valid_until: Option<Timestamp>,
     /// The settings of its requests.
     pub settings: ApiKeySettings,
@@ -165,12 +165,12 @@ pub struct ApiKeySettings {
     /// The time that the response to a request with an `Idempotency-Key` is kept; by default
     /// [`ApiKeySettings::REMEMBERED_FOR`].
     pub remember: Option<Duration>,
-    /// Takes requests with the same product, quantity and `identifier` for one request, as if they had the
-    /// same `Idempotency-Key`.
+    /// Set if requests with the same product, quantity and `identifier` count as one request, as if they had
+    /// the same `Idempotency-Key`.
     pub once_per_identifier: bool,
-    /// Shows it the orders of all API keys.
+    /// Set if it sees the orders of all API keys.
     pub sees_all_orders: bool,
-    /// The API keys whose orders it sees beside its own: those that it took the place of.
+    /// The API keys whose orders it sees beside its own: those that it replaced.
     pub sees_orders_of: BTreeSet<ApiKeyHash>,
     /// The products that it opens. Others do not exist for it; none listed means all.
     pub products: BTreeSet<ProductId>,
@@ -181,23 +181,23 @@ pub struct ApiKeySettings {
 }
 
 impl ApiKeySettings {
-    /// The time for which a response is remembered if the setting does not say: 24 hours.
+    /// The time for which a response is remembered by default: 24 hours.
     pub const REMEMBERED_FOR: Duration = Duration::from_hours(24);
 
-    /// Whether a product exists for the key.
+    /// Returns true if a product exists for the key.
     #[must_use]
     pub fn opens(&self, product: ProductId) -> bool {
         self.products.is_empty() || self.products.contains(&product)
     }
 
-    /// Whether one request may ask for so many keys.
+    /// Returns true if one request may ask for so many keys.
     #[must_use]
     pub fn allows_in_one_order(&self, keys: u64) -> bool {
         self.keys_per_order.is_none_or(|most| keys <= u64::from(most.get()))
     }
 }
 
-/// The capability that shows an API key the orders of all others, beside the names of endpoints.
+/// The one capability that is not the name of an endpoint. It shows an API key the orders of all others.
 pub const GET_ALL_LICENSE_KEYS: &str = "get-all-license-keys";
 
 impl ApiKeyRecord {
@@ -207,8 +207,8 @@ impl ApiKeyRecord {
         self.capabilities.iter().map(|endpoint| endpoint.name()).chain(all_orders)
     }
 
-    /// Whether the key may look up a sold license key: its product exists for it, and it sold the key, or took
-    /// the place of the API key that did.
+    /// Returns true if the key may look up a sold license key: the product exists for it, and it sees the
+    /// orders of the API key that sold it.
     #[must_use]
     pub fn may_see(&self, key: &LicenseKeyRecord) -> bool {
         let sold_by = key.order.as_ref().and_then(|order| order.sold_by);
@@ -217,7 +217,7 @@ impl ApiKeyRecord {
             && (self.settings.sees_all_orders || sold_by.is_some_and(is_its_own))
     }
 
-    /// Whether the key opens `endpoint` to `client` at `now`, in the contract's order of checks: 101, 103, 102.
+    /// Checks that the key opens `endpoint` to `client` at `now`, in the contract's order: 101, 103, 102.
     pub fn check(
         &self,
         endpoint: Endpoint,
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_output_tells_nothing_of_a_key() {
+    fn debug_output_hides_the_key() {
         let key: ApiKey = "2964c3c9".parse().unwrap();
         assert_eq!(format!("{key:?} {:?}", key.hash()), "ApiKey(…) ApiKeyHash(…)");
     }

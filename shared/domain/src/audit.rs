@@ -7,11 +7,11 @@ use crate::license_key_record::random_id;
 use crate::{Name, Owner, OwnerField, Randomness, Timestamp};
 
 random_id! {
-    /// Tells one entry of the audit trail from every other.
+    /// The unique id of an entry of the audit trail.
     AuditId
 }
 
-/// Who made a change: an ARN as AWS STS says it, `local:USER` on the embedded stack, or `api-key:NAME`.
+/// The author of a change: an ARN from AWS STS, `local:USER` on the embedded stack, or `api-key:NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal(String);
 
@@ -19,7 +19,7 @@ impl Principal {
     /// The most characters of a principal; an ARN has fewer.
     const CHARACTERS_MAX: usize = 2_048;
 
-    /// Whoever calls themselves that; cut to 2,048 characters.
+    /// Makes a principal of this name, cut to 2,048 characters.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self(name.chars().take(Self::CHARACTERS_MAX).collect())
@@ -52,29 +52,29 @@ impl fmt::Display for Principal {
     }
 }
 
-/// One change that an operator made by the command, or a shop by its API key: an entry of the audit trail. It
-/// holds no secret: an API key is named by its hash or its name.
+/// An entry of the audit trail: one change, made by an operator with the command or by a shop with its API
+/// key. It holds no secret: it names an API key by its hash or its name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditEntry {
-    /// Which entry.
+    /// The id of the entry.
     pub id: AuditId,
-    /// When.
+    /// The time of the change.
     pub at: Timestamp,
-    /// Who.
+    /// The author of the change.
     pub principal: Principal,
-    /// What was done, as kind and verb: `product.update`, `keys.block`.
+    /// The kind and the verb of the change: `product.update`, `keys.block`.
     pub action: String,
-    /// What it was done to: `product 42`, or a license key.
+    /// The changed thing: `product 42`, or a license key.
     pub subject: String,
-    /// What it was like before; `None` if it was not there.
+    /// The state before; `None` if it did not exist.
     pub before: Option<Value>,
-    /// What it is like now; `None` if it is gone.
+    /// The state after; `None` if it was deleted.
     pub after: Option<Value>,
 }
 
 impl AuditEntry {
-    /// The entry without the owner with this email address; `None` if it does not tell of them. What an operator
-    /// wrote as a reason stays.
+    /// The entry without the owner with this email address; `None` if it does not name them. The operator's
+    /// reason stays.
     #[must_use]
     pub fn without_owner(&self, email: &OwnerField) -> Option<Self> {
         let mut entry = self.clone();

@@ -69,13 +69,13 @@ impl Endpoint {
         format!("/v1/{}", self.name())
     }
 
-    /// Whether the endpoint changes nothing. Such an endpoint takes `GET` beside `POST`.
+    /// Returns true if the endpoint changes nothing. Such an endpoint accepts `GET` beside `POST`.
     #[must_use]
     pub const fn only_reads(self) -> bool {
         matches!(self, Self::GetAvailableLicenseKeysCount | Self::GetLicenseKeys)
     }
 
-    /// The methods that the endpoint takes, as the header `Allow` lists them.
+    /// The methods that the endpoint accepts, as the header `Allow` lists them.
     #[must_use]
     pub const fn methods(self) -> &'static str {
         if self.only_reads() { "GET, POST" } else { "POST" }
@@ -88,7 +88,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// A name that is no endpoint's.
+/// A name that belongs to no endpoint.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be one of {}", Endpoint::ALL.map(Endpoint::name).join(", "))]
 pub struct UnknownEndpoint;

@@ -5,13 +5,13 @@ use serde_json::value::RawValue;
 
 use crate::{LicenseKey, OrderReference, Owner, OwnerField, Reply, RowId, Timestamp};
 
-/// Which key signed a response.
+/// The key that signed a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PrivateKeyUsed {
     /// The key of the product that the response concerns.
     Product,
-    /// The key that stands for every product without one of its own.
+    /// The key for every product without its own.
     Global,
 }
 
@@ -26,7 +26,7 @@ impl PrivateKeyUsed {
     }
 }
 
-/// A reply made ready for signing: its compact JSON and the base64 of it, over which the signature goes.
+/// A reply ready for signing: its compact JSON, and the base64 that the signature covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignablePayload {
     json: String,
@@ -51,7 +51,7 @@ impl SignablePayload {
         Self { json, base64 }
     }
 
-    /// What the signature covers: the ASCII text of `response_base64`.
+    /// The text that the signature covers: the ASCII text of `response_base64`.
     #[must_use]
     pub fn signed_text(&self) -> &str {
         &self.base64
@@ -66,7 +66,7 @@ impl SignablePayload {
         self.json.len() + escaped + self.base64.len() + AROUND
     }
 
-    /// The envelope around the payload. Without a `signature` it says so in its place.
+    /// The envelope around the payload. Without a `signature`, a fixed text takes its place.
     #[must_use]
     pub fn into_envelope(self, private_key_used: PrivateKeyUsed, signature: Option<&[u8]>) -> Envelope {
         Envelope {
@@ -78,7 +78,7 @@ impl SignablePayload {
     }
 }
 
-/// What was kept of an envelope is not what an envelope is made of.
+/// A stored text that is not part of an envelope.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an envelope")]
 pub struct UnreadableEnvelope;
@@ -92,14 +92,13 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// What stands for the signature where neither the product nor the shop has a signing key.
+    /// The text in place of the signature if neither the product nor the shop has a signing key.
     pub const WITHOUT_KEY: &'static str = "Private key not set";
 
-    /// The envelope that was given before, from what was kept of it: byte for byte the same.
+    /// Restores an envelope from its stored parts, byte for byte.
     ///
     /// # Errors
-    /// If what was kept is not what [`Envelope::payload_json`], [`Envelope::private_key_used`] and
-    /// [`Envelope::signature`] tell of one.
+    /// If `private_key_used` is no word of [`PrivateKeyUsed`], or `payload_json` is not JSON.
     pub fn restore(
         payload_json: String,
         private_key_used: &str,
@@ -126,22 +125,22 @@ impl Envelope {
         payload.is_ok_and(|mut payload| Owner::erase_from_json(&mut payload, email) > 0)
     }
 
-    /// Which key signed.
+    /// The key that signed.
     #[must_use]
     pub const fn private_key_used(&self) -> PrivateKeyUsed {
         self.private_key_used
     }
 
-    /// The signature, in base64, or what stands in its place.
+    /// The signature in base64, or the text in its place.
     #[must_use]
     pub fn signature(&self) -> &str {
         &self.signature
     }
 
-    /// The code of the reply, and the license keys of `licenseKeys` if it tells of any (code 815).
+    /// Reads the code of the reply, and its `licenseKeys` if it has any (code 815).
     ///
     /// # Errors
-    /// If the payload is not a reply's.
+    /// If the payload is not that of a reply.
     pub fn read(&self) -> Result<(u16, Vec<LicenseKey>), UnreadableEnvelope> {
         #[derive(Deserialize)]
         struct Payload {
@@ -154,10 +153,10 @@ impl Envelope {
         Ok((payload.code, keys.collect::<Result<_, _>>().map_err(|_| UnreadableEnvelope)?))
     }
 
-    /// The numeric ids of the keys that the reply gives away (code 803).
+    /// Reads the numeric ids of the keys that the reply assigns (code 803).
     ///
     /// # Errors
-    /// If the payload is not a reply's.
+    /// If the payload is not that of a reply.
     pub fn row_ids(&self) -> Result<Vec<RowId>, UnreadableEnvelope> {
         #[derive(Deserialize)]
         struct Payload {
@@ -189,8 +188,7 @@ impl Envelope {
             private_key_used: PrivateKeyUsed,
             signature: &'a str,
         }
-        // The payload was written by serde_json, so it reads back, and these members cannot fail to be
-        // written.
+        // serde_json wrote the payload, so it reads back, and writing these members cannot fail.
         serde_json::from_str(&self.payload.json)
             .and_then(|response| {
                 serde_json::to_string(&Members {

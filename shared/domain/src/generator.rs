@@ -12,18 +12,18 @@ number! {
     GeneratorId, u32, 1, u32::MAX
 }
 
-/// A generator whose keys could be guessed is refused: below 2^40 possible keys, someone who tries a
-/// thousand a second finds one of a thousand sold keys within two weeks.
+/// The least key space of a generator, as a power of two. With a smaller one, an attacker who tries 1,000
+/// keys a second finds one of 1,000 sold keys within two weeks.
 pub const KEY_SPACE_BITS_MIN: f64 = 40.0;
 
-/// The characters that a chunk is made of: 2 to 256, each once, no white space and no control character.
+/// The characters of a chunk: 2 to 256, each once, no white space and no control character.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Charset(Vec<char>);
 
 impl Charset {
-    /// One character, each equally likely.
+    /// Draws one character, each equally likely.
     fn draw(&self, randomness: &(impl Randomness + ?Sized)) -> char {
-        // The constructor leaves no empty charset.
+        // The constructor refuses an empty charset.
         self.0.get(randomness.below(self.0.len())).copied().unwrap_or_default()
     }
 }
@@ -43,7 +43,7 @@ impl FromStr for Charset {
         distinct.sort_unstable();
         distinct.dedup();
         let plain = characters.iter().all(|character| !character.is_whitespace() && !character.is_control());
-        // A character that stands twice would come up twice as often.
+        // A repeated character would be drawn twice as often.
         if plain && distinct.len() == characters.len() && (2..=256).contains(&characters.len()) {
             Ok(Self(characters))
         } else {
@@ -55,15 +55,15 @@ impl FromStr for Charset {
 /// `number_of_chunks` × `chunk_length` characters of `charset`, joined by `-`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChunkSystem {
-    /// What the chunks are made of.
+    /// The characters of the chunks.
     pub charset: Charset,
-    /// How many chunks.
+    /// The number of chunks.
     pub number_of_chunks: u8,
-    /// How many characters in each.
+    /// The number of characters in each chunk.
     pub chunk_length: u8,
 }
 
-/// How a generator makes a key.
+/// The way in which a generator makes a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Method {
     /// A version 4 UUID (RFC 9562): 122 random bits.
@@ -82,7 +82,7 @@ impl Method {
         }
     }
 
-    /// How many keys it can make, as a power of two.
+    /// The number of possible keys, as a power of two.
     #[must_use]
     pub fn key_space_bits(&self) -> f64 {
         match self {
@@ -96,7 +96,7 @@ impl Method {
     }
 }
 
-/// Why a generator cannot be.
+/// The reason why a generator is invalid.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum InvalidGenerator {
     /// See [`Charset`].
@@ -114,7 +114,7 @@ pub enum InvalidGenerator {
         LicenseKey::CHARACTERS_MAX
     )]
     TooLong {
-        /// How long its keys would be.
+        /// The length of its keys.
         characters: usize,
     },
     /// See [`KEY_SPACE_BITS_MIN`].
@@ -128,20 +128,20 @@ pub enum InvalidGenerator {
     },
 }
 
-/// A generator: how new keys of a product are made, and what they are worth.
+/// A generator: the form of a product's new keys, and their limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generator {
     /// Its id.
     pub id: GeneratorId,
     /// The product whose keys it makes.
     pub product_id: ProductId,
-    /// An inactive generator is answered as if it did not exist.
+    /// The activity. An inactive generator does not exist for callers.
     pub activity: Activity,
-    /// How it makes a key.
+    /// The way in which it makes a key.
     pub method: Method,
-    /// Put before every key.
+    /// The text before every key.
     pub prefix: String,
-    /// Put after every key.
+    /// The text after every key.
     pub suffix: String,
     /// The activation limit of its keys.
     pub activation_limit: ActivationLimit,
@@ -150,8 +150,8 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// Checks that every key it makes is a valid license key that cannot be guessed. To be asked before a
-    /// generator is stored.
+    /// Checks that every key it makes is a valid license key that cannot be guessed. Call it before you store
+    /// a generator.
     pub fn check(&self) -> Result<(), InvalidGenerator> {
         if let Method::ChunkSystem(chunks) = &self.method
             && (chunks.number_of_chunks == 0 || chunks.chunk_length == 0)
@@ -173,7 +173,7 @@ impl Generator {
         Ok(())
     }
 
-    /// How many characters its keys have.
+    /// The number of characters of its keys.
     fn key_characters(&self) -> usize {
         let body = match &self.method {
             Method::Uuid => 36,
@@ -186,19 +186,19 @@ impl Generator {
         self.prefix.chars().count() + body + self.suffix.chars().count()
     }
 
-    /// Whether it is in use.
+    /// Returns true if it is in use.
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.activity == Activity::Active
     }
 
-    /// Makes `count` keys, no two alike. `Err` only for a generator that [`Generator::check`] would refuse.
+    /// Makes `count` distinct keys. Fails only for a generator that [`Generator::check`] refuses.
     pub fn make_distinct(
         &self,
         count: usize,
         randomness: &(impl Randomness + ?Sized),
     ) -> Result<Vec<LicenseKey>, InvalidLicenseKey> {
-        // At 2^40 possible keys or more, a thousand of them hardly ever hold two alike.
+        // With 2^40 possible keys or more, a thousand of them rarely contain a duplicate.
         let mut made = HashSet::with_capacity(count);
         let mut keys = Vec::with_capacity(count);
         while keys.len() < count {
@@ -210,7 +210,7 @@ impl Generator {
         Ok(keys)
     }
 
-    /// Makes one key. `Err` only for a generator that [`Generator::check`] would refuse.
+    /// Makes one key. Fails only for a generator that [`Generator::check`] refuses.
     pub fn make(&self, randomness: &(impl Randomness + ?Sized)) -> Result<LicenseKey, InvalidLicenseKey> {
         let body = match &self.method {
             Method::Uuid => {
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn every_character_comes_up_equally_often() {
-        // 3 characters do not divide 2^64, so a plain remainder would be biased, if ever so little.
+        // 3 characters do not divide 2^64, so a plain remainder would be slightly biased.
         let generator = generator(chunks("abc", 1, 254));
         let mut seen = [0_f64; 3];
         for _ in 0..400 {

@@ -8,14 +8,15 @@ use crate::{KeysPerHour, Timestamp};
 const MINUTE_SECONDS: i64 = 60;
 const DAY_MINUTES: i64 = 24 * 60;
 
-/// The age in minutes up to which a minute counts. The minute of a key is complete 61 minutes before it stops to
-/// count. The one minute too much covers the time from the count to the sale, and clocks that differ.
+/// The age in minutes up to which a minute counts. A key counts for 61 to 62 minutes. The extra minute covers
+/// the time from the count to the sale, and clocks that differ.
 const COUNTED_MINUTES: i64 = 61;
 
 /// The number of days whose greatest count is kept.
 const DAYS_KEPT: i64 = 7;
 
-/// Keys that were counted at a time: an age in minutes, or a day of Unix time. Its text is `TIME:KEYS`.
+/// The keys that were counted at one time, which is an age in minutes or a day of Unix time. Its text is
+/// `TIME:KEYS`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tally {
     /// The time.
@@ -47,8 +48,8 @@ impl FromStr for Tally {
 
 /// The keys that an API key has handed out in the last hour, minute by minute.
 ///
-/// Within a minute, a count only adds to `sum`, so that counts of several environments need no order. The first count
-/// of a later minute replaces the whole value: [`HourlyCount::at`].
+/// Within a minute, a count only adds to `sum`, so that counts of several environments need no order. The
+/// first count of a later minute replaces the whole value: [`HourlyCount::at`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HourlyCount {
     /// The minute of the latest count, in minutes of Unix time.
@@ -71,8 +72,8 @@ impl HourlyCount {
         Self { minute: minute_of(now), sum: 0, earlier: Vec::new(), peaks: Vec::new() }
     }
 
-    /// The count as it is at `now`, without the minutes that count no longer. A clock that is behind the latest count
-    /// changes nothing.
+    /// The count at `now`, without the minutes that no longer count. A clock behind the latest count changes
+    /// nothing.
     #[must_use]
     pub fn at(&self, now: Timestamp) -> Self {
         let minute = minute_of(now);
@@ -90,14 +91,14 @@ impl HourlyCount {
         Self { minute, sum: earlier.iter().map(|tally| tally.keys).sum(), earlier, peaks }
     }
 
-    /// The same count with so many keys more in its latest minute.
+    /// The same count with `keys` more keys in its latest minute.
     #[must_use]
     pub fn with(self, keys: u64) -> Self {
         Self { sum: self.sum.saturating_add(keys), ..self }
     }
 
-    /// Decides if so many keys more are within the limit. Else returns the time until enough of the count has aged, in
-    /// whole seconds.
+    /// Checks that `keys` more keys are within the limit. Else returns the time until enough of the count has
+    /// aged, in whole seconds.
     pub fn admit(&self, keys: u64, limit: KeysPerHour, now: Timestamp) -> Result<(), Duration> {
         let limit = u64::from(limit.get());
         let beyond = self.sum.saturating_add(keys).saturating_sub(limit);
@@ -159,7 +160,7 @@ mod tests {
         keys.try_into().unwrap()
     }
 
-    /// Counts keys at the given seconds, whatever the limit.
+    /// Counts keys at the given seconds, without a limit.
     fn counted(counts: &[(i64, u64)]) -> HourlyCount {
         let none = HourlyCount::none(at(counts[0].0));
         counts.iter().fold(none, |count, (seconds, keys)| count.at(at(*seconds)).with(*keys))
@@ -185,7 +186,7 @@ mod tests {
         assert_eq!(count.at(at(0)), count, "a clock that is behind");
     }
 
-    /// Rolls minute by minute, and at once: the same.
+    /// Ages a count minute by minute, and in one step.
     #[test]
     fn a_count_that_is_read_late_is_the_same() {
         let count = counted(&[(0, 5), (60, 7), (3_000, 2)]);
@@ -215,14 +216,14 @@ mod tests {
         }
     }
 
-    /// Buyers who ask all the time: however the hour is laid, they never get more than the limit, and not far less.
+    /// Buyers ask all the time. They never get more than the limit in any hour, and not much less.
     #[test]
     fn no_60_minutes_hand_out_more_than_the_limit() {
         const LIMIT: u64 = 100;
         let mut count = HourlyCount::none(at(0));
         let mut sold: Vec<(i64, u64)> = Vec::new();
         for second in 0..4 * 3_600_i64 {
-            // A rush, then one key now and then, and a rush again.
+            // Single keys, with seven at once every seven seconds; at the end, seven each second.
             let keys = if second < 9_000 && second % 7 != 0 { 1 } else { 7 };
             let now = count.at(at(second));
             if now.admit(keys, limit(LIMIT), at(second)).is_ok() {

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{ApiKeyHash, Endpoint, OrderId, OrderReference, ProductId, Quantity};
 
-/// A client's name for one request, by which a repetition of it is recognised: 1 to 255 printable ASCII characters,
+/// A client's name for one request, which identifies its repetitions: 1 to 255 printable ASCII characters,
 /// from the header `Idempotency-Key`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
@@ -34,7 +34,7 @@ impl fmt::Debug for IdempotencyKey {
     }
 }
 
-/// A text that is no idempotency key.
+/// A text that is not an idempotency key.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be 1 to {} printable ASCII characters", IdempotencyKey::CHARACTERS_MAX)]
 pub struct InvalidIdempotencyKey;
@@ -52,8 +52,8 @@ impl FromStr for IdempotencyKey {
     }
 }
 
-/// The id of a request record: the SHA-256 of API key, endpoint and idempotency key. The table holds no more of an
-/// idempotency key than this.
+/// The id of a request record: the SHA-256 of API key, endpoint and idempotency key. The table stores nothing
+/// else of an idempotency key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestId([u8; 32]);
 
@@ -70,8 +70,8 @@ impl RequestId {
     }
 }
 
-/// What a request asks for, as a hash: two requests with the same parameters have the same, in whatever format they
-/// were sent. Parameters that keypool ignores do not count.
+/// The hash of a request's parameters. Two requests with the same parameters have the same fingerprint, in
+/// any body format. Parameters that keypool ignores do not count.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 
@@ -82,7 +82,7 @@ impl Fingerprint {
     }
 }
 
-/// The SHA-256 of texts, each with its length before it, so that no two lists of texts read the same.
+/// The SHA-256 of texts, each after its length, so that no two lists of texts give the same input.
 fn digest<'a>(texts: impl IntoIterator<Item = Option<&'a str>>) -> [u8; 32] {
     let mut hash = Sha256::new();
     for text in texts {
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_differ_by_api_key_endpoint_and_idempotency_key() {
+    fn request_ids_differ_by_api_key_endpoint_and_idempotency_key() {
         let hash = |key: &str| key.parse::<ApiKey>().unwrap().hash();
         let claim = |api_key: &str, endpoint, key: &str| {
             RequestId::new(hash(api_key), endpoint, &key.parse().unwrap()).to_string()

@@ -6,18 +6,18 @@ use crate::{
     ValidationErrors,
 };
 
-/// Why a license key is not fit for a change.
+/// The reason why a license key does not allow a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotAllowedInStatus {
-    /// Its status is not one that the change begins with.
+    /// The change does not apply to its status.
     #[error("it is {0}")]
     Is(Status),
-    /// A large order holds it at this moment: it is about to be sold, or to go back into stock.
+    /// A large order holds it at this moment: the order will sell it, or return it to stock.
     #[error("an order holds it at this moment; in a minute that is decided")]
     BeingSold,
 }
 
-/// Why a shop's change of a license key is refused.
+/// The reason why a shop's change of a license key is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyUpdateRefusal {
     /// 951: the key does not allow the change.
@@ -27,10 +27,10 @@ pub enum KeyUpdateRefusal {
 }
 
 impl LicenseKeyRecord {
-    /// The key as a shop changes it. What the request does not give stays as it is.
+    /// Applies a shop's change to the key. Values that the request does not give stay.
     ///
-    /// A key that was given to somebody does not go back into stock, unless the request takes it from its
-    /// owner. Then it has no owner any more.
+    /// A key that had an owner returns to stock only if the request takes it from the owner. It then has no
+    /// owner.
     pub fn updated(
         &self,
         request: &UpdateLicenseKey,
@@ -71,8 +71,8 @@ impl LicenseKeyRecord {
         Ok(key)
     }
 
-    /// The key after `successor` has taken its place: its owner's still, but out of use. `None` if it is not
-    /// assigned, or was replaced before.
+    /// The key after `successor` replaced it: blocked, with the same owner. `None` if it is not assigned, or
+    /// was replaced before.
     #[must_use]
     pub fn replaced_by(&self, successor: &LicenseKey, now: Timestamp) -> Option<Self> {
         if self.status != Status::Assigned || self.replaced_by.is_some() {
@@ -82,7 +82,8 @@ impl LicenseKeyRecord {
         Some(Self { status: Status::Blocked, replaced_by, ..self.changed(now).ok()? })
     }
 
-    /// Whether it was given to somebody, here or where it came from. Such a key is not sold unless it is taken from them.
+    /// Returns true if it was given to somebody, here or before it came here. Such a key is sold only after
+    /// it is taken from them.
     #[must_use]
     pub fn has_owner(&self) -> bool {
         self.status == Status::Assigned
@@ -91,7 +92,7 @@ impl LicenseKeyRecord {
             || self.owner.email.is_some()
     }
 
-    /// Out of use. Whose it is stays known.
+    /// Blocks the key. Its owner stays known.
     pub fn blocked(&self, now: Timestamp) -> Result<Self, NotAllowedInStatus> {
         match self.status {
             Status::Blocked => Err(NotAllowedInStatus::Is(Status::Blocked)),
@@ -99,7 +100,7 @@ impl LicenseKeyRecord {
         }
     }
 
-    /// In use again: its owner's if it has one, else in stock.
+    /// Unblocks the key: assigns it to its owner if it has one, else returns it to stock.
     pub fn unblocked(
         &self,
         now: Timestamp,
@@ -116,7 +117,8 @@ impl LicenseKeyRecord {
         }
     }
 
-    /// Back in stock: taken from its owner, or no longer set aside. Whoever had it knows it still.
+    /// Returns the key to stock: takes it from its owner, or ends its reservation. A former owner still knows
+    /// it.
     pub fn released(
         &self,
         now: Timestamp,
@@ -128,7 +130,7 @@ impl LicenseKeyRecord {
         }
     }
 
-    /// Given to an owner by an operator: out of stock, or of what was set aside.
+    /// Assigns an available or reserved key to an owner, by hand of an operator.
     pub fn given(&self, assignment: Assignment) -> Result<Self, NotAllowedInStatus> {
         match self.status {
             Status::Available | Status::Reserved => Ok(Self {
@@ -144,7 +146,8 @@ impl LicenseKeyRecord {
         }
     }
 
-    /// The same key, without its owner's name and address. It has an owner still, so it does not return to stock.
+    /// The same key without its owner's name and address. It still has an owner, so it does not return to
+    /// stock.
     pub fn without_owner(&self, now: Timestamp) -> Result<Self, NotAllowedInStatus> {
         Ok(Self { owner: Owner::erased(), ..self.changed(now)? })
     }
@@ -166,7 +169,8 @@ impl LicenseKeyRecord {
         })
     }
 
-    /// The next version. An order that has the key reserved asks for the one it knows, so nothing may move it meanwhile.
+    /// The key with its next version. A key that an order holds must not change, because the order's write
+    /// names the version that it read.
     fn changed(&self, now: Timestamp) -> Result<Self, NotAllowedInStatus> {
         if self.status == Status::Reserved && self.assignment_id.is_some() {
             return Err(NotAllowedInStatus::BeingSold);
@@ -206,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_goes_round_and_its_version_rises() {
+    fn every_change_of_a_key_raises_its_version() {
         let available = key(Status::Available);
         let given = available.given(assignment()).unwrap();
         assert_eq!((given.status, given.draw, given.assigned_at), (Status::Assigned, None, Some(at(2))));
@@ -257,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_takes_a_key_from_its_owner_only_if_told_so() {
+    fn an_update_takes_a_key_from_its_owner_only_on_request() {
         let refusal = |key: &LicenseKeyRecord, change: &[(&str, &str)]| {
             key.updated(&update(change), at(9), &Random).map(|key| key.status)
         };
@@ -311,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_was_blocked_when_it_came_is_its_owners_still() {
+    fn a_key_that_was_stored_as_blocked_keeps_its_owner() {
         let owner = assignment().owner;
         let blocked = LicenseKeyRecord { owner: owner.clone(), ..key(Status::Blocked) };
         let unblocked = blocked.unblocked(at(2), &Random).unwrap();
@@ -320,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_said() {
+    fn a_change_that_does_not_fit_the_status_is_refused() {
         let available = key(Status::Available);
         assert_eq!(available.unblocked(at(2), &Random), Err(NotAllowedInStatus::Is(Status::Available)));
         assert_eq!(available.released(at(2), &Random), Err(NotAllowedInStatus::Is(Status::Available)));
@@ -331,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_an_order_holds_is_left_alone() {
+    fn a_key_that_an_order_holds_cannot_be_changed() {
         let set_aside = key(Status::Reserved);
         assert_eq!(set_aside.released(at(2), &Random).unwrap().status, Status::Available);
         let held = LicenseKeyRecord { assignment_id: Some(AttemptId::random(&Random)), ..set_aside };

@@ -1,10 +1,11 @@
-//! What keypool sells and how, free of AWS and HTTP.
+//! The domain of keypool: types and rules, free of AWS and HTTP.
 //!
-//! - Values of the contract: [`LicenseKey`], [`Owner`], [`Quantity`], [`Status`], … Past
-//!   [`Parameters`] only these exist; each can be made only from a valid text.
-//! - What an operator sets up: [`Product`], [`Generator`], [`ApiKeyRecord`]; and what is noted of it, [`AuditEntry`].
-//! - What a client asks ([`requests`]) and what it is told ([`Reply`], [`Envelope`]).
-//! - Where a callback may go and when it is repeated: [`WebhookUrl`], [`WebhookRules`], [`next_delivery`].
+//! - Values of the contract: [`LicenseKey`], [`Owner`], [`Quantity`], [`Status`], … Code behind
+//!   [`Parameters`] sees only these; each can be made only from a valid text.
+//! - Settings of an operator: [`Product`], [`Generator`], [`ApiKeyRecord`]; and their audit trail,
+//!   [`AuditEntry`].
+//! - Requests of a client ([`requests`]) and the responses to them ([`Reply`], [`Envelope`]).
+//! - Targets and repetitions of callbacks: [`WebhookUrl`], [`WebhookRules`], [`next_delivery`].
 //! - [`LicenseKeyRecord`], the one truth about a license key, and [`pick`], the random choice.
 //!
 //! Clock and randomness come from outside, as [`Clock`] and [`Randomness`].

@@ -5,9 +5,9 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// A license key: 1 to 255 characters, none a control character, no white space around them.
+/// A license key: 1 to 255 characters, without control characters and without white space around them.
 ///
-/// It is what keypool sells, so its `Debug` prints nothing of it.
+/// keypool sells it, so its `Debug` prints nothing of it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LicenseKey(String);
 
@@ -73,20 +73,20 @@ impl LicenseKeys {
     /// The most keys one request may bring.
     pub const COUNT_MAX: usize = 1_000;
 
-    /// The keys, each once, in the order they came.
+    /// The keys, each once, in the order of the request.
     #[must_use]
     pub fn distinct(&self) -> &[LicenseKey] {
         &self.distinct
     }
 
-    /// How many keys were sent, those that stand twice counted twice.
+    /// The number of keys that were sent, repetitions included.
     #[must_use]
     pub fn sent(&self) -> usize {
         self.sent
     }
 }
 
-/// One thing that is wrong with a list of license keys.
+/// One fault of a list of license keys.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ListFault {
     /// Not a JSON array.
@@ -102,31 +102,31 @@ pub enum ListFault {
     /// with a zero, or has more digits than a number holds, would be sold as another text.
     #[error("must contain text only, but its element {position} is not text")]
     NotText {
-        /// Which element, counted from 1.
+        /// The position of the element, counted from 1.
         position: usize,
     },
     /// An element that is text but no license key.
     #[error("must contain valid license keys, but its element {position} {reason}")]
     Invalid {
-        /// Which element, counted from 1.
+        /// The position of the element, counted from 1.
         position: usize,
-        /// What is wrong with it.
+        /// The fault of the element.
         reason: InvalidLicenseKey,
     },
-    /// There is more wrong than anyone would read.
+    /// More faults than anyone would read.
     #[error("must contain valid license keys, but {count} more of its elements are not")]
     More {
-        /// How many elements are not told of.
+        /// The number of faulty elements that are not listed.
         count: usize,
     },
 }
 
-/// Everything that is wrong with a list of license keys.
+/// All faults of a list of license keys.
 #[derive(Debug, PartialEq, Eq)]
 pub struct InvalidLicenseKeys(Vec<ListFault>);
 
 impl InvalidLicenseKeys {
-    /// How many faulty elements are told of one by one.
+    /// The most faulty elements that are listed one by one.
     const TOLD_MAX: usize = 20;
 }
 
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_output_tells_nothing_of_a_key() {
+    fn debug_output_hides_the_key() {
         let key: LicenseKey = "bb7ffb6f".parse().unwrap();
         assert_eq!(format!("{key:?}"), "LicenseKey(…)");
     }
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_faulty_list_says_where() {
+    fn a_faulty_list_reports_the_position_of_the_fault() {
         let many = serde_json::to_string(&vec!["x"; 1_001]).unwrap();
         for (json, expected) in [
             ("a,b", ListFault::NotAnArray),
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn every_faulty_element_is_told_of_up_to_a_bound() {
+    fn faulty_elements_are_reported_up_to_a_bound() {
         let faults = r#"["a", " ", 7, "b\u0000"]"#.parse::<LicenseKeys>().unwrap_err();
         let told: Vec<String> = faults.into_iter().map(|fault| fault.to_string()).collect();
         assert_eq!(

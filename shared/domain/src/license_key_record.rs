@@ -24,21 +24,21 @@ pub struct NewKey {
     pub license_key: LicenseKey,
     /// The product it belongs to.
     pub product_id: ProductId,
-    /// How many times it may be activated.
+    /// The number of times that it may be activated.
     pub activation_limit: ActivationLimit,
-    /// How many days it is valid.
+    /// The number of days for which it is valid.
     pub validity: Validity,
     /// The status it starts with.
     pub status: Status,
-    /// Whose it is, if anyone's.
+    /// Its owner, if it has one.
     pub owner: Owner,
-    /// When it was given to that owner.
+    /// The time at which the owner got it.
     pub assigned_at: Option<Timestamp>,
-    /// The order that it was sold under, if that has a reference.
+    /// The order that it was sold under, if the order has a reference.
     pub order: Option<KeyOrder>,
-    /// The assignment that gives it away as it is made, if one does.
+    /// The assignment that sells it as it is stored, if there is one.
     pub assignment_id: Option<AttemptId>,
-    /// The creation that stores it, if that is to be recognised when it is taken up again.
+    /// The creation that stores it, if a later attempt must recognize it.
     pub creation_id: Option<CreationId>,
 }
 
@@ -102,44 +102,45 @@ pub struct LicenseKeyRecord {
     pub license_key: LicenseKey,
     /// The product it belongs to.
     pub product_id: ProductId,
-    /// How many times it may be activated.
+    /// The number of times that it may be activated.
     pub activation_limit: ActivationLimit,
-    /// How many days it is valid.
+    /// The number of days for which it is valid.
     pub validity: Validity,
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
-    /// Whose it is, if anyone's.
+    /// Its owner, if it has one.
     pub owner: Owner,
-    /// When it was given to that owner.
+    /// The time at which the owner got it.
     pub assigned_at: Option<Timestamp>,
-    /// The order that it was sold under, if that has a reference.
+    /// The order that it was sold under, if the order has a reference.
     pub order: Option<KeyOrder>,
-    /// The key that its owner got in its place. A key is replaced once.
+    /// The key that replaced it. A key is replaced once.
     pub replaced_by: Option<LicenseKey>,
-    /// When it was stored.
+    /// The time at which it was stored.
     pub created_at: Timestamp,
-    /// When it last changed.
+    /// The time of its last change.
     pub updated_at: Timestamp,
     /// Its numeric id.
     pub id: RowId,
-    /// Rises by one with every change; a write names the version it has seen. 0 before the key is stored.
+    /// The version. Each change adds one, and a write names the version that it read. 0 before the key is
+    /// stored.
     pub version: u64,
-    /// The assignment that last gave it away, or that it is reserved for.
+    /// The assignment that last sold it, or that it is reserved for.
     pub assignment_id: Option<AttemptId>,
-    /// The creation that stored it, if that has one.
+    /// The creation that stored it, if that has an id.
     pub creation_id: Option<CreationId>,
     /// Its place in the stock; only an available key has one.
     pub draw: Option<StockPosition>,
 }
 
 impl LicenseKeyRecord {
-    /// The same key for an order that stores it: it is never in stock, and has no version yet.
+    /// The same key for an order that stores it. It is never in stock, and has no version yet.
     #[must_use]
     pub fn unstored(self) -> Self {
         Self { version: 0, draw: None, ..self }
     }
 
-    /// The row that `get-license-keys` lists it by.
+    /// The row that lists it in `get-license-keys`.
     #[must_use]
     pub fn into_listed_row(self) -> ListedRow {
         ListedRow(self)
@@ -167,7 +168,7 @@ impl LicenseKeyRecord {
         })
     }
 
-    /// The row that tells the buyer of this key, as it will stand once `assignment` is done.
+    /// The row that shows this key to the buyer, as it is after `assignment`.
     #[must_use]
     pub fn row(&self, assignment: &Assignment) -> KeyRow {
         KeyRow {
@@ -225,18 +226,18 @@ macro_rules! random_id {
 pub(crate) use random_id;
 
 random_id! {
-    /// Tells one attempt to give keys away from every other. A write that finds its own assignment on a key
-    /// has been done before: the response to it was lost.
+    /// The unique id of an attempt to assign keys. A write that finds its own id on a key has succeeded
+    /// before: its response was lost.
     AttemptId
 }
 
 random_id! {
-    /// Tells the keys that one request stores from all others, over all attempts at that request: whoever takes it up
-    /// again recognises what was stored before.
+    /// The unique id of the keys that one request stores, the same for all attempts at that request. A later
+    /// attempt recognizes by it the keys that are stored.
     CreationId
 }
 
-/// Tells one import from every other: 64 random bits, 16 hexadecimal digits as text.
+/// The unique id of an import: 64 random bits, 16 hexadecimal digits as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ImportId(u64);
 
@@ -255,7 +256,7 @@ impl fmt::Display for ImportId {
     }
 }
 
-/// A text that is no import's id.
+/// A text that is not the id of an import.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be 16 hexadecimal digits")]
 pub struct InvalidImportId;
@@ -271,18 +272,18 @@ impl FromStr for ImportId {
     }
 }
 
-/// What the creation ids of imports begin with. Those of requests are UUIDs, which have no such letters.
+/// The beginning of the creation ids of imports. Those of requests are UUIDs, which have no such letters.
 const OF_IMPORT: &str = "import:";
 
 impl CreationId {
-    /// The creation of one line of an import. Whoever takes the import up again recognises by it what was stored
-    /// before, and from which line, without having kept a list.
+    /// The creation of one line of an import. A resumed import recognizes by it the keys that are stored, and
+    /// their lines, without a list.
     #[must_use]
     pub fn of_line(import: ImportId, line: u64) -> Self {
         Self(format!("{OF_IMPORT}{import}:{line}"))
     }
 
-    /// The import and its line, of an id made by [`CreationId::of_line`].
+    /// The import and the line of an id made by [`CreationId::of_line`].
     #[must_use]
     pub fn import_line(&self) -> Option<(ImportId, u64)> {
         let (import, line) = self.0.strip_prefix(OF_IMPORT)?.split_once(':')?;
@@ -290,16 +291,16 @@ impl CreationId {
     }
 }
 
-/// Gives keys to an owner at a moment.
+/// An assignment of keys to an owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assignment {
-    /// Which assignment.
+    /// The id of the assignment.
     pub id: AttemptId,
-    /// Who gets the keys.
+    /// The owner who gets the keys.
     pub owner: Owner,
     /// The order that they are sold under, if it has a reference.
     pub order: Option<KeyOrder>,
-    /// When.
+    /// The time of the assignment.
     pub at: Timestamp,
 }
 
@@ -322,7 +323,7 @@ mod tests {
     use crate::OperatingSystemRandomness;
 
     #[test]
-    fn the_creation_of_a_line_says_which_line_of_which_import() {
+    fn a_creation_id_names_its_import_and_line() {
         let import = ImportId::random(&OperatingSystemRandomness);
         let creation = CreationId::of_line(import, 4_000_000_000_000);
         assert_eq!(creation.import_line(), Some((import, 4_000_000_000_000)));

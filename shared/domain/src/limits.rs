@@ -17,7 +17,7 @@ pub enum InvalidNumber {
     TooLarge(u64),
 }
 
-/// Reads a whole number from decimal digits, white space around them allowed.
+/// Reads a whole number from decimal digits. White space around them is allowed.
 pub(crate) fn integer_within(text: &str, least: u64, most: u64) -> Result<u64, InvalidNumber> {
     let text = text.trim();
     let (negative, digits) = match text.strip_prefix('-') {
@@ -27,7 +27,7 @@ pub(crate) fn integer_within(text: &str, least: u64, most: u64) -> Result<u64, I
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(InvalidNumber::NotAnInteger);
     }
-    // All digits: the only way to fail is to be beyond u64.
+    // The text has digits only, so it fails only beyond u64.
     let Ok(number) = digits.parse::<u64>() else {
         return Err(if negative { InvalidNumber::TooSmall(least) } else { InvalidNumber::TooLarge(most) });
     };
@@ -87,17 +87,17 @@ macro_rules! number {
 pub(crate) use number;
 
 number! {
-    /// How many times a key may be activated; 0 is unlimited.
+    /// The number of times that a key may be activated; 0 is unlimited.
     ActivationLimit, u32, 0, u32::MAX
 }
 
 number! {
-    /// How many days a key is valid; 0 is unlimited.
+    /// The number of days for which a key is valid; 0 is unlimited.
     Validity, u32, 0, u32::MAX
 }
 
 number! {
-    /// How many keys to generate, or to order: 1 to 1,000.
+    /// The number of keys to generate or to order: 1 to 1,000.
     Quantity, u16, 1, 1_000
 }
 
@@ -112,12 +112,12 @@ number! {
 }
 
 number! {
-    /// A page of a list, counted from 1. Reading one costs as much as reading all pages before it, too.
+    /// A page of a list, counted from 1. Its cost includes that of all pages before it.
     PageNumber, u16, 1, 10_000
 }
 
 number! {
-    /// How many entries of a list are on a page: 1 to 100.
+    /// The number of entries on a page of a list: 1 to 100.
     ItemsPerPage, u16, 1, 100
 }
 
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_of_ids_ends_where_the_counter_stands() {
+    fn a_block_of_ids_ends_at_the_counter() {
         let ids = RowId::block_ending_at(12, 3).unwrap();
         assert_eq!(ids.iter().map(|id| id.get()).collect::<Vec<_>>(), [10, 11, 12]);
         assert_eq!(RowId::block_ending_at(2, 3), None);

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// What people call a product or an API key: 1 to 255 characters.
+/// The name that people use for a product or an API key: 1 to 255 characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name(String);
 

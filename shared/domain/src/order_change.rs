@@ -27,7 +27,7 @@ impl QueuedOrder {
         Ok(Self { state: OrderState::Decided, delivery: Delivery::default(), ..self.clone() })
     }
 
-    /// The order as a worker ends it instead of filling it: with code 802, at its next look.
+    /// The order once it is cancelled. A worker then ends it with code 802 instead of filling it.
     pub fn cancelled(&self) -> Result<Self, OrderChangeRefusal> {
         if !self.state.is_open() {
             return Err(OrderChangeRefusal::Decided(self.state));

@@ -11,7 +11,7 @@ impl OwnerField {
     /// The most characters an owner's name or email address may have.
     pub const CHARACTERS_MAX: usize = 255;
 
-    /// The name in the place of an owner who was erased.
+    /// The name that replaces the name of an erased owner.
     pub const ERASED: &'static str = "erased";
 
     /// The text as it came.
@@ -50,7 +50,7 @@ impl FromStr for OwnerField {
     }
 }
 
-/// Who a license key was given to. Either part may be unknown.
+/// The person who got a license key. Either part may be unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Owner {
     /// The owner's name.
@@ -60,13 +60,13 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// The remains of an owner who was erased. A license key of theirs still has an owner, and is not sold again.
+    /// The remains of an erased owner. A license key of theirs still has an owner, and is not sold again.
     #[must_use]
     pub fn erased() -> Self {
         Self { name: Some(OwnerField(OwnerField::ERASED.to_owned())), email: None }
     }
 
-    /// Returns true for the owner with this email address. Upper and lower case are the same.
+    /// Returns true if the owner has this email address. Upper and lower case are the same.
     #[must_use]
     pub fn has_email(&self, email: &OwnerField) -> bool {
         self.email.as_ref().is_some_and(|own| is_same(own.as_str(), email))
@@ -91,7 +91,7 @@ impl Owner {
         }
     }
 
-    /// Name and address.
+    /// The name and the address.
     pub(crate) fn texts(&self) -> [Option<&str>; 2] {
         [&self.name, &self.email].map(|field| field.as_ref().map(OwnerField::as_str))
     }

@@ -15,7 +15,7 @@ pub enum Value {
     Object,
 }
 
-/// The other spellings of parameters that clients of this API send, and the names that they stand for.
+/// The other spellings of parameters that clients of this API send, and the names that they mean.
 const OTHER_SPELLINGS: [(&str, &str); 5] = [
     ("customer_name", "owner_name"),
     ("customer_email", "owner_email"),
@@ -37,7 +37,7 @@ impl Parameters {
         self.0.get(name)
     }
 
-    /// The value given for `name`. An empty text is not given.
+    /// The value given for `name`, unless it is an empty text.
     fn given(&self, name: &str) -> Option<&Value> {
         self.value(name).filter(|value| !matches!(value, Value::Text(text) if text.is_empty()))
     }
@@ -53,7 +53,7 @@ impl Parameters {
 }
 
 impl FromIterator<(String, Value)> for Parameters {
-    /// Of a name that stands twice the last value counts, as in the API that shop plugins were written for.
+    /// The last value of a repeated name counts, as in the API that shop plugins were written for.
     fn from_iter<I: IntoIterator<Item = (String, Value)>>(pairs: I) -> Self {
         Self(pairs.into_iter().collect())
     }
@@ -65,12 +65,12 @@ impl fmt::Debug for Parameters {
     }
 }
 
-/// What is wrong with a request: parameter name to sentences, in the order they were found.
+/// The faults of a request: parameter name to sentences, in the order of detection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ValidationErrors(Vec<(&'static str, Vec<String>)>);
 
 impl ValidationErrors {
-    /// A single fault of `parameter`. The predicate is as those of the types: `must be an integer`.
+    /// Makes a single fault of `parameter`. The predicate has the form of `must be an integer`.
     #[must_use]
     pub fn of(parameter: &'static str, predicate: impl Display) -> Self {
         let mut errors = Self::default();
@@ -78,12 +78,12 @@ impl ValidationErrors {
         errors
     }
 
-    /// Adds a fault of `parameter`, as [`Self::of`] names it.
+    /// Adds a fault of `parameter`, in the form of [`Self::of`].
     pub fn report(&mut self, parameter: &'static str, predicate: impl Display) {
         self.add(parameter, format!("The {parameter} field {predicate}."));
     }
 
-    /// Whether there is no fault.
+    /// Returns true if there is no fault.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -104,7 +104,7 @@ impl Serialize for ValidationErrors {
     }
 }
 
-/// Says that a fault was added to the [`Fields`] it came from.
+/// A mark that a fault was added to the [`Fields`] it came from.
 #[derive(Debug, Clone, Copy)]
 pub struct Reported(());
 
@@ -150,7 +150,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A parameter that must be given as a JSON array or as the text of one. Each of its faults is told of.
+    /// A parameter that must be given as a JSON array or as the text of one. Reports each of its faults.
     pub fn required_array<T, F>(&mut self, name: &'static str) -> Result<T, Reported>
     where
         T: FromStr<Err: IntoIterator<Item = F>>,
@@ -158,7 +158,7 @@ impl<'a> Fields<'a> {
     {
         let json = match self.given(name) {
             Some(Value::Array(json) | Value::Text(json)) => json,
-            // Any object will do to be told what was expected instead.
+            // Any object makes the type report the form that it expects.
             Some(Value::Object) => "{}",
             None => return Err(self.report(name, "is required")),
         };
@@ -179,8 +179,8 @@ impl<'a> Fields<'a> {
         Reported(())
     }
 
-    /// The request if there was no fault, else all of them. Read every field before you put the request
-    /// together, so that none is left out.
+    /// Returns the request, or all faults. Read every field before you put the request together, so that no
+    /// fault is left out.
     pub fn finish<T>(self, request: Result<T, Reported>) -> Result<T, ValidationErrors> {
         request.map_err(|Reported(())| self.faults)
     }
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_output_tells_names_only() {
+    fn debug_output_shows_names_only() {
         let parameters = parameters(&[("api_key", text("2964c3c9"))]);
         assert_eq!(format!("{parameters:?}"), r#"{"api_key"}"#);
     }

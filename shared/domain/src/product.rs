@@ -16,7 +16,7 @@ number! {
 pub struct SigningKeyId(String);
 
 impl SigningKeyId {
-    /// The id as KMS takes it.
+    /// The id as KMS accepts it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -29,7 +29,7 @@ impl fmt::Display for SigningKeyId {
     }
 }
 
-/// A text that KMS would not take as a key id (1 to 2,048 printable ASCII characters).
+/// A text that KMS would not accept as a key id (1 to 2,048 printable ASCII characters).
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be the id, ARN or alias of a KMS key")]
 pub struct InvalidSigningKeyId;
@@ -47,14 +47,14 @@ impl FromStr for SigningKeyId {
     }
 }
 
-/// A product: a stock of license keys, and who signs for it.
+/// A product: a stock of license keys, and its signing key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Product {
     /// Its id in the shop.
     pub id: ProductId,
-    /// What people call it.
+    /// The name that people use for it.
     pub name: Name,
-    /// An inactive product is answered as if it did not exist.
+    /// The activity. An inactive product does not exist for callers.
     pub activity: Activity,
     /// The generator that makes its keys when the stock runs out.
     pub generator_id: Option<GeneratorId>,
@@ -63,22 +63,22 @@ pub struct Product {
 }
 
 impl Product {
-    /// Whether it is in use.
+    /// Returns true if it is in use.
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.activity == Activity::Active
     }
 }
 
-/// A signing key that is used no more, and what it takes to check what it signed.
+/// A retired signing key, and the data that verifies its signatures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetiredKey {
     /// The product it signed for; `None` for a global key.
     pub product_id: Option<ProductId>,
-    /// What KMS calls it, or called it.
+    /// Its id in KMS, which may have deleted it.
     pub signing_key_id: SigningKeyId,
     /// Its public half, as `SubjectPublicKeyInfo` in DER: KMS forgets it when the key is deleted.
     pub public_key_der: Vec<u8>,
-    /// Since when it signs no more; warm functions may have signed with it for 60 seconds longer.
+    /// The time at which it was retired. Warm functions may have signed with it for 60 seconds longer.
     pub retired_at: Timestamp,
 }

@@ -26,7 +26,7 @@ impl fmt::Debug for OrderReference {
     }
 }
 
-/// A text that is no order reference.
+/// A text that is not an order reference.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be 1 to {} characters long", OrderReference::CHARACTERS_MAX)]
 pub struct InvalidOrderReference;
@@ -42,8 +42,8 @@ impl FromStr for OrderReference {
     }
 }
 
-/// The id of a queued order: a UUID of version 7, so that ids sort by the time of the order. It is the
-/// `webhook-id` of the callback, too.
+/// The id of a queued order: a UUID of version 7, so that ids sort by the time of the order. It is also the
+/// `webhook-id` of the callback.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrderId(uuid::Uuid);
 
@@ -56,8 +56,8 @@ impl OrderId {
         Self(uuid::Builder::from_unix_timestamp_millis(milliseconds, &random).into_uuid())
     }
 
-    /// The id of the request record that decides what becomes of the order. The order is filled once,
-    /// because a record is finished once.
+    /// The id of the request record that decides the order. The order is filled once, because a record is
+    /// finished once.
     #[must_use]
     pub fn request_id(&self) -> RequestId {
         RequestId::of_order(self)
@@ -70,7 +70,7 @@ impl fmt::Display for OrderId {
     }
 }
 
-/// A text that is no id of an order.
+/// A text that is not the id of an order.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be a UUID such as 019b2c1e-7a3f-7c55-9d0e-2f1a6b8c4d3e")]
 pub struct InvalidOrderId;
@@ -86,15 +86,15 @@ impl FromStr for OrderId {
 /// The state of a queued order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OrderState {
-    /// It is accepted, and nobody has tried to fill it.
+    /// It is accepted, and no worker has tried to fill it.
     Queued,
     /// It waits in the line of its product, because there was too little stock.
     Waiting,
-    /// It is filled or ended, and the shop has yet to be told.
+    /// It is filled or ended, and its callback is not delivered yet.
     Decided,
-    /// The shop has heard.
+    /// Its callback is delivered.
     Delivered,
-    /// The shop has not heard for as long as keypool tries. An operator can have it told again.
+    /// keypool has stopped delivering its callback. An operator can have it redelivered.
     Dead,
 }
 
@@ -114,7 +114,7 @@ impl OrderState {
         }
     }
 
-    /// Decides if the order is neither filled nor ended yet.
+    /// Returns true if the order is neither filled nor ended yet.
     #[must_use]
     pub const fn is_open(self) -> bool {
         matches!(self, Self::Queued | Self::Waiting)
@@ -127,7 +127,7 @@ impl fmt::Display for OrderState {
     }
 }
 
-/// A text that is no state of an order.
+/// A text that is not the state of an order.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be one of queued, waiting, decided, delivered and dead")]
 pub struct UnknownOrderState;
@@ -140,7 +140,7 @@ impl FromStr for OrderState {
     }
 }
 
-/// An order that was accepted, and that the shop is called back for.
+/// An accepted order, whose end a callback reports to the shop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueuedOrder {
     /// The id of the order.
@@ -151,7 +151,7 @@ pub struct QueuedOrder {
     pub request: RandomAssignLicenseKeys,
     /// The URL that the callback goes to.
     pub webhook_url: WebhookUrl,
-    /// The API key that it was made with. Its list of hosts holds for the callback.
+    /// The API key that it was made with. Its list of hosts applies to the callback.
     pub api_key: ApiKeyHash,
     /// The time at which it was accepted.
     pub accepted_at: Timestamp,
@@ -159,7 +159,7 @@ pub struct QueuedOrder {
     pub waits_until: Timestamp,
     /// Set if an operator has cancelled it. The worker then ends it instead of filling it.
     pub is_cancelled: bool,
-    /// The code that the callback tells, once the order is filled (803) or ended (802, 806).
+    /// The code in the callback, once the order is filled (803) or ended (802, 806).
     pub code: Option<u16>,
     /// The attempts to deliver its callback.
     pub delivery: Delivery,
@@ -179,10 +179,10 @@ pub struct Delivery {
 }
 
 impl QueuedOrder {
-    /// The longest that an order waits if its API key does not say: 7 days.
+    /// The longest wait of an order by default: 7 days.
     pub const WAITS_FOR: Duration = Duration::from_hours(7 * 24);
 
-    /// Decides if the order must be ended now instead of filled.
+    /// Returns true if the order must be ended now instead of filled.
     #[must_use]
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.is_cancelled || self.waits_until <= now

@@ -1,15 +1,15 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Where random bytes come from, so that tests can repeat a run.
+/// A source of random bytes, passed in so that tests can repeat a run.
 pub trait Randomness: Send + Sync {
     /// Fills `bytes` with random bytes fit for secrets.
     fn fill(&self, bytes: &mut [u8]);
 
-    /// A number below `bound`, each equally likely; 0 if `bound` is 0.
+    /// Draws a number below `bound`, each equally likely; 0 if `bound` is 0.
     fn below(&self, bound: usize) -> usize {
         let Some(bound) = u64::try_from(bound).ok().filter(|bound| *bound > 0) else { return 0 };
-        // The last, incomplete run of `bound` numbers would favour the small ones: draw again there.
+        // The last, incomplete run of `bound` numbers would favor the small ones: draw again there.
         let incomplete_from = u64::MAX - u64::MAX % bound;
         loop {
             let mut bytes = [0; 8];
@@ -28,8 +28,8 @@ pub struct OperatingSystemRandomness;
 
 impl Randomness for OperatingSystemRandomness {
     /// # Panics
-    /// If the operating system has no randomness to give: no key may be made or drawn then.
-    #[expect(clippy::expect_used, reason = "there is no safe way on without randomness")]
+    /// If the operating system has no randomness. No key may be made or drawn then.
+    #[expect(clippy::expect_used, reason = "nothing is safe without randomness")]
     fn fill(&self, bytes: &mut [u8]) {
         getrandom::fill(bytes).expect("the operating system gives random bytes");
     }
@@ -40,7 +40,7 @@ impl Randomness for OperatingSystemRandomness {
 pub struct StockPosition(u128);
 
 impl StockPosition {
-    /// Before every other place.
+    /// The place before every other.
     pub const FIRST: Self = Self(0);
 
     /// A random place.
@@ -50,8 +50,8 @@ impl StockPosition {
         Self(u128::from_be_bytes(bytes))
     }
 
-    /// Splits the rest of the circle, from here to its end, into ranges of equal size, both ends of each
-    /// included: as many as the part before has room in the rest, from 1 to `most`.
+    /// Splits the circle from here to its end into 1 to `most` ranges of equal size, both ends of each
+    /// included. If possible, each is at least as large as the part before this place.
     #[must_use]
     pub fn ranges_to_the_end(self, most: usize) -> Vec<(Self, Self)> {
         let most = u128::try_from(most).unwrap_or(1);
@@ -64,7 +64,7 @@ impl StockPosition {
             .collect()
     }
 
-    /// The distance from here up to `other`, round the end if need be, as a fraction of all positions.
+    /// The distance from here up to `other`, past the end if necessary, as a fraction of all positions.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "an estimate needs a few digits")]
     pub fn fraction_to(self, other: Self) -> f64 {
@@ -95,7 +95,7 @@ impl FromStr for StockPosition {
     }
 }
 
-/// Takes up to `count` of `candidates`, each equally likely, in random order; the rest stays behind.
+/// Takes up to `count` of `candidates`, each equally likely, in random order. The rest stays in `candidates`.
 pub fn pick<T>(candidates: &mut Vec<T>, count: usize, randomness: &(impl Randomness + ?Sized)) -> Vec<T> {
     let count = count.min(candidates.len());
     (0..count).map(|_| candidates.swap_remove(randomness.below(candidates.len()))).collect()
@@ -129,13 +129,13 @@ mod tests {
                 bytes.copy_from_slice(&self.0.lock().unwrap().pop().unwrap().to_le_bytes());
             }
         }
-        // u64::MAX stands in the incomplete run of every bound that is no power of two.
+        // u64::MAX is in the incomplete run of every bound that is not a power of two.
         let script = Script(vec![11, u64::MAX].into());
         assert_eq!(script.below(10), 1);
     }
 
     #[test]
-    fn there_is_nothing_below_zero_and_one() {
+    fn a_number_below_zero_or_one_is_zero() {
         assert_eq!(OperatingSystemRandomness.below(0), 0);
         assert_eq!(OperatingSystemRandomness.below(1), 0);
     }

@@ -8,7 +8,7 @@ use crate::{
     RowId, Status, Timestamp, ValidationErrors, Validity,
 };
 
-/// What a client is told: the signed part of a response.
+/// The signed part of a response.
 #[derive(Debug, Clone)]
 pub enum Reply {
     /// 100–103: the API key does not open this endpoint.
@@ -30,7 +30,7 @@ pub enum Reply {
     InvalidLicenseKey,
     /// 802.
     InsufficientLicenseKeys {
-        /// How many are available.
+        /// The number of available keys.
         available_quantity: usize,
     },
     /// 803.
@@ -39,7 +39,7 @@ pub enum Reply {
     ProductNotFound,
     /// 806: unknown or inactive.
     GeneratorNotFound,
-    /// 807: the order is accepted. A callback tells what became of it.
+    /// 807: the order is accepted. A callback reports its outcome.
     RequestQueued,
     /// 815.
     Generated(Vec<LicenseKey>),
@@ -49,9 +49,9 @@ pub enum Reply {
     LicenseKeyCannotBeReplaced,
     /// 900 and, when `created` is 0, 902.
     Created {
-        /// How many were stored.
+        /// The number of stored keys.
         created: usize,
-        /// How many existed already or stood twice in the request.
+        /// The number of keys that existed already or occurred twice in the request.
         duplicate: usize,
     },
     /// 950.
@@ -151,7 +151,7 @@ impl Reply {
         }
     }
 
-    /// The time that a client is told to wait before it repeats the request.
+    /// The time that a client must wait before it repeats the request.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -160,14 +160,15 @@ impl Reply {
         }
     }
 
-    /// Whether a refusal with this code tells of the stock or of a license key. An API key beyond its limit gets 104
-    /// in its place.
+    /// Returns true if a refusal with this code reveals the stock or a license key. An API key beyond its
+    /// limit gets 104 in its place.
     #[must_use]
     pub const fn tells_of_stock(code: u16) -> bool {
         matches!(code, 801 | 802 | 806 | 862)
     }
 
-    /// Whether the reply is a refusal without members of its own: within one second it is always the same bytes.
+    /// Returns true if the reply is a refusal without members of its own: within one second it is always the
+    /// same bytes.
     #[must_use]
     pub const fn is_bare_refusal(&self) -> bool {
         matches!(
@@ -187,12 +188,12 @@ impl Reply {
     /// queued order if it has one, `timestamp`.
     #[must_use]
     pub fn to_json(&self, identifier: Option<&OrderReference>, now: Timestamp) -> String {
-        // Only a map with keys that are not text, or a failing `Serialize`, could go wrong: there is neither.
+        // This cannot fail: no map has keys that are not text, and no `Serialize` fails.
         serde_json::to_string(&Stamped { reply: self, identifier, now }).unwrap_or_default()
     }
 }
 
-/// A reply with the order that it is about, and the time it is given.
+/// A reply with its order and its time.
 struct Stamped<'a> {
     reply: &'a Reply,
     identifier: Option<&'a OrderReference>,
@@ -239,8 +240,8 @@ impl Serialize for Stamped<'_> {
     }
 }
 
-/// One assigned key as the buyer is told of it. Shop plugins insert it into a database table as it comes,
-/// so its members and their order are fixed.
+/// One assigned key in a response. Shop plugins insert the row into a database table as it comes, so its
+/// members and their order are fixed.
 #[derive(Debug, Clone)]
 pub struct KeyRow {
     pub(crate) product_id: ProductId,

@@ -10,7 +10,7 @@ use crate::server::{Behavior, Server};
 use crate::tls::Certificate;
 use crate::{LOOPBACK, Names, SHOP, deliver, deployed, generous, local, message, not_delivered};
 
-/// A door on every address of this machine, which counts who knocks.
+/// A listener on every address of this machine, which detects connections.
 struct Door(TcpListener);
 
 impl Door {
@@ -25,13 +25,13 @@ impl Door {
         self.0.local_addr().unwrap().port()
     }
 
-    /// Asserts that nobody has knocked. A connection waits in the listener from the moment it is open.
+    /// Asserts that no client connected. An open connection waits in the listener.
     fn assert_untouched(&self, what: &str) {
         assert_eq!(self.0.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "{what}");
     }
 }
 
-/// An address of each forbidden kind, and each way to write one that a URL can have.
+/// An address of each forbidden kind, in each spelling that a URL allows.
 const FORBIDDEN_HOSTS: [&str; 50] = [
     "127.0.0.1",
     "127.0.0.1.",
@@ -134,7 +134,7 @@ async fn no_name_with_a_forbidden_address_is_connected_to() {
 async fn a_name_is_resolved_once_and_cannot_change() {
     let ok = Behavior::Respond("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
     let server = Server::https(ok).await;
-    // The same port on another address of this machine, where the second answer leads.
+    // The second answer leads to the same port on another address of this machine.
     let second = TcpListener::bind(("127.0.0.2", server.port())).unwrap();
     second.set_nonblocking(true).unwrap();
     let names = Names::answering(&[&[LOOPBACK], &["127.0.0.2".parse().unwrap()]]);

@@ -1,4 +1,4 @@
-//! Servers that take too long, or too much.
+//! Servers that are too slow or send too much.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ impl Resolve for Silent {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_takes_ten_seconds_with_its_name() {
+async fn an_attempt_ends_after_ten_seconds_with_its_name_lookup() {
     let client = CallbackClient::new(Arc::new(Silent), CallbackLimits::default()).unwrap();
     let start = Instant::now();
     let outcome = client.deliver(&format!("https://{SHOP}/").parse().unwrap(), &local(), &message()).await;
@@ -33,7 +33,7 @@ async fn an_attempt_takes_ten_seconds_with_its_name() {
 }
 
 #[tokio::test]
-async fn a_silent_or_dripping_server_is_left_in_time() {
+async fn a_silent_or_dripping_server_times_out() {
     for behavior in [
         Behavior::RespondAndWait(""),
         Behavior::RespondAndWait("HTTP/1.1 200 OK\r\n"),
@@ -49,7 +49,7 @@ async fn a_silent_or_dripping_server_is_left_in_time() {
 }
 
 #[tokio::test]
-async fn a_silent_handshake_is_left_in_time() {
+async fn a_silent_handshake_times_out() {
     let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
     let url = format!("https://{SHOP}:{}/", listener.local_addr().unwrap().port());
     let (outcome, accepted) = tokio::join!(deliver(&url, short()), listener.accept());
@@ -59,7 +59,7 @@ async fn a_silent_handshake_is_left_in_time() {
 
 #[tokio::test]
 async fn a_connection_that_is_not_accepted_has_its_own_limit() {
-    // Linux drops what does not fit into the queue of a listener that accepts nobody.
+    // Linux drops connections that do not fit into the queue of a listener that accepts none.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let listener = socket.listen(0).unwrap();

@@ -1,6 +1,6 @@
 //! Deliveries to real servers on loopback.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by them")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod forbidden;
 mod limits;
@@ -29,7 +29,7 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 const BODY: &str = r#"{"headers":{},"original":{},"exception":null}"#;
 
-/// A resolver with an answer for each call; the last one is repeated. It notes the names it was asked for.
+/// A resolver with an answer for each call; the last one is repeated. It records the names it was asked for.
 #[derive(Debug, Default)]
 struct Names {
     answers: Mutex<VecDeque<Vec<IpAddr>>>,
@@ -81,7 +81,7 @@ fn deployed() -> WebhookRules {
     WebhookRules::deployed(WebhookHosts::default())
 }
 
-/// Delivers by the local stack's rules, through a resolver that knows [`SHOP`] to be on loopback.
+/// Delivers by the local stack's rules, through a resolver that resolves [`SHOP`] to loopback.
 async fn deliver(url: &str, limits: CallbackLimits) -> DeliveryOutcome {
     let roots = [Certificate::of_the_shop().der()];
     let names = Names::answering(&[&[LOOPBACK]]);

@@ -62,7 +62,7 @@ async fn a_web_page_is_not_delivered() {
 }
 
 #[tokio::test]
-async fn a_failure_is_told_by_its_status() {
+async fn a_failure_is_reported_by_its_status() {
     for (response, expected) in [
         ("HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n", DeliveryOutcome::Gone),
         ("HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n", not_delivered(NotDeliveredReason::Status(500))),
@@ -87,7 +87,7 @@ async fn a_failure_is_told_by_its_status() {
 }
 
 #[tokio::test]
-async fn what_is_not_http_or_breaks_off_is_not_delivered() {
+async fn a_response_that_is_not_http_or_is_cut_is_not_delivered() {
     use NotDeliveredReason::{Disconnected, NotHttp};
     for (response, expected) in [
         ("220 mail.shop.example ESMTP\r\n", NotHttp),
@@ -107,7 +107,7 @@ async fn what_is_not_http_or_breaks_off_is_not_delivered() {
 }
 
 #[tokio::test]
-async fn a_body_without_length_may_end_without_farewell() {
+async fn a_body_without_length_may_end_without_close_notify() {
     let server = Server::https(Behavior::RespondAndCut("HTTP/1.1 200 OK\r\n\r\nthanks")).await;
     let outcome = deliver(&server.url("https"), generous()).await;
     assert_eq!(outcome, DeliveryOutcome::Delivered { status: 200 });
@@ -140,7 +140,7 @@ async fn only_known_authorities_are_trusted_by_default() {
 }
 
 #[tokio::test]
-async fn http_is_spoken_where_the_rules_allow_it() {
+async fn http_is_used_if_the_rules_allow_it() {
     let server = Server::http(Behavior::Respond("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")).await;
     let outcome = deliver(&server.url("http"), generous()).await;
     assert_eq!(outcome, DeliveryOutcome::Delivered { status: 200 });
@@ -148,7 +148,7 @@ async fn http_is_spoken_where_the_rules_allow_it() {
 }
 
 #[tokio::test]
-async fn tls_1_2_and_1_3_are_spoken() {
+async fn tls_1_2_and_1_3_are_supported() {
     for version in [&TLS12, &TLS13] {
         let ok = Behavior::Respond("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
         let server = Server::with(Certificate::of_the_shop(), &[version], ok).await;
@@ -158,7 +158,7 @@ async fn tls_1_2_and_1_3_are_spoken() {
 }
 
 #[tokio::test]
-async fn an_address_needs_a_certificate_of_its_own() {
+async fn an_address_in_a_url_needs_a_certificate_for_it() {
     let ok = Behavior::Respond("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
     let certificate = Certificate::of("IP:127.0.0.1");
     let server = Server::with(&certificate, &[&TLS13], ok).await;
@@ -179,7 +179,7 @@ async fn a_name_may_end_in_a_dot() {
 }
 
 #[tokio::test]
-async fn a_server_without_tls_is_told_apart() {
+async fn a_server_without_tls_is_recognized() {
     for greeting in ["HTTP/1.1 400 Bad Request\r\n\r\n", "SSH-2.0-OpenSSH_9.6\r\n"] {
         let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
         let url = format!("https://{SHOP}:{}/", listener.local_addr().unwrap().port());
@@ -195,14 +195,15 @@ async fn a_server_without_tls_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_refused_or_reset_is_told_of() {
+async fn a_refused_or_reset_connection_is_reported() {
     let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     for scheme in ["https", "http"] {
         let url = format!("{scheme}://{SHOP}:{port}/");
         let resetting = async {
             let (stream, _) = listener.accept().await.unwrap();
-            // The reset comes after the client's first bytes, so that it does not hit the connecting itself.
+            // The reset comes after the client's first bytes, so that it does not make the connection attempt
+            // fail.
             stream.peek(&mut [0]).await.unwrap();
             stream.set_zero_linger().unwrap();
         };
@@ -215,7 +216,7 @@ async fn a_connection_that_is_refused_or_reset_is_told_of() {
 }
 
 #[tokio::test]
-async fn a_name_without_an_address_is_told_of() {
+async fn a_name_without_an_address_is_reported() {
     let url = format!("https://{SHOP}/").parse().unwrap();
     for answers in [&[][..], &[&[][..]]] {
         let client = CallbackClient::new(Names::answering(answers), generous()).unwrap();
@@ -236,7 +237,7 @@ async fn the_next_address_is_tried_when_one_is_dead() {
 }
 
 #[tokio::test]
-async fn a_name_knocks_on_four_doors_at_most() {
+async fn at_most_four_addresses_of_a_name_are_tried() {
     let server = Server::https(Behavior::Respond("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")).await;
     let dead = (11..=14).map(|last| IpAddr::from([127, 0, 0, last]));
     let addresses: Vec<_> = dead.chain([LOOPBACK]).collect();

@@ -14,15 +14,15 @@ use crate::{LOOPBACK, SHOP};
 /// The behavior of a shop's server once it has the request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Behavior {
-    /// Sends this, then closes the connection in good order.
+    /// Sends this, then closes the connection properly.
     Respond(&'static str),
-    /// Sends this, then closes the connection without the farewell of TLS.
+    /// Sends this, then closes the connection without the `close_notify` of TLS.
     RespondAndCut(&'static str),
     /// Sends this, then nothing, and keeps the connection.
     RespondAndWait(&'static str),
     /// Sends the first text, then the second one again and again.
     Repeat(&'static str, &'static str),
-    /// Sends a byte of this every now and then, and waits at the end.
+    /// Sends this byte by byte, slowly, and waits at the end.
     Drip(&'static str),
 }
 
@@ -72,7 +72,7 @@ impl Server {
         self.address.port()
     }
 
-    /// A URL of this server by the name of the shop, with a secret in its query.
+    /// A URL of this server under the shop's name, with a secret in its query.
     pub(crate) fn url(&self, scheme: &str) -> String {
         format!("{scheme}://{SHOP}:{}/hook?keevault-webhook=secret", self.port())
     }

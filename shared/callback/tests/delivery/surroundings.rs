@@ -24,7 +24,7 @@ fn proxy_variables_change_nothing() {
 }
 
 #[tokio::test]
-async fn the_system_knows_this_machine() {
+async fn the_system_resolves_localhost() {
     let addresses = SystemResolver.resolve("localhost").await.unwrap();
     assert!(!addresses.is_empty() && addresses.iter().all(IpAddr::is_loopback));
 }

@@ -6,7 +6,7 @@ use crate::{Fields, Fingerprint, LicenseKey, OrderReference, Owner, Parameters, 
 pub struct AssignLicenseKey {
     /// The key.
     pub license_key: LicenseKey,
-    /// Who gets it. Given twice, `email` counts before `owner_email`.
+    /// The owner who gets it. If both are given, `email` counts before `owner_email`.
     pub owner: Owner,
     /// The shop's name for the order, if given.
     pub identifier: Option<OrderReference>,

@@ -17,9 +17,9 @@ pub struct CreateLicenseKeys {
     pub validity: Validity,
     /// The status they start with.
     pub status: Status,
-    /// Whose they are already, if anyone's.
+    /// Their owner, if they have one.
     pub owner: Owner,
-    /// When they were given to that owner.
+    /// The time at which the owner got them.
     pub assigned_at: Option<Timestamp>,
 }
 

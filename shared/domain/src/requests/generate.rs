@@ -6,7 +6,7 @@ use crate::{Fields, Fingerprint, GeneratorId, Parameters, Quantity, ValidationEr
 pub struct Generate {
     /// The generator that makes them.
     pub generator_id: GeneratorId,
-    /// How many.
+    /// The number of keys.
     pub quantity: Quantity,
 }
 

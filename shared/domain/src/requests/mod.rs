@@ -1,5 +1,5 @@
-//! What a client may ask of each endpoint, read from [`Parameters`](crate::Parameters). All faults of a
-//! request are reported at once.
+//! The requests of each endpoint, read from [`Parameters`](crate::Parameters). All faults of a request are
+//! reported at once.
 
 mod assign_license_key;
 mod create_license_keys;
@@ -25,19 +25,19 @@ pub use random_assign_license_keys_queued::RandomAssignLicenseKeysQueued;
 pub use replace_license_key::ReplaceLicenseKey;
 pub use update_license_key::UpdateLicenseKey;
 
-/// A request that may be sent again, and is then recognised.
+/// A request whose repetitions keypool recognizes.
 pub trait Repeatable {
     /// The hash of the parameters. A repetition has the same.
     fn fingerprint(&self) -> Fingerprint;
 
-    /// The `Idempotency-Key` that the request has if it has no other and its API key says so: it stands for
-    /// the line of an order. `None` if the request names no order.
+    /// The `Idempotency-Key` of a request that has no other, if its API key sets `once_per_identifier`. It
+    /// identifies the line of an order. `None` if the request names no order.
     fn key_of_order(&self) -> Option<IdempotencyKey> {
         None
     }
 }
 
-/// A parameter that is `0` or `1`. Not given, it is 0.
+/// A parameter that is `0` or `1`. The default is 0.
 #[derive(Default)]
 struct Switch(bool);
 

@@ -9,11 +9,11 @@ use crate::{
 pub struct RandomAssignLicenseKeys {
     /// The product whose keys are drawn.
     pub product_id: ProductId,
-    /// How many.
+    /// The number of keys.
     pub quantity: Quantity,
-    /// Whether to make the whole quantity fresh when the stock is too small.
+    /// Set if the whole quantity is generated when the stock is too small.
     pub generate: bool,
-    /// Who gets them.
+    /// The owner who gets them.
     pub owner: Owner,
     /// The shop's name for the order, if given.
     pub identifier: Option<OrderReference>,
@@ -30,7 +30,7 @@ impl TryFrom<&Parameters> for RandomAssignLicenseKeys {
 }
 
 impl RandomAssignLicenseKeys {
-    /// Reads the parameters of an order, which the queued endpoint has, too.
+    /// Reads the parameters of an order, which the queued endpoint shares.
     pub(super) fn read(fields: &mut Fields<'_>) -> Result<Self, Reported> {
         let product_id = fields.required("product_id");
         let quantity = fields.required("quantity");

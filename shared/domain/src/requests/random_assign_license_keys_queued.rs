@@ -1,7 +1,7 @@
 use super::{RandomAssignLicenseKeys, Repeatable};
 use crate::{Fields, Fingerprint, IdempotencyKey, Parameters, ValidationErrors, WebhookUrl};
 
-/// Accepts an order of keys, to be filled as soon as there is stock, and told by a callback.
+/// Accepts an order of keys. It is filled as soon as there is stock, and a callback reports it.
 #[derive(Debug, Clone)]
 pub struct RandomAssignLicenseKeysQueued {
     /// The order itself.
