@@ -49,12 +49,12 @@ impl FromStr for Status {
     }
 }
 
-/// Whether a product, generator or API key is in use.
+/// The activity of a product, generator or API key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activity {
     /// In use.
     Active,
-    /// Switched off: as if it did not exist (an API key: code 101).
+    /// Out of use: callers see it as missing (an API key: code 101).
     Inactive,
 }
 

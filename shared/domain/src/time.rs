@@ -9,8 +9,7 @@ use jiff::tz::TimeZone;
 pub struct Timestamp(jiff::Timestamp);
 
 impl Timestamp {
-    /// The moment `microseconds` after 1970-01-01T00:00:00Z; `None` after
-    /// 9999-12-30T22:00:00Z.
+    /// The moment `microseconds` after 1970-01-01T00:00:00Z; `None` after 9999-12-30T22:00:00Z.
     #[must_use]
     pub fn from_unix_microseconds(microseconds: i64) -> Option<Self> {
         jiff::Timestamp::from_microsecond(microseconds).ok().map(Self)
@@ -53,7 +52,7 @@ impl Timestamp {
         self.0.strftime("%Y-%m-%dT%H:%M:%S.000000Z").to_string()
     }
 
-    /// Reads RFC 3339, which is what the other two methods write.
+    /// Reads RFC 3339, the form that the other two methods write.
     #[must_use]
     pub fn from_rfc3339(text: &str) -> Option<Self> {
         let timestamp: jiff::Timestamp = text.parse().ok()?;
@@ -84,13 +83,13 @@ impl FromStr for Timestamp {
     /// Reads `YYYY-MM-DD HH:MM:SS` in UTC, the contract's form for parameters.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const FORM: &[u8; 19] = b"0000-00-00 00:00:00";
-        // `strptime` takes shorter numbers and signs too; the contract does not.
+        // `strptime` accepts shorter numbers and signs too; the contract does not.
         let in_form = text.len() == FORM.len()
             && text
                 .bytes()
                 .zip(FORM)
                 .all(|(byte, form)| if *form == b'0' { byte.is_ascii_digit() } else { byte == *form });
-        // `strptime` takes a leap second for the one before it.
+        // `strptime` reads a leap second as the second before it.
         if !in_form || text.ends_with("60") {
             return Err(InvalidTimestamp::Form);
         }
@@ -106,7 +105,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Where the present time comes from, so that tests can set it.
+/// The source of the present time, passed in so that tests can set it.
 pub trait Clock: Send + Sync {
     /// The present moment.
     fn now(&self) -> Timestamp;

@@ -1,4 +1,4 @@
-//! What an environment remembers between requests: records, and the unused keys of draws.
+//! The memory of an environment between requests: records, and the unused keys of draws.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -8,8 +8,8 @@ use std::time::Duration;
 use keypool_domain::{LicenseKeyRecord, ProductId, Timestamp};
 use keypool_store::StockSize;
 
-/// Remembers what was read from the table for a while. Only what exists is remembered: a product made this
-/// moment is found at once, and callers who guess API keys cannot fill the memory.
+/// Remembers records of the table for a while. It holds existing records only: a new product is found at
+/// once, and callers who guess API keys cannot fill the memory.
 #[derive(Debug)]
 pub(crate) struct Cache<K, V> {
     entries: Mutex<HashMap<K, Entry<V>>>,
@@ -32,7 +32,7 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
 
     fn is_fresh(&self, entry: &Entry<V>, now: Timestamp) -> bool {
         let age = now.unix_microseconds() - entry.read_at.unix_microseconds();
-        // A clock that was set back makes an entry's age negative: better to read it again.
+        // A clock that was set back makes an entry's age negative. The record is then read again.
         u64::try_from(age).is_ok_and(|age| Duration::from_micros(age) < self.keep_for)
     }
 
@@ -59,20 +59,20 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
     }
 }
 
-/// How long a window is kept. Until then, other environments sell some of its keys.
+/// The time for which a window is kept. Meanwhile, other environments sell some of its keys.
 const WINDOW_KEPT_FOR: Duration = Duration::from_secs(5);
 
-/// The least stock of a product whose windows are kept. On a smaller one, buyers meet too often: a miss costs
-/// more calls than a window saves. The bench `draw` shows it.
+/// The least stock of a product whose windows are kept. On a smaller one, buyers collide too often: a miss
+/// costs more calls than a window saves. The bench `draw` shows it.
 const STOCK_MIN: usize = 5_000;
 
-/// How many estimates of a stock are averaged. Sales leave holes among the positions, so that one estimate of
-/// a stock with much turnover may be off by as much as the stock.
+/// The number of estimates of a stock that are averaged. Sales leave holes among the positions, so one
+/// estimate of a stock with much turnover may be wrong by as much as the stock.
 const AVERAGED_MAX: u32 = 16;
 
-/// What an environment knows of each product's stock: the keys that its last draw has left, and an estimate
-/// of its size. The next sale draws from these keys, without a call. The condition of the sale decides
-/// whether a key is still for sale.
+/// The state of each product's stock as an environment knows it: the keys that its last draw left over, and
+/// an estimate of the size. The next sale draws from these keys, without a call. The condition of the sale
+/// decides if a key is still for sale.
 #[derive(Debug)]
 pub(crate) struct Windows {
     kept: Cache<ProductId, Window>,
@@ -96,8 +96,8 @@ impl Windows {
         Self { kept: Cache::new(WINDOW_KEPT_FOR), sizes: Mutex::default() }
     }
 
-    /// Takes the window of a product, if it has `quantity` keys and is fresh. Nobody else gets the same keys
-    /// from here.
+    /// Takes the window of a product, if it has `quantity` keys and is fresh. No other caller gets the same
+    /// keys from here.
     pub(crate) fn take(&self, product_id: ProductId, quantity: usize, now: Timestamp) -> Option<Window> {
         self.kept.take(&product_id, now).filter(|window| window.keys.len() >= quantity)
     }
@@ -110,8 +110,8 @@ impl Windows {
         }
     }
 
-    /// Adds what a draw has seen of the stock, and returns the estimate of its size: the average of the
-    /// latest draws, or the number of keys if the draw saw them all.
+    /// Adds the size that a draw saw, and returns the estimate of the stock: the average of the latest draws,
+    /// or the number of keys if the draw saw them all.
     #[expect(clippy::cast_precision_loss, reason = "an estimate needs a few digits")]
     pub(crate) fn stock_size(&self, product_id: ProductId, seen: StockSize) -> f64 {
         let keys = seen.get() as f64;
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn estimates_are_averaged_and_a_count_begins_anew() {
+    fn estimates_are_averaged_and_a_count_restarts_them() {
         let windows = Windows::new();
         let seen = [
             (StockSize::Estimate(1_000), 1_000.0),

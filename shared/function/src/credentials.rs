@@ -8,7 +8,7 @@ pub(crate) fn presented_api_key(
 ) -> Result<ApiKey, ApiKeyRefusal> {
     let in_body = match parameters.value("api_key") {
         Some(Value::Text(text)) => text.parse::<ApiKey>().ok(),
-        // Something was given, and whatever it is, it is no key.
+        // A value was given, and it is no key.
         Some(Value::Array(_) | Value::Object) => return Err(ApiKeyRefusal::Invalid),
         None => None,
     };
@@ -20,8 +20,8 @@ pub(crate) fn presented_api_key(
     }
 }
 
-/// The token of `Authorization: Bearer TOKEN` (RFC 6750, section 2.1), if there is one. Another scheme is not
-/// for us; a token that is not text is refused.
+/// The token of `Authorization: Bearer TOKEN` (RFC 6750, section 2.1), if there is one. Another scheme is
+/// ignored; a token that is not text is refused.
 fn bearer(value: &HeaderValue) -> Result<Option<ApiKey>, ApiKeyRefusal> {
     let value = value.as_bytes().trim_ascii();
     let Some(at) = value.iter().position(|byte| *byte == b' ') else { return Ok(None) };
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_but_no_text_differs_from_everything() {
+    fn an_api_key_that_is_not_text_is_refused() {
         let bearer = |bytes: &[u8]| HeaderValue::from_bytes(&[b"Bearer ", bytes].concat()).unwrap();
         let headers = |value| HeaderMap::from_iter([(AUTHORIZATION, value)]);
         let body = |value| Parameters::from_iter([("api_key".to_owned(), value)]);

@@ -16,18 +16,18 @@ use crate::limit::KnownCounts;
 use crate::refusals::Refusals;
 use crate::{FunctionError, measure};
 
-/// How long API keys, products and generators are remembered: for that long after a key was switched off,
-/// a warm environment may still let it in.
+/// The time for which API keys, products and generators are remembered. For that long after a key was
+/// switched off, a warm environment may still let it in.
 pub const CACHED_FOR: Duration = Duration::from_mins(1);
 
-/// For clocks that differ, and what is under way when the time for an answer is over.
+/// The margin for clocks that differ, and for calls under way when the time for an answer is over.
 const LEASE_MARGIN: Duration = Duration::from_millis(2_600);
 
-/// How long an environment may take to open its connections before it asks for work.
+/// The longest time that an environment may take to open its connections before it asks for work.
 const WARM_UP_WITHIN: Duration = Duration::from_secs(1);
 
-/// What every function needs, made once for an environment: the table, the signer, the clock,
-/// randomness, and what was read lately.
+/// The things that every function needs, made once for an environment: the table, the signer, the clock,
+/// randomness, and recent reads.
 pub struct Desk {
     store: Store,
     signer: Signer,
@@ -40,11 +40,11 @@ pub struct Desk {
     refusals: Refusals,
     known_counts: KnownCounts,
     windows: Windows,
-    /// The queue of orders; `None` in functions that have nothing to do with it.
+    /// The queue of orders; `None` in functions that do not use it.
     queue: Option<Queue>,
     /// Set if callbacks may go to this machine.
     is_local: bool,
-    /// When KMS was last called, in Unix microseconds.
+    /// The time of the last call of KMS, in Unix microseconds.
     kms_called_at: AtomicI64,
 }
 
@@ -91,7 +91,8 @@ impl Desk {
         if self.is_local { WebhookRules::local(hosts) } else { WebhookRules::deployed(hosts) }
     }
 
-    /// Sends the message that has an order processed, after a wait of 15 minutes at most. One request of SQS.
+    /// Sends the message that makes a worker process an order, after a wait of 15 minutes at most. One
+    /// request of SQS.
     pub async fn wake(&self, order: &OrderId, after: Duration) -> Result<(), FunctionError> {
         Ok(self.queue()?.wake(&order.to_string(), after).await?)
     }
@@ -105,14 +106,14 @@ impl Desk {
         self.queue.as_ref().ok_or(FunctionError::Bug("the function has no queue"))
     }
 
-    /// How long a request may take.
+    /// The longest time for a request.
     #[must_use]
     pub fn answer_within(&self) -> Duration {
         self.store.timeouts().answer_within
     }
 
-    /// How long an attempt has its request record, and a large order its keys, to itself: by then it has been
-    /// answered, or has died. Nothing depends on it but how long others wait.
+    /// The time for which an attempt holds its request record, and a large order its keys. By then it is
+    /// answered or dead. Only the wait of others depends on this time.
     #[must_use]
     pub fn lease(&self) -> Duration {
         self.answer_within() + LEASE_MARGIN
@@ -124,7 +125,7 @@ impl Desk {
         &self.store
     }
 
-    /// Who signs.
+    /// The signer.
     #[must_use]
     pub fn signer(&self) -> &Signer {
         &self.signer
@@ -146,15 +147,14 @@ impl Desk {
         &*self.clock
     }
 
-    /// Where randomness comes from.
+    /// The source of randomness.
     #[must_use]
     pub fn randomness(&self) -> &dyn Randomness {
         &*self.randomness
     }
 
     /// Opens the connections to DynamoDB and KMS side by side, while the environment starts and has a full
-    /// CPU: the first request then finds them open. Whatever goes wrong, or takes longer, is left to that
-    /// request.
+    /// CPU. The first request then finds them open. Leaves any failure or delay to that request.
     pub(crate) async fn warm_up(&self) {
         let both = async { tokio::join!(self.store.warm_up(), self.signer.warm_up()) };
         match tokio::time::timeout(WARM_UP_WITHIN, both).await {
@@ -164,8 +164,8 @@ impl Desk {
         }
     }
 
-    /// Opens a connection to KMS if the last one has been closed for its idle time: beside the reads that
-    /// come before the signature. At most once in that time, whoever calls.
+    /// Opens a connection to KMS, beside the reads that come before the signature, if the last one was closed
+    /// for its idle time. Does so at most once in that time, for all callers.
     pub(crate) fn connect_ahead(self: &Arc<Self>) {
         let now = self.clock.now().unix_microseconds();
         let idle_us = i64::try_from(POOL_IDLE.as_micros()).unwrap_or(i64::MAX);
@@ -188,13 +188,14 @@ impl Desk {
         self.signer.sign_reply(payload, product_key).await
     }
 
-    /// Keys of a product that an earlier draw has read and not used: at least `quantity`, if there are any.
+    /// Takes keys of a product that an earlier draw read and did not use: at least `quantity`, if there are
+    /// any.
     #[must_use]
     pub fn take_window(&self, product_id: ProductId, quantity: usize) -> Option<Window> {
         self.windows.take(product_id, quantity, self.clock.now())
     }
 
-    /// Measures a stock after a draw has seen this much of it.
+    /// Measures a stock after a draw saw this much of it.
     pub fn measure_stock(&self, product_id: ProductId, seen: StockSize) {
         measure::stock_estimate(product_id, self.windows.stock_size(product_id, seen));
     }
@@ -215,7 +216,7 @@ impl Desk {
         Ok(count)
     }
 
-    /// Whether a product was read lately.
+    /// Returns true if a product was read lately.
     #[must_use]
     pub fn remembers_product(&self, id: ProductId) -> bool {
         self.products.value(&id, self.clock.now()).is_some()
@@ -226,13 +227,13 @@ impl Desk {
         self.api_keys.value(&hash, self.clock.now())
     }
 
-    /// Finds what is asked for, in the caches or, all that is missing there, in one read.
+    /// Finds records in the caches, and reads all that are missing there in one call.
     pub async fn look_up(&self, lookup: Lookup) -> Result<Found, FunctionError> {
         self.look_up_for(&ApiKeySettings::default(), lookup).await
     }
 
-    /// Finds what exists for an API key, as [`Desk::look_up`] does. A product that the API key does not list, and a
-    /// generator of such a product, take the same calls as one that nobody has made.
+    /// Finds the records that exist for an API key, like [`Desk::look_up`]. A product that the API key does
+    /// not list, and a generator of such a product, take the same calls as a missing one.
     pub(crate) async fn look_up_for(
         &self,
         settings: &ApiKeySettings,
@@ -244,7 +245,7 @@ impl Desk {
         let mut found = Found {
             api_key: lookup.api_key.and_then(|hash| self.api_keys.value(&hash, now)),
             product: product_id.and_then(|id| self.products.value(&id, now)),
-            // A generator that nobody has made is read each time. So is a hidden one.
+            // A missing generator is read each time. So is a hidden one.
             generator: generator.filter(|generator| settings.opens(generator.product_id)),
         };
         let missing = Lookup {
@@ -269,7 +270,7 @@ impl Desk {
     }
 }
 
-/// Leaves out what does not exist for an API key with these settings.
+/// Leaves out the records that do not exist for an API key with these settings.
 pub(crate) fn visible_to(settings: &ApiKeySettings, found: Found) -> Found {
     Found {
         product: found.product.filter(|product| settings.opens(product.id)),

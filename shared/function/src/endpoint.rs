@@ -14,11 +14,11 @@ use lambda_http::{Body, Request, Response};
 
 use crate::{Desk, FunctionError, Invocation, SignedReply};
 
-/// The time that the response to a queued order is kept: for the days of its delivery, and for
-/// an operator to have it delivered again.
+/// The time that the response to a queued order is kept: for the days of its delivery, and for an operator to
+/// have it redelivered.
 const ORDER_KEPT_FOR: Duration = Duration::from_hours(60 * 24);
 
-/// The part of a function that is its own. [`answer`] does the rest, in the one order of checks.
+/// The own part of a function. [`answer`] does the rest, in the one order of checks.
 pub trait EndpointHandler {
     /// The endpoint it answers for.
     const ENDPOINT: Endpoint;
@@ -38,16 +38,16 @@ pub trait EndpointHandler {
         0
     }
 
-    /// Reads beside the authorisation, so that a cold environment waits once and not twice. It must not
+    /// Reads during the authorization, so that a cold environment waits once and not twice. It must not
     /// write: the API key is not checked yet.
     #[must_use]
     fn read_cold(_: &Invocation, _: &Self::Request) -> impl Future<Output = Self::ReadAhead> + Send {
         ready(Self::ReadAhead::default())
     }
 
-    /// Looks a request up that may be a repetition, and may read into `ahead` beside that. Fails with
-    /// [`StoreError::Recorded`](keypool_store::StoreError::Recorded) if it is one.
-    /// A request that changes nothing never is one.
+    /// Looks up a request that may be a repetition, and may read ahead meanwhile. Fails with
+    /// [`StoreError::Recorded`](keypool_store::StoreError::Recorded) if it is one. A request that changes
+    /// nothing is never one.
     #[must_use]
     fn once(
         _: &Invocation,
@@ -58,15 +58,15 @@ pub trait EndpointHandler {
         ready(Ok(None))
     }
 
-    /// Does what was asked for. Every check but those of the product, the generator and the stock has passed, and
-    /// that of the limit: [`Invocation::count_keys`] before a key is handed out.
+    /// Carries out the request. All checks have passed but those of the product, the generator, the stock and
+    /// the limit: it calls [`Invocation::count_keys`] before it hands out a key.
     fn act(
         invocation: &Invocation,
         checked: Checked<Self>,
     ) -> impl Future<Output = Result<SignedReply, FunctionError>> + Send;
 }
 
-/// A request that has passed the checks, with what they found.
+/// A request that passed the checks, with the records that they found.
 pub struct Checked<E: EndpointHandler + ?Sized> {
     /// The parameters.
     pub request: E::Request,
@@ -85,9 +85,9 @@ pub async fn answer<E: EndpointHandler>(desk: Arc<Desk>, event: Request) -> Resp
 }
 
 /// Checks in the order that the API promises: a readable body, the API key, the parameters, the
-/// `Idempotency-Key`, and, if the product or generator exists, the limits of the API key. The parameters are parsed
-/// first, because one read fetches the API key and what they name. But only a valid API key learns what is wrong with
-/// them.
+/// `Idempotency-Key`, and, if the product or generator exists, the limits of the API key. The parameters are
+/// parsed first, because one read fetches the API key and the records that they name. But only a valid API
+/// key gets to see their faults.
 async fn check_and_act<E: EndpointHandler>(invocation: &Invocation) -> Result<SignedReply, FunctionError> {
     let request = E::Request::try_from(invocation.parameters()?);
     let (found, mut ahead) = match &request {
@@ -97,12 +97,12 @@ async fn check_and_act<E: EndpointHandler>(invocation: &Invocation) -> Result<Si
     let request = request.map_err(|errors| Reply::incorrect(E::ENDPOINT, errors))?;
     invocation.allowance.set_keys(E::keys(&request));
     let is_limited = exists(E::about(&request), &found);
-    // A repetition gets its response, whatever the limits.
+    // A repetition gets its response, even beyond the limits.
     if is_limited && !invocation.may_be_repetition() {
         invocation.check_known_limits()?;
     }
     let slot = E::once(invocation, &request, &found, &mut ahead).await?;
-    // What an earlier attempt has counted must not keep a later one from going on with its keys.
+    // The count of an earlier attempt must not stop a later one that continues with its keys.
     if is_limited && !slot.as_ref().is_some_and(RequestSlot::follows_failed_attempt) {
         invocation.check_known_limits()?;
     }
@@ -112,8 +112,8 @@ async fn check_and_act<E: EndpointHandler>(invocation: &Invocation) -> Result<Si
 
 /// The steps that handlers share.
 impl Invocation {
-    /// Reads the record of the request. Nothing is read without an `Idempotency-Key`, unless the API key says
-    /// that the order's reference stands for it.
+    /// Reads the record of the request. Reads nothing without an `Idempotency-Key`, unless the API key
+    /// derives one from the order's reference.
     pub async fn recall(&self, request: &impl Repeatable) -> Result<Option<RequestSlot>, FunctionError> {
         let (id, kept_for) = match (&self.order, &self.api_key) {
             (Some(order), _) => (order.id.request_id(), Some(ORDER_KEPT_FOR)),
@@ -129,7 +129,7 @@ impl Invocation {
         Ok(Some(slot))
     }
 
-    /// Reads the record of a request about a license key, and the key beside it.
+    /// Reads the record of a request about a license key, and the key, side by side.
     pub async fn recall_and_read(
         &self,
         request: &impl Repeatable,
@@ -139,14 +139,14 @@ impl Invocation {
         Ok((slot?, key?))
     }
 
-    /// Begins a creation. Without an `Idempotency-Key` nothing is written.
+    /// Begins a creation. Writes nothing without an `Idempotency-Key`.
     pub async fn begin(&self, slot: Option<RequestSlot>) -> Result<Option<Creation>, FunctionError> {
         let Some(slot) = slot else { return Ok(None) };
         Ok(Some(self.desk.store().begin(slot, self.now()).await?))
     }
 
-    /// Saves the response to a creation, if it has a record: `Open` before it is carried out, for other
-    /// attempts to take up, and `Done` after it.
+    /// Saves the response to a creation, if it has a record: as `Open` before it is carried out, so that
+    /// other attempts can continue it, and as `Done` after it.
     pub async fn save(
         &self,
         creation: Option<&mut Creation>,
@@ -157,13 +157,13 @@ impl Invocation {
         Ok(self.desk.store().save(creation, reply.envelope(), state, self.now()).await?)
     }
 
-    /// Makes distinct keys by a stored generator.
+    /// Makes distinct keys with a stored generator.
     pub fn make(&self, generator: &Generator, count: usize) -> Result<Vec<LicenseKey>, FunctionError> {
         let made = generator.make_distinct(count, self.desk.randomness());
         made.map_err(|_| FunctionError::Bug("a stored generator makes invalid keys"))
     }
 
-    /// A new assignment to `owner`, made now, under the order of the request if that has a reference.
+    /// A new assignment to `owner`, made now, under the order of the request if it has a reference.
     #[must_use]
     pub fn assignment(&self, owner: Owner, reference: Option<&OrderReference>) -> Assignment {
         let sold_by = match &self.order {
@@ -174,7 +174,7 @@ impl Invocation {
         Assignment::new(owner, self.now(), self.desk.randomness()).under(order)
     }
 
-    /// Prepares an attempt to sell keys of a product. Nothing is written yet.
+    /// Prepares an attempt to sell keys of a product. Writes nothing yet.
     #[must_use]
     pub fn sale(&self, product_id: ProductId, assignment: Assignment, slot: Option<RequestSlot>) -> Sale {
         Sale::new(product_id, assignment, self.desk.lease(), slot)
@@ -190,13 +190,13 @@ impl Invocation {
         reply: &SignedReply,
     ) -> Result<UpdateOutcome, FunctionError> {
         self.check_time_to_sell()?;
-        // After a restore of the table, the log tells which keys have left the stock since.
+        // After a restore of the table, the log shows the keys that have left the stock since.
         if seen.draw.is_some() && next.draw.is_none() {
             self.note_row_ids(vec![next.id]);
         }
         let remembered = slot.map(|slot| (slot, reply.envelope()));
         let update = self.desk.store().update_key([seen, next], entry, remembered, self.now());
-        // On the heap: a transaction is large.
+        // On the heap, because a transaction is large.
         Ok(self.uncut(Box::pin(update)).await?)
     }
 
@@ -224,8 +224,8 @@ impl Invocation {
         }
     }
 
-    /// Sells keys: the last write of a sale. It must begin early enough before the deadline. Once it has
-    /// begun, the deadline does not cut it off. Keys that are not counted yet are counted first.
+    /// Sells keys by the last write of a sale, after counting those that are not counted yet. The write must
+    /// begin early enough before the deadline, which does not cut it off then.
     pub async fn finish(
         &self,
         sale: &Sale,
@@ -245,8 +245,8 @@ impl Invocation {
     }
 }
 
-/// Authorizes the request, and reads beside that. If the product or generator does not exist for the API key, the
-/// reading is left: it would show how long the stock of a hidden product takes to read.
+/// Authorizes the request, and reads meanwhile. If the product or generator does not exist for the API key,
+/// drops the read: it would show how long the stock of a hidden product takes to read.
 async fn authorise_and_read<E: EndpointHandler>(
     invocation: &Invocation,
     request: &E::Request,
@@ -265,7 +265,7 @@ async fn authorise_and_read<E: EndpointHandler>(
     }
 }
 
-/// Whether the product or generator of a request exists and is in use.
+/// Returns true if the product or generator of a request exists and is in use.
 fn exists(about: Lookup, found: &Found) -> bool {
     let product = found.product.as_ref().is_some_and(Product::is_active);
     let generator = found.generator.as_ref().is_some_and(Generator::is_active);

@@ -5,11 +5,11 @@ use lambda_http::lambda_runtime::Diagnostic;
 
 use crate::ProblemDetails;
 
-/// Why a function did not do what it was asked to.
+/// The reason why a function did not carry out a request.
 #[derive(Debug, thiserror::Error)]
 pub enum FunctionError {
-    /// The request can be answered without doing anything: the API key was refused, parameters are faulty,
-    /// there is no such product. Signed by the global key.
+    /// The request is refused without a change: the API key was refused, parameters are faulty, there is no
+    /// such product. The global key signs the refusal.
     #[error("refused with code {}", .0.code())]
     Refused(Reply),
     /// The request cannot be read.
@@ -21,28 +21,28 @@ pub enum FunctionError {
     /// A call of KMS or SQS failed.
     #[error(transparent)]
     Aws(#[from] FailedCall),
-    /// Buyers met on the same keys for longer than a checkout waits.
-    #[error("buyers met on the same keys too often")]
+    /// Buyers competed for the same keys for longer than a checkout waits.
+    #[error("too many conflicts on the same keys")]
     Contention,
-    /// The time for an answer is over, or too short for a write whose outcome one would not learn.
+    /// The time for an answer is over, or too short for a write and learning its outcome.
     #[error("out of time")]
     OutOfTime,
     /// An order has the license key reserved at this moment.
     #[error("an order holds the key")]
     KeyHeld,
     /// A sweep left orders undone; the next one tries again.
-    #[error("{orders} orders could not be brought to their end")]
+    #[error("{orders} orders could not be finished or undone")]
     LeftUndone {
-        /// How many.
+        /// The number of these orders.
         orders: usize,
     },
     /// A rule of this project does not hold.
-    #[error("a fault of the program: {0}")]
+    #[error("bug: {0}")]
     Bug(&'static str),
 }
 
 impl FunctionError {
-    /// What the client is told. The one place that maps failures to HTTP.
+    /// The problem that the client gets. This is the one place that maps failures to HTTP.
     #[must_use]
     pub fn problem(&self) -> ProblemDetails {
         match self {
@@ -57,14 +57,14 @@ impl FunctionError {
                 Recorded::Erased => ProblemDetails::Erased,
                 Recorded::Mismatch => ProblemDetails::Mismatch,
                 Recorded::Void => ProblemDetails::NothingSold,
-                // Its response is repeated before anyone asks for a problem.
+                // Its response is repeated before this is called.
                 Recorded::Answered(_) => ProblemDetails::Internal,
             },
             Self::Store(StoreError::OutcomeUnknown { .. }) => {
                 ProblemDetails::OutcomeUnknown { is_repeatable: false }
             }
             Self::KeyHeld => ProblemDetails::KeyHeld,
-            // Refusals are signed before anyone asks for a problem.
+            // Refusals are signed before this is called.
             Self::Store(StoreError::Corrupt { .. }) | Self::Refused(_) | Self::Bug(_) => {
                 ProblemDetails::Internal
             }
@@ -73,7 +73,7 @@ impl FunctionError {
 }
 
 impl FunctionError {
-    /// Whether the records that it needs were changed by others at the same time.
+    /// Returns true if others changed the same records at the same time.
     #[must_use]
     pub fn is_contention(&self) -> bool {
         match self {
@@ -83,7 +83,7 @@ impl FunctionError {
         }
     }
 
-    /// The name of the failure, as Lambda reports that of a failed event: `Category.Reason`.
+    /// The name of the failure in Lambda's report of a failed event: `Category.Reason`.
     #[must_use]
     pub fn error_type(&self) -> String {
         match self {
@@ -111,7 +111,7 @@ impl FunctionError {
         .to_owned()
     }
 
-    /// The service that took no more, if that is what it was.
+    /// The service that throttled a call, if that is the cause.
     pub(crate) fn throttled_service(&self) -> Option<Service> {
         match self {
             Self::Store(StoreError::Aws(failed)) | Self::Aws(failed) => {

@@ -49,11 +49,11 @@ pub struct Invocation {
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 impl Invocation {
-    /// Takes an event apart. Whatever is wrong with it shows when it is asked for.
+    /// Parses an event. Errors are stored, and returned by the accessor that needs the value.
     pub async fn receive(desk: Arc<Desk>, endpoint: Endpoint, event: Request) -> Self {
         desk.connect_ahead();
         let (client, request_id, received_ms) = match event.request_context_ref() {
-            // `X-Forwarded-For` is the caller's word; this is API Gateway's.
+            // The caller controls `X-Forwarded-For`; API Gateway sets this address.
             Some(RequestContext::ApiGatewayV2(context)) => {
                 (context.http.source_ip.clone(), context.request_id.clone(), context.time_epoch)
             }
@@ -62,7 +62,7 @@ impl Invocation {
         let (parts, body) = event.into_parts();
         let parameters = match parts.method {
             Method::POST => read(&parts.headers, body).await,
-            // Real clients send all parameters there, the API key included. The access log does not have it.
+            // Real clients send all parameters there, the API key included. The access log omits the query.
             Method::GET if endpoint.only_reads() => {
                 let query = parts.uri.query().unwrap_or_default();
                 body::form_parameters(query.as_bytes()).map_err(ProblemDetails::UnreadableBody)
@@ -100,7 +100,8 @@ impl Invocation {
         }
     }
 
-    /// The invocation that fills a queued order. Nobody waits for its answer, but it keeps the times of one.
+    /// The invocation that fills a queued order. No client waits for its answer, but it has the same time
+    /// limits.
     #[must_use]
     pub fn of_order(desk: Arc<Desk>, order: &QueuedOrder) -> Self {
         let deadline = Deadline::of_request(i64::MAX, desk.store().timeouts());
@@ -125,19 +126,19 @@ impl Invocation {
     /// The settings of the API key; the defaults until it is checked.
     #[must_use]
     pub fn settings(&self) -> &ApiKeySettings {
-        // Whoever asks too early must not decide what they are.
+        // A call before the check must not fix the settings.
         static DEFAULTS: LazyLock<ApiKeySettings> = LazyLock::new(ApiKeySettings::default);
         self.settings.get().unwrap_or(&DEFAULTS)
     }
 
-    /// The desk it came to.
+    /// The desk that serves it.
     #[must_use]
     pub fn desk(&self) -> &Desk {
         &self.desk
     }
 
-    /// Checks that a sale, and finding out what became of it, would end before the buyer stops listening.
-    /// Else returns [`FunctionError::OutOfTime`].
+    /// Checks that a sale, and learning its outcome, would end before the buyer stops listening. Else returns
+    /// [`FunctionError::OutOfTime`].
     pub fn check_time_to_sell(&self) -> Result<(), FunctionError> {
         if self.deadline.leaves_time_to_sell(self.desk.store().timeouts()) {
             Ok(())
@@ -146,8 +147,8 @@ impl Invocation {
         }
     }
 
-    /// Awaits a write that the deadline must not cut off, because its outcome would be unknown. It must end
-    /// by itself.
+    /// Awaits a write that the deadline must not cut off, because its outcome would be unknown. The write
+    /// must have a time limit of its own.
     pub async fn uncut<T>(&self, write: impl Future<Output = T>) -> T {
         self.is_selling.store(true, Ordering::Relaxed);
         let outcome = write.await;
@@ -159,7 +160,7 @@ impl Invocation {
         self.is_selling.load(Ordering::Relaxed)
     }
 
-    /// How long there is until the request must be answered.
+    /// The time until the request must be answered.
     #[must_use]
     pub fn time_left(&self) -> Duration {
         self.deadline.instant().saturating_duration_since(Instant::now())
@@ -176,8 +177,8 @@ impl Invocation {
         self.parameters.as_ref().map_err(|problem| FunctionError::Unreadable(*problem))
     }
 
-    /// Checks that the API key opens the endpoint to this client (codes 100, 101, 103, 102), and finds what
-    /// the request is about; `about.api_key` is filled in here. One read at most.
+    /// Checks that the API key opens the endpoint to this client (codes 100, 101, 103, 102), and finds the
+    /// records that the request is about. Fills in `about.api_key`. Makes one read at most.
     pub(crate) async fn authorise(&self, about: Lookup) -> Result<Found, FunctionError> {
         let refused = |refusal| FunctionError::Refused(Reply::Refused(refusal));
         let hash = self.api_key.as_ref().map_err(|refusal| refused(*refusal))?.hash();
@@ -195,7 +196,7 @@ impl Invocation {
     /// Checks the API key, and keeps its settings.
     fn check(&self, record: &ApiKeyRecord) -> Result<&ApiKeySettings, ApiKeyRefusal> {
         record.check(self.endpoint, self.client, self.now())?;
-        // It is authorised once.
+        // A request is authorized once.
         let _ = self.settings.set(record.settings.clone());
         Ok(self.settings())
     }
@@ -205,8 +206,8 @@ impl Invocation {
         self.desk.look_up_for(self.settings(), lookup).await
     }
 
-    /// Reads a license key, with every write before. One of a product that does not exist for the API key is unknown.
-    /// Only after the API key is checked.
+    /// Reads a license key with a consistent read. A key of a product that does not exist for the API key is
+    /// unknown. Call it only after the API key is checked.
     pub async fn license_key(
         &self,
         license_key: &LicenseKey,
@@ -215,13 +216,13 @@ impl Invocation {
         Ok(key.filter(|key| self.settings().opens(key.product_id)))
     }
 
-    /// Whether the request may have a record, by which a repetition is recognized.
+    /// Returns true if the request may have a record, which identifies a repetition.
     pub(crate) fn may_be_repetition(&self) -> bool {
         self.idempotency_key.is_some() || self.settings().once_per_identifier
     }
 
-    /// Notes the keys of the next write for the log. After a restore of the table, the log tells which keys
-    /// were sold since.
+    /// Notes the keys of the next write for the log. After a restore of the table, the log shows the keys
+    /// that were sold since.
     pub(crate) fn note_row_ids(&self, row_ids: Vec<RowId>) {
         *self.sold.lock().unwrap_or_else(PoisonError::into_inner) = row_ids;
     }
@@ -262,13 +263,13 @@ pub(crate) struct Deadline {
     under_way: Duration,
 }
 
-/// The longest time before a request reaches the function that is believed: API Gateway waits for no answer
-/// longer than 30 seconds. More, or less than nothing, are two clocks that disagree, and count as nothing.
+/// The longest believable time before a request reaches the function: API Gateway waits for no answer longer
+/// than 30 seconds. A longer or negative time means that two clocks disagree, and counts as zero.
 const UNDER_WAY_MAX: Duration = Duration::from_secs(30);
 
 impl Deadline {
-    /// The deadline of a request that API Gateway received at `received_ms` (Unix milliseconds): an
-    /// environment that had to start first, or a queue, has used up some of the time.
+    /// The deadline of a request that API Gateway received at `received_ms` (Unix milliseconds). The start of
+    /// the environment, or a queue, has used up some of the time.
     pub(crate) fn of_request(received_ms: i64, timeouts: &Timeouts) -> Self {
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let under_way_ms = i64::try_from(now_ms).unwrap_or(i64::MAX).saturating_sub(received_ms);
@@ -277,14 +278,14 @@ impl Deadline {
         Self { instant: Instant::now() + timeouts.answer_within.saturating_sub(under_way), under_way }
     }
 
-    /// Decides if a sale, with the resolution of its outcome, would end in time. Else it must not begin: keys
-    /// could leave the stock for a buyer who has stopped listening.
+    /// Returns true if a sale, with the resolution of its outcome, would end in time. Else it must not begin:
+    /// keys could leave the stock for a buyer who has stopped listening.
     pub(crate) fn leaves_time_to_sell(self, timeouts: &Timeouts) -> bool {
         self.instant.saturating_duration_since(Instant::now()) >= timeouts.sale_within()
     }
 
-    /// The time that the request was under way before it reached the function. An environment whose clock is
-    /// ahead of API Gateway's by up to 30 seconds counts the difference, too.
+    /// The time that the request was under way before it reached the function. It includes the difference of
+    /// an environment whose clock is ahead of API Gateway's by up to 30 seconds.
     pub(crate) fn under_way(self) -> Duration {
         self.under_way
     }

@@ -1,4 +1,4 @@
-//! What the functions have in common: from an API Gateway event to a request, from a reply to an HTTP
+//! The common part of the functions: from an API Gateway event to a request, from a reply to an HTTP
 //! response, and all that a function needs to run.
 //!
 //! A function implements [`EndpointHandler`]. Its `handle` calls [`answer`], which takes these steps, in this
@@ -13,7 +13,7 @@
 //! 6. act: the function's own part, [`EndpointHandler::act`], through [`Desk::store`];
 //! 7. respond: the outcome becomes a response, be it an envelope or a problem (`respond`, `problem`).
 //!
-//! [`run`], [`run_with_queue`], [`run_on_queue`] or [`run_on_schedule`] is the whole of a function's `main`:
+//! [`run`], [`run_with_queue`], [`run_on_queue`] or [`run_on_schedule`] is the whole `main` of a function:
 //! logs, metrics ([`measure`]), clients, the Lambda runtime.
 
 mod body;

@@ -1,4 +1,4 @@
-//! The limits of an API key: the keys that one request may ask for, and those that its requests may ask for in an hour.
+//! The limits of an API key: the keys of one request, and the keys of all its requests in an hour.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -9,8 +9,8 @@ use tokio::sync::OnceCell;
 
 use crate::{FunctionError, Invocation, SignedReply, measure};
 
-/// The counts of API keys as an environment has last seen them. Others may have counted more since, so they prove that
-/// a limit is reached, but not that it is not.
+/// The counts of API keys that an environment has seen last. Others may have counted more since, so they
+/// prove that a limit is reached, but not that it is not.
 #[derive(Debug, Default)]
 pub(crate) struct KnownCounts(Mutex<HashMap<ApiKeyHash, HourlyCount>>);
 
@@ -49,10 +49,11 @@ impl Invocation {
         Some((self.api_key.as_ref().ok()?.hash(), limit, keys))
     }
 
-    /// Counts the keys of the request towards the limit of its API key, once, however often it is called. Returns
-    /// [`FunctionError::Refused`] with code 104 beyond the limit. Costs nothing without a limit, else one write.
+    /// Counts the keys of the request towards the limit of its API key, once for all calls. Returns
+    /// [`FunctionError::Refused`] with code 104 beyond the limit. Costs nothing without a limit, else one
+    /// write.
     ///
-    /// A request must have been counted before it hands out a key or promises one. [`Invocation::finish`] counts, too,
+    /// A request must be counted before it hands out or promises a key. [`Invocation::finish`] counts, too,
     /// so a sale that forgot it is only slower. A sale that fails afterwards stays counted.
     pub async fn count_keys(&self) -> Result<(), FunctionError> {
         let Some((api_key, limit, keys)) = self.limited() else { return Ok(()) };
@@ -72,9 +73,9 @@ impl Invocation {
         self.allowance.counted.get_or_try_init(|| count).await.copied()
     }
 
-    /// Takes the keys of the request for counted, because an earlier attempt at it has counted them.
+    /// Marks the keys of the request as counted, because an earlier attempt at it has counted them.
     pub fn skip_count(&self) {
-        // If they are counted already, all the better.
+        // They may be counted already.
         let _ = self.allowance.counted.set(());
     }
 
@@ -91,8 +92,9 @@ impl Invocation {
         }
     }
 
-    /// Passes the outcome of a request on. But a refusal that tells of the stock becomes 104 if the API key is beyond
-    /// its limit. For this, the count is read: 1 read unit, and none without a limit or if the keys are counted.
+    /// Returns the outcome of a request. But a refusal that reveals the stock becomes 104 if the API key is
+    /// beyond its limit. For this it reads the count: 1 read unit, and none without a limit or if the keys
+    /// are counted.
     pub(crate) async fn limit_refusal(
         &self,
         outcome: Result<SignedReply, FunctionError>,

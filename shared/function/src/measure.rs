@@ -1,5 +1,5 @@
-//! Metrics, by the crate `metrics`. In Lambda they are written to the log in CloudWatch's embedded metric
-//! format; elsewhere nobody listens, and they cost nothing.
+//! Metrics, through the crate `metrics`. In Lambda they go to the log in CloudWatch's embedded metric format;
+//! elsewhere they are dropped and cost nothing.
 //!
 //! An event writes one line for all metrics without a dimension, and one more for each product whose stock
 //! was seen.
@@ -84,60 +84,60 @@ pub fn distributions() -> impl Iterator<Item = (&'static str, Unit)> {
     latencies.chain([(STOCK_ESTIMATE, Unit::Count)]).chain(ages)
 }
 
-/// Keys have been given to an owner.
+/// Counts keys that were assigned to an owner.
 pub fn keys_assigned(count: usize) {
     counter!(KEYS_ASSIGNED).increment(as_u64(count));
 }
 
-/// Keys have been made by a generator.
+/// Counts keys that a generator made.
 pub fn keys_generated(count: usize) {
     counter!(KEYS_GENERATED).increment(as_u64(count));
 }
 
-/// Keys have been put into stock; others existed.
+/// Counts keys that were put into stock, and those that existed.
 pub fn keys_created(created: usize, duplicate: usize) {
     counter!(KEYS_CREATED).increment(as_u64(created));
     counter!(DUPLICATE_KEYS).increment(as_u64(duplicate));
 }
 
-/// A buyer was told that there is too little in stock.
+/// Counts a refusal for too little stock.
 pub fn out_of_stock() {
     counter!(OUT_OF_STOCK).increment(1);
 }
 
-/// A buyer had to try again, because another was quicker.
+/// Counts a retry, because another buyer was quicker.
 pub fn contention_retry() {
     counter!(CONTENTION_RETRIES).increment(1);
 }
 
-/// A request was answered as it was before, by its `Idempotency-Key`.
+/// Counts a request that got the same response as before, by its `Idempotency-Key`.
 pub(crate) fn repeated() {
     counter!(REPEATED_REQUESTS).increment(1);
 }
 
-/// A request reached the function with too little time left to sell keys: it was queued, the environment
-/// started slowly, or its clock is ahead of API Gateway's.
+/// Counts a request that reached the function with too little time left to sell keys: it was queued, the
+/// environment started slowly, or its clock is ahead of API Gateway's.
 pub(crate) fn late_request() {
     counter!(LATE_REQUESTS).increment(1);
 }
 
-/// A request was refused with code 104: it would have exceeded a limit of its API key.
+/// Counts a refusal with code 104: the request would have exceeded a limit of its API key.
 pub(crate) fn limit_reached() {
     counter!(LIMITED_REQUESTS).increment(1);
 }
 
-/// The sweep has brought orders to their end.
+/// Counts the orders that the sweep finished or undid.
 pub fn orders_swept(finished: usize, undone: usize) {
     counter!(ORDERS_FINISHED).increment(as_u64(finished));
     counter!(ORDERS_UNDONE).increment(as_u64(undone));
 }
 
-/// An order has been accepted, to be filled later.
+/// Counts an order that was accepted, to be filled later.
 pub fn order_queued() {
     counter!(ORDERS_QUEUED).increment(1);
 }
 
-/// An attempt to deliver a callback has ended.
+/// Counts an attempt to deliver a callback that has ended.
 pub fn callback(result: &DeliveryResult) {
     let name = match result {
         DeliveryResult::Delivered => ORDERS_DELIVERED,
@@ -147,26 +147,26 @@ pub fn callback(result: &DeliveryResult) {
     counter!(name).increment(1);
 }
 
-/// The age of the oldest order that waits for stock, and that of the oldest one whose shop has not heard.
-/// Zero if there is none.
+/// Records the age of the oldest order that waits for stock, and that of the oldest undelivered one. Zero if
+/// there is none.
 pub fn oldest_orders(waiting: Duration, undelivered: Duration) {
     histogram!(OLDEST_WAITING_ORDER).record(waiting.as_secs_f64());
     histogram!(OLDEST_UNDELIVERED).record(undelivered.as_secs_f64());
 }
 
-/// A draw has seen how large a product's stock is: exactly if it saw all of it, else as an estimate. A
-/// distribution and not a gauge, because a gauge would be repeated with every event, long after the product
+/// Records the size of a product's stock that a draw saw: exact if it saw all of it, else an estimate. It is
+/// a distribution and not a gauge, because a gauge would be repeated with every event, long after the product
 /// was restocked.
 pub(crate) fn stock_estimate(product_id: ProductId, keys: f64) {
     histogram!(STOCK_ESTIMATE, "Product" => product_id.to_string()).record(keys.round());
 }
 
-/// A request was answered by a problem with a status of 500 or more.
+/// Counts a request that was answered by a problem with a status of 500 or more.
 pub(crate) fn failure() {
     counter!(FAILURES).increment(1);
 }
 
-/// A request failed because a service took no more.
+/// Counts a request that failed because a service throttled it.
 pub(crate) fn throttle(service: Service) {
     let name = match service {
         Service::DynamoDb => DYNAMODB_THROTTLES,
@@ -192,9 +192,9 @@ pub(crate) fn init(namespace: String) -> Result<&'static Collector, Error> {
     Ok(collector)
 }
 
-/// Writes what was gathered since the last time.
+/// Writes the metrics gathered since the last time.
 pub(crate) fn flush(collector: &Collector) -> io::Result<()> {
-    // In one piece: the collector writes a document bit by bit.
+    // Written in one piece, because the collector writes a document bit by bit.
     let mut document = Vec::new();
     collector.flush(&mut document)?;
     restart_latencies();

@@ -6,15 +6,15 @@ use serde::Serialize;
 
 use crate::UnreadableBody;
 
-/// What is answered when there is nothing to sign: problem details (RFC 9457). Never a stack trace, an AWS
-/// error text, an ARN or a table name.
+/// An unsigned response: problem details (RFC 9457). It never has a stack trace, an AWS error text, an ARN or
+/// a table name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProblemDetails {
     /// 400.
     UnreadableBody(UnreadableBody),
     /// 400.
     MalformedIdempotencyKey,
-    /// 404. API Gateway knows the four routes; this is for the local gateway.
+    /// 404. API Gateway knows the routes, so this is for the local gateway.
     NotFound,
     /// 405.
     MethodNotAllowed {
@@ -23,7 +23,7 @@ pub enum ProblemDetails {
     },
     /// 409: the first request with this `Idempotency-Key` is not answered yet.
     InFlight,
-    /// 409: the first request with this `Idempotency-Key` was answered, and its owner was erased since.
+    /// 409: the first request with this `Idempotency-Key` was answered, and its owner has been erased since.
     Erased,
     /// 409: an order has the license key reserved.
     KeyHeld,
@@ -35,15 +35,15 @@ pub enum ProblemDetails {
     Internal,
     /// 503: DynamoDB or KMS cannot serve. No key left the stock for the request, and none will.
     NothingSold,
-    /// 503: DynamoDB answered neither the write of the sale nor the question what became of it.
+    /// 503: DynamoDB answered neither the write of the sale nor the question about its outcome.
     OutcomeUnknown {
-        /// Whether the request has an `Idempotency-Key`, so that a repetition is safe.
+        /// True if the request has an `Idempotency-Key`, so that a repetition is safe.
         is_repeatable: bool,
     },
 }
 
 impl ProblemDetails {
-    /// When a client may try again after a 503: by then throttles have usually passed.
+    /// The time after which a client may retry a 503. By then, throttles have usually passed.
     pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
     /// The HTTP status.
@@ -144,7 +144,7 @@ impl ProblemDetails {
             detail: self.detail(),
             request_id,
         };
-        // Text and a number: there is nothing in it that could fail to be written.
+        // The members are text and a number, so writing them cannot fail.
         let mut response = Response::new(Body::Text(serde_json::to_string(&members).unwrap_or_default()));
         *response.status_mut() =
             self.status().try_into().unwrap_or(lambda_http::http::StatusCode::INTERNAL_SERVER_ERROR);

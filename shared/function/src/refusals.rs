@@ -6,9 +6,8 @@ use tokio::sync::OnceCell;
 
 use crate::{FunctionError, SignedReply};
 
-/// Signed refusals of the present second, by their code. A refusal without members of its own is the same
-/// bytes for a whole second, so each is signed once a second, however many callers get it: a flood of them
-/// costs no more.
+/// Signed refusals of the present second, by their code. A refusal without members of its own has the same
+/// bytes for a whole second. So each is signed once a second for all callers, and a flood costs no more.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals(Mutex<HashMap<u16, Signed>>);
 
@@ -19,8 +18,8 @@ struct Signed {
 }
 
 impl Refusals {
-    /// The refusal `code` of the second of `now`; `sign` is awaited if there is none yet. Callers who arrive
-    /// while it is being signed wait for it.
+    /// The refusal `code` of the second of `now`. Awaits `sign` if there is none yet. Callers who arrive
+    /// meanwhile wait for it.
     pub(crate) async fn answer(
         &self,
         code: u16,

@@ -9,13 +9,13 @@ use lambda_http::{Body, Response};
 use crate::telemetry::SALES;
 use crate::{FunctionError, Invocation, ProblemDetails, measure};
 
-/// A reply, signed.
+/// A signed reply.
 #[derive(Debug, Clone)]
 pub struct SignedReply {
     envelope: Envelope,
     code: u16,
     http_status: u16,
-    /// The time that the client is told to wait before it repeats the request.
+    /// The time that the client must wait before it repeats the request.
     retry_after: Option<Duration>,
 }
 
@@ -23,7 +23,7 @@ pub struct SignedReply {
 const ANSWER_BYTES_MAX: usize = 6 * 1_048_576 - 65_536;
 
 impl Invocation {
-    /// Whether Lambda accepts a response with this reply.
+    /// Returns true if Lambda accepts a response with this reply.
     #[must_use]
     pub fn fits(&self, reply: &Reply) -> bool {
         SignablePayload::new(reply, self.now()).envelope_bytes_max() <= ANSWER_BYTES_MAX
@@ -39,9 +39,9 @@ impl Invocation {
         let now = self.now();
         let signed = self.signed(reply, product_key, now);
         if product_key.is_none() && reply.is_bare_refusal() {
-            // On the heap: a sale shall not carry its size.
+            // On the heap, so that a sale does not carry its size.
             let signed = Box::pin(self.desk.refusals().answer(reply.code(), now, signed)).await?;
-            // Outside of the signed bytes, which are the same for all.
+            // The wait is outside of the signed bytes, which are the same for all.
             Ok(SignedReply { retry_after: reply.retry_after(), ..signed })
         } else {
             signed.await
@@ -75,8 +75,8 @@ impl Invocation {
         let mut signed = std::pin::pin!(signed);
         let outcome = match tokio::time::timeout_at(self.deadline.instant(), &mut signed).await {
             Ok(outcome) => outcome,
-            // A sale ends by itself, shortly after the deadline at the latest. Cut off, its outcome would be
-            // unknown.
+            // A sale has a time limit of its own, shortly after the deadline at the latest. If it were cut
+            // off, its outcome would be unknown.
             Err(_) if self.is_selling() => signed.await,
             Err(_) => Err(FunctionError::OutOfTime),
         };
@@ -88,7 +88,7 @@ impl Invocation {
         response
     }
 
-    /// Gives the response that another attempt has recorded, if that is why this one failed.
+    /// Returns the response that another attempt has recorded, if this one failed because of it.
     pub fn or_repeat(
         &self,
         outcome: Result<SignedReply, FunctionError>,
@@ -98,7 +98,7 @@ impl Invocation {
         };
         measure::repeated();
         // The first response may have been lost before it was logged.
-        let row_ids = envelope.row_ids().map_err(|_| FunctionError::Bug("what is remembered is no reply"))?;
+        let row_ids = envelope.row_ids().map_err(|_| FunctionError::Bug("the recorded response is not a reply"))?;
         self.note_row_ids(row_ids);
         SignedReply::remembered(envelope)
     }
@@ -124,8 +124,8 @@ impl Invocation {
         }
     }
 
-    /// The one place that logs a request. What it names is free of license keys, API keys, owners and
-    /// signatures, and so are the texts of all failures.
+    /// Logs a request; no other place does. The line and the texts of all failures are free of license keys,
+    /// API keys, owners and signatures.
     fn log(&self, status: StatusCode, code: Option<u16>, failure: Option<&FunctionError>) {
         let endpoint = self.endpoint.name();
         let request_id = self.request_id.as_deref().unwrap_or_default();
@@ -147,8 +147,8 @@ impl Invocation {
                 if let Some(service) = failure.throttled_service() {
                     measure::throttle(service);
                 }
-                // The write may have been done, so its keys are named.
-                // Time under way is a queue, a cold start, or a clock that is ahead.
+                // The write may have succeeded, so the line names its keys. Time under way is a queue, a cold
+                // start, or a clock that is ahead.
                 let under_way_ms = milliseconds(self.deadline.under_way());
                 tracing::error!(
                     endpoint, request_id, status, duration_ms, under_way_ms, row_ids, %failure, "failed"
@@ -163,9 +163,9 @@ fn milliseconds(duration: Duration) -> u64 {
 }
 
 impl SignedReply {
-    /// What was answered before, or was about to be: 200, as all that is remembered.
+    /// A response that was recorded before. Its status is 200, like that of all recorded responses.
     pub fn remembered(envelope: Envelope) -> Result<Self, FunctionError> {
-        let (code, _) = envelope.read().map_err(|_| FunctionError::Bug("what is remembered is no reply"))?;
+        let (code, _) = envelope.read().map_err(|_| FunctionError::Bug("the recorded response is not a reply"))?;
         Ok(Self { envelope, code, http_status: 200, retry_after: None })
     }
 

@@ -27,7 +27,7 @@ pub const ENV_QUEUE: &str = "KEYPOOL_QUEUE";
 /// The CloudWatch namespace of the function's metrics; without it, `keypool`.
 pub const ENV_METRICS_NAMESPACE: &str = "KEYPOOL_METRICS_NAMESPACE";
 
-/// Why a function does not start.
+/// The reason why a function does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A variable that must be set is not, or is empty.
@@ -52,7 +52,7 @@ where
     serve(collector, desk_from_environment(&settings_from_environment()?)?, handle).await
 }
 
-/// Runs a function as [`run`] does, that also sends messages to the queue of orders.
+/// Runs a function like [`run`], with the queue of orders to send messages to.
 pub async fn run_with_queue<H, F>(handle: H) -> Result<(), Error>
 where
     H: Fn(Arc<Desk>, Request) -> F,
@@ -85,8 +85,8 @@ where
     .await
 }
 
-/// Runs a function in Lambda that a schedule calls: nobody waits for it, so it has an operator's time-outs. A
-/// failure makes the event a failed one, which the runtime logs and Lambda counts; its error type is
+/// Runs a function in Lambda that a schedule calls. No client waits for it, so it has an operator's
+/// time-outs. A failure fails the event: the runtime logs it, and Lambda counts it. Its error type is
 /// [`FunctionError::error_type`].
 pub async fn run_on_schedule<H, F>(handle: H) -> Result<(), Error>
 where
@@ -118,7 +118,7 @@ where
 }
 
 /// Runs a function in Lambda that a queue of orders calls, with a batch of messages at a time. `handle`
-/// returns the ids of the messages that are to come back.
+/// returns the ids of the messages that must come back.
 pub async fn run_on_queue<H, F>(handle: H) -> Result<(), Error>
 where
     H: Fn(Arc<Desk>, Vec<Received>) -> F,
@@ -192,7 +192,7 @@ fn settings_from_environment() -> Result<AwsSettings, StartError> {
     })
 }
 
-/// The address of a service: its own variable goes before the one of all services, as in the AWS SDKs.
+/// The address of a service. Its own variable takes precedence over that of all services, as in the AWS SDKs.
 fn endpoint(of_service: &'static str) -> Option<String> {
     optional(of_service).or_else(|| optional("AWS_ENDPOINT_URL"))
 }

@@ -1,5 +1,5 @@
-//! Logs: JSON, one object a line. There is a log line for every request, and nothing in any of them tells a
-//! license key, an API key, an owner or a signature.
+//! Logs: JSON, one object a line. Every request has a log line, and no line contains a license key, an API
+//! key, an owner or a signature.
 
 use std::str::FromStr as _;
 
@@ -9,14 +9,14 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
-/// How much keypool logs of itself: `error`, `warn`, `info` (the default), `debug` or `trace`.
+/// The level of keypool's own logs: `error`, `warn`, `info` (the default), `debug` or `trace`.
 pub const ENV_LOG_LEVEL: &str = "LOG_LEVEL";
 
-/// The target of the line about a sale, which is logged at every level: it names the row ids of the keys that
-/// were given away, and a restore of the table to an earlier time depends on it.
+/// The target of the line about a sale, which is logged at every level: it names the row ids of the assigned
+/// keys, and a restore of the table to an earlier time depends on it.
 pub(crate) const SALES: &str = "keypool_sales";
 
-/// A level that there is not.
+/// A level that does not exist.
 #[derive(Debug, thiserror::Error)]
 #[error("{ENV_LOG_LEVEL} must be one of error, warn, info, debug and trace")]
 pub struct UnknownLogLevel;
@@ -29,9 +29,9 @@ pub fn log_level() -> Result<Level, UnknownLogLevel> {
     }
 }
 
-/// Starts to log to `writer`, once for a process. Other crates log warnings and errors only, whatever the
-/// level: below that, the SDK writes whole requests, license keys and all. Those in `errors_only` do not even
-/// warn.
+/// Starts to log to `writer`, once for a process. Other crates log only warnings and errors at any level,
+/// because below that the SDK writes whole requests, license keys included. Those in `errors_only` do not
+/// even warn.
 pub fn init_logs(
     level: Level,
     errors_only: &[&str],

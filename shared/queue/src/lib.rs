@@ -1,4 +1,4 @@
-//! The queue that wakes the worker. A message holds only the id of an order: the table knows the rest.
+//! The queue that wakes the worker. A message holds only the id of an order: the table holds the rest.
 //!
 //! SQS may deliver a message twice and out of order. The embedded SQS loses its messages when it restarts.
 

@@ -8,11 +8,11 @@ use keypool_aws::{AwsErrorKind, FailedCall, Service};
 /// The longest delay of a message (SQS API Reference, `SendMessage`).
 pub const WAKE_AFTER_MAX: Duration = Duration::from_mins(15);
 /// The longest time that [`Queue::hide`] asks for. SQS hides a message for up to 12 hours since its receive
-/// (`ChangeMessageVisibility`). A function has had it for up to 15 minutes of these.
+/// (`ChangeMessageVisibility`). A function may have used 15 minutes of these.
 pub const HIDE_MAX: Duration = Duration::from_mins(12 * 60 - 15);
 /// The longest wait for a message (`ReceiveMessage`).
 pub const WAIT_MAX: Duration = Duration::from_secs(20);
-/// The time that a call which waits has in addition to its wait.
+/// The time that a waiting call has in addition to its wait.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// The queue of orders in SQS. Durations are rounded up to whole seconds.

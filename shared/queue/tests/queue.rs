@@ -1,6 +1,6 @@
 //! The queue against the embedded SQS.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -59,7 +59,7 @@ async fn a_message_is_hidden_up_to_the_longest_time() {
     let (_sqs, queue) = start(clock.clone(), Timeouts::CHECKOUT).await;
     queue.wake("request-1", NOW).await.unwrap();
     let received = queue.receive(NOW).await.unwrap().remove(0);
-    // Less than a second is a second, and zero is none.
+    // A part of a second counts as a second, and zero as none.
     queue.hide(&received.receipt_handle, Duration::from_millis(1)).await.unwrap();
     clock.advance_ms(999);
     assert_eq!(queue.receive(NOW).await.unwrap(), []);
@@ -82,7 +82,7 @@ async fn a_wait_may_be_longer_than_the_clients_time_outs() {
 }
 
 #[tokio::test]
-async fn errors_say_what_can_be_done_and_no_more() {
+async fn errors_name_the_remedy_and_no_secret() {
     let (sqs, queue) = start(Arc::new(SystemClock), Timeouts::CHECKOUT).await;
     let rejected = queue.hide("secret-handle", NOW).await.unwrap_err();
     assert_eq!(

@@ -5,8 +5,8 @@ use aws_smithy_types::body::SdkBody;
 
 use crate::Signer;
 
-/// Turns a call into a bare `GET`, without a body or a signature. KMS refuses it at once, does nothing and charges
-/// nothing; what stays is an open connection.
+/// Turns a call into a bare `GET`, without a body or a signature. KMS refuses it at once, does nothing and
+/// charges nothing. An open connection remains.
 #[derive(Debug)]
 struct BareGet;
 
@@ -34,11 +34,11 @@ impl Intercept for BareGet {
 }
 
 impl Signer {
-    /// Opens a connection to KMS, for a signature that is about to be asked for. Whatever goes wrong is left to that
+    /// Opens a connection to KMS, for a signature that will be requested soon. Leaves any failure to that
     /// signature.
     pub async fn open_connection(&self) {
         let call = self.client.get_public_key().key_id("none").customize();
-        // The answer is a refusal: nothing was asked for.
+        // KMS refuses the call, which asks for nothing.
         let _ = call.interceptor(BareGet).send().await;
     }
 }

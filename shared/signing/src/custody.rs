@@ -1,4 +1,4 @@
-//! What an operator asks of KMS: keys, whether they can sign, and their public halves.
+//! The operator's part of KMS: makes keys, tests that they sign, and reads their public halves.
 
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{KeySpec, KeyUsageType, SigningAlgorithmSpec, Tag};
@@ -11,22 +11,22 @@ use crate::{PublicKey, Signer};
 /// A signing key as KMS knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SigningKey {
-    /// Its ARN, whatever it was asked for by: an alias may stand for another key tomorrow.
+    /// Its ARN, even if it was looked up by an alias, which may name another key tomorrow.
     pub arn: SigningKeyId,
     /// Its public half.
     pub public_key: PublicKey,
 }
 
 impl Signer {
-    /// The tag that says which stack's functions may use a key.
+    /// The tag that names the stack whose functions may use a key.
     pub const TAG: &str = "keypool";
 
-    /// The public half of `key`, which must be one that can sign responses.
+    /// Reads the public half of `key`, which must be one that can sign responses.
     pub async fn public_key(&self, key: &SigningKeyId) -> Result<PublicKey, FailedCall> {
         Ok(self.signing_key(key).await?.public_key)
     }
 
-    /// What `key` stands for, which must be a key that can sign responses.
+    /// Finds the key that `key` names, which must be one that can sign responses.
     pub async fn signing_key(&self, key: &SigningKeyId) -> Result<SigningKey, FailedCall> {
         const OPERATION: &str = "GetPublicKey";
         let output = self
@@ -48,7 +48,7 @@ impl Signer {
         }
     }
 
-    /// The same, but only of a key that does sign: it is tried, on a text that is no response.
+    /// Finds a key like [`Signer::signing_key`], and tests that it signs, with a text that is not a response.
     pub async fn signing_key_at_work(&self, key: &SigningKeyId) -> Result<SigningKey, FailedCall> {
         const MESSAGE: &[u8] = b"is this key fit for use?";
         let found = self.signing_key(key).await?;
@@ -56,12 +56,12 @@ impl Signer {
         if found.public_key.verifies(MESSAGE, &signature) { Ok(found) } else { Err(without_answer("Sign")) }
     }
 
-    /// Makes an RSA-2048 signing key in KMS and says its id.
+    /// Makes an RSA-2048 signing key in KMS and returns its id.
     pub async fn create_key(&self, description: &str) -> Result<SigningKeyId, FailedCall> {
         self.create_key_for(description, None).await
     }
 
-    /// The same, for the functions of one stack: the key carries the tag [`Signer::TAG`] with that value.
+    /// Makes a key for the functions of one stack: it carries the tag [`Signer::TAG`] with that value.
     pub async fn create_key_for(
         &self,
         description: &str,
@@ -85,7 +85,8 @@ impl Signer {
         id.ok_or_else(|| without_answer(OPERATION))
     }
 
-    /// Whose functions may use a key: the value of its tag [`Signer::TAG`], if it has one. `arn` must not be an alias.
+    /// Reads the stack whose functions may use a key: the value of its tag [`Signer::TAG`], if it has one.
+    /// `arn` must not be an alias.
     pub async fn stack_of(&self, arn: &SigningKeyId) -> Result<Option<String>, FailedCall> {
         let sent = self.client.list_resource_tags().key_id(arn.as_str()).send().await;
         let output = sent.map_err(|error| Service::Kms.failed("ListResourceTags", &error))?;

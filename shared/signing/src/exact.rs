@@ -3,8 +3,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// A JSON value that all readers read alike: no member stands twice in an object. Of two, some readers take the first
-/// and others the last.
+/// A JSON value that all readers read alike: no object has a repeated member. Of two, some readers take the
+/// first and others the last.
 #[derive(PartialEq)]
 pub(crate) struct Exact(Value);
 
@@ -20,7 +20,7 @@ impl<'de> Visitor<'de> for ExactVisitor {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON without members that stand twice")
+        f.write_str("JSON without repeated members")
     }
 
     fn visit_unit<E>(self) -> Result<Value, E> {
@@ -59,7 +59,7 @@ impl<'de> Visitor<'de> for ExactVisitor {
         let mut object = Map::new();
         while let Some((name, Exact(member))) = members.next_entry::<String, Exact>()? {
             if object.insert(name, member).is_some() {
-                return Err(A::Error::custom("a member stands twice"));
+                return Err(A::Error::custom("a repeated member"));
             }
         }
         Ok(object.into())
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_stands_twice_is_refused() {
+    fn a_repeated_member_is_refused() {
         for json in [r#"{"a": 1, "a": 1}"#, r#"[{"b": {"a": 1, "\u0061": 2}}]"#] {
             assert_eq!(read(json), None, "{json}");
         }

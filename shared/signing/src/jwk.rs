@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::PublicKey;
 
-/// What a JSON Web Key says its signatures are: RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518, section 3.3).
+/// The algorithm of signatures in a JSON Web Key: RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518, section 3.3).
 const ALGORITHM: &str = "RS256";
 
 impl PublicKey {
@@ -21,7 +21,7 @@ impl PublicKey {
         json!({"kty": "RSA", "use": "sig", "alg": ALGORITHM, "kid": self.thumbprint(), "n": n, "e": e})
     }
 
-    /// The key's SHA-256 thumbprint (RFC 7638) in base64url: the same for the same key, whoever computes it.
+    /// The key's SHA-256 thumbprint (RFC 7638) in base64url, which is the same everywhere.
     #[must_use]
     pub fn thumbprint(&self) -> String {
         let (n, e) = self.encoded_components();
@@ -35,24 +35,24 @@ impl PublicKey {
     }
 }
 
-/// Public keys that belong together: those a shop's responses may be signed by, or have been.
+/// A set of public keys: those that sign a shop's responses, or have signed them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JwkSet {
     keys: Vec<PublicKey>,
 }
 
-/// A text that is no set of JSON Web Keys, or one without a key that could have signed a response.
+/// A text that is not a set of JSON Web Keys, or a set without a key that could have signed a response.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidJwkSet {
     /// Not JSON, or without the member `keys`.
     #[error("not a set of JSON Web Keys: expected JSON like {{\"keys\":[...]}}")]
     Unreadable,
-    /// No key in it is one that signs responses.
+    /// No key in it signs responses.
     #[error("none of the JSON Web Keys is an RSA key of 2048 bits or more for signatures by {ALGORITHM}")]
     NoKey,
 }
 
-/// As much of a key as decides whether it signs responses. Members that are not known say nothing against it.
+/// The parts of a key that decide if it signs responses. Unknown members are ignored.
 #[derive(Deserialize)]
 struct Jwk {
     kty: String,
@@ -78,14 +78,15 @@ impl Jwk {
     }
 }
 
-/// An unsigned number, big-endian. Some libraries put a zero before it, which RFC 7518 forbids but changes nothing.
+/// An unsigned number, big-endian. Some libraries put a zero before it, which RFC 7518 forbids but which
+/// changes nothing.
 fn component(text: &str) -> Option<Vec<u8>> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
     Some(bytes.into_iter().skip_while(|byte| *byte == 0).collect())
 }
 
 impl JwkSet {
-    /// These keys, each once.
+    /// Makes a set of these keys, each once.
     pub fn new(keys: impl IntoIterator<Item = PublicKey>) -> Self {
         let mut distinct = Vec::new();
         for key in keys {
@@ -96,7 +97,7 @@ impl JwkSet {
         Self { keys: distinct }
     }
 
-    /// Reads a set. Keys that cannot have signed a response are passed over, as RFC 7517 (section 5) wants it: other
+    /// Reads a set. Skips keys that cannot have signed a response, as RFC 7517 (section 5) wants it: other
     /// types, other uses, other algorithms, incomplete ones.
     pub fn from_json(json: &str) -> Result<Self, InvalidJwkSet> {
         #[derive(Deserialize)]
@@ -115,7 +116,7 @@ impl JwkSet {
         json!({"keys": self.keys.iter().map(PublicKey::to_jwk).collect::<Vec<_>>()}).to_string()
     }
 
-    /// The keys, in the order they were given in.
+    /// The keys, in their original order.
     #[must_use]
     pub fn keys(&self) -> &[PublicKey] {
         &self.keys
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_thumbprint_of_the_rfcs_example_is_the_rfcs() {
+    fn the_thumbprint_matches_the_example_in_the_rfc() {
         let set = read(&example()).unwrap();
         let [key] = set.keys() else { panic!("one key: {set:?}") };
         assert_eq!(key.thumbprint(), EXAMPLE_THUMBPRINT);
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_sign_no_responses_are_passed_over() {
+    fn keys_that_sign_no_responses_are_skipped() {
         let others = [
             json!({"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}),
             json!({"kty": "RSA", "use": "enc", "n": example()["n"], "e": "AQAB"}),
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_set_is_refused() {
+    fn invalid_sets_are_refused() {
         for text in ["", "{}", "[]", r#"{"keys":{}}"#, EXAMPLE] {
             assert_eq!(JwkSet::from_json(text), Err(InvalidJwkSet::Unreadable), "{text}");
         }

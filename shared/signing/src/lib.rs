@@ -1,9 +1,9 @@
 //! Signing by KMS, and checking signatures.
 //!
-//! - [`Signer`] is the only thing in keypool that speaks to KMS: it signs a payload with the product's key,
-//!   else the global key, and hands out public keys.
-//! - [`PublicKey`] checks a signature, and [`SignedEnvelope`] a whole response, without KMS; a [`JwkSet`] is how public keys
-//!   are given to others.
+//! - [`Signer`] is the only part of keypool that calls KMS: it signs a payload with the product's key, else
+//!   the global key, and reads public keys.
+//! - [`PublicKey`] checks a signature, and [`SignedEnvelope`] a whole response, without KMS. A [`JwkSet`]
+//!   gives public keys to others.
 
 mod connect;
 mod custody;

@@ -16,14 +16,14 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// A signer that uses `global_key` where a product has no key of its own.
+    /// Makes a signer that uses `global_key` for products without their own key.
     #[must_use]
     pub fn new(client: aws_sdk_kms::Client, global_key: Option<SigningKeyId>) -> Self {
         Self { client, global_key }
     }
 
-    /// Signs `payload` with the product's key, else the global key. Where there is neither, the envelope says
-    /// `Private key not set` and KMS is not asked.
+    /// Signs `payload` with the product's key, else the global key. If there is neither, the signature is
+    /// `Private key not set`, without a call of KMS.
     pub async fn sign_reply(
         &self,
         payload: SignablePayload,
@@ -50,10 +50,10 @@ impl Signer {
         }
     }
 
-    /// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017, section 8.2) over `message`.
+    /// Signs `message` by RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017, section 8.2).
     ///
-    /// The digest is made here, since KMS takes messages of 4,096 bytes at most and seven license keys are
-    /// longer than that.
+    /// Makes the digest here, because KMS accepts messages of 4,096 bytes at most, and seven license keys are
+    /// longer.
     pub async fn sign(&self, key: &SigningKeyId, message: &[u8]) -> Result<Signature, FailedCall> {
         const OPERATION: &str = "Sign";
         let output = self
@@ -69,7 +69,8 @@ impl Signer {
         output.signature.map(Blob::into_inner).ok_or_else(|| without_answer(OPERATION))
     }
 
-    /// Opens the connection to KMS, by signing a text that is no response; nothing if there is no global key.
+    /// Opens the connection to KMS by signing a text that is not a response. Does nothing without a global
+    /// key.
     pub async fn warm_up(&self) -> Result<(), FailedCall> {
         match &self.global_key {
             Some(key) => self.sign(key, b"warm-up").await.map(|_| ()),
@@ -77,7 +78,7 @@ impl Signer {
         }
     }
 
-    /// Makes sure that `alias` stands for a signing key: makes one if there is no such alias.
+    /// Makes sure that `alias` names a signing key. Makes one if there is no such alias.
     pub async fn ensure_alias(&self, alias: &SigningKeyId, description: &str) -> Result<(), FailedCall> {
         const OPERATION: &str = "CreateAlias";
         match self.public_key(alias).await {
@@ -90,7 +91,7 @@ impl Signer {
             self.client.create_alias().alias_name(alias.as_str()).target_key_id(key.as_str()).send();
         match created.await {
             Ok(_) => Ok(()),
-            // Someone was quicker. Then the alias is there, and must stand for a key.
+            // Another caller was quicker. The alias then exists, and must name a key.
             Err(error)
                 if error.as_service_error().is_some_and(CreateAliasError::is_already_exists_exception) =>
             {

@@ -29,10 +29,10 @@ impl PublicKey {
     /// The label of a PEM block with a public key (RFC 7468, section 13).
     const LABEL: &str = "PUBLIC KEY";
 
-    /// Signatures by shorter keys are not believed.
+    /// The least length of a modulus. Signatures by shorter keys are not trusted.
     const MODULUS_BYTES_MIN: usize = 256;
 
-    /// Reads a `SubjectPublicKeyInfo` in DER, which is what KMS hands out. It must be of an RSA key.
+    /// Reads a `SubjectPublicKeyInfo` in DER, the form that KMS returns. It must be of an RSA key.
     pub fn from_der(der: Vec<u8>) -> Result<Self, InvalidPublicKey> {
         let rsa = RsaSubjectPublicKey::from_der(&der).map_err(|_| InvalidPublicKey)?;
         let (modulus, exponent) = rsa_components(rsa.as_ref()).ok_or(InvalidPublicKey)?;
@@ -66,21 +66,21 @@ impl PublicKey {
         pem::encode_config(&pem::Pem::new(Self::LABEL, self.der.clone()), config)
     }
 
-    /// Whether `signature` is this key's, over `message`.
+    /// Returns true if `signature` is this key's, over `message`.
     #[must_use]
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &self.der).verify(message, signature).is_ok()
     }
 }
 
-/// The two numbers of an `RSAPublicKey` (RFC 8017, appendix A.1.1) that aws-lc has parsed and written anew.
+/// The two numbers of an `RSAPublicKey` (RFC 8017, appendix A.1.1) that aws-lc has parsed and rewritten.
 fn rsa_components(der: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     const SEQUENCE: u8 = 0x30;
     const INTEGER: u8 = 0x02;
     let (numbers, _) = element(der, SEQUENCE)?;
     let (modulus, rest) = element(numbers, INTEGER)?;
     let (exponent, _) = element(rest, INTEGER)?;
-    // A number whose first bit is set has a zero before it, so that it is not a negative one.
+    // A number whose first bit is set has a zero before it, so that it is not negative.
     let unsigned = |number: &[u8]| number.iter().copied().skip_while(|byte| *byte == 0).collect();
     Some((unsigned(modulus), unsigned(exponent)))
 }
@@ -101,7 +101,7 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(length)
 }
 
-/// A response as a client got it, not yet believed.
+/// A response as a client received it, not yet verified.
 #[derive(Debug, Deserialize)]
 pub struct SignedEnvelope {
     response: Box<RawValue>,
@@ -109,7 +109,7 @@ pub struct SignedEnvelope {
     signature: String,
 }
 
-/// Why a response is not to be believed.
+/// The reason why a response is not valid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidEnvelope {
     /// Not JSON, or one of the members is missing.
@@ -121,7 +121,7 @@ pub enum InvalidEnvelope {
     /// The signature is not this key's, or the text it covers was changed.
     #[error("the signature does not hold for this public key")]
     WrongSignature,
-    /// `response` says something else than what was signed.
+    /// `response` differs from the signed text.
     #[error("the signature holds, but the member response is not what was signed")]
     OtherResponse,
 }
@@ -132,10 +132,10 @@ impl SignedEnvelope {
         serde_json::from_str(json).map_err(|_| InvalidEnvelope::Unreadable)
     }
 
-    /// Checks the signature against `key`, and `response` against what was signed. Gives back what was signed.
+    /// Checks the signature against `key`, and `response` against the signed text. Returns the signed text.
     ///
-    /// Members of `response` are compared as JSON values: a client may have read the envelope and written it
-    /// again with other white space. A member that stands twice is not what was signed.
+    /// Compares members of `response` as JSON values: a client may have read the envelope and written it
+    /// again with other white space. A repeated member counts as a difference.
     pub fn verify(&self, key: &PublicKey) -> Result<String, InvalidEnvelope> {
         if self.signature == Envelope::WITHOUT_KEY {
             return Err(InvalidEnvelope::Unsigned);

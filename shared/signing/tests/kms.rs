@@ -1,6 +1,6 @@
 //! Signing against the embedded KMS.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use keypool_aws::{AwsErrorKind, FailedCall, Timeouts};
 use keypool_domain::{PrivateKeyUsed, Reply, SignablePayload, SigningKeyId, Timestamp};
@@ -29,7 +29,7 @@ fn payload() -> SignablePayload {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signature_is_the_keys_and_always_the_same() {
+async fn a_signature_verifies_by_its_key_and_never_changes() {
     let kms = Kms::new().await;
     let signer = kms.signer(None);
     let (key, other) = (signer.create_key("one").await.unwrap(), signer.create_key("two").await.unwrap());
@@ -44,7 +44,7 @@ async fn a_signature_is_the_keys_and_always_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_products_key_goes_before_the_global_one() {
+async fn the_products_key_takes_precedence_over_the_global_key() {
     let kms = Kms::new().await;
     let product = kms.signer(None).create_key("product").await.unwrap();
     let global = kms.signer(None).create_key("global").await.unwrap();
@@ -75,7 +75,7 @@ async fn an_alias_is_made_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_says_which_stack_may_use_it_and_what_an_alias_stands_for() {
+async fn a_key_names_its_stack_and_an_alias_names_its_key() {
     let kms = Kms::new().await;
     let signer = kms.signer(None);
     let tagged = signer.create_key_for("a test's", Some("my-stack")).await.unwrap();
@@ -93,7 +93,7 @@ async fn a_key_says_which_stack_may_use_it_and_what_an_alias_stands_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_key_is_told_from_a_dead_kms() {
+async fn a_missing_key_differs_from_an_unavailable_kms() {
     let kms = Kms::new().await;
     let signer = kms.signer(None);
     let key = "alias/not-there".parse().unwrap();

@@ -8,7 +8,7 @@ pub struct ReplaceLicenseKey {
     pub license_key: LicenseKey,
     /// The reason, for the audit trail.
     pub reason: Reason,
-    /// Whether to make the new key fresh when there is none in stock.
+    /// Set if the new key is generated when there is none in stock.
     pub generate: bool,
 }
 

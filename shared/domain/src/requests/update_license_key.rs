@@ -4,7 +4,7 @@ use crate::{
     ValidationErrors, Validity,
 };
 
-/// Changes one license key. What is not given stays as it is.
+/// Changes one license key. Values that are not given stay.
 #[derive(Debug, Clone)]
 pub struct UpdateLicenseKey {
     /// The key.
@@ -21,7 +21,7 @@ pub struct UpdateLicenseKey {
     pub status: Option<Status>,
     /// The time at which the owner got the key.
     pub assigned_at: Option<Timestamp>,
-    /// Whether the key may be taken from its owner and go back into stock.
+    /// Set if the key may be taken from its owner and return to stock.
     pub take_from_owner: bool,
 }
 

@@ -73,7 +73,7 @@ static FORBIDDEN: [ForbiddenNetwork; 47] = [
     v6(0x0064_ff9b_0001 << 80, 48, "a NAT64 address", "RFC 8215"),
     v6(0xffff_0000 << 32, 96, "an IPv4-translated address", "RFC 2765"),
     v6(0x0100 << 112, 64, "a discarded address", "RFC 6666"),
-    // Tunnels: these too have an IPv4 address inside, that of the relay or of the other end.
+    // Tunnels: these, too, have an IPv4 address inside, that of the relay or of the other end.
     v6(0x2001 << 112, 32, "a Teredo address", "RFC 4380"),
     v6(0x2001_0002 << 96, 48, "an address for benchmarks", "RFC 5180"),
     v6(0x2001_0010 << 96, 28, "a cryptographic identifier", "RFC 4843"),
@@ -108,7 +108,7 @@ pub fn forbidden_network(address: IpAddr) -> Option<&'static ForbiddenNetwork> {
     FORBIDDEN.iter().find(|forbidden| forbidden.network.contains(&address))
 }
 
-/// Decides if `address` belongs to a host on the public Internet.
+/// Returns true if `address` belongs to a host on the public Internet.
 #[must_use]
 pub fn is_public(address: IpAddr) -> bool {
     forbidden_network(address).is_none()

@@ -55,7 +55,7 @@ impl FromStr for WebhookHost {
 }
 
 impl fmt::Display for WebhookHost {
-    /// `shop.example`, `shop.example:8443`, `[2001:db8::1]`: what reads back as the same host.
+    /// Writes `shop.example`, `shop.example:8443` or `[2001:db8::1]`, which reads back as the same host.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.host.fmt(f)?;
         self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
@@ -67,7 +67,7 @@ impl fmt::Display for WebhookHost {
 pub struct WebhookHosts(Vec<WebhookHost>);
 
 impl WebhookHosts {
-    /// Decides if any host will do.
+    /// Returns true if any host is allowed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -78,7 +78,7 @@ impl WebhookHosts {
         self.0.iter()
     }
 
-    /// Decides if the list has the host of `url`. Subdomains of a listed host are other hosts.
+    /// Returns true if the list has the host of `url`. A subdomain of a listed host is another host.
     #[must_use]
     pub fn lists(&self, url: &WebhookUrl) -> bool {
         let Some(host) = url.host().map(|host| absolute(&host)) else { return false };
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_read_as_browsers_read_them() {
+    fn hosts_are_normalized_as_in_browsers() {
         for (text, expected) in [
             ("shop.example", "shop.example"),
             ("SHOP.Example.", "shop.example"),
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_is_refused() {
+    fn invalid_hosts_are_refused() {
         for text in [
             "",
             ".",

@@ -1,5 +1,5 @@
-//! Callbacks to a shop: where they may go ([`WebhookUrl`], [`WebhookRules`], [`is_public`]) and when they are
-//! repeated ([`next_delivery`]).
+//! Callbacks to a shop: their targets ([`WebhookUrl`], [`WebhookRules`], [`is_public`]) and their repetitions
+//! ([`next_delivery`]).
 
 mod address;
 mod hosts;

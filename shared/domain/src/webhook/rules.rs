@@ -24,8 +24,8 @@ pub enum WebhookRefusal {
 }
 
 impl WebhookRules {
-    /// The rules of a deployed stack. If `hosts` is not empty, only these are allowed, and these also by
-    /// `http`. Every address must be public, also that of a listed host.
+    /// The rules of a deployed stack. If `hosts` is not empty, only these are allowed, also by `http`. Every
+    /// address must be public, even that of a listed host.
     #[must_use]
     pub const fn deployed(hosts: WebhookHosts) -> Self {
         Self { hosts, this_machine: false }
@@ -37,7 +37,7 @@ impl WebhookRules {
         Self { hosts, this_machine: true }
     }
 
-    /// Checks all that can be checked of `url` without resolving its name.
+    /// Checks `url` as far as possible without resolving its name.
     pub fn check(&self, url: &WebhookUrl) -> Result<(), WebhookRefusal> {
         let listed = self.hosts.lists(url);
         if !self.hosts.is_empty() && !listed {
@@ -52,7 +52,7 @@ impl WebhookRules {
         }
     }
 
-    /// Checks an address that a connection is about to be opened to.
+    /// Checks an address before a connection to it is opened.
     pub fn check_address(&self, address: IpAddr) -> Result<(), WebhookRefusal> {
         if self.this_machine && address.to_canonical().is_loopback() {
             return Ok(());
@@ -61,7 +61,7 @@ impl WebhookRules {
     }
 }
 
-/// The address that is certain before the name is resolved. `localhost` and the names below it are loopback
+/// The address that is known before the name is resolved. `localhost` and the names below it are loopback
 /// everywhere (RFC 6761).
 fn literal_or_localhost(url: &WebhookUrl) -> Option<IpAddr> {
     let name = url.host_name().trim_end_matches('.');

@@ -72,7 +72,7 @@ fn random_part(longest: Duration, randomness: &(impl Randomness + ?Sized)) -> Du
 mod tests {
     use super::*;
 
-    /// Gives the same number whenever it is below the bound, else the largest that is.
+    /// Gives the same number if it is below the bound, else the largest number below it.
     struct Always(u64);
 
     impl Randomness for Always {

@@ -13,9 +13,9 @@ const KEY_NOT_SET: (&str, &str) = ("keevault-webhook", "not-set");
 
 /// The URL that a shop wants its callback delivered to.
 ///
-/// A value is an absolute `http` or `https` URL without credentials and fragment, on an allowed port. Whether
-/// a callback may go there is decided by [`WebhookRules`](super::WebhookRules). The URL is normalized as
-/// browsers do, so that `https://0x7f.1/` has the host `127.0.0.1`. The query holds the shop's webhook key:
+/// A value is an absolute `http` or `https` URL without credentials and fragment, on an allowed port.
+/// [`WebhookRules`](super::WebhookRules) decide if a callback may go there. The URL is normalized as in
+/// browsers, so that `https://0x7f.1/` has the host `127.0.0.1`. The query holds the shop's webhook key:
 /// `Debug` prints the origin only.
 #[derive(Clone, PartialEq, Eq)]
 pub struct WebhookUrl(Url);
@@ -76,8 +76,8 @@ impl FromStr for WebhookUrl {
     }
 }
 
-/// Decides if a webhook may have `port`: the scheme's own, or one that needs no privilege to listen on. The
-/// others belong to services that are not HTTP, such as mail.
+/// Returns true if a webhook may have `port`: the scheme's own, or one that needs no privilege to listen on.
+/// The others belong to services that are not HTTP, such as mail.
 pub(super) const fn port_is_allowed(encrypted: bool, port: u16) -> bool {
     port >= 1024 || port == if encrypted { 443 } else { 80 }
 }
@@ -98,7 +98,7 @@ impl WebhookUrl {
         self.0.as_str()
     }
 
-    /// Decides if the scheme is `https`.
+    /// Returns true if the scheme is `https`.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
         self.0.scheme() == "https"
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_webhook_url_is_refused() {
+    fn invalid_webhook_urls_are_refused() {
         use InvalidWebhookUrl::{Credentials, Form, KeyNotSet, Port, Scheme};
         for (text, expected) in [
             ("", Form),

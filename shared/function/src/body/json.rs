@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_object_is_refused() {
+    fn a_body_that_is_not_an_object_is_refused() {
         for (body, expected) in [
             ("", UnreadableBody::Json),
             ("{", UnreadableBody::Json),

@@ -1,4 +1,4 @@
-//! Reads the parameters out of a body, whatever format it is in.
+//! Reads the parameters from a body of any format.
 
 mod json;
 mod multipart;
@@ -12,7 +12,7 @@ use percent_encoding::percent_decode;
 /// The most bytes a body may have, once decoded: 1 MiB.
 pub const BODY_BYTES_MAX: usize = 1_048_576;
 
-/// Why a body cannot be read. The texts go to the client, so they quote nothing of it.
+/// The reason why a body cannot be read. The texts go to the client, so they quote nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnreadableBody {
     /// The connection ended before the body did.
@@ -24,7 +24,7 @@ pub enum UnreadableBody {
     /// Not JSON.
     #[error("the body is not JSON")]
     Json,
-    /// JSON, but no object.
+    /// JSON, but not an object.
     #[error("the body is JSON, but not an object with the parameters as its members")]
     NotAnObject,
     /// The `Content-Type` names no boundary.
@@ -38,7 +38,7 @@ pub enum UnreadableBody {
     MultipartEncoding,
 }
 
-/// Reads `body` as its `Content-Type` says; without one, or with one that is unknown, as a form.
+/// Reads `body` as its `Content-Type` says. Without a known type, reads it as a form.
 pub(crate) async fn parameters(
     content_type: Option<&str>,
     body: Bytes,
@@ -49,7 +49,7 @@ pub(crate) async fn parameters(
         character == ';' && !quoted
     };
     let mut parts = content_type.unwrap_or_default().split(separates).map(str::trim);
-    // Only the type itself decides: clients write odd things behind it.
+    // Only the type itself counts: clients write odd things behind it.
     match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
         "application/json" => json::parameters(&body),
         "multipart/form-data" => {
@@ -60,8 +60,8 @@ pub(crate) async fn parameters(
     }
 }
 
-/// The boundary (RFC 2046, section 5.1.1), if that is what this parameter of a `Content-Type` is. Not every
-/// client puts quotes where they would be needed.
+/// The boundary (RFC 2046, section 5.1.1), if this parameter of a `Content-Type` is one. Some clients leave
+/// out the quotes where they are needed.
 fn boundary(parameter: &str) -> Option<&str> {
     let (name, value) = parameter.split_once('=')?;
     let value = value.trim();
@@ -69,8 +69,8 @@ fn boundary(parameter: &str) -> Option<&str> {
     (name.trim().eq_ignore_ascii_case("boundary") && !value.is_empty()).then_some(value)
 }
 
-/// Reads `application/x-www-form-urlencoded` (WHATWG URL Standard, section 5.1), but strictly: the standard
-/// replaces what is not UTF-8 by U+FFFD, and a license key so mended would be another key.
+/// Reads `application/x-www-form-urlencoded` (WHATWG URL Standard, section 5.1), but strictly. The standard
+/// replaces bytes that are not UTF-8 by U+FFFD, which would make another key of a license key.
 pub(crate) fn form_parameters(body: &[u8]) -> Result<Parameters, UnreadableBody> {
     body.split(|byte| *byte == b'&')
         .filter(|pair| !pair.is_empty())
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_utf_8_is_refused_rather_than_mended() {
+    fn a_form_that_is_not_utf_8_is_refused_not_repaired() {
         assert_eq!(read_form("a=%FF"), Err(UnreadableBody::FormEncoding));
         assert_eq!(form_parameters(b"a=\xff"), Err(UnreadableBody::FormEncoding));
         assert_eq!(read_form("%E4=1"), Err(UnreadableBody::FormEncoding));

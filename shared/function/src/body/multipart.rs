@@ -7,8 +7,8 @@ use multer::Multipart;
 
 use super::UnreadableBody;
 
-/// Reads `multipart/form-data` (RFC 7578). Each named part is a parameter, a file too; its own `Content-Type`
-/// does not count.
+/// Reads `multipart/form-data` (RFC 7578). Each named part is a parameter, even a file; its own
+/// `Content-Type` is ignored.
 pub(super) async fn parameters(boundary: String, body: Bytes) -> Result<Parameters, UnreadableBody> {
     let body = stream::once(async { Ok::<_, Infallible>(body) });
     let mut parts = Multipart::new(body, boundary);

@@ -3,7 +3,8 @@ use std::time::Duration;
 use keypool_domain::Randomness;
 use tokio::time::{Sleep, sleep};
 
-/// Waits that grow, each a random part of its limit ("full jitter": writers that met once do not meet again).
+/// Waits that grow, each a random part of its limit ("full jitter"), so that writers that collided do not
+/// collide again.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     limit: Duration,
@@ -12,23 +13,23 @@ pub struct Backoff {
 
 impl Backoff {
     const FIRST_LIMIT: Duration = Duration::from_millis(10);
-    /// A checkout waits on the other side: no single wait may cost it much.
+    /// A checkout waits for the response, so no single wait may be long.
     const LIMIT_MAX: Duration = Duration::from_millis(160);
 
-    /// The first wait is within 10 ms.
+    /// Makes waits of which the first is within 10 ms.
     #[must_use]
     pub const fn new() -> Self {
         Self { limit: Self::FIRST_LIMIT, limit_max: Self::LIMIT_MAX }
     }
 
-    /// For long work that nobody waits for: the first wait is within 50 ms, and they grow up to 5 s, which is
-    /// what a table needs that has begun to split its partitions.
+    /// Makes waits for long work that no client waits for. The first is within 50 ms, and they grow up to 5
+    /// s: a table that has begun to split its partitions needs that time.
     #[must_use]
     pub(crate) const fn long() -> Self {
         Self { limit: Duration::from_millis(50), limit_max: Duration::from_secs(5) }
     }
 
-    /// Waits.
+    /// Waits before the next attempt.
     pub fn wait(&mut self, randomness: &(impl Randomness + ?Sized)) -> Sleep {
         sleep(self.next_wait(randomness))
     }

@@ -3,15 +3,15 @@ use keypool_aws::{AwsErrorKind, FailedCall, Service};
 
 use crate::Recorded;
 
-/// What can go wrong at the table, sorted by what one can do about it.
+/// An error of the table, sorted by its remedy.
 ///
 /// None of them carries DynamoDB's own text, which may quote an item.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// A call of DynamoDB failed, also when it was repeated.
+    /// A call of DynamoDB failed, even after retries.
     #[error(transparent)]
     Aws(#[from] FailedCall),
-    /// Neither the write of a sale nor the question what became of it was answered in time. The keys may have
+    /// Neither the write of a sale nor the question about its outcome was answered in time. The keys may have
     /// been sold, or may still be.
     #[error("the outcome of a sale could not be learned: {cause}")]
     OutcomeUnknown {
@@ -24,21 +24,21 @@ pub enum StoreError {
     /// An item is not what this crate writes.
     #[error("a {record} record in the table has no valid {attribute}")]
     Corrupt {
-        /// Which kind of record.
+        /// The kind of record.
         record: &'static str,
-        /// Which attribute.
+        /// The name of the attribute.
         attribute: &'static str,
     },
 }
 
 impl StoreError {
-    /// The error of an operation that DynamoDB did not carry out.
+    /// An error of an operation that DynamoDB did not carry out.
     #[must_use]
     pub fn aws(kind: AwsErrorKind, operation: &'static str, code: impl Into<String>) -> Self {
         Self::Aws(FailedCall { service: Service::DynamoDb, operation, kind, code: code.into() })
     }
 
-    /// Sorts an error of the SDK. Conditions that failed are outcomes, not errors, and are read before.
+    /// Sorts an error of the SDK. Failed conditions are outcomes, not errors, and are read before.
     pub(crate) fn from_sdk<E: ProvideErrorMetadata, R>(
         operation: &'static str,
         error: &SdkError<E, R>,
@@ -55,7 +55,7 @@ impl StoreError {
         }
     }
 
-    /// Whether the same call may succeed in a moment.
+    /// Returns true if the same call may succeed in a moment.
     pub(crate) fn is_transient(&self) -> bool {
         matches!(self.kind(), Some(AwsErrorKind::Contention | AwsErrorKind::Throttled))
     }

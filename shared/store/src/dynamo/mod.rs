@@ -20,7 +20,7 @@ pub(crate) fn unbuilt(operation: &'static str) -> StoreError {
     StoreError::aws(AwsErrorKind::Rejected, operation, "request not built")
 }
 
-/// The error for a write that met the writes of others for too long.
+/// The error for a write that conflicted with other writes for too long.
 pub(crate) fn contention(operation: &'static str) -> StoreError {
     StoreError::aws(AwsErrorKind::Contention, operation, "conflict")
 }

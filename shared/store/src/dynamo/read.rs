@@ -9,12 +9,12 @@ use crate::record::{
 };
 use crate::{Store, StoreError};
 
-/// How often keys that DynamoDB left unread are requested.
+/// The most requests for the keys of a batch, some of which DynamoDB may leave unread.
 const READS_MAX: usize = 6;
-/// How many keys one `BatchGetItem` takes.
+/// The most keys in one `BatchGetItem`.
 const BATCH_KEYS_MAX: usize = 100;
-/// The number of items that one page of a scan reads. A page has 1 MB at most, which is some 2,300 keys. The
-/// embedded DynamoDB reads all that follows for each page unless it has a limit.
+/// The number of items that one page of a scan reads. A page has 1 MB at most, which is some 2,300 keys.
+/// Without a limit, the embedded DynamoDB reads the whole rest of the table for each page.
 const SCANNED_ITEMS_MAX: i32 = 2_000;
 
 /// Items of one hash key: all, or a range of them.
@@ -23,7 +23,7 @@ pub(crate) struct Query {
     index: Option<&'static str>,
     hash: (&'static str, AttributeValue),
     range: Option<(&'static str, &'static str, AttributeValue)>,
-    /// The end of the range, where its condition names one.
+    /// The end of the range, if its condition names one.
     range_end: Option<AttributeValue>,
     is_descending: bool,
     /// Set if only the number of items is wanted.
@@ -42,7 +42,7 @@ pub(crate) struct Scan {
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) items: Vec<Item>,
-    /// How many items DynamoDB read for it.
+    /// The number of items that DynamoDB read for it.
     pub(crate) read: usize,
     /// The start of the next page, if there is one.
     pub(crate) next: Option<Item>,
@@ -61,12 +61,12 @@ impl Query {
         }
     }
 
-    /// All items of a hash key of the table, with every write before. 1 read unit for 4 KB.
+    /// All items of a hash key of the table, with every earlier write. 1 read unit for 4 KB.
     pub(crate) fn collection(pk: impl Into<String>) -> Self {
         Self::new(None, (PK, AttributeValue::S(pk.into())))
     }
 
-    /// The items whose range key begins with `prefix`, which DynamoDB refuses to be empty.
+    /// The items whose range key begins with `prefix`. DynamoDB refuses an empty one.
     pub(crate) fn beginning_with(self, prefix: impl Into<String>) -> Self {
         let prefix = AttributeValue::S(prefix.into());
         Self { range: Some((SK, "begins_with(#range, :range)", prefix)), ..self }
@@ -78,13 +78,13 @@ impl Query {
         Self { range: Some((SK, "#range >= :range", from)), is_descending: true, ..self }
     }
 
-    /// The keys of a product's stock, which trails the table by milliseconds. Half a read unit for 4 KB.
+    /// The keys of a product's stock. They lag behind the table by milliseconds. Half a read unit for 4 KB.
     pub(crate) fn stock(product_id: keypool_domain::ProductId) -> Self {
         Self::new(Some(INDEX_AVAILABLE), (STOCK, text(stock_of(product_id))))
     }
 
-    /// The keys of an order in the order of their texts, which trail the table by milliseconds. Half a read unit for
-    /// 4 KB.
+    /// The keys of an order, sorted by their texts. They lag behind the table by milliseconds. Half a read
+    /// unit for 4 KB.
     pub(crate) fn order(reference: &keypool_domain::OrderReference) -> Self {
         Self::new(Some(INDEX_ORDERS), (ORDER[0], text(order_of(reference))))
     }
@@ -114,7 +114,7 @@ impl Query {
         Self { only_counts: true, limit: Some(limit), ..self }
     }
 
-    /// Limits a page to so many items.
+    /// Limits a page to `limit` items.
     pub(crate) fn limit(self, limit: usize) -> Self {
         Self { limit: Some(limit), ..self }
     }
@@ -214,7 +214,7 @@ impl Store {
         stream::select_all(segments)
     }
 
-    /// Reads one item, with every write before. 1 read unit for 4 KB.
+    /// Reads one item, with every earlier write. 1 read unit for 4 KB.
     pub(crate) async fn get(&self, key: Key) -> Result<Option<Item>, StoreError> {
         self.with_retries(|| self.get_once(key.clone())).await
     }
@@ -227,7 +227,7 @@ impl Store {
     }
 
     /// Reads items by key, 100 to a call, and leaves out those that do not exist. A consistent read sees
-    /// every write before and costs 1 read unit for 4 KB, else half of that.
+    /// every earlier write and costs 1 read unit for 4 KB, else half of that.
     pub(crate) async fn get_many(
         &self,
         keys: Vec<Item>,
