@@ -98,7 +98,8 @@ impl Invocation {
         };
         measure::repeated();
         // The first response may have been lost before it was logged.
-        let row_ids = envelope.row_ids().map_err(|_| FunctionError::Bug("the recorded response is not a reply"))?;
+        let row_ids =
+            envelope.row_ids().map_err(|_| FunctionError::Bug("the recorded response is not a reply"))?;
         self.note_row_ids(row_ids);
         SignedReply::remembered(envelope)
     }
@@ -165,7 +166,8 @@ fn milliseconds(duration: Duration) -> u64 {
 impl SignedReply {
     /// A response that was recorded before. Its status is 200, like that of all recorded responses.
     pub fn remembered(envelope: Envelope) -> Result<Self, FunctionError> {
-        let (code, _) = envelope.read().map_err(|_| FunctionError::Bug("the recorded response is not a reply"))?;
+        let (code, _) =
+            envelope.read().map_err(|_| FunctionError::Bug("the recorded response is not a reply"))?;
         Ok(Self { envelope, code, http_status: 200, retry_after: None })
     }
 
