@@ -1,4 +1,4 @@
-//! The DynamoDB table of keypool, and the only crate that speaks to it.
+//! The DynamoDB table of keypool, and the only crate that accesses it.
 //!
 //! One [`Store`] has every operation, named for what the business does:
 //!
@@ -37,14 +37,14 @@ pub use selling::{
 /// The number of parts of the table that are read side by side.
 const SEGMENTS: i32 = 8;
 
-/// The table, and what is needed to use it.
+/// The table, and everything needed to use it.
 #[derive(Clone)]
 pub struct Store {
     client: aws_sdk_dynamodb::Client,
     table: String,
     randomness: Arc<dyn Randomness>,
     timeouts: Timeouts,
-    /// How many parts of the table are read side by side where all of it is read.
+    /// The number of parts of the table that a scan reads side by side.
     segments: i32,
     sale_keys_max: usize,
     /// Ids that the process has taken and not used.
@@ -70,13 +70,13 @@ impl Store {
         }
     }
 
-    /// How many keys one write sells. More are a large order.
+    /// The most keys that one write sells. More are a large order.
     #[must_use]
     pub fn sale_keys_max(&self) -> usize {
         self.sale_keys_max
     }
 
-    /// The same table, but with writes of fewer keys, so that a few keys are a large order: for tests.
+    /// The same table with smaller writes, so that a few keys are a large order: for tests.
     #[must_use]
     pub fn with_sale_keys_max(self, keys: usize) -> Self {
         Self { sale_keys_max: keys.clamp(1, SALE_KEYS_MAX), ..self }
@@ -88,14 +88,14 @@ impl Store {
         Self { timeouts, ..self }
     }
 
-    /// How long its callers wait.
+    /// The time-outs of its callers.
     #[must_use]
     pub fn timeouts(&self) -> &Timeouts {
         &self.timeouts
     }
 
-    /// The same table, read in one piece where all of it is read: the embedded DynamoDB sorts the whole table
-    /// for each page of a segment.
+    /// The same table, but scanned in one piece, because the embedded DynamoDB sorts the whole table for each
+    /// page of a segment.
     #[must_use]
     pub fn unsegmented(self) -> Self {
         Self { segments: 1, ..self }

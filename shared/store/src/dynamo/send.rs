@@ -11,7 +11,7 @@ use super::{Backoff, contention, unbuilt};
 use crate::record::Item;
 use crate::{Store, StoreError};
 
-/// The number of repetitions of a call that meets contention or a throttle.
+/// The most retries of a call after contention or a throttle.
 const RETRIES_MAX: usize = 5;
 
 const OPERATION: &str = "TransactWriteItems";
@@ -35,8 +35,8 @@ pub(crate) enum Obstacle {
     Condition(Option<Item>),
 }
 
-/// A write, or a transaction of several, that is built once: each repetition is the same, byte for byte. The
-/// token makes the repetition of a transaction harmless: for 10 minutes, DynamoDB answers the repetition of a
+/// A write, or a transaction of several, that is built once, so that each retry is the same, byte for byte.
+/// The token makes the retry of a transaction harmless: for 10 minutes, DynamoDB answers the retry of a
 /// committed one with success and writes nothing.
 #[derive(Debug)]
 pub(crate) enum Prepared {
@@ -66,7 +66,7 @@ impl Written {
         }
     }
 
-    /// Decides if every item is written.
+    /// Returns true if every item is written.
     pub(crate) fn is_done(&self) -> bool {
         matches!(self, Self::Done)
     }
@@ -88,8 +88,8 @@ macro_rules! send {
 }
 
 impl Store {
-    /// Does `work`, and again after a wait when it met contention or a throttle, up to five times. The SDK
-    /// itself repeats neither kind of transaction conflict.
+    /// Does `work`, and repeats it after contention or a throttle, up to five times, each after a wait. The
+    /// SDK itself retries neither kind of transaction conflict.
     pub(crate) async fn with_retries<T, F>(&self, work: impl Fn() -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
@@ -120,8 +120,8 @@ impl Store {
         }
     }
 
-    /// Writes all items or none, and tries again after contention or a throttle. For each item of a KB 1
-    /// write unit, or 2 if there are several.
+    /// Writes all items or none, and retries after contention or a throttle. Write units for each item of a
+    /// KB: 1, or 2 if there are several.
     pub(crate) async fn write(&self, writes: impl IntoIterator<Item = Write>) -> Result<Written, StoreError> {
         let prepared = self.prepare(writes)?;
         self.with_retries(|| self.send(&prepared)).await
@@ -174,7 +174,7 @@ impl Store {
         let first = |codes: &[&str]| {
             reasons.iter().filter_map(CancellationReason::code).find(|code| codes.contains(code))
         };
-        // A failed condition is an answer, whatever else stood in the way.
+        // A failed condition is an answer, even beside other obstacles.
         if first(&["ConditionalCheckFailed"]).is_some() {
             let obstacle = |reason: &CancellationReason| match reason.code() {
                 Some("ConditionalCheckFailed") => Obstacle::Condition(reason.item().cloned()),

@@ -29,7 +29,7 @@ pub(super) enum Action {
     Check(Key),
 }
 
-/// Gives a builder of the SDK the table and the condition. A failed condition brings the item back.
+/// Gives a builder of the SDK the table and the condition. DynamoDB returns the item with a failed condition.
 macro_rules! conditional {
     ($builder:expr, $table:expr, $write:expr) => {
         $builder
@@ -53,7 +53,7 @@ impl Write {
         Self { action, condition: Cow::default(), values: Vec::new() }
     }
 
-    /// Stores an item, in place of the one at its key if there is one.
+    /// Stores an item. It replaces the one at its key, if there is one.
     pub(crate) fn put(item: Item) -> Self {
         Self::new(Action::Put(item))
     }
@@ -68,7 +68,7 @@ impl Write {
         Self::new(Action::Delete(key))
     }
 
-    /// Checks the item at `key` and leaves it as it is. Only for transactions.
+    /// Checks the item at `key` and leaves it unchanged. Only for transactions.
     pub(crate) fn check(key: Key) -> Self {
         Self::new(Action::Check(key))
     }
@@ -86,8 +86,8 @@ impl Write {
     }
 
     /// Replaces the record `before`, which was read as the item `seen`, with the record `after`. The
-    /// condition compares each attribute of either record with what was seen. Attributes that neither record
-    /// knows stay as they are.
+    /// condition compares each attribute of either record with `seen`. Attributes that neither record knows
+    /// stay unchanged.
     pub(crate) fn update_record(key: Key, seen: &Item, before: &Item, after: &Item) -> Self {
         let mut known: Vec<&String> =
             before.keys().chain(after.keys()).filter(|name| ![PK, SK].contains(&name.as_str())).collect();
@@ -121,7 +121,7 @@ impl Write {
         self
     }
 
-    /// Adds a number to an attribute of an updated item. Repeated, it adds once more.
+    /// Adds a number to an attribute of an updated item. A repetition adds it again.
     pub(crate) fn add(mut self, name: &'static str, value: AttributeValue) -> Self {
         if let Action::Update { add, .. } = &mut self.action {
             *add = Some((name, value));
@@ -223,7 +223,7 @@ impl Write {
     }
 }
 
-/// The attributes as a request names them; `None` if there are none, since DynamoDB refuses an empty map.
+/// The attributes as a request names them; `None` if there are none, because DynamoDB refuses an empty map.
 pub(super) fn named<'a>(names: impl Iterator<Item = &'a str>) -> Option<HashMap<String, String>> {
     let names: HashMap<_, _> = names.map(|name| (format!("#{name}"), name.to_owned())).collect();
     (!names.is_empty()).then_some(names)

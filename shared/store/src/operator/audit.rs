@@ -1,4 +1,4 @@
-//! The audit trail: who changed what by the command. The transaction of a change writes its entry, too.
+//! The audit trail: the changes of operators and shops. The transaction of a change also writes its entry.
 
 use keypool_domain::{AuditEntry, Timestamp};
 
@@ -6,7 +6,7 @@ use crate::dynamo::{IS_NEW, Query, Write, Written};
 use crate::record::{Record as _, audit_pk, month_of};
 use crate::{Store, StoreError};
 
-/// How many items one query of the trail reads at most.
+/// The most items that one query of the trail reads.
 const PAGE_MAX: usize = 500;
 
 impl Store {
@@ -21,13 +21,13 @@ impl Store {
         self.write(writes.into_iter().chain(entry)).await
     }
 
-    /// Records work that took many writes, before or after them. 1 write unit for a KB.
+    /// Writes an entry for work that takes many writes, before or after them. 1 write unit for a KB.
     pub async fn note(&self, entry: &AuditEntry) -> Result<(), StoreError> {
         self.transact_audited([], Some(entry)).await.map(|_| ())
     }
 
-    /// Reads up to `limit` entries that are `wanted`, from `since` to `now`, the youngest first. 1 read unit for
-    /// 4 KB, at least one a month.
+    /// Reads up to `limit` entries that are `wanted`, from `since` to `now`, the latest first. 1 read unit
+    /// for 4 KB, at least one a month.
     pub async fn audit_trail(
         &self,
         since: Timestamp,

@@ -11,7 +11,7 @@ use crate::dynamo::{IS_NEW, Obstacle, Query, Write, Written, contention};
 use crate::record::{Catalogued, Item, Key, SK, catalogue_pk, license_key_change, number, text_of};
 use crate::{Counter, Store, StoreError};
 
-/// The result of setting something up.
+/// The result of creating a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CreateOutcome {
     /// It is stored.
@@ -20,12 +20,12 @@ pub enum CreateOutcome {
     Exists,
 }
 
-/// The result of setting up a generator.
+/// The result of creating a generator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NewGeneratorOutcome {
     /// It is stored.
     Created {
-        /// Whether it became the generator of its product, which had none.
+        /// True if it became the generator of its product, which had none.
         is_default: bool,
     },
     /// Nothing was written: a generator of that id exists.
@@ -41,7 +41,7 @@ pub enum UpdateOutcome {
     Updated,
     /// Nothing was written: there is no such record.
     Unknown,
-    /// Nothing was written: somebody else has changed the record since it was read.
+    /// Nothing was written: another writer has changed the record since it was read.
     ChangedMeanwhile,
     /// Nothing was written: the product's new generator does not exist, or makes keys of another product.
     NotItsGenerator,
@@ -64,8 +64,8 @@ impl Store {
         self.create_with(record, None, audit).await
     }
 
-    /// Stores a generator as [`Store::create`] does. It becomes the generator of its product if that has
-    /// none.
+    /// Stores a generator as [`Store::create`] does. It becomes the generator of its product if the product
+    /// has none.
     pub async fn create_generator(
         &self,
         generator: &Generator,
@@ -103,13 +103,13 @@ impl Store {
             Written::Done => Ok(CreateOutcome::Created),
             Written::Refused(obstacles) => match obstacles.first() {
                 Some(Obstacle::Condition(_)) => Ok(CreateOutcome::Exists),
-                // The product got a generator at this very moment.
+                // The product got a generator at the same moment.
                 _ => Err(contention("TransactWriteItems")),
             },
         }
     }
 
-    /// Reads all records of a kind, with every write before. 1 read unit for 4 KB of entries, and 1 for each
+    /// Reads all records of a kind, with every earlier write. 1 read unit for 4 KB of entries, and 1 for each
     /// record.
     pub async fn list<T: Catalogued>(&self) -> Result<Vec<T>, StoreError> {
         let key = |entry: &str| entry.parse().ok().map(|id: T::Id| Key::new(T::KIND, id));
@@ -119,12 +119,12 @@ impl Store {
         Ok(records)
     }
 
-    /// Reads one record, with every write before. 1 read unit.
+    /// Reads one record, with every earlier write. 1 read unit.
     pub async fn find<T: Catalogued>(&self, id: T::Id) -> Result<Option<T>, StoreError> {
         self.get(Key::new(T::KIND, id)).await?.as_ref().map(T::read).transpose()
     }
 
-    /// The next free id of a product or generator. An operator may have chosen it by hand, so
+    /// Takes the next id of a product or generator. An operator may have chosen it by hand, so
     /// [`Store::create`] may still return [`CreateOutcome::Exists`].
     pub async fn next_id(&self, counter: Counter) -> Result<u64, StoreError> {
         self.advance(counter, 1).await
@@ -142,7 +142,7 @@ impl Store {
     }
 
     /// Replaces product `before` with `after` as [`Store::update`] does. With `retired`, the same transaction
-    /// keeps the public half of the signing key it had: 4 write units more. A new generator is checked: 2
+    /// keeps the public half of the former signing key: 4 write units more. A new generator is checked: 2
     /// more.
     pub async fn update_product(
         &self,
@@ -159,7 +159,7 @@ impl Store {
                     .when("#product_id = :product", makes_its_keys),
             );
             return Ok(match self.update_with(before, after, also, audit).await? {
-                // The product itself is as it was: the check failed.
+                // The product is unchanged, so the check failed.
                 UpdateOutcome::ChangedMeanwhile if self.find(before.id).await?.as_ref() == Some(before) => {
                     UpdateOutcome::NotItsGenerator
                 }

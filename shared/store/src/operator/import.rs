@@ -13,25 +13,25 @@ use crate::{Backoff, Store, StoreError};
 
 const OPERATION: &str = "BatchExecuteStatement";
 
-/// The number of repetitions in a row of a batch without progress, with half a minute of waits in all. By
-/// then DynamoDB has split the table's partitions, so the table's own limit is the reason.
+/// The most retries in a row of a batch without progress, with half a minute of waits in total. By then
+/// DynamoDB has split the table's partitions, so the table's own limit is the reason.
 const SENT_IN_VAIN_MAX: usize = 18;
 
 /// A longer call counts as throttled: it waits in a queue, or the SDK has repeated it. A call takes 50 ms and
 /// times out after 5 s. If calls piled up until then, all work would be done twice.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// The number of repetitions in a row of a batch without an answer, beside the retries of the SDK.
+/// The most retries in a row of a batch without an answer, beside the retries of the SDK.
 const UNANSWERED_MAX: usize = 3;
 
-/// What became of a key that was to be imported.
+/// The outcome for a key that was to be imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImportOutcome {
     /// It is stored, by this line of this import.
     Created,
     /// This import has stored it, from another line.
     DuplicateOfLine(u64),
-    /// It was there before, and has this status. It stayed as it was.
+    /// It existed before, with this status, and stayed as it was.
     Duplicate(Status),
 }
 
@@ -47,19 +47,18 @@ enum Inserted {
 }
 
 impl Store {
-    /// How many keys one call imports.
+    /// The most keys that one call imports.
     pub const IMPORT_KEYS_MAX: usize = 25;
-    /// How many keys one call looks for.
+    /// The most keys that one call looks for.
     pub const REHEARSE_KEYS_MAX: usize = 100;
 
-    /// Stores new keys (1 to [`Store::IMPORT_KEYS_MAX`], each once) in one call: those that exist stay as
-    /// they were. Each key carries [`CreationId::of_line`], by which it is recognised if an earlier attempt
-    /// stored it. 1 write unit a key, and 1 of the index for each that is available; 1 read unit for each
-    /// that exists.
+    /// Stores new keys (1 to [`Store::IMPORT_KEYS_MAX`], each once) in one call. Existing keys stay as they
+    /// were. Each key carries [`CreationId::of_line`], which identifies it if an earlier attempt stored it. 1
+    /// write unit a key, and 1 of the index for each that is available; 1 read unit for each that exists.
     ///
-    /// A `PartiQL` INSERT fails if the item exists, so it can never overwrite a key. Keys that DynamoDB
-    /// throttled are sent again, and only those; `limit` learns from it. After an error some of the keys may
-    /// be stored, or may yet be: importing the same lines again reports them.
+    /// A `PartiQL` INSERT fails if the item exists, so it can never overwrite a key. Only throttled keys are
+    /// sent again, and `limit` adapts. After an error, some keys may be stored, or may still arrive: a
+    /// repeated import of the same lines reports them.
     pub async fn import(
         &self,
         keys: &[LicenseKeyRecord],
@@ -76,7 +75,7 @@ impl Store {
                 }
                 Ok(_) if in_vain < SENT_IN_VAIN_MAX => in_vain += 1,
                 Ok(_) => return Err(failed(AwsErrorKind::Throttled, "nothing of a batch was taken")),
-                // The next call recognises the keys that this one has stored.
+                // The next call recognizes the keys that this one has stored.
                 Err(error)
                     if error.kind() == Some(AwsErrorKind::Unavailable) && unanswered < UNANSWERED_MAX =>
                 {
@@ -92,8 +91,8 @@ impl Store {
         }
     }
 
-    /// What [`Store::import`] would meet with these keys (1 to [`Store::REHEARSE_KEYS_MAX`], each once), by
-    /// reading: the status of each that exists. Half a read unit a key.
+    /// Looks up keys (1 to [`Store::REHEARSE_KEYS_MAX`], each once) that [`Store::import`] would store.
+    /// Returns the status of each that exists. Half a read unit a key.
     pub async fn rehearse_import(
         &self,
         keys: &[LicenseKey],
@@ -165,7 +164,7 @@ fn by_key(items: &[Item]) -> Result<HashMap<LicenseKey, LicenseKeyRecord>, Store
     keys.map(|key| key.map(|key| (key.license_key.clone(), key))).collect()
 }
 
-/// What a key that exists is to the one that was to be stored.
+/// Compares a key that exists with the one that was to be stored.
 fn outcome(new: &LicenseKeyRecord, stored: &LicenseKeyRecord) -> ImportOutcome {
     let line_of = |key: &LicenseKeyRecord| key.creation_id.as_ref().and_then(CreationId::import_line);
     let is_same_creation = new.creation_id.is_some() && new.creation_id == stored.creation_id;
@@ -183,8 +182,8 @@ fn outcome(new: &LicenseKeyRecord, stored: &LicenseKeyRecord) -> ImportOutcome {
     }
 }
 
-/// The storing of an item that must be new, as a statement. All values are parameters, so none can be read as
-/// a part of the statement.
+/// A statement that stores an item, which must be new. All values are parameters, so none can become a part
+/// of the statement.
 fn insertion(table: &str, item: Item) -> Result<BatchStatementRequest, StoreError> {
     let (names, values): (Vec<String>, Vec<_>) =
         item.into_iter().map(|(name, value)| (format!("'{name}': ?"), value)).unzip();
@@ -203,7 +202,7 @@ fn inserted(response: &BatchStatementResponse) -> Result<Inserted, StoreError> {
             Ok(Inserted::Throttled)
         }
         Some(Code::TransactionConflict | Code::InternalServerError) => Ok(Inserted::NotYet),
-        // In a batch these have shorter names than by themselves.
+        // In a batch, these codes are shorter than elsewhere.
         Some(code @ (Code::AccessDenied | Code::ResourceNotFound)) => {
             Err(failed(AwsErrorKind::Misconfigured, &format!("{}Exception", code.as_str())))
         }

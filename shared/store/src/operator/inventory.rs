@@ -1,6 +1,6 @@
-//! All license keys, for an operator to list and to count. Only the stock has an index, so that a sale writes
-//! no more than it must; everything else reads the whole table, in parallel segments: half a read unit for 4
-//! KB, which is some 4 units for a hundred keys, a few cents for ten million.
+//! License keys, for an operator to list and to count. The stock of a product has an index. All other
+//! searches read the whole table, so that a sale writes as little as possible. They cost half a read unit for
+//! 4 KB: some 4 units for a hundred keys, a few cents for ten million.
 
 use std::collections::BTreeMap;
 
@@ -11,58 +11,58 @@ use crate::dynamo::{Page, Query, Scan};
 use crate::record::{DRAW, Item, Key, Record as _, STOCK, kind, number, stock_of, text};
 use crate::{Store, StoreError};
 
-/// Which keys are asked for. Nothing given: all.
+/// The keys to search for. An empty filter means all.
 #[derive(Debug, Clone, Default)]
 pub struct KeyFilter {
-    /// Those of this product.
+    /// Only keys of this product.
     pub product_id: Option<ProductId>,
-    /// Those of this status.
+    /// Only keys of this status.
     pub status: Option<Status>,
-    /// Those whose owner's name or email contains this text, as it is written.
+    /// Only keys whose owner's name or email contains this text, in this spelling.
     pub owner: Option<String>,
 }
 
-/// Where a list of keys goes on.
+/// The place from which a list of keys continues.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// Behind this key.
+    /// The last key before it.
     pub license_key: LicenseKey,
-    /// Which stands here in the stock, if it is the stock that is listed.
+    /// The position of that key in the stock, if the stock is listed.
     pub draw: Option<StockPosition>,
 }
 
-/// Some keys, and how many were read to find them.
+/// A page of keys, and the number of items that were read to find them.
 #[derive(Debug, Clone, Default)]
 pub struct KeyPage {
-    /// Those that were asked for.
+    /// The keys that the filter includes.
     pub keys: Vec<LicenseKeyRecord>,
-    /// How many items of the table were read.
+    /// The number of items of the table that were read.
     pub read: usize,
-    /// Where it goes on; `None` at the end.
+    /// The place from which the list continues; `None` at the end.
     pub next: Option<Place>,
 }
 
-/// How many keys of a product there are, and how they sell.
+/// The keys of a product by status, and its recent sales.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Inventory {
     /// In stock.
     pub available: u64,
-    /// Given to owners.
+    /// Assigned to owners.
     pub assigned: u64,
     /// Set aside, or held by orders at this moment.
     pub reserved: u64,
     /// Out of use.
     pub blocked: u64,
-    /// Given away within the last hour.
+    /// Sold within the last hour.
     pub sold_last_hour: u64,
-    /// Given away within the last 24 hours.
+    /// Sold within the last 24 hours.
     pub sold_last_day: u64,
 }
 
 const HOUR_SECONDS: i64 = 3_600;
 
 impl KeyFilter {
-    /// Whether a key is one of those that are asked for.
+    /// Returns true if the filter includes a key.
     #[must_use]
     pub fn includes(&self, key: &LicenseKeyRecord) -> bool {
         let has = |field: &Option<OwnerField>, text: &str| {
@@ -95,7 +95,7 @@ impl KeyFilter {
         Scan { filter, values }
     }
 
-    /// Whether the index of the stock answers it alone.
+    /// The product, if the index of its stock alone answers the filter.
     fn is_of_stock(&self) -> Option<ProductId> {
         self.product_id.filter(|_| self.status == Some(Status::Available) && self.owner.is_none())
     }
@@ -113,8 +113,8 @@ impl Place {
 }
 
 impl Store {
-    /// One page of keys behind `from`: up to `limit` of them. Those in stock of one product are read from the
-    /// index, and cost half a read unit for 4 KB of them; all others are looked for in the whole table.
+    /// Reads one page of keys after `from`, up to `limit` of them. The stock of one product is read from the
+    /// index, at half a read unit for 4 KB. All other keys are searched in the whole table.
     pub async fn list_keys(
         &self,
         filter: &KeyFilter,
@@ -151,8 +151,8 @@ impl Store {
         }
     }
 
-    /// All keys that are asked for, as they are found, in no order. Parts of the table are read side by side,
-    /// unless it is [`Store::unsegmented`].
+    /// Finds all keys that the filter includes, in no order. Parts of the table are read side by side, unless
+    /// it is [`Store::unsegmented`].
     pub fn keys(&self, filter: &KeyFilter) -> impl Stream<Item = Result<KeyPage, StoreError>> + '_ {
         self.scan(filter.scan()).map(|page| {
             let Page { items, read, .. } = page?;
@@ -161,8 +161,8 @@ impl Store {
         })
     }
 
-    /// How many keys of each product there are at `now`. `on_read` hears how many items were read. Reads the
-    /// whole table.
+    /// Counts the keys of each product at `now`. Calls `on_read` with the number of items that were read.
+    /// Reads the whole table.
     pub async fn inventory(
         &self,
         filter: KeyFilter,
@@ -189,7 +189,7 @@ impl Inventory {
             Status::Reserved => self.reserved += 1,
             Status::Blocked => self.blocked += 1,
         }
-        // One without an assignment was stored as an owner's: that tells nothing of how it sells here.
+        // A key without an assignment was stored with its owner, so it was not sold here.
         let is_sold = key.status == Status::Assigned && key.assignment_id.is_some();
         let age = key.assigned_at.map(|at| now.unix_seconds() - at.unix_seconds());
         if let Some(age) = age.filter(|_| is_sold) {
@@ -198,7 +198,8 @@ impl Inventory {
         }
     }
 
-    /// How many hours the stock lasts if it sells as in the last 24 hours; `None` if nothing was sold.
+    /// The number of hours that the stock lasts if it sells as in the last 24 hours; `None` if nothing was
+    /// sold.
     #[must_use]
     pub fn hours_left(&self) -> Option<u64> {
         (self.available * 24).checked_div(self.sold_last_day)

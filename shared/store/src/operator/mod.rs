@@ -1,4 +1,4 @@
-//! The operations of the command: what an operator sets up, changes, lists, imports and checks.
+//! The operations of the command: setting up, changing, listing, importing and checking records.
 
 mod audit;
 pub(crate) mod catalogue;

@@ -8,7 +8,7 @@ use crate::record::{Key, Record as _};
 use crate::{Store, StoreError};
 
 impl Store {
-    /// Reads an order whose shop has heard, for 30 days after its delivery. 1 read unit.
+    /// Reads a delivered order, for 30 days after its delivery. 1 read unit.
     pub async fn delivered_order(&self, id: &OrderId) -> Result<Option<QueuedOrder>, StoreError> {
         self.get(Key::delivered_order(id)).await?.as_ref().map(QueuedOrder::read).transpose()
     }
@@ -43,7 +43,7 @@ impl Store {
         self.change_order(seen, next, entry).await
     }
 
-    /// Changes an order in the queue, on the condition that every attribute is as it was seen.
+    /// Changes an order in the queue, if every attribute is as it was seen.
     async fn change_order(
         &self,
         seen: &QueuedOrder,

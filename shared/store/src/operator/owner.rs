@@ -1,6 +1,6 @@
-//! What the table holds of an owner, and how it is erased.
+//! The records of an owner in the table, and their erasure.
 //!
-//! No index finds an owner, because a sale writes no more than it must. So all of the table is read.
+//! No index finds an owner, because a sale writes as little as possible. So a search reads the whole table.
 
 use futures_util::TryStreamExt as _;
 use keypool_domain::{
@@ -21,7 +21,7 @@ pub enum OwnerRecord {
     LicenseKey(LicenseKeyRecord),
     /// A queued order of theirs.
     QueuedOrder(QueuedOrder),
-    /// The response to a request, which is remembered, or a large order of theirs.
+    /// The saved response to a request, or a large order of theirs.
     Request(Box<OwnersRequest>),
     /// An entry of the audit trail about one of these.
     AuditEntry(AuditEntry),
@@ -30,11 +30,11 @@ pub enum OwnerRecord {
 /// A request whose record holds an owner.
 #[derive(Debug)]
 pub struct OwnersRequest {
-    /// The response, if it is remembered.
+    /// The response, if it is saved.
     pub response: Option<Envelope>,
     /// The time from which DynamoDB may delete the record, in Unix seconds.
     pub expires_at: i64,
-    /// True for the record of a queued order whose shop has not heard.
+    /// True for the record of a queued order whose callback is not delivered.
     awaits_delivery: bool,
     record: RequestRecord,
 }
@@ -42,16 +42,16 @@ pub struct OwnersRequest {
 /// The outcome of erasing an owner from a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EraseOutcome {
-    /// It holds the owner no more.
+    /// It no longer holds the owner.
     Erased,
-    /// An order needs the owner still: it is not delivered, or not handed over. Nothing was written.
+    /// An order still needs the owner: it is not delivered, or not handed over. Nothing was written.
     InUse,
-    /// It was changed by somebody else at the same moment. Nothing was written.
+    /// Another writer changed it at the same moment. Nothing was written.
     ChangedMeanwhile,
 }
 
 impl OwnersRequest {
-    /// The hash that the record is found by.
+    /// The hash in the key of the record.
     #[must_use]
     pub fn id(&self) -> &str {
         text_of(&self.record.item, PK).and_then(|pk| pk.split_once('#')).map_or("", |(_, id)| id)
@@ -59,14 +59,15 @@ impl OwnersRequest {
 }
 
 impl Store {
-    /// Reads the records that hold the owner with this email address; `on_read` hears how many items were read. Reads
-    /// the whole table: half a read unit for 4 KB. Then reads the queue of orders: 1 read unit for 4 KB.
+    /// Reads the records that hold the owner with this email address. Calls `on_read` with the number of
+    /// items that were read. Reads the whole table: half a read unit for 4 KB. Then reads the queue of
+    /// orders: 1 read unit for 4 KB.
     pub async fn records_of_owner(
         &self,
         email: &OwnerField,
         on_read: impl Fn(usize),
     ) -> Result<Vec<OwnerRecord>, StoreError> {
-        // Of a response, only what is decompressed tells whose it is.
+        // Only the decompressed text of a response shows its owner.
         let filter =
             "attribute_exists(#owner_email) OR #sk = :request OR begins_with(#pk, :audit)".to_owned();
         let values = [(":request", kind::REQUEST), (":audit", AUDIT)];
@@ -79,7 +80,8 @@ impl Store {
                 records.extend(self.record_of_owner(item, email).await?);
             }
         }
-        // Read after the records: an order that was decided meanwhile is in the queue, or its shop has heard.
+        // The queue is read after the records: an order that was decided meanwhile is in the queue, or
+        // delivered.
         let orders = self.queued_orders().await?;
         let undelivered: Vec<Key> = orders.iter().map(|order| Key::request(order.id.request_id())).collect();
         for record in &mut records {
@@ -157,8 +159,8 @@ impl Store {
         Ok(if written.is_done() { EraseOutcome::Erased } else { EraseOutcome::ChangedMeanwhile })
     }
 
-    /// Returns true if an order still needs its record: it is under way, it is being handed over or undone, or its
-    /// shop has not heard.
+    /// Returns true if an order still needs its record: it is under way, it is being handed over or undone,
+    /// or its callback is not delivered.
     async fn is_in_use(&self, request: &OwnersRequest) -> Result<bool, StoreError> {
         let record = &request.record;
         if record.state == RequestState::Open || request.awaits_delivery {

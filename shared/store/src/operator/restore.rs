@@ -14,12 +14,12 @@ const LAST: &str = "last";
 pub struct RestoreState {
     /// The moment whose state the table has.
     pub restored_to: Timestamp,
-    /// Whether DynamoDB is still at it.
+    /// True if the restore is still in progress.
     pub is_in_progress: bool,
 }
 
 impl Store {
-    /// How the table was restored; `None` if it was not. Costs nothing.
+    /// Reads the restore of the table; `None` if it was not restored. Costs nothing.
     pub async fn restore_state(&self) -> Result<Option<RestoreState>, StoreError> {
         let Some(summary) = self.description().await?.restore_summary else { return Ok(None) };
         let restored_to = Timestamp::from_unix_microseconds(summary.restore_date_time().secs() * 1_000_000);
@@ -33,8 +33,8 @@ impl Store {
         number_of(&item, LAST).ok_or(StoreError::Corrupt { record: "counter", attribute: LAST })
     }
 
-    /// Raises a counter to `last` and records it; returns `false` if the counter is there already, or beyond.
-    /// The write compares, so ids that are taken at the same moment are not given again. 4 write units.
+    /// Raises a counter to `last` and records it. Returns `false` if the counter has already reached it. The
+    /// write compares, so ids that are taken at the same moment are not given again. 4 write units.
     pub async fn raise_counter(
         &self,
         counter: Counter,

@@ -1,5 +1,5 @@
-//! Signing keys that are used no more. Their public halves are kept, so that what they signed can be checked
-//! as long as the table is there, and whatever becomes of the keys in KMS. No sale reads them.
+//! Retired signing keys. Their public halves are kept, so that their signatures can be checked as long as the
+//! table exists, even if KMS deletes the keys. No sale reads them.
 
 use keypool_domain::{AuditEntry, ProductId, RetiredKey, Timestamp};
 
@@ -12,7 +12,7 @@ impl Store {
     pub async fn retire(&self, key: &RetiredKey, audit: &AuditEntry) -> Result<(), StoreError> {
         match self.transact_audited(Self::retirement(key), Some(audit)).await? {
             Written::Done => Ok(()),
-            // Another one was retired at the very same microsecond.
+            // Another global key was retired in the same microsecond.
             Written::Refused(_) => Err(contention("TransactWriteItems")),
         }
     }
@@ -23,8 +23,8 @@ impl Store {
         [Write::put(key.item()).when(IS_NEW, []), Write::put(entry.into_item())]
     }
 
-    /// All signing keys that are used no more: the global ones, then those of products by id, each the oldest
-    /// first. A read unit for 4 KB of entries and one a key.
+    /// All retired signing keys: the global ones, then those of products by id, each the oldest first. 1 read
+    /// unit for 4 KB of entries, and 1 for each key.
     pub async fn retired_keys(&self) -> Result<Vec<RetiredKey>, StoreError> {
         let items = self.listed(kind::SIGNING_KEY, read_catalogue_entry).await?;
         let mut keys = items.iter().map(RetiredKey::read).collect::<Result<Vec<_>, _>>()?;
@@ -33,7 +33,7 @@ impl Store {
     }
 }
 
-/// `42#2026-11-21T07:00:00.000000Z`; 0, which no product has as its id, for a global key.
+/// The text `42#2026-11-21T07:00:00.000000Z`; 0, which is no product's id, for a global key.
 fn catalogue_entry(key: &RetiredKey) -> String {
     format!("{}#{}", key.product_id.map_or(0, ProductId::get), key.retired_at.to_microseconds_text())
 }

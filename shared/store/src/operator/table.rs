@@ -1,4 +1,4 @@
-//! The form of the table: creating it for the embedded stack, and checking it on any.
+//! The schema of the table: its creation for the embedded stack, and its check on any stack.
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndex,
@@ -25,7 +25,7 @@ const ORDER_KEYS: [&str; 2] = [ORDER[0], PK];
 pub enum IndexState {
     /// As it must be, and in use.
     Ready,
-    /// As it must be, but DynamoDB is not done with it.
+    /// As it must be, but DynamoDB is still building it.
     Building,
     /// There is an index of that name, with other keys or without all attributes.
     Different,
@@ -45,7 +45,7 @@ pub struct TableState {
     pub stock_index: IndexState,
     /// The index of orders.
     pub orders_index: IndexState,
-    /// Set if it is paid by the request, and needs no capacity set aside.
+    /// Set if it is paid by the request, without reserved capacity.
     pub is_on_demand: bool,
     /// Set if DynamoDB refuses to delete it.
     pub is_deletion_protected: bool,
@@ -58,7 +58,7 @@ pub enum Expiry {
     On,
     /// Nothing is deleted.
     Off,
-    /// Another attribute says what is over.
+    /// Another attribute sets the expiry.
     OtherAttribute(String),
 }
 
@@ -68,7 +68,7 @@ impl Store {
     pub async fn create_table(&self) -> Result<(), StoreError> {
         match self.describe().await? {
             None => self.create_missing_table().await?,
-            // A table of a version that knew no orders.
+            // A version without orders created this table.
             Some(TableState { has_keys: true, orders_index: IndexState::Missing, .. }) => {
                 self.create_orders_index().await?;
             }
@@ -155,7 +155,8 @@ impl Store {
         id.ok_or_else(|| StoreError::aws(AwsErrorKind::Rejected, "DescribeTable", "the table has no id"))
     }
 
-    /// About how many items the table has, as DynamoDB counted them within the last hours. Costs nothing.
+    /// The approximate number of items in the table, as DynamoDB counted them within the last hours. Costs
+    /// nothing.
     pub async fn approximate_count(&self) -> Result<u64, StoreError> {
         let count = self.description().await?.item_count;
         Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
@@ -178,8 +179,8 @@ impl Store {
         })
     }
 
-    /// Decides if the table can be restored to any moment of the last days. Costs nothing. The
-    /// embedded DynamoDB does not know the question.
+    /// Returns true if the table can be restored to any moment of the last days. Costs nothing. The embedded
+    /// DynamoDB does not support this call.
     pub async fn has_point_in_time_recovery(&self) -> Result<bool, StoreError> {
         let described = self.client.describe_continuous_backups().table_name(&self.table).send().await;
         let described =
@@ -191,7 +192,7 @@ impl Store {
         Ok(recovery == Some(&PointInTimeRecoveryStatus::Enabled))
     }
 
-    /// Decides if a product has a key in stock. Half a read unit, however large the stock.
+    /// Returns true if a product has a key in stock. Half a read unit for a stock of any size.
     pub async fn is_in_stock(&self, product_id: ProductId) -> Result<bool, StoreError> {
         let found = self.query_page(&Query::stock(product_id).limit(1), None).await?;
         Ok(!found.items.is_empty())
@@ -205,7 +206,7 @@ fn state_of(table: &TableDescription) -> Result<TableState, StoreError> {
     };
     let billing = table.billing_mode_summary().and_then(|summary| summary.billing_mode());
     Ok(TableState {
-        // While its settings are changed, a table is in use as before.
+        // A table stays in use while its settings are changed.
         is_active: matches!(table.table_status(), Some(TableStatus::Active | TableStatus::Updating)),
         has_keys: table.key_schema() == schema(KEYS)?,
         stock_index: index(INDEX_AVAILABLE, STOCK_KEYS)?,
@@ -246,7 +247,7 @@ fn definitions(names: &[&str]) -> Result<Vec<AttributeDefinition>, StoreError> {
     names.iter().map(definition).collect()
 }
 
-/// The projection of an index that reads need nothing beside.
+/// The projection of an index that holds all attributes.
 fn all_attributes() -> Projection {
     Projection::builder().projection_type(ProjectionType::All).build()
 }

@@ -119,8 +119,8 @@ impl Writer {
     }
 }
 
-/// Reads an item attribute by attribute; `record` is its kind, for the error. A text is also read where a
-/// number belongs, and the reverse.
+/// Reads an item attribute by attribute; `record` is its kind, for the error. It also reads a text in place
+/// of a number, and the reverse.
 pub(super) struct Reader<'a> {
     pub(super) item: &'a Item,
     pub(super) record: &'static str,
@@ -131,7 +131,7 @@ impl Reader<'_> {
         StoreError::Corrupt { record: self.record, attribute }
     }
 
-    /// Reads an attribute by `read`, if the item has it.
+    /// Reads an attribute with `read`, if the item has it.
     pub(super) fn optional<T>(
         &self,
         name: &'static str,
@@ -187,7 +187,7 @@ impl Reader<'_> {
         Ok(self.optional(reference, read)?.map(|reference| KeyOrder { reference, sold_by }))
     }
 
-    /// Reads what follows `#` in a part of the key by `read`.
+    /// Reads the text after `#` in a part of the key with `read`.
     fn in_key<T>(&self, name: &'static str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, StoreError> {
         let value = self.optional(name, |raw| raw.split_once('#').and_then(|(_, rest)| read(rest)))?;
         self.required(name, value)

@@ -5,7 +5,8 @@ use keypool_domain::{HourlyCount, Timestamp};
 use super::{EXPIRES_AT, Item, Reader, Writer};
 use crate::StoreError;
 
-/// The time that a count is kept after its latest minute: the days whose greatest hour it tells, and one more.
+/// The time that a count is kept after its latest minute: the days whose greatest hour it holds, and one
+/// more.
 const KEPT_FOR_SECONDS: i64 = 8 * 24 * 60 * 60;
 
 /// The attributes of a count that begins a minute at `now`.

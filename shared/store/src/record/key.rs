@@ -32,12 +32,12 @@ pub(crate) const OPEN_REQUESTS: &str = "REQUESTS";
 pub(crate) const FORMER_ORDERS: &str = "ORDERS";
 /// The hash key of the orders that are not delivered, in the order of their acceptance.
 pub(crate) const QUEUE: &str = "QUEUE";
-/// The hash key of what belongs to no product.
+/// The hash key of the records that belong to no product.
 const GLOBAL: &str = "GLOBAL";
 /// The attributes of an owner: name and email.
 pub(crate) const OWNER: [&str; 2] = ["owner_name", "owner_email"];
-/// The time from which DynamoDB may delete an item, in Unix seconds. An API key's own expiry has another name:
-/// else DynamoDB would delete the key, and code 101 would become 100.
+/// The time from which DynamoDB may delete an item, in Unix seconds. An API key's own expiry has another
+/// name. Otherwise DynamoDB would delete the key, and code 101 would become 100.
 pub(crate) const EXPIRES_AT: &str = "expires_at";
 
 /// The kinds of records, as the keys name them.
@@ -48,7 +48,7 @@ pub(crate) mod kind {
     pub(crate) const API_KEY: &str = "APIKEY";
     pub(crate) const COUNTER: &str = "COUNTER";
     pub(crate) const LIMIT: &str = "LIMIT";
-    /// The first version had it for requests with an `Idempotency-Key` only.
+    /// The first version used it only for requests with an `Idempotency-Key`.
     pub(crate) const REQUEST: &str = "IDEMPOTENCY";
     pub(crate) const FORMER_ORDER: &str = "ORDER";
     pub(crate) const SIGNING_KEY: &str = "SIGNINGKEY";
@@ -103,7 +103,7 @@ impl Key {
         Self { pk: request.pk.clone(), sk: format!("{}{part:04}", Self::parts_of(attempt)) }
     }
 
-    /// The entry by which a large order is found.
+    /// The entry that finds a large order.
     pub(crate) fn open_request(product_id: ProductId, request: &Self, attempt: &AttemptId) -> Self {
         let id = request.pk.split_once('#').map_or("", |(_, id)| id);
         Self { pk: OPEN_REQUESTS.to_owned(), sk: format!("{product_id}#{id}#{attempt}") }
@@ -114,10 +114,10 @@ impl Key {
         Self { pk: QUEUE.to_owned(), sk: id.to_string() }
     }
 
-    /// The kind of an order whose shop has heard.
+    /// The kind of a delivered order.
     pub(crate) const DELIVERED: &'static str = "DELIVERED";
 
-    /// The place of an order whose shop has heard.
+    /// The place of a delivered order.
     pub(crate) fn delivered_order(id: &OrderId) -> Self {
         Self::new(Self::DELIVERED, id)
     }
@@ -127,13 +127,13 @@ impl Key {
         Self { pk: line_of(product_id), sk: id.to_string() }
     }
 
-    /// An entry of the audit trail: those of a month stand together, in the order of time.
+    /// An entry of the audit trail. Those of a month share a hash key, in the order of time.
     pub(crate) fn audit(entry: &AuditEntry) -> Self {
         let at = entry.at.to_microseconds_text();
         Self { pk: audit_pk(month_of(entry.at)), sk: format!("{at}#{}", entry.id) }
     }
 
-    /// A signing key that is used no more stands with its product; a global one with the other global ones.
+    /// A retired signing key. It is stored with its product, and a global one with the other global ones.
     pub(crate) fn retired_key(product_id: Option<ProductId>, retired_at: Timestamp) -> Self {
         let pk = product_id.map_or_else(|| GLOBAL.to_owned(), |id| Self::new(kind::PRODUCT, id).pk);
         Self { pk, sk: format!("{}#{}", kind::SIGNING_KEY, retired_at.to_microseconds_text()) }

@@ -30,7 +30,7 @@ fn start_of(key: &LicenseKeyRecord) -> Writer {
     Writer::at(Key::license_key(&key.license_key)).optional_text(STOCK, stock)
 }
 
-/// Replaces a key on the condition that it is as it was seen.
+/// Replaces a key, if it still has the version of `seen`.
 pub(crate) fn license_key_change(seen: &LicenseKeyRecord, next: &LicenseKeyRecord) -> Write {
     Write::put(next.item()).when("#version = :seen", [(":seen", number(seen.version))])
 }

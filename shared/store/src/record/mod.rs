@@ -1,4 +1,4 @@
-//! Items of the table: what each record is called, and how domain types are written into it and read back.
+//! Items of the table: the names of records, and the conversion of domain types to items and back.
 
 mod attributes;
 mod hourly_count;
@@ -28,7 +28,7 @@ pub use request::{OpenRequest, RequestSlot, RequestState};
 
 use crate::StoreError;
 
-/// An item as DynamoDB takes and gives it.
+/// An item in DynamoDB's form.
 pub type Item = HashMap<String, AttributeValue>;
 
 /// A record of the table.
@@ -57,7 +57,7 @@ pub trait Catalogued: Record + PartialEq {
     }
 }
 
-/// Reads those items that can be read. One that was edited by hand must not stop the others.
+/// Reads the items that can be read. An item that was edited by hand must not stop the others.
 pub(crate) fn readable<'a, T>(
     items: impl IntoIterator<Item = &'a Item>,
     read: impl Fn(&Item) -> Result<T, StoreError>,
@@ -72,7 +72,7 @@ pub(crate) fn text_of<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
     item.get(name)?.as_s().ok().map(String::as_str)
 }
 
-/// Whether an item has an attribute of this text.
+/// Returns true if an item has an attribute of this text.
 pub(crate) fn is_text(item: &Item, name: &str, expected: &str) -> bool {
     text_of(item, name) == Some(expected)
 }

@@ -31,7 +31,7 @@ impl Catalogued for Product {
 
 record! {
     Generator as "generator",
-    // An edit of the table by hand must not pass the check.
+    // A generator that was edited by hand must pass the check.
     |generator| Writer::at(Key::new(kind::GENERATOR, generator.id)) => id: id PK,
     check Generator::check => "definition";
     product_id: number "product_id",

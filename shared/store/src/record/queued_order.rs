@@ -1,4 +1,4 @@
-//! A queued order. It stands in the queue until its callback is delivered.
+//! A queued order. It stays in the queue until its callback is delivered.
 
 use keypool_domain::requests::RandomAssignLicenseKeys;
 use keypool_domain::{Delivery, OrderId, OrderReference, OrderState, QueuedOrder, Timestamp};
@@ -7,9 +7,9 @@ use super::attributes::record;
 use super::{EXPIRES_AT, Item, KEPT_FOR, Key, OWNER, PK, Reader, Record as _, SK, Writer, expiry, text};
 use crate::StoreError;
 
-/// The state of an order that was refused while its write may have been under way. It is no order.
+/// The state of an order that was refused while its write may have been under way. It is not an order.
 pub(crate) const VOID_ORDER: &str = "void";
-/// The time that a delivered order can still be shown and delivered again.
+/// The time for which a delivered order can be shown and redelivered.
 const DELIVERED_KEPT_FOR_SECONDS: i64 = 30 * 24 * 60 * 60;
 
 record! {
@@ -78,7 +78,7 @@ impl Reader<'_> {
     }
 }
 
-/// The item of an order whose shop has heard. DynamoDB deletes it after 30 days.
+/// The item of a delivered order. DynamoDB deletes it after 30 days.
 pub(crate) fn delivered_order_item(order: &QueuedOrder, now: Timestamp) -> Item {
     let mut item = order.item();
     item.insert("state".to_owned(), text(OrderState::Delivered));

@@ -1,8 +1,8 @@
-//! The request record: one item for each request that must be recognised when it is repeated, or that takes
-//! more than one write. Beside it stand the parts of a large order and the further parts of a long response.
+//! The request record: one item for each request whose repetition must be recognized, or that takes more than
+//! one write. The parts of a large order and the further parts of a long response are stored beside it.
 //!
-//! The first version of the table had two records in its place, and both are still read: claims, under the
-//! same key as the request record, and orders of their own, with an entry under `ORDERS`.
+//! The first version of the table had two records in its place: claims, under the same key as the request
+//! record, and orders of their own, with an entry under `ORDERS`. Both are still read.
 
 use std::fmt::Display;
 use std::io::{Read as _, Write as _};
@@ -23,13 +23,13 @@ use crate::dynamo::Write;
 
 /// The attributes of a response that a record holds.
 const RESPONSE: [&str; 4] = ["payload", "payload_parts", "private_key_used", "signature"];
-/// How much of a compressed response one item holds. An item takes 400 KB.
+/// The most bytes of a compressed response in one item. An item has 400 KB at most.
 const PAYLOAD_BYTES_MAX: usize = 300_000;
-/// The time that a response is kept from its answer on, unless the request says otherwise, and the time that
-/// a void record is kept: longer than AWS may still accept a write of its attempt.
+/// The default time that a response is kept from its answer on. A void record is kept as long: longer than
+/// AWS may still accept a write of its attempt.
 pub(crate) const KEPT_FOR: Duration = ApiKeySettings::REMEMBERED_FOR;
-/// How long AWS may still accept a write that was signed before an order of the first version ended. Such an
-/// order is settled after that, since its writes came one by one.
+/// The time for which AWS may still accept a write that was signed before an order of the first version
+/// ended. Such an order is settled after that time, because its writes came one by one.
 const FORMER_WRITES_US: i64 = 15 * 60 * 1_000_000;
 
 /// The state of a request.
@@ -37,7 +37,7 @@ const FORMER_WRITES_US: i64 = 15 * 60 * 1_000_000;
 pub enum RequestState {
     /// An attempt works on it.
     Open,
-    /// It is answered. Its keys are the owner's, though not every key may say so yet.
+    /// It is answered. Its keys belong to the owner, even if some are not marked as assigned yet.
     Done,
     /// Its attempt has failed. Nothing was sold, though keys may still be reserved.
     Void,
@@ -74,22 +74,22 @@ const FORMER_ORDER: &str = "reserving";
 pub struct RequestSlot {
     pub(crate) key: Key,
     /// The hash of the request's parameters; `None` for a large order without an `Idempotency-Key`, whose
-    /// response nobody asks for again.
+    /// response is never asked for again.
     pub(crate) fingerprint: Option<String>,
-    /// The failed attempt, whose record the next attempt replaces only as long as it is there.
+    /// The failed attempt. The next attempt replaces its record only while that is there.
     pub(crate) failed: Option<AttemptId>,
     /// The time that the response is kept.
     pub(crate) kept_for: Duration,
 }
 
 impl RequestSlot {
-    /// Whether an earlier attempt at the request has failed. It may have counted its keys.
+    /// Returns true if an earlier attempt at the request has failed. It may have counted its keys.
     #[must_use]
     pub fn follows_failed_attempt(&self) -> bool {
         self.failed.is_some()
     }
 
-    /// A slot that is free, as far as is known.
+    /// Makes a slot that is free, as far as is known.
     pub(crate) fn new(id: impl Display, fingerprint: Option<Fingerprint>, kept_for: Duration) -> Self {
         let fingerprint = fingerprint.map(|fingerprint| fingerprint.to_string());
         Self { key: Key::request(id), fingerprint, failed: None, kept_for }
@@ -122,8 +122,8 @@ impl RequestSlot {
         Write::put(item.0).when(IS_FREE, values)
     }
 
-    /// A response as the table keeps it: attributes of the record, and the writes of what does not fit into
-    /// it. Nothing without an `Idempotency-Key`.
+    /// The stored form of a response: attributes of the record, and the writes of the rest that does not fit
+    /// into it. Empty without an `Idempotency-Key`.
     pub(crate) fn saved(&self, response: &Envelope, now: Timestamp) -> (Item, Vec<Write>) {
         if self.fingerprint.is_none() {
             return (Item::new(), Vec::new());
@@ -150,7 +150,7 @@ impl RequestSlot {
     }
 }
 
-/// A request record as the table has it.
+/// A request record of the table.
 #[derive(Debug)]
 pub(crate) struct RequestRecord {
     pub(crate) state: RequestState,
@@ -241,7 +241,7 @@ impl RequestRecord {
     }
 }
 
-/// The facts of a sale that whoever settles a large order needs, in its record.
+/// The facts of a sale in the record of a large order, for its settlement.
 pub(crate) fn sale_facts(product_id: ProductId, assignment: &Assignment) -> Item {
     Writer::default()
         .number("product_id", product_id)
@@ -279,7 +279,7 @@ pub(crate) fn read_part(item: &Item) -> Result<Vec<ListedKey>, StoreError> {
     Ok(listed.map(|(license_key, seen)| ListedKey { license_key, seen }).collect())
 }
 
-/// The entry by which a large order is found until each of its parts is handed over or undone.
+/// The entry that finds a large order until each of its parts is handed over or undone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenRequest {
     /// The entry's own key.
@@ -341,13 +341,13 @@ impl OpenRequest {
         Ok(Self { entry: Key::of(item)?, parts: Key::PARTS.to_owned(), ..new })
     }
 
-    /// Whether it is the order of this assignment.
+    /// Returns true if it is the order of this assignment.
     #[must_use]
     pub fn is_of(&self, assignment: &Assignment) -> bool {
         self.attempt == assignment.id
     }
 
-    /// Whether its lease is over at `now`.
+    /// Returns true if its lease is over at `now`.
     #[must_use]
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.lease_until <= now.unix_microseconds()

@@ -7,7 +7,7 @@ use crate::record::{
     DRAW, Key, ListedKey, ORDER, OpenRequest, Record as _, STOCK, number, order_of, stock_of, text,
 };
 
-/// Reserves a key for an assignment, as it was read. A fresh key is stored.
+/// Reserves a key for an assignment, if it is as it was read. Stores a fresh key.
 pub(super) fn reserve(key: &LicenseKeyRecord, assignment: &Assignment) -> Write {
     if key.version == 0 {
         return store(key, assignment, Status::Reserved);
@@ -15,8 +15,8 @@ pub(super) fn reserve(key: &LicenseKeyRecord, assignment: &Assignment) -> Write 
     leave_stock(when_for_sale(key), key, assignment).set("status", text(Status::Reserved))
 }
 
-/// Assigns a key to its owner, as it was read. A fresh key is stored. Its repetition finds the key assigned
-/// and unchanged since, and changes nothing.
+/// Assigns a key to its owner, if it is as it was read. Stores a fresh key. A repetition finds the key
+/// assigned and unchanged since, and changes nothing.
 pub(super) fn assign(key: &LicenseKeyRecord, assignment: &Assignment) -> Write {
     const FOR_SALE_OR_SOLD: &str = "(#status = :available AND #version = :seen) \
         OR (#assignment_id = :mine AND #version = :next AND #status = :assigned)";
@@ -42,7 +42,7 @@ pub(super) fn hand_over(key: &ListedKey, assignment: &Assignment) -> Write {
     give_to_owner(when_reserved(update, key, &assignment.id), assignment)
 }
 
-/// Puts a reserved key back into the stock, at this position. A fresh key is deleted.
+/// Puts a reserved key back into the stock, at this position. Deletes a fresh key.
 pub(super) fn undo(key: &ListedKey, open: &OpenRequest, position: StockPosition) -> Write {
     let at = Key::license_key(&key.license_key);
     if key.seen == 0 {
@@ -56,14 +56,14 @@ pub(super) fn undo(key: &ListedKey, open: &OpenRequest, position: StockPosition)
         .remove("assignment_id")
 }
 
-/// An update that depends on the key being for sale as it was read.
+/// An update that requires the key to be for sale, as it was read.
 pub(super) fn when_for_sale(key: &LicenseKeyRecord) -> Write {
     let values = [(":available", text(Status::Available)), (":seen", number(key.version))];
     Write::update(Key::license_key(&key.license_key))
         .when("#status = :available AND #version = :seen", values)
 }
 
-/// Makes a write depend on the key being reserved for this attempt since it was listed.
+/// Makes a write require that the key has been reserved for this attempt since it was listed.
 fn when_reserved(write: Write, key: &ListedKey, attempt: &AttemptId) -> Write {
     write.when(
         "#status = :reserved AND #assignment_id = :attempt AND #version = :reserved_at",
@@ -85,7 +85,7 @@ fn store(key: &LicenseKeyRecord, assignment: &Assignment, status: Status) -> Wri
     Write::put(key.item()).when(IS_NEW, [])
 }
 
-/// A key that leaves the index leaves the stock.
+/// Takes a key out of the index, and so out of the stock.
 fn leave_stock(update: Write, key: &LicenseKeyRecord, assignment: &Assignment) -> Write {
     let update = update.set("assignment_id", text(&assignment.id)).set("version", number(key.version + 1));
     update.remove(STOCK).remove(DRAW)

@@ -11,9 +11,9 @@ const RANGES_MAX: usize = 32;
 const PAGE_KEYS_MAX: usize = 2_000;
 
 impl Store {
-    /// Counts the keys in stock of a product. The index trails the table by milliseconds.
+    /// Counts the keys in stock of a product. The index lags behind the table by milliseconds.
     ///
-    /// The first query counts up to 2,000 keys, and shows by their span how large the stock is. The rest is
+    /// The first query counts up to 2,000 keys, and shows the size of the stock by their span. The rest is
     /// counted in up to 32 ranges of positions side by side. DynamoDB charges for all keys that it counts:
     /// half a read unit for 4 KB, some 6 units for 100 keys.
     pub async fn count_stock(&self, product_id: ProductId) -> Result<usize, StoreError> {
@@ -23,7 +23,7 @@ impl Store {
         let reached: StockPosition = text_of(&next, DRAW)
             .and_then(|position| position.parse().ok())
             .ok_or(StoreError::Corrupt { record: "license key", attribute: DRAW })?;
-        // The first range goes on behind the last key that was counted.
+        // The first range continues after the last key that was counted.
         let starts = std::iter::once(Some(next)).chain(std::iter::repeat(None));
         let ranges = reached.ranges_to_the_end(RANGES_MAX).into_iter().zip(starts);
         let counts = ranges.map(|((from, to), start)| {

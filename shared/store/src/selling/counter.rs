@@ -6,7 +6,7 @@ use keypool_domain::RowId;
 use crate::record::{Key, number, number_of};
 use crate::{Store, StoreError};
 
-/// What numeric ids are counted for.
+/// The counters of numeric ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counter {
     /// License keys.
@@ -27,12 +27,12 @@ impl Counter {
     }
 }
 
-/// How many ids a process takes at a time for small orders.
+/// The number of ids that a process takes at a time for small orders.
 const ROW_IDS_BLOCK: usize = 64;
 
 impl Store {
-    /// Takes `count` unique ids for license keys. Small orders are served from a block that the process has
-    /// taken before, so most of them need no call. Ids that are not used leave gaps.
+    /// Takes `count` unique ids for license keys. Small orders are served from a block that the process took
+    /// before, so most of them need no call. Unused ids leave gaps.
     pub async fn take_row_ids(&self, count: usize) -> Result<Vec<RowId>, StoreError> {
         if let Some(ids) = self.spare_row_ids(count) {
             return Ok(ids);
@@ -53,7 +53,7 @@ impl Store {
         (count <= spare.len()).then(|| spare.drain(..count).collect())
     }
 
-    /// Moves a counter on by `count` and says where it stands then. 1 write unit.
+    /// Advances a counter by `count` and returns its new value. 1 write unit.
     pub async fn advance(&self, counter: Counter, count: usize) -> Result<u64, StoreError> {
         self.with_retries(|| async {
             let output = self

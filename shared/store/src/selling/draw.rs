@@ -7,15 +7,15 @@ use crate::dynamo::Query;
 use crate::record::{Record as _, readable};
 use crate::{OpenRequest, Store, StoreError};
 
-/// The pause before the second look. The index trails the table by milliseconds, so a key that was just
+/// The pause before the second look. The index lags behind the table by milliseconds, so a key that was just
 /// created may not be in it yet.
 const SECOND_LOOK_AFTER: Duration = Duration::from_millis(40);
 
-/// A query returns pages of 1 MB. No window fills this many.
+/// The most pages of a query, of 1 MB each. No window fills this many.
 const PAGES_MAX: usize = 8;
 
-/// How many keys a draw reads to pick `quantity` from. Many more than one, so that two buyers whose starts
-/// lie close rarely pick the same key, and can replace a key that another buyer was quicker to take. 24 keys
+/// The number of keys that a draw reads to pick `quantity` from. It is much larger, so that two buyers whose
+/// starts lie close rarely pick the same key, and can replace a key that another buyer took first. 24 keys
 /// are about 1.5 read units.
 #[must_use]
 pub const fn candidate_window(quantity: usize) -> usize {
@@ -24,7 +24,7 @@ pub const fn candidate_window(quantity: usize) -> usize {
     quantity + if spare < SPARE_MAX { spare } else { SPARE_MAX }
 }
 
-/// How hard a draw looks before it reports a short stock.
+/// The effort of a draw before it reports a short stock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
     /// Once.
@@ -77,12 +77,12 @@ impl StockSize {
 }
 
 /// The keys that a draw has read, each once. A key that returned to the stock has a new position, so two
-/// queries may both show it, and so may one, since the index trails.
+/// queries may both show it. One query may show it twice, because the index lags behind.
 struct Window<'a> {
     keys: Vec<LicenseKeyRecord>,
     /// The index of each key in `keys`.
     indices: HashMap<LicenseKey, usize>,
-    /// How many keys it holds.
+    /// The most keys that it holds.
     room: usize,
     start: StockPosition,
     /// The position of the key that was read last.
@@ -101,7 +101,7 @@ impl<'a> Window<'a> {
         self.keys.len() >= self.room
     }
 
-    /// How many items to read, so that there are enough after those that will be passed over.
+    /// The number of items to read, so that enough remain after those that are passed over.
     fn missing(&self) -> usize {
         self.room.saturating_sub(self.keys.len()) + self.taken.len()
     }
@@ -134,11 +134,11 @@ impl<'a> Window<'a> {
 }
 
 impl Store {
-    /// Draws keys of a product at random: reads the index from a random position, round its end if need be,
-    /// and shuffles the window that it finds. It passes over `taken`: keys that the index may still show.
+    /// Draws keys of a product at random: reads the index from a random position, past its end if necessary,
+    /// and shuffles the window that it finds. Passes over `taken`, which the index may still show.
     ///
-    /// One query, and a second if the window reaches round the end. If the stock is short, `look` decides
-    /// whether it waits and queries again. Nothing here grows with the size of the stock.
+    /// Makes one query, and a second if the window reaches past the end. If the stock is short, `look`
+    /// decides if it waits and queries again. Its cost does not grow with the stock.
     pub async fn draw(
         &self,
         product_id: ProductId,

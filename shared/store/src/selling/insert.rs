@@ -8,7 +8,7 @@ use crate::{ImportOutcome, Store, StoreError};
 /// The result of storing new keys.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct InsertCounts {
-    /// How many keys are stored.
+    /// The number of keys that are stored.
     pub created: usize,
     /// The keys that existed and stayed as they were.
     pub duplicates: Vec<LicenseKey>,

@@ -1,8 +1,8 @@
-//! The limit of an API key: how many keys it hands out in any 60 minutes.
+//! The limit of an API key: the most keys that it hands out in any 60 minutes.
 //!
-//! One item for each API key has the count. Within a minute, a count is one conditional `ADD`, which needs to know
-//! nothing of the other minutes. The first count of a minute replaces the item on the condition that it is as it was
-//! seen, and leaves out the minutes that are too old.
+//! One item for each API key has the count. Within a minute, a count is one conditional `ADD`, which does not
+//! depend on the other minutes. The first count of a minute replaces the item, if it is as it was seen, and
+//! leaves out the minutes that are too old.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use crate::dynamo::{IS_NEW, Obstacle, Write, Written, contention};
 use crate::record::{Key, hourly_count_attributes, number, read_hourly_count};
 use crate::{Store, StoreError};
 
-/// The number of writes that one count takes at most. Each refused one brings the item as it is, so more than three
-/// mean that a minute has begun in between, again and again.
+/// The most writes of one count. Each refused one returns the item as it is. So more than three mean that a
+/// minute has begun in between, again and again.
 const WRITES_MAX: usize = 8;
 
 /// The result of counting keys. Carries the count as far as it is known: other environments may have counted more.
@@ -30,9 +30,9 @@ pub enum CountOutcome {
     },
 }
 
-/// The item as a count has seen it.
+/// The state of the item as a count has seen it.
 enum Seen {
-    /// Not at all.
+    /// It was not read.
     Unread,
     /// There is none.
     Absent,
@@ -40,11 +40,11 @@ enum Seen {
 }
 
 impl Store {
-    /// Counts keys that an API key is about to hand out, if they are within its limit. `known` is the count as the
-    /// environment has last seen it: it saves writes, and decides nothing that the item does not.
+    /// Counts keys that an API key is about to hand out, if they are within its limit. `known` is the count
+    /// that the environment has seen last. It saves writes, and can only refuse.
     ///
-    /// One write of 1 unit, mostly. The first count of a minute may take up to three. If `known` shows that the limit
-    /// is reached, there is no write. If a response gets lost, the keys may be counted twice.
+    /// Usually takes one write of 1 unit. The first count of a minute may take up to three. If `known` shows
+    /// that the limit is reached, there is no write. If a response gets lost, the keys may be counted twice.
     pub async fn count_keys(
         &self,
         api_key: ApiKeyHash,
@@ -95,7 +95,7 @@ impl Store {
         Err(contention("UpdateItem"))
     }
 
-    /// Reads the count of an API key, with every write before. 1 read unit.
+    /// Reads the count of an API key, with every earlier write. 1 read unit.
     pub async fn hourly_count(&self, api_key: ApiKeyHash) -> Result<Option<HourlyCount>, StoreError> {
         let item = self.get(Key::limit(api_key)).await?;
         item.as_ref().map(read_hourly_count).transpose()

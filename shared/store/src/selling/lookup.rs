@@ -51,7 +51,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Reads a license key, with every write before. 1 read unit.
+    /// Reads a license key, with every earlier write. 1 read unit.
     pub async fn license_key(
         &self,
         license_key: &LicenseKey,
@@ -60,7 +60,7 @@ impl Store {
         item.as_ref().map(LicenseKeyRecord::read).transpose()
     }
 
-    /// Opens the connection to DynamoDB by reading a generator that nobody has made.
+    /// Opens the connection to DynamoDB by reading a generator that does not exist.
     pub async fn warm_up(&self) -> Result<(), StoreError> {
         let lookup = Lookup { generator: Some(GeneratorId::MAX), ..Lookup::default() };
         self.look_up(lookup).await.map(|_| ())

@@ -25,5 +25,5 @@ pub use request::{Creation, Recorded};
 pub use sale::{SALE_KEYS_MAX, Sale, SaleOutcome};
 pub use settle::Swept;
 
-/// How many writes of one operation are in flight at the same time.
+/// The most writes of one operation that are in flight at the same time.
 const PARALLEL_MAX: usize = 48;

@@ -1,5 +1,5 @@
-//! Queued orders: accepting them, their line before a product that is out of stock, and the deliveries of
-//! their callbacks. What becomes of an order is decided by its request record, as for a direct sale.
+//! Queued orders: their acceptance, their line before a product that is out of stock, and the deliveries of
+//! their callbacks. The request record of an order decides it, like that of a direct sale.
 
 use std::time::Duration;
 
@@ -19,11 +19,11 @@ const LINE_PAGE: usize = 250;
 /// The result of an attempt to deliver a callback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeliveryResult {
-    /// The shop has heard.
+    /// The callback is delivered.
     Delivered,
-    /// The shop has not heard, and is told again at that time.
+    /// The delivery failed. The next attempt is due at that time.
     Again(Timestamp),
-    /// The shop has not heard, and keypool gives up.
+    /// The delivery failed, and keypool gives up.
     Dead,
 }
 
@@ -71,7 +71,7 @@ impl Store {
             }
         };
         let Written::Refused(obstacles) = written else { return Ok(()) };
-        // Nobody else has this id, so the order itself was stored by an earlier copy of this write.
+        // The id is unique, so an earlier copy of this write stored the order itself.
         if obstacles.first().and_then(Obstacle::item).is_some() {
             return Ok(());
         }
@@ -101,14 +101,14 @@ impl Store {
         }
     }
 
-    /// Puts a void order in the place of one whose write got no answer. Returns whether nothing was there.
+    /// Puts a void order in the place of one whose write got no answer. Returns true if no order was there.
     async fn bury(&self, id: &OrderId, now: Timestamp) -> Result<bool, StoreError> {
         let written = self.write([Write::put(void_order_item(id, now)).when(IS_NEW, [])]).await?;
         let refused = written.into_refused_item();
         Ok(refused.is_none_or(|item| is_text(&item, "state", VOID_ORDER)))
     }
 
-    /// Reads an order that is not delivered yet, with every write before. 1 read unit.
+    /// Reads an order that is not delivered yet, with every earlier write. 1 read unit.
     pub async fn queued_order(&self, id: &OrderId) -> Result<Option<QueuedOrder>, StoreError> {
         let item = self.get(Key::queued_order(id)).await?.filter(is_order);
         item.as_ref().map(QueuedOrder::read).transpose()
@@ -121,20 +121,20 @@ impl Store {
     }
 
     /// The orders that wait for keys of a product, in the order of their acceptance. 1 read unit for 4 KB of
-    /// them, and 1 if nobody waits.
+    /// them, and 1 if none waits.
     pub async fn line(&self, product_id: ProductId) -> Result<Vec<Waiting>, StoreError> {
         let items = self.query(Query::collection(line_of(product_id))).await?;
         Ok(readable(&items, Waiting::read).collect())
     }
 
-    /// The first orders that wait for keys of a product: at least `count` of them, if there are so many. 1 read
-    /// unit for 4 KB of them, and 1 if nobody waits.
+    /// The first orders that wait for keys of a product: at least `count` of them, if there are so many. 1
+    /// read unit for 4 KB of them, and 1 if none waits.
     pub async fn line_front(&self, product_id: ProductId, count: usize) -> Result<Vec<Waiting>, StoreError> {
         self.line_until(product_id, count, |front| front.len() >= count).await
     }
 
-    /// The number of keys that orders wait for, or any number above `enough` if there are more: a long line is
-    /// read no further. 1 read unit for 4 KB, and 1 if nobody waits.
+    /// The number of keys that orders wait for, or any number above `enough` if there are more, because a
+    /// long line is not read further. 1 read unit for 4 KB, and 1 if none waits.
     pub async fn keys_in_line(&self, product_id: ProductId, enough: usize) -> Result<usize, StoreError> {
         let keys = |line: &[Waiting]| line.iter().map(|waiting| waiting.quantity).sum::<usize>();
         let line = self.line_until(product_id, LINE_PAGE, |line| keys(line) > enough).await?;
@@ -160,7 +160,7 @@ impl Store {
         }
     }
 
-    /// Puts an order into the line of its product. Returns whether it waits now; if not, it was decided
+    /// Puts an order into the line of its product. Returns true if it waits now; false if it was decided
     /// meanwhile. 4 write units.
     pub async fn join_line(&self, order: &QueuedOrder) -> Result<bool, StoreError> {
         let update = Write::update(Key::queued_order(&order.id)).when(
@@ -173,7 +173,7 @@ impl Store {
         Ok(self.write([update, Write::put(entry)]).await?.is_done())
     }
 
-    /// Takes an entry out of the line of a product whose order is not in the queue any more. 1 write unit.
+    /// Takes an entry out of the line of a product, because its order no longer waits. 1 write unit.
     pub async fn leave_line(&self, product_id: ProductId, id: &OrderId) -> Result<(), StoreError> {
         self.write([Write::delete(Key::waiting(product_id, id))]).await.map(|_| ())
     }
@@ -232,8 +232,8 @@ impl Store {
         Ok(self.write([update]).await?.is_done())
     }
 
-    /// Notes the result of an attempt, with what the shop has answered as a sentence. 2 write units if the
-    /// shop has heard, else 1. A delivered order can be shown for 30 days.
+    /// Notes the result of an attempt, with the shop's answer as a sentence. 2 write units if the callback is
+    /// delivered, else 1. A delivered order can be shown for 30 days.
     pub async fn end_delivery(
         &self,
         order: &QueuedOrder,
@@ -252,7 +252,7 @@ impl Store {
                 let mut delivered = order.clone();
                 delivered.delivery.next_at = None;
                 delivered.delivery.answer = Some(answer.to_owned());
-                // If the second write fails, the shop is told once more.
+                // If the second write fails, the callback is sent once more.
                 self.write([Write::put(delivered_order_item(&delivered, now))]).await?;
                 Write::delete(key)
             }

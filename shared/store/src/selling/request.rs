@@ -1,5 +1,5 @@
-//! The record of a request with an `Idempotency-Key`: reading it before a sale, and keeping it around the
-//! writes of `create-license-keys` and `generate`.
+//! The record of a request with an `Idempotency-Key`: read before a sale, and kept around the writes of
+//! `create-license-keys` and `generate`.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::{Store, StoreError};
 /// The number of dead attempts that are settled before the request counts as in progress.
 const SETTLED_MAX: usize = 8;
 
-/// The record of a request as another attempt has left it. This attempt has written nothing.
+/// The record that another attempt at a request has left. This attempt has written nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Recorded {
     /// The request was answered with this response.
@@ -42,14 +42,14 @@ pub struct Creation {
     slot: RequestSlot,
     /// The attempt that the record names.
     attempt: AttemptId,
-    /// The mark of its keys, by which another attempt recognises them.
+    /// The mark of its keys, by which another attempt recognizes them.
     pub id: CreationId,
-    /// The response that an attempt has noted, and may have begun to carry out.
+    /// The response that an attempt has saved, and may have begun to carry out.
     pub noted: Option<Envelope>,
 }
 
 impl Store {
-    /// The writes that record an answered request, in place of what was there when `slot` was read.
+    /// The writes that record an answered request, in place of the state that `slot` was read from.
     pub(super) fn answered(
         &self,
         slot: &RequestSlot,
@@ -61,9 +61,9 @@ impl Store {
         [done.with(attributes)].into_iter().chain(further)
     }
 
-    /// Reads the record of a request, with every write before. 1 read unit for 4 KB of a saved response. If
+    /// Reads the record of a request, with every earlier write. 1 read unit for 4 KB of a saved response. If
     /// its attempt has died, that attempt is settled first. A creation that another attempt has begun counts
-    /// as new: [`Store::begin`] joins it. `kept_for` is how long the response will be remembered; by default
+    /// as new: [`Store::begin`] joins it. `kept_for` is the time that the response will be kept, by default
     /// 24 hours. Fails with [`StoreError::Recorded`] unless the request is new.
     pub async fn recall(
         &self,
@@ -133,7 +133,7 @@ impl Store {
     pub async fn begin(&self, slot: RequestSlot, now: Timestamp) -> Result<Creation, StoreError> {
         let slot = RequestSlot { failed: None, ..slot };
         let (id, attempt) = (CreationId::random(self.randomness()), AttemptId::random(self.randomness()));
-        // It has no lease, because nobody needs to wait for another attempt.
+        // It has no lease, because no attempt needs to wait for another.
         let put = slot.put(RequestState::Open, &attempt, 0, now);
         let put = put.with(Item::from([("creation_id".to_owned(), text(&id))]));
         let Some(item) = self.write([put]).await?.into_refused_item() else {
@@ -149,8 +149,8 @@ impl Store {
         Ok(Creation { slot, id: record.creation_id()?, attempt: record.attempt, noted })
     }
 
-    /// Saves the response to a creation: `Open` if it has yet to be carried out, `Done` for its repetitions.
-    /// Fails with [`StoreError::Recorded`] if another attempt was quicker. 1 write unit for a KB.
+    /// Saves the response to a creation: `Open` before it is carried out, `Done` for its repetitions. Fails
+    /// with [`StoreError::Recorded`] if another attempt was quicker. 1 write unit for a KB.
     pub async fn save(
         &self,
         creation: &mut Creation,

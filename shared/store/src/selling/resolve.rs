@@ -1,5 +1,4 @@
-//! Finding out whether a sale happened whose write got no answer. The write may have been done, or may still
-//! arrive.
+//! Learns the outcome of a sale whose write got no answer. The write may have succeeded, or may still arrive.
 
 use std::time::Duration;
 
@@ -13,13 +12,13 @@ use crate::dynamo::{Obstacle, Prepared, Written};
 use crate::record::{Item, Key, RequestRecord, RequestState, number, number_of};
 use crate::{Backoff, Store};
 
-/// How long one call of a resolution may take. A lost packet then costs a quarter of a second.
+/// The longest time of one call of a resolution. A lost packet then costs a quarter of a second.
 const CALL_WITHIN: Duration = Duration::from_millis(250);
 
 /// The outcome of a sale, as far as it could be learned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// The keys are the owner's.
+    /// The keys belong to the owner.
     Sold,
     /// Nothing was sold, and the write cannot succeed any more.
     NotSold,
@@ -28,13 +27,13 @@ pub(super) enum Verdict {
 }
 
 impl Store {
-    /// Learns what became of a sale, in short calls until the deadline.
+    /// Learns the outcome of a sale, in short calls until the deadline.
     ///
-    /// - A sale with parts: the record is voided. The sale needs it open.
-    /// - Fresh keys: the write itself is sent again. Nobody else wants these keys, so it succeeds.
-    /// - Else: a fence raises the version of the first key. The sale needs the version that it saw.
+    /// - A sale with parts: it voids the record. The sale needs an open record.
+    /// - Fresh keys: it sends the write itself again. No other sale wants these keys, so it succeeds.
+    /// - Else: a fence raises the version of the first key. The sale needs the version that it read.
     ///
-    /// A refusal brings the item back, and with it the outcome.
+    /// A refused write returns the item, which shows the outcome.
     pub(super) async fn resolve(
         &self,
         sale: &Sale,
@@ -67,8 +66,8 @@ impl Store {
     }
 
     /// Sends a question until it is answered: a write that succeeds only if the outcome is `if_done`. `judge`
-    /// reads the outcome from the item of a refusal. Where the question meets a conflict, an undecided
-    /// transaction may be the sale, so `judge` reads the item at `key`.
+    /// reads the outcome from the item of a refusal. If the question conflicts, an undecided transaction may
+    /// be the sale, so `judge` reads the item at `key`.
     async fn ask(
         &self,
         question: &Prepared,
@@ -103,7 +102,7 @@ impl Store {
     }
 }
 
-/// The outcome that the first key of a sale proves; `None` while it is as it was seen.
+/// The outcome that the first key of a sale proves; `None` while the key is unchanged.
 fn of_key(sale: &Sale, seen: &LicenseKeyRecord, item: Option<&Item>) -> Option<Verdict> {
     let item = item?;
     if sale.is_proven_by(item) {
@@ -116,9 +115,9 @@ fn of_key(sale: &Sale, seen: &LicenseKeyRecord, item: Option<&Item>) -> Option<V
     }
     match number_of::<u64>(item, "version")?.checked_sub(seen.version) {
         Some(0) => None,
-        // One change by somebody else, or by the fence itself: the sale has not been among them.
+        // The one change was made by another writer or the fence, so it was not the sale.
         Some(1) => Some(Verdict::NotSold),
-        // The sale may have been, before an operator released the key.
+        // The sale may have happened before an operator released the key.
         _ => Some(Verdict::Unknown),
     }
 }
@@ -144,9 +143,9 @@ mod tests {
     use super::*;
     use crate::record::Record as _;
 
-    /// The first key of a sale tells its outcome, unless it has changed more than once.
+    /// The first key of a sale shows its outcome, unless it has changed more than once.
     #[test]
-    fn the_first_key_tells_the_outcome_of_a_sale() {
+    fn the_first_key_shows_the_outcome_of_a_sale() {
         let at = Timestamp::from_unix_microseconds(1_732_388_528_829_115).unwrap();
         let id = AttemptId::random(&OperatingSystemRandomness);
         let assignment = Assignment { id: id.clone(), owner: Owner::default(), order: None, at };

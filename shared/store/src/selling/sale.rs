@@ -1,4 +1,4 @@
-//! Selling: takes license keys out of the stock, or stores fresh ones, as the owner's. All or none.
+//! Sales: they take license keys out of the stock, or store fresh ones, for an owner. All or none.
 //!
 //! Up to [`SALE_KEYS_MAX`] keys are sold by one write, [`Store::finish`]. A larger order reserves its keys in
 //! parts first, [`Store::take`], each part in one transaction; `finish` then sells the rest and decides for
@@ -20,12 +20,11 @@ use crate::record::{
 };
 use crate::{Store, StoreError};
 
-/// How many keys one write sells or reserves. A transaction has 100 actions; beside the keys there are the
-/// record, and up to three further parts of a saved response, or a part and an entry.
+/// The most keys that one write sells or reserves. A transaction has 100 actions. Beside the keys there are
+/// the record, and up to three further parts of a saved response, or a part and an entry.
 pub const SALE_KEYS_MAX: usize = 96;
 
-/// How long a response that has already arrived may take to be read, when the process was frozen in the
-/// meantime.
+/// The time for reading a response that arrived while the process was frozen.
 const GRACE: Duration = Duration::from_millis(50);
 
 /// One attempt to sell keys.
@@ -52,15 +51,15 @@ pub struct Sale {
 pub enum SaleOutcome {
     /// All keys are sold, or reserved.
     Done,
-    /// Nothing was written, because keys have changed since they were read. Carries those that are not for
-    /// sale any more, and fresh keys that exist already.
+    /// Nothing was written, because keys have changed since they were read. Carries those that are no longer
+    /// for sale, and fresh keys that exist already.
     Missed(Vec<LicenseKey>),
 }
 
 impl Sale {
-    /// An attempt to sell keys of a product, under the record at `slot` if the request has an
-    /// `Idempotency-Key`. Nothing is written yet. The lease begins with the assignment; after it, others may
-    /// void the attempt.
+    /// Prepares an attempt to sell keys of a product, under the record at `slot` if the request has an
+    /// `Idempotency-Key`. Writes nothing yet. The lease begins with the assignment. After it, others may void
+    /// the attempt.
     #[must_use]
     pub fn new(
         product_id: ProductId,
@@ -109,13 +108,13 @@ impl Sale {
         self.slot.fingerprint.is_some().then_some(RequestSlot { failed, ..self.slot })
     }
 
-    /// Decides if the sale has reserved keys, or may have.
+    /// Returns true if the sale has reserved keys, or may have.
     pub(super) fn has_parts(&self) -> bool {
         self.parts > 0 || self.is_uncertain
     }
 
-    /// A record of this attempt, in place of what was there when the slot was read. A void one keeps the
-    /// first part from landing late, because it has the very condition of that part.
+    /// A record of this attempt, in place of the state that the slot was read from. A void one refuses a late
+    /// first part, because both have the same condition.
     pub(super) fn first_record(&self, state: RequestState, now: Timestamp) -> Write {
         self.slot.put(state, &self.assignment.id, self.open.lease_until, now)
     }
@@ -134,10 +133,10 @@ impl Sale {
         [record.with(attributes)].into_iter().chain(further).collect()
     }
 
-    /// Decides if an item proves the sale: one of its keys, or its record. A sale is all or none.
+    /// Returns true if an item proves the sale: one of its keys, or its record. A sale is all or none.
     pub(super) fn is_proven_by(&self, item: &Item) -> bool {
         let attempt = self.assignment.id.as_str();
-        // A reserved key only shows that the index trails: it was taken before.
+        // A reserved key only shows that the index lags behind: the sale took it before.
         let is_key = is_text(item, "assignment_id", attempt) && !is_text(item, "status", "reserved");
         is_key || (is_text(item, "attempt", attempt) && is_text(item, "state", "done"))
     }
@@ -148,7 +147,7 @@ impl Store {
     /// one transaction with the list of them. Write units (table + index): 4n + n for n keys in all, with
     /// their sale.
     ///
-    /// After an error it is unknown what was reserved, and the sale must be abandoned.
+    /// After an error, the keys may be reserved or not, and the sale must be abandoned.
     pub async fn take(
         &self,
         sale: &mut Sale,
@@ -181,10 +180,10 @@ impl Store {
     /// (table + index): one key 1 + 1; n keys in a transaction 2n + n; a remembered response adds 2 for each
     /// KB.
     ///
-    /// If the outcome of the write is unknown, further calls find it out, or make sure that the sale cannot
-    /// happen any more. They end at the deadline, then the error is [`StoreError::OutcomeUnknown`]. Any other
-    /// error promises that this attempt has sold nothing, and that it will not. It is contention if the key
-    /// that the sale replaces has changed.
+    /// If the outcome of the write is unknown, further calls learn it, or ensure that the sale cannot happen
+    /// any more. At the deadline they fail with [`StoreError::OutcomeUnknown`]. Any other error promises that
+    /// this attempt has sold nothing and will sell nothing. It is contention if the key that the sale
+    /// replaces has changed.
     pub async fn finish(
         &self,
         sale: &Sale,
@@ -208,7 +207,7 @@ impl Store {
             Ok(Err(error)) => error,
             Err(_) => StoreError::aws(AwsErrorKind::Unavailable, "write", "out of time"),
         };
-        // On the heap: this is rare, and large.
+        // On the heap, because this is rare and large.
         match Box::pin(self.resolve(sale, keys, &prepared, deadline)).await {
             Verdict::Sold => Ok(SaleOutcome::Done),
             // Another attempt at the same request may have sold keys, or may be about to.
@@ -217,9 +216,9 @@ impl Store {
         }
     }
 
-    /// The record that another attempt has left of a request, after this one has failed.
+    /// Reads the record that another attempt at the request has left, after this one has failed.
     async fn recorded_instead(&self, sale: &Sale) -> Option<Recorded> {
-        // Nobody else writes the record of a request without an `Idempotency-Key`.
+        // No other attempt writes the record of a request without an `Idempotency-Key`.
         sale.slot.fingerprint.as_ref()?;
         let item = self.get_once(sale.slot.key.clone()).await.ok()?;
         let recorded = self.refused_by(&sale.slot, item).await.ok()?;
@@ -243,7 +242,7 @@ impl Store {
             return Err(contention("TransactWriteItems"));
         }
         if let Some(Obstacle::Condition(item)) = obstacles.get(keys.len() + sale.replacing.len()) {
-            // On the heap, as all that is rare and large.
+            // On the heap, like everything rare and large.
             return Err(Box::pin(self.refused_by(&sale.slot, item.clone())).await?.into());
         }
         let is_for_sale = |item: &Item| is_text(item, "status", "available");

@@ -1,5 +1,4 @@
-//! Bringing large orders to their end: the parts of a sold one are handed over, those of a void one are
-//! undone.
+//! Ends large orders: hands over the parts of a sold one, and undoes those of a void one.
 
 use futures_util::StreamExt as _;
 use keypool_domain::{Assignment, ProductId, StockPosition, Timestamp};
@@ -12,7 +11,7 @@ use crate::record::{
 };
 use crate::{Store, StoreError};
 
-/// The actions of one transaction.
+/// The most actions of one transaction.
 const TRANSACTION_ACTIONS_MAX: usize = 100;
 
 /// The result of a sweep.
@@ -35,12 +34,12 @@ impl Store {
     }
 
     /// Ends a sale that has reserved keys: hands them over if the sale is finished, else voids its record and
-    /// undoes what it has reserved. What is not done, the sweep does. Write units: 2 for each key, 2 for each
-    /// part, 5; read units: 1 for the record, and 1 for 4 KB of parts.
+    /// undoes what it has reserved. The sweep does the rest. Write units: 2 for each key, 2 for each part, 5;
+    /// read units: 1 for the record, and 1 for 4 KB of parts.
     ///
-    /// A first part of unknown outcome may still be under way, and its record may not exist yet. Then a void
-    /// record takes its place first: else the part could land after its entry was deleted, and nobody would
-    /// find it.
+    /// A first part of unknown outcome may still be under way, and its record may not exist yet. In this
+    /// case, a void record takes its place first. Otherwise the part could arrive after its entry was
+    /// deleted, and no sweep would find it.
     pub async fn conclude(&self, sale: &Sale, now: Timestamp) -> Result<(), StoreError> {
         if !sale.has_parts() {
             return Ok(());
@@ -96,22 +95,22 @@ impl Store {
         self.end(open, now).await.map(Some)
     }
 
-    /// Voids the record of an order if that is still open. Then ends the parts, some at the same time: hands
-    /// them over if the order was sold, else undoes them. Returns the state of the order.
+    /// Voids the record of an order if it is still open. Then ends the parts, some side by side: hands them
+    /// over if the order was sold, else undoes them. Returns the state of the order.
     async fn end(&self, open: &OpenRequest, now: Timestamp) -> Result<RequestState, StoreError> {
-        // Refused if the order is decided.
+        // DynamoDB refuses this write if the order is decided.
         self.write([open.void(now)]).await?;
         let record = self.get(open.record.clone()).await?.map(RequestRecord::read).transpose()?;
         // Another attempt may have replaced the record.
         let sold =
             record.filter(|record| record.state == RequestState::Done && record.attempt == open.attempt);
         let assignment = sold.as_ref().map(RequestRecord::assignment).transpose()?;
-        // Read after the decision, when no part can be added any more.
+        // The parts are read after the decision, because then none can be added any more.
         let query = Query::collection(open.record.clone().into_pk()).beginning_with(&*open.parts);
         let parts = self.query(query).await?;
         all(parts.into_iter().map(|part| self.end_part(open, part, assignment.as_ref()))).await?;
-        // The entry goes last, because nobody would find the parts without it. From now on the record of a
-        // sold order may expire: an order whose record is gone would be undone.
+        // The entry is deleted last, because it is needed to find the parts. From now on the record of a sold
+        // order may expire. Without its record, an order would be undone.
         let expires = sold.iter().map(|record| {
             let update = Write::update(open.record.clone()).when("attribute_exists(#pk)", []);
             update.set(EXPIRES_AT, number(expiry(record.kept_for, now)))
@@ -140,13 +139,13 @@ impl Store {
                 return Ok(());
             }
         }
-        // A refused write was done before, or its key is not reserved for this order.
+        // A refused write succeeded before, or its key is not reserved for this order.
         all(writes.into_iter().map(|write| async { self.write([write]).await.map(|_| ()) })).await?;
         self.write([delete]).await.map(|_| ())
     }
 }
 
-/// Does all of it, some at the same time, and returns the first error.
+/// Does all work, some of it side by side, and returns the first error.
 async fn all(
     work: impl Iterator<Item = impl Future<Output = Result<(), StoreError>>>,
 ) -> Result<(), StoreError> {

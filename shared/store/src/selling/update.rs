@@ -1,4 +1,4 @@
-//! What a shop changes and looks up after the sale.
+//! The changes and searches of a shop after the sale.
 
 use keypool_domain::{Assignment, AuditEntry, Envelope, LicenseKeyRecord, OrderReference, Timestamp};
 
@@ -8,12 +8,13 @@ use crate::record::{Record as _, license_key_change};
 use crate::{RequestSlot, Store, StoreError, UpdateOutcome};
 
 impl Store {
-    /// Replaces a key as it was `seen` by its `next` version, with an audit entry. The same transaction
-    /// remembers the response if the request has an `Idempotency-Key`. 4 write units, 2 of an index that the
-    /// key enters or leaves, 2 for each KB of a remembered response.
+    /// Replaces the key `seen` with `next`, its next version, and writes an audit entry. The same transaction
+    /// saves the response if the request has an `Idempotency-Key`. 4 write units, 2 of an index that the key
+    /// enters or leaves, 2 for each KB of a saved response.
     ///
-    /// Fails with [`StoreError::Recorded`] if another attempt has left a record of the request. After an error
-    /// of the write the key is read. Where that does not tell, the error is [`StoreError::OutcomeUnknown`].
+    /// Fails with [`StoreError::Recorded`] if another attempt has left a record of the request. After an
+    /// error of the write, reads the key. Fails with [`StoreError::OutcomeUnknown`] if the key does not show
+    /// the change.
     pub async fn update_key(
         &self,
         [seen, next]: [&LicenseKeyRecord; 2],
@@ -58,9 +59,9 @@ impl Store {
         self.transact_audited(writes, Some(entry)).await.map(Into::into)
     }
 
-    /// Reads the keys of an order that are `wanted`, in the order of the keys: `count` of them after the first
-    /// `skip`. The index trails the table by milliseconds. Half a read unit for 4 KB of the order's keys, up
-    /// to the last one that is returned.
+    /// Reads the keys of an order that are `wanted`, in the order of the keys: `count` of them after the
+    /// first `skip`. The index lags behind the table by milliseconds. Half a read unit for 4 KB of the
+    /// order's keys, up to the last one that is returned.
     pub async fn keys_of_order(
         &self,
         reference: &OrderReference,

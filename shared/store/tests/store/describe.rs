@@ -66,7 +66,7 @@ impl Database {
 }
 
 #[tokio::test]
-async fn a_table_of_keypool_is_as_it_must_be() {
+async fn a_created_table_is_set_up_as_it_must_be() {
     let database = Database::new().await;
     let store = database.store(TABLE);
     assert_eq!(store.describe().await, Ok(None));
@@ -87,7 +87,7 @@ async fn a_table_of_keypool_is_as_it_must_be() {
 }
 
 #[tokio::test]
-async fn what_is_different_about_a_table_is_seen() {
+async fn a_table_with_other_keys_or_indexes_is_reported() {
     let database = Database::new().await;
     for (table, keys, index, has_keys, expected) in [
         ("others", ["id", "sk"], None, false, IndexState::Missing),

@@ -20,14 +20,14 @@ use serde_json::{Value, json};
 use crate::fixture;
 use crate::selling::sell;
 
-/// Tells of so many batches that every second statement met a throttle, though it was done. Of the others it tells the
-/// truth: the first time they were done, later they had been.
+/// Falsifies the responses to `left` batches: reports an error for every second statement, although it
+/// succeeded. Reports the others truthfully: stored the first time, existing later.
 #[derive(Debug)]
 struct Throttles {
     left: Arc<AtomicUsize>,
     /// The code of the error, in place of `ThrottlingError`.
     code: Arc<Mutex<&'static str>>,
-    /// How many statements the last call brought.
+    /// The number of statements in the last call.
     statements: AtomicUsize,
 }
 
@@ -126,7 +126,7 @@ fn import_id() -> ImportId {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_throttled_is_sent_again_and_what_was_done_recognised() {
+async fn throttled_keys_are_resent_and_stored_ones_recognized() {
     let table = Table::new().await;
     let names: Vec<String> = (0..25).map(|n| format!("KEY-{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -142,7 +142,7 @@ async fn what_was_throttled_is_sent_again_and_what_was_done_recognised() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_exists_says_whose_it_is_and_stays_as_it_was() {
+async fn an_existing_key_reports_its_status_and_stays_as_it_was() {
     let table = Table::new().await;
     let first = keys(import_id(), &["A", "B"]);
     table.import(&first).await;
@@ -199,7 +199,7 @@ async fn another_line_of_the_same_import_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_imports_of_the_same_keys_at_once_each_key_is_created_by_one() {
+async fn imports_that_race_create_each_key_once() {
     let table = Table::new().await;
     let names: Vec<String> = (0..25).map(|n| format!("RACE-{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();

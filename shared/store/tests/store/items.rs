@@ -1,4 +1,4 @@
-//! Items of the records, against the embedded DynamoDB: a stack that exists holds them in just this form.
+//! Items of the records, against the embedded DynamoDB: existing stacks hold them in exactly this form.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -326,7 +326,7 @@ async fn the_item_of_a_license_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_spoilt_item_names_its_attribute() {
+async fn a_corrupt_item_names_its_attribute() {
     let table = Table::new().await;
     let mut item = license_key().item();
     for (attribute, spoilt) in [

@@ -56,10 +56,10 @@ async fn keys_count_until_the_limit_and_again_when_they_have_aged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_environment_knows_decides_nothing_but_a_refusal() {
+async fn a_known_count_can_only_refuse() {
     let (store, _client, _services) = table().await;
     assert!(count(&store, 8, 10, 0).await);
-    // Known to be less than it is, older than it is, and of an item that is not there.
+    // Known counts that are too small, too old, and ahead of the clock.
     let stale = HourlyCount { sum: 1, ..HourlyCount::none(at(0)) };
     for known in [stale.clone(), HourlyCount::none(at(-600)), HourlyCount::none(at(600))] {
         let outcome = store.count_keys(hash(), 3, limit(10), Some(known), at(0)).await.unwrap();
@@ -75,7 +75,7 @@ async fn what_an_environment_knows_decides_nothing_but_a_refusal() {
     assert_eq!(reached, CountOutcome::Reached { count: full, retry_after }, "without a look");
 }
 
-/// Many who count at once, whatever they know: never more than the limit, and all of it.
+/// Many environments count at once with different knowledge. They reach the limit and do not exceed it.
 #[tokio::test(flavor = "multi_thread")]
 async fn counts_that_race_reach_the_limit_and_do_not_exceed_it() {
     let (store, _client, _services) = table().await;
@@ -95,7 +95,7 @@ async fn counts_that_race_reach_the_limit_and_do_not_exceed_it() {
     }
 }
 
-/// One write unit, whatever has been sold: an item of a KB at most. And it goes by itself.
+/// The item stays below 1 KB, so that a write costs one unit, and it expires.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_item_is_small_and_expires() {
     let (store, client, _services) = table().await;
@@ -122,9 +122,9 @@ async fn the_item_is_small_and_expires() {
     assert_eq!((count.earlier.len(), count.peaks.len()), (61, 7));
 }
 
-/// An item that somebody has deleted, or that has expired, begins anew.
+/// An item that was deleted or has expired starts a new count.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_count_whose_item_is_gone_begins_anew() {
+async fn a_count_without_its_item_starts_again() {
     let (store, client, _services) = table().await;
     assert!(count(&store, 10, 10, 0).await);
     let known = store.hourly_count(hash()).await.unwrap();

@@ -1,6 +1,6 @@
 //! The store against the embedded DynamoDB.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod describe;
 mod fixture;

@@ -62,7 +62,7 @@ async fn trail(store: &Store) -> Vec<AuditEntry> {
     store.audit_trail(long_ago, now(), 1_000, |_| true).await.unwrap()
 }
 
-/// Either the sale or the block comes first: a key is never both sold as it was seen and blocked as it was seen.
+/// Either the sale or the block comes first, and the other one fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sale_and_a_block_of_the_same_key_do_not_both_happen() {
     let (store, _, _services) = table().await;
@@ -117,16 +117,16 @@ async fn a_released_key_is_in_stock_and_can_be_sold_again() {
     assert_eq!(sell(&store, &drawn.candidates, &assignment()).await, SaleOutcome::Done);
 }
 
-/// A large order that is under way knows its keys by their versions; nothing may move them until it has ended.
+/// A large order names its keys by their versions, so they must not change until it has ended.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_order_holds_is_left_alone_until_it_has_ended() {
+async fn keys_held_by_an_order_cannot_change_until_it_has_ended() {
     let (store, _, _services) = table().await;
     let keys = stock(&store, 1, Status::Available, 3).await;
     let mut order = sale(&assignment(), None);
     assert_eq!(store.take(&mut order, &keys, now()).await, Ok(SaleOutcome::Done));
     let held = store.license_key(&keys[0].license_key).await.unwrap().unwrap();
     assert_eq!(held.blocked(now()), Err(NotAllowedInStatus::BeingSold));
-    // Who saw it before it was reserved is too late.
+    // A change of the key as it was before the reservation is too late.
     let next = keys[0].blocked(now()).unwrap();
     let late = store.change_key(&keys[0], &next, &entry("a", now())).await;
     assert_eq!(late, Ok(UpdateOutcome::ChangedMeanwhile));
@@ -138,7 +138,7 @@ async fn what_an_order_holds_is_left_alone_until_it_has_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_trail_goes_back_over_months_youngest_first() {
+async fn the_trail_spans_months_latest_first() {
     let (store, _, _services) = table().await;
     let day = |day: i64| Timestamp::from_unix_microseconds((20_000 + day) * 86_400_000_000).unwrap();
     let entries: Vec<AuditEntry> = (0..70).map(|nth| entry(&format!("{nth}"), day(nth))).collect();

@@ -96,7 +96,7 @@ async fn an_order_is_taken_back_only_before_a_worker_begins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_line_is_read_as_far_as_it_matters() {
+async fn a_long_line_is_read_as_far_as_necessary() {
     let (store, _, _services) = table().await;
     let product = order().request.product_id;
     assert_eq!(store.keys_in_line(product, 0).await, Ok(0));
@@ -111,7 +111,7 @@ async fn a_long_line_is_read_as_far_as_it_matters() {
     assert_eq!((line.len(), store.line_front(product, 8).await.unwrap()), (260, line[..8].to_vec()));
 }
 
-/// A worker has read the order and its record before, and the write of the order arrives once more after.
+/// A worker has read the order and its record before. The write of the order arrives once more afterwards.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_was_taken_back_can_neither_return_nor_end() {
     let (store, _, _services) = table().await;
@@ -131,7 +131,7 @@ async fn an_order_that_was_taken_back_can_neither_return_nor_end() {
     assert_eq!(outcome, Err(StoreError::Recorded(Recorded::Mismatch)));
 }
 
-/// An order whose first attempt has ended like that.
+/// An order whose first attempt ended with `result`.
 async fn attempted(store: &Store, result: &DeliveryResult) -> QueuedOrder {
     let mut order = accepted(store).await;
     store.decide(&mut order, 803, now()).await.unwrap();
@@ -151,7 +151,7 @@ async fn in_queue(store: &Store, id: &OrderId) -> QueuedOrder {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_order_is_due_again_and_keeps_what_it_is() {
+async fn a_dead_order_is_due_again_and_keeps_its_code() {
     let (store, _, _services) = table().await;
     let id = attempted(&store, &DeliveryResult::Dead).await.id;
     let dead = in_queue(&store, &id).await;
@@ -190,7 +190,7 @@ async fn a_delivered_order_goes_back_into_the_queue() {
     assert_eq!(change, Ok(UpdateOutcome::Updated));
     assert_eq!(in_queue(&store, &id).await, next);
     assert_eq!(store.delivered_order(&id).await, Ok(None));
-    // Somebody else who saw it delivered is too late.
+    // Another operator who saw it delivered is too late.
     let change = store.redeliver(&delivered, &next, &entry("orders.redeliver")).await;
     assert_eq!(change, Ok(UpdateOutcome::ChangedMeanwhile));
     assert_eq!(actions(&store).await.len(), 1);
@@ -203,7 +203,7 @@ async fn an_order_that_waits_is_cancelled_and_ends() {
     assert_eq!(store.join_line(&order).await, Ok(true));
     let waiting = Waiting { id: order.id.clone(), quantity: 3 };
     assert_eq!(store.line(ProductId::MIN).await, Ok(vec![waiting]));
-    // Seen before it joined the line.
+    // The order was read before it joined the line.
     let next = order.cancelled().unwrap();
     let late = store.cancel(&order, &next, &entry("orders.cancel")).await;
     assert_eq!(late, Ok(UpdateOutcome::ChangedMeanwhile));

@@ -62,7 +62,7 @@ async fn ids_taken_while_a_counter_is_raised_are_given_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_that_was_not_restored_says_no_restore_point() {
+async fn a_table_that_was_not_restored_has_no_restore_state() {
     let (store, _, _services) = table().await;
     assert_eq!(store.restore_state().await, Ok(None));
 }

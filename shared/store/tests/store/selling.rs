@@ -9,7 +9,7 @@ use keypool_domain::{
 use keypool_store::{RequestSlot, Sale, SaleOutcome, Store, StoreError};
 use tokio::time::Instant;
 
-/// A response, signed by nobody.
+/// A response with a false signature.
 pub(crate) fn response() -> Envelope {
     SignablePayload::new(&Reply::LicenseKeyAssigned, SystemClock.now())
         .into_envelope(PrivateKeyUsed::Global, Some(&[7]))
@@ -20,7 +20,7 @@ pub(crate) fn sale(assignment: &Assignment, slot: Option<RequestSlot>) -> Sale {
     Sale::new(ProductId::MIN, assignment.clone(), Duration::ZERO, slot)
 }
 
-/// Finishes a sale, with a minute for it.
+/// Finishes a sale, with a deadline in a minute.
 pub(crate) async fn finish(
     store: &Store,
     sale: &Sale,

@@ -18,7 +18,7 @@ use keypool_store::{
 use crate::fixture;
 use crate::selling::{finish, sale, sell};
 
-/// The operating system's randomness, but draws start where they are told to.
+/// The operating system's randomness, but with a given start for draws.
 struct StartAt(Mutex<Option<StockPosition>>);
 
 impl Randomness for StartAt {
@@ -48,7 +48,7 @@ impl Table {
         Self { store, start, _services: services }
     }
 
-    /// Stores keys of product 1 and gives them as they are then.
+    /// Stores keys of product 1 and returns their records.
     async fn stock(&self, names: &[String]) -> Vec<LicenseKeyRecord> {
         let ids = self.store.take_row_ids(names.len()).await.unwrap();
         let keys: Vec<LicenseKeyRecord> = names
@@ -122,7 +122,8 @@ async fn a_key_that_was_sold_since_it_was_read_is_not_sold_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stale_index_entry_sells_nothing() {
-    // The index trails the table: it still shows keys that are sold. Candidates read before a sale are that.
+    // The index lags behind the table, so it still shows sold keys. Candidates that were read before a sale
+    // stand for these.
     let table = Table::new().await;
     let keys = table.stock(&names(5)).await;
     let stale = table.draw(5).await.candidates;
@@ -161,19 +162,19 @@ async fn a_key_that_is_not_there_cannot_be_assigned() {
         let outcome = sell(&table.store, some, &assignment("Buyer")).await;
         assert_eq!(outcome, SaleOutcome::Missed(license_keys(&keys[1..])));
     }
-    assert_eq!(table.store.license_key(&keys[1].license_key).await, Ok(None), "no key comes to be");
+    assert_eq!(table.store.license_key(&keys[1].license_key).await, Ok(None), "no key is created");
     assert_eq!(table.key(&keys[0]).await, keys[0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_assignment_that_is_sent_again_recognises_itself() {
+async fn an_assignment_that_is_sent_again_changes_nothing() {
     let table = Table::new().await;
     let keys = table.stock(&names(4)).await;
     for some in [&keys[..1], &keys[1..]] {
         let assignment = assignment("Buyer");
         assert_eq!(sell(&table.store, some, &assignment).await, SaleOutcome::Done);
         let once = table.key(&some[0]).await;
-        // As the SDK does when the response was lost.
+        // The SDK does the same when the response was lost.
         assert_eq!(sell(&table.store, some, &assignment).await, SaleOutcome::Done);
         assert_eq!(table.key(&some[0]).await, once, "nothing changed");
     }
@@ -196,7 +197,7 @@ async fn inserting_counts_what_is_new_and_leaves_the_rest_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_insertion_that_is_sent_again_recognises_itself_even_after_a_sale() {
+async fn an_insertion_sent_again_recognizes_its_keys_after_a_sale() {
     let table = Table::new().await;
     let keys = table.stock(&names(3)).await;
     sell(&table.store, &keys[..1], &assignment("Buyer")).await;
@@ -244,7 +245,7 @@ async fn a_draw_wraps_round_the_end_of_the_stock() {
     let mut keys = table.stock(&names(60)).await;
     keys.sort_by_key(|key| key.draw);
     let window = candidate_window(1);
-    // From the 50th place: ten to the end, the rest of the window from the beginning.
+    // The draw starts at place 50: ten keys to the end, the rest of the window from the beginning.
     *table.start.0.lock().unwrap() = keys[50].draw;
     let drawn = table.draw(1).await.candidates;
     let drawn: HashSet<LicenseKey> = license_keys(&drawn).into_iter().collect();
@@ -263,8 +264,8 @@ async fn a_draw_reads_one_window_from_its_start() {
     assert_eq!(drawn, license_keys(&keys[5..5 + candidate_window(3)]).into_iter().collect());
 }
 
-/// The estimate of one draw of 24 keys has a standard deviation of 1 / √22, which is 21 %. The mean of 200 draws is off by
-/// less than 2 % of that kind, and by what the positions of this stock are off.
+/// The estimate of one draw of 24 keys has a standard deviation of 1 / √22, which is 21 %. The mean of 200
+/// draws is off by less than 2 % for this reason, and by the unevenness of this stock's positions.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_draw_estimates_the_size_of_the_stock() {
     const STOCK: usize = 2_000;
@@ -330,7 +331,7 @@ fn generator(id: &str, product_id: &str) -> Generator {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_operator_sets_up_is_found_and_listed() {
+async fn records_of_an_operator_are_found_and_listed() {
     let Table { store, _services, .. } = Table::new().await;
     for id in ["10", "9"] {
         assert_eq!(store.create(&product(id), None).await, Ok(CreateOutcome::Created));
@@ -385,7 +386,7 @@ async fn lists_go_beyond_one_batch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_table_is_told_from_a_dead_one() {
+async fn a_missing_table_differs_from_an_unavailable_one() {
     let services = Services::start(None).await.unwrap();
     let settings = Services::settings(services.dynamodb_url(), services.kms_url());
     let clients = settings.clients(Timeouts::CHECKOUT);

@@ -1,4 +1,5 @@
-//! Changes of products, generators and API keys: written as they were seen and noted, or not at all.
+//! Changes of products, generators and API keys: written with their audit entry, if the record is as it was
+//! seen, or not at all.
 
 use std::collections::BTreeSet;
 
@@ -34,7 +35,7 @@ impl Table {
         self.store.find::<Product>(id.parse().unwrap()).await.unwrap().unwrap()
     }
 
-    /// What was noted, the youngest first.
+    /// The audit entries, the latest first.
     async fn noted(&self) -> Vec<AuditEntry> {
         let long_ago = Timestamp::from_unix_microseconds(0).unwrap();
         self.store.audit_trail(long_ago, SystemClock.now(), 1_000, |_| true).await.unwrap()
@@ -114,7 +115,7 @@ async fn a_product_is_changed_as_it_was_seen_and_the_change_is_noted() {
     assert_eq!(table.product("1").await, renamed);
     assert_eq!(table.noted().await.len(), 1);
 
-    // Who still sees what was there before does not undo it.
+    // A change of the former version does not undo it.
     let late = Product { activity: Activity::Inactive, ..before.clone() };
     assert_eq!(update(before, late).await, UpdateOutcome::ChangedMeanwhile);
     let missing = product("77");
@@ -124,7 +125,7 @@ async fn a_product_is_changed_as_it_was_seen_and_the_change_is_noted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_twenty_who_change_the_same_product_one_does() {
+async fn of_twenty_changes_of_one_product_one_succeeds() {
     let table = Table::new().await;
     let before = table.product("1").await;
     let changes = (0..20).map(|n| {
@@ -165,7 +166,7 @@ async fn a_product_gets_no_generator_of_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_later_version_wrote_into_a_record_stays() {
+async fn attributes_of_a_later_version_stay_in_a_record() {
     let table = Table::new().await;
     let key = |name: &str, value: &str| (name.to_owned(), AttributeValue::S(value.to_owned()));
     let at = std::collections::HashMap::from([key("pk", "PRODUCT#1"), key("sk", "PRODUCT")]);
@@ -188,7 +189,7 @@ async fn what_a_later_version_wrote_into_a_record_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_retired_signing_key_is_kept_by_the_change_that_retires_it_and_stands_in_nobodys_way() {
+async fn a_retired_signing_key_is_kept_by_the_same_transaction() {
     let table = Table::new().await;
     let id = Some(ProductId::MIN);
     let before = table.product("1").await;
@@ -246,7 +247,7 @@ async fn a_generator_and_an_api_key_are_changed_as_they_were_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_ten_rotations_of_an_api_key_one_is_done_and_leaves_one_successor() {
+async fn of_ten_rotations_of_an_api_key_one_succeeds() {
     let table = Table::new().await;
     let before = api_key("one");
     table.store.create(&before, None).await.unwrap();
@@ -273,7 +274,7 @@ async fn of_ten_rotations_of_an_api_key_one_is_done_and_leaves_one_successor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_trail_is_read_over_months_the_youngest_first_and_filtered() {
+async fn the_trail_is_filtered_and_spans_months() {
     let table = Table::new().await;
     let at = |text: &str| Timestamp::from_rfc3339(text).unwrap();
     for (moment, action) in [
