@@ -41,8 +41,8 @@ impl Order<'_> {
     /// Sells keys. Draws or generates them, and reserves all but the last part if there are too many for one
     /// write. Then signs the response and sells by one write. `drawn` is a draw that was made before.
     ///
-    /// If the stock is short and other large orders hold keys, tries again. It first returns what it
-    /// reserved, so that two such orders do not wait for each other.
+    /// Tries again if the stock is short and other large orders hold keys. It first returns what it reserved, so that
+    /// two such orders do not wait for each other.
     pub(crate) async fn sell(&mut self, mut drawn: Option<Drawn>) -> Result<Filled, FunctionError> {
         let mut backoff = Backoff::new();
         loop {

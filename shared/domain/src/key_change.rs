@@ -13,7 +13,7 @@ pub enum NotAllowedInStatus {
     #[error("it is {0}")]
     Is(Status),
     /// A large order holds it at this moment: the order will sell it, or return it to stock.
-    #[error("an order holds it at this moment; in a minute that is decided")]
+    #[error("an order holds it at this moment; try again in a minute")]
     BeingSold,
 }
 
