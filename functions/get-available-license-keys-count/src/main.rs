@@ -1,4 +1,5 @@
-//! Wires the function: logs, clients and the Lambda runtime around [`get_available_license_keys_count::handle`].
+//! Wires the function: logs, clients and the Lambda runtime around
+//! [`get_available_license_keys_count::handle`].
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {

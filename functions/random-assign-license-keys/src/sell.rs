@@ -41,8 +41,8 @@ impl Order<'_> {
     /// Sells keys. Draws or generates them, and reserves all but the last part if there are too many for one
     /// write. Then signs the response and sells by one write. `drawn` is a draw that was made before.
     ///
-    /// Tries again if the stock is short and other large orders hold keys. It first returns what it reserved, so that
-    /// two such orders do not wait for each other.
+    /// Tries again if the stock is short and other large orders hold keys. It first returns what it reserved,
+    /// so that two such orders do not wait for each other.
     pub(crate) async fn sell(&mut self, mut drawn: Option<Drawn>) -> Result<Filled, FunctionError> {
         let mut backoff = Backoff::new();
         loop {
@@ -53,8 +53,8 @@ impl Order<'_> {
             let is_concluded = !is_unknown && self.conclude(&sale).await;
             let filled = outcome?;
             if !is_concluded && !matches!(filled, Some(Filled::Sold(_))) {
-                // The record may still be open. A further attempt must not name a void that has yet to
-                // happen.
+                // The record may still be open. A further attempt must not rely on a void that has not
+                // happened yet.
                 return Err(FunctionError::Contention);
             }
             self.slot = sale.into_slot();

@@ -1,4 +1,4 @@
-//! `POST /api/v1/replace-license-key`: blocks a sold key, and gives its owner another one of the same product.
+//! `POST /api/v1/replace-license-key`: blocks a sold key and gives its owner another one of the same product.
 
 use std::sync::Arc;
 

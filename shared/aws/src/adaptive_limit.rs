@@ -38,7 +38,7 @@ impl Rate {
 struct Window {
     limit: f64,
     under_way: usize,
-    /// The number of halvings. A call that began before the last one tells nothing about the new limit.
+    /// The number of halvings. A call that began before the last one says nothing about the new limit.
     /// Without this number, one moment of throttling would halve the limit once for each call under way.
     halvings: u64,
 }

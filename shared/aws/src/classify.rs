@@ -6,7 +6,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 pub struct AwsError {
     /// The kind of error.
     pub kind: AwsErrorKind,
-    /// AWS's name for the error, or what happened to the connection.
+    /// AWS's name for the error, or the failure of the connection.
     pub code: String,
 }
 
@@ -46,7 +46,7 @@ pub struct FailedCall {
     pub operation: &'static str,
     /// The kind of error.
     pub kind: AwsErrorKind,
-    /// The service's name for the error, or what happened to the connection.
+    /// The service's name for the error, or the failure of the connection.
     pub code: String,
 }
 
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_before_the_service_answers_say_what_happened() {
+    fn errors_before_a_response_say_what_happened() {
         let unbuilt: SdkError<ErrorMetadata, ()> = SdkError::construction_failure("secret");
         assert_eq!(classify(&unbuilt).kind, AwsErrorKind::Rejected);
         let late: SdkError<ErrorMetadata, ()> = SdkError::timeout_error("secret");

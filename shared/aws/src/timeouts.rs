@@ -10,7 +10,7 @@ pub struct Timeouts {
     pub connect_within: Duration,
     /// One attempt at a call of AWS.
     pub attempt_within: Duration,
-    /// A call of AWS with its repetitions.
+    /// A call of AWS with its retries.
     pub call_within: Duration,
     /// The most attempts at a call that the SDK makes.
     pub attempts_max: u32,
@@ -18,7 +18,7 @@ pub struct Timeouts {
     pub first_wait: Duration,
     /// The longest wait before any attempt.
     pub wait_max: Duration,
-    /// The write of a sale, with its repetitions.
+    /// The write of a sale, with its retries.
     pub write_within: Duration,
     /// The least time for learning the outcome of a write if it is unknown.
     pub resolve_within: Duration,

@@ -178,7 +178,7 @@ impl Envelope {
         format!(r#"{{"headers":{{}},"original":{},"exception":null}}"#, self.to_json())
     }
 
-    /// The body of the HTTP response. `response` is the very text that `response_base64` encodes.
+    /// The body of the HTTP response. `response` is exactly the text that `response_base64` encodes.
     #[must_use]
     pub fn to_json(&self) -> String {
         #[derive(Serialize)]

@@ -82,8 +82,8 @@ impl LicenseKeyRecord {
         Some(Self { status: Status::Blocked, replaced_by, ..self.changed(now).ok()? })
     }
 
-    /// Returns true if it was given to somebody, here or before it came here. Such a key is sold only after
-    /// it is taken from them.
+    /// Returns true if somebody got it, from keypool or before it was stored. Such a key is sold only after
+    /// it is taken from its owner.
     #[must_use]
     pub fn has_owner(&self) -> bool {
         self.status == Status::Assigned
@@ -130,7 +130,7 @@ impl LicenseKeyRecord {
         }
     }
 
-    /// Assigns an available or reserved key to an owner, by hand of an operator.
+    /// Assigns an available or reserved key to an owner, on behalf of an operator.
     pub fn given(&self, assignment: Assignment) -> Result<Self, NotAllowedInStatus> {
         match self.status {
             Status::Available | Status::Reserved => Ok(Self {

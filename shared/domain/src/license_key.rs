@@ -70,7 +70,7 @@ pub struct LicenseKeys {
 }
 
 impl LicenseKeys {
-    /// The most keys one request may bring.
+    /// The most keys one request may send.
     pub const COUNT_MAX: usize = 1_000;
 
     /// The keys, each once, in the order of the request.
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_counts_what_was_sent_and_keeps_each_key_once() {
+    fn a_list_counts_the_keys_sent_and_keeps_each_once() {
         let keys: LicenseKeys = r#"["a", " b", "a ", "b", "c"]"#.parse().unwrap();
         assert_eq!(keys.sent(), 5);
         assert_eq!(keys.distinct().iter().map(LicenseKey::as_str).collect::<Vec<_>>(), ["a", "b", "c"]);

@@ -13,7 +13,7 @@ use crate::{
 pub struct KeyOrder {
     /// The shop's name for it.
     pub reference: OrderReference,
-    /// The API key that sold it. `None` for keys that were sold before they came here, or by an operator.
+    /// The API key that sold it. `None` for keys that were sold before they were stored, or by an operator.
     pub sold_by: Option<ApiKeyHash>,
 }
 

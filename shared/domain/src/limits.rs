@@ -27,7 +27,7 @@ pub(crate) fn integer_within(text: &str, least: u64, most: u64) -> Result<u64, I
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(InvalidNumber::NotAnInteger);
     }
-    // The text has digits only, so it fails only beyond u64.
+    // The text has digits only, so parsing fails only beyond u64.
     let Ok(number) = digits.parse::<u64>() else {
         return Err(if negative { InvalidNumber::TooSmall(least) } else { InvalidNumber::TooLarge(most) });
     };

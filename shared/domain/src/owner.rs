@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-/// A name or an email address of an owner: 1 to 255 characters, taken as it comes.
+/// A name or an email address of an owner: 1 to 255 characters, accepted unchanged.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OwnerField(String);
 
@@ -55,7 +55,7 @@ impl FromStr for OwnerField {
 pub struct Owner {
     /// The owner's name.
     pub name: Option<OwnerField>,
-    /// The owner's email address; not checked for form, since shop plugins send `Not set`.
+    /// The owner's email address. Its form is not checked, because shop plugins send `Not set`.
     pub email: Option<OwnerField>,
 }
 
@@ -72,8 +72,8 @@ impl Owner {
         self.email.as_ref().is_some_and(|own| is_same(own.as_str(), email))
     }
 
-    /// Erases the owner with this email address from a response or an entry of the audit trail: from every object
-    /// with that `owner_email`. Returns how many there were.
+    /// Erases the owner with this email address from a response or an entry of the audit trail: from every
+    /// object with that `owner_email`. Returns the number of these objects.
     pub(crate) fn erase_from_json(value: &mut Value, email: &OwnerField) -> usize {
         match value {
             Value::Array(values) => values.iter_mut().map(|value| Self::erase_from_json(value, email)).sum(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::requests::RandomAssignLicenseKeys;
 use crate::{ApiKeyHash, Randomness, RequestId, Timestamp, WebhookUrl};
 
-/// A shop's name for one of its orders: 1 to 255 characters, taken as it comes.
+/// A shop's name for one of its orders: 1 to 255 characters, accepted unchanged.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OrderReference(String);
 
@@ -140,14 +140,14 @@ impl FromStr for OrderState {
     }
 }
 
-/// An accepted order, whose end a callback reports to the shop.
+/// An accepted order. A callback reports its outcome to the shop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueuedOrder {
     /// The id of the order.
     pub id: OrderId,
     /// The state of the order.
     pub state: OrderState,
-    /// The keys that it asks for, and for whom.
+    /// The requested keys and their owner.
     pub request: RandomAssignLicenseKeys,
     /// The URL that the callback goes to.
     pub webhook_url: WebhookUrl,

@@ -240,7 +240,7 @@ impl Serialize for Stamped<'_> {
     }
 }
 
-/// One assigned key in a response. Shop plugins insert the row into a database table as it comes, so its
+/// One assigned key in a response. Shop plugins insert the row into a database table unchanged, so its
 /// members and their order are fixed.
 #[derive(Debug, Clone)]
 pub struct KeyRow {

@@ -22,7 +22,7 @@ struct Entry<V> {
     read_at: Timestamp,
 }
 
-/// A bound for shops with very many products: at about 200 bytes a record, 1 MB.
+/// The most records, for shops with very many products: at about 200 bytes a record, 1 MB.
 const ENTRIES_MAX: usize = 4_096;
 
 impl<K: Hash + Eq, V: Clone> Cache<K, V> {

@@ -97,7 +97,7 @@ impl Desk {
         Ok(self.queue()?.wake(&order.to_string(), after).await?)
     }
 
-    /// Hides a message for a while, 12 hours at most. One request of SQS.
+    /// Hides a message for a while, at most [`HIDE_MAX`](keypool_queue::HIDE_MAX). One request of SQS.
     pub async fn hide(&self, receipt_handle: &str, during: Duration) -> Result<(), FunctionError> {
         Ok(self.queue()?.hide(receipt_handle, during).await?)
     }

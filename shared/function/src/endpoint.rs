@@ -18,7 +18,7 @@ use crate::{Desk, FunctionError, Invocation, SignedReply};
 /// have it redelivered.
 const ORDER_KEPT_FOR: Duration = Duration::from_hours(60 * 24);
 
-/// The own part of a function. [`answer`] does the rest, in the one order of checks.
+/// The part that is specific to a function. [`answer`] does the rest, in the one order of checks.
 pub trait EndpointHandler {
     /// The endpoint it answers for.
     const ENDPOINT: Endpoint;
@@ -32,7 +32,8 @@ pub trait EndpointHandler {
     /// The product or generator that the request is about. One read fetches it together with the API key.
     fn about(request: &Self::Request) -> Lookup;
 
-    /// The number of keys that the request hands out or promises. They count towards the limits of the API key.
+    /// The number of keys that the request hands out or promises. They count towards the limits of the API
+    /// key.
     #[must_use]
     fn keys(_: &Self::Request) -> usize {
         0
@@ -180,8 +181,8 @@ impl Invocation {
         Sale::new(product_id, assignment, self.desk.lease(), slot)
     }
 
-    /// Replaces a key by its next version, as [`Store::update_key`](keypool_store::Store::update_key) does. The
-    /// deadline does not cut it off.
+    /// Replaces a key by its next version, as [`Store::update_key`](keypool_store::Store::update_key) does.
+    /// The deadline does not cut it off.
     pub async fn update_key(
         &self,
         [seen, next]: [&LicenseKeyRecord; 2],
@@ -225,7 +226,7 @@ impl Invocation {
     }
 
     /// Sells keys by the last write of a sale, after counting those that are not counted yet. The write must
-    /// begin early enough before the deadline, which does not cut it off then.
+    /// begin early enough before the deadline. Once it has begun, the deadline does not cut it off.
     pub async fn finish(
         &self,
         sale: &Sale,
@@ -246,7 +247,7 @@ impl Invocation {
 }
 
 /// Authorizes the request, and reads meanwhile. If the product or generator does not exist for the API key,
-/// drops the read: it would show how long the stock of a hidden product takes to read.
+/// drops the read, because its duration would reveal the stock of a hidden product.
 async fn authorise_and_read<E: EndpointHandler>(
     invocation: &Invocation,
     request: &E::Request,

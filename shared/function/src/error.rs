@@ -24,7 +24,7 @@ pub enum FunctionError {
     /// Buyers competed for the same keys for longer than a checkout waits.
     #[error("too many conflicts on the same keys")]
     Contention,
-    /// The time for an answer is over, or too short for a write and learning its outcome.
+    /// The time for an answer is over, or too short to write and learn the outcome.
     #[error("out of time")]
     OutOfTime,
     /// An order has the license key reserved at this moment.

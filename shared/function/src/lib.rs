@@ -5,11 +5,12 @@
 //! order:
 //!
 //! 1. parse: [`Invocation::parameters`], from a body in any of three formats (`body`);
-//! 2. authorise: one read fetches the API key and what the request is about, unless the [`Desk`]'s caches (`cache`) have
-//!    them (`invocation`);
+//! 2. authorize: one read fetches the API key and the records of the request, unless the [`Desk`]'s caches
+//!    (`cache`) have them (`invocation`);
 //! 3. validate: parameters that are not valid are refused only now;
 //! 4. once: [`EndpointHandler::once`] looks up a request that may be a repetition (`endpoint`);
-//! 5. limit: a request beyond a limit of its API key is refused (`limit`), at the latest before it hands out a key;
+//! 5. limit: a request beyond a limit of its API key is refused (`limit`), at the latest before it hands out
+//!    a key;
 //! 6. act: the function's own part, [`EndpointHandler::act`], through [`Desk::store`];
 //! 7. respond: the outcome becomes a response, be it an envelope or a problem (`respond`, `problem`).
 //!

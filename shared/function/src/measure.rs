@@ -105,7 +105,7 @@ pub fn out_of_stock() {
     counter!(OUT_OF_STOCK).increment(1);
 }
 
-/// Counts a retry, because another buyer was quicker.
+/// Counts a retry after another buyer was quicker.
 pub fn contention_retry() {
     counter!(CONTENTION_RETRIES).increment(1);
 }
@@ -137,7 +137,7 @@ pub fn order_queued() {
     counter!(ORDERS_QUEUED).increment(1);
 }
 
-/// Counts an attempt to deliver a callback that has ended.
+/// Counts the end of an attempt to deliver a callback.
 pub fn callback(result: &DeliveryResult) {
     let name = match result {
         DeliveryResult::Delivered => ORDERS_DELIVERED,

@@ -148,8 +148,8 @@ impl Invocation {
                 if let Some(service) = failure.throttled_service() {
                     measure::throttle(service);
                 }
-                // The write may have succeeded, so the line names its keys. Time under way is a queue, a cold
-                // start, or a clock that is ahead.
+                // The write may have succeeded, so the line names its keys. A long time under way means a
+                // queue, a cold start, or a clock that is ahead.
                 let under_way_ms = milliseconds(self.deadline.under_way());
                 tracing::error!(
                     endpoint, request_id, status, duration_ms, under_way_ms, row_ids, %failure, "failed"

@@ -36,7 +36,7 @@ pub struct Received {
 }
 
 impl Queue {
-    /// Speaks to the queue at `url` through `client`.
+    /// The queue at `url`, called through `client`.
     #[must_use]
     pub fn new(client: Client, url: impl Into<String>) -> Self {
         Self { client, url: url.into() }
@@ -50,7 +50,8 @@ impl Queue {
         sent.map(drop).map_err(|error| Service::Sqs.failed("SendMessage", &error))
     }
 
-    /// Hides a received message for `time` from now, at most [`HIDE_MAX`]; zero makes it visible. Cost: 1 SQS request.
+    /// Hides a received message for `time` from now, at most [`HIDE_MAX`]; zero makes it visible. Cost: 1 SQS
+    /// request.
     pub async fn hide(&self, receipt_handle: &str, time: Duration) -> Result<(), FailedCall> {
         let request = self.client.change_message_visibility().queue_url(&self.url);
         let request = request.receipt_handle(receipt_handle);
@@ -58,8 +59,8 @@ impl Queue {
         hidden.map(drop).map_err(|error| Service::Sqs.failed("ChangeMessageVisibility", &error))
     }
 
-    /// Receives up to 10 messages, and waits up to `wait` for the first, at most [`WAIT_MAX`]. Cost: 1 SQS request,
-    /// with or without a message.
+    /// Receives up to 10 messages, and waits up to `wait` for the first, at most [`WAIT_MAX`]. Cost: 1 SQS
+    /// request, with or without a message.
     pub async fn receive(&self, wait: Duration) -> Result<Vec<Received>, FailedCall> {
         let wait = wait.min(WAIT_MAX);
         let request = self.client.receive_message().queue_url(&self.url).max_number_of_messages(10);

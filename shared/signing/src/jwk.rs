@@ -97,7 +97,7 @@ impl JwkSet {
         Self { keys: distinct }
     }
 
-    /// Reads a set. Skips keys that cannot have signed a response, as RFC 7517 (section 5) wants it: other
+    /// Reads a set. Skips keys that cannot have signed a response, as RFC 7517 (section 5) requires: other
     /// types, other uses, other algorithms, incomplete ones.
     pub fn from_json(json: &str) -> Result<Self, InvalidJwkSet> {
         #[derive(Deserialize)]

@@ -36,7 +36,7 @@ impl TryFrom<&Parameters> for AssignLicenseKey {
 impl Repeatable for AssignLicenseKey {
     fn fingerprint(&self) -> Fingerprint {
         let values = [Some(self.license_key.as_str())].into_iter().chain(self.owner.texts());
-        // A request without identifier has the fingerprint that it always had.
+        // A request without identifier keeps its former fingerprint.
         Fingerprint::of(values.chain(self.identifier.iter().map(|identifier| Some(identifier.as_str()))))
     }
 }

@@ -52,7 +52,7 @@ impl Repeatable for RandomAssignLicenseKeys {
     fn fingerprint(&self) -> Fingerprint {
         let numbers = [self.product_id.to_string(), self.quantity.to_string(), self.generate.to_string()];
         let values = numbers.iter().map(|number| Some(number.as_str())).chain(self.owner.texts());
-        // A request without identifier has the fingerprint that it always had.
+        // A request without identifier keeps its former fingerprint.
         Fingerprint::of(values.chain(self.identifier.iter().map(|identifier| Some(identifier.as_str()))))
     }
 

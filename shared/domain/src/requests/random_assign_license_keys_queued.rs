@@ -1,7 +1,7 @@
 use super::{RandomAssignLicenseKeys, Repeatable};
 use crate::{Fields, Fingerprint, IdempotencyKey, Parameters, ValidationErrors, WebhookUrl};
 
-/// Accepts an order of keys. It is filled as soon as there is stock, and a callback reports it.
+/// Accepts an order of keys. It is filled as soon as there is stock, and a callback reports its outcome.
 #[derive(Debug, Clone)]
 pub struct RandomAssignLicenseKeysQueued {
     /// The order itself.

@@ -68,7 +68,7 @@ static FORBIDDEN: [ForbiddenNetwork; 47] = [
     v6(0xfd00_0ec2_0000_0000_0000_0000_0000_0254, 128, METADATA, "EC2 User Guide"),
     v6(0, 128, "the unspecified address", "RFC 4291"),
     v6(1, 128, "a loopback address", "RFC 4291"),
-    // A NAT64 gateway would turn these into IPv4 addresses that nobody has checked.
+    // A NAT64 gateway would turn these into IPv4 addresses that were not checked.
     v6(0x0064_ff9b << 96, 96, "a NAT64 address", "RFC 6052"),
     v6(0x0064_ff9b_0001 << 80, 48, "a NAT64 address", "RFC 8215"),
     v6(0xffff_0000 << 32, 96, "an IPv4-translated address", "RFC 2765"),

@@ -70,7 +70,7 @@ fn boundary(parameter: &str) -> Option<&str> {
 }
 
 /// Reads `application/x-www-form-urlencoded` (WHATWG URL Standard, section 5.1), but strictly. The standard
-/// replaces bytes that are not UTF-8 by U+FFFD, which would make another key of a license key.
+/// replaces bytes that are not UTF-8 by U+FFFD, which would turn a license key into another one.
 pub(crate) fn form_parameters(body: &[u8]) -> Result<Parameters, UnreadableBody> {
     body.split(|byte| *byte == b'&')
         .filter(|pair| !pair.is_empty())

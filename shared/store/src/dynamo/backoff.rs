@@ -22,8 +22,8 @@ impl Backoff {
         Self { limit: Self::FIRST_LIMIT, limit_max: Self::LIMIT_MAX }
     }
 
-    /// Makes waits for long work that no client waits for. The first is within 50 ms, and they grow up to 5
-    /// s: a table that has begun to split its partitions needs that time.
+    /// Makes waits for long work that no client waits for. The first is within 50 ms. They grow up to 5
+    /// seconds, because a table that has begun to split its partitions needs that time.
     #[must_use]
     pub(crate) const fn long() -> Self {
         Self { limit: Duration::from_millis(50), limit_max: Duration::from_secs(5) }

@@ -1,6 +1,6 @@
-//! Records that an operator sets up and changes one by one. The transaction that creates a product, a generator
-//! or an API key also writes an entry under `CATALOGUE#<kind>`. So a list needs no scan of the table, which
-//! holds every key ever sold.
+//! Records that an operator sets up and changes one by one. The transaction that creates a product, a
+//! generator or an API key also writes an entry under `CATALOGUE#<kind>`. So a list needs no scan of the
+//! table, which holds every key ever sold.
 //!
 //! An update compares every attribute in the write itself. So two operators who change the same record do not
 //! overwrite each other's work, and records of any age can be changed.

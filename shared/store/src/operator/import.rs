@@ -91,8 +91,8 @@ impl Store {
         }
     }
 
-    /// Looks up keys (1 to [`Store::REHEARSE_KEYS_MAX`], each once) that [`Store::import`] would store.
-    /// Returns the status of each that exists. Half a read unit a key.
+    /// Reads the status of keys (1 to [`Store::REHEARSE_KEYS_MAX`], each once) as [`Store::import`] would
+    /// find them; `None` for a key that does not exist. Half a read unit a key.
     pub async fn rehearse_import(
         &self,
         keys: &[LicenseKey],

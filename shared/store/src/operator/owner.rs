@@ -127,9 +127,9 @@ impl Store {
         Ok(Some(OwnerRecord::Request(Box::new(request))))
     }
 
-    /// Erases the owner with this email address from a record, with an audit entry in the same transaction. License
-    /// keys stay assigned, and a request stays answered: its repetition does nothing. A delivered order is deleted.
-    /// 4 write units for a KB, and 1 read unit for a large order.
+    /// Erases the owner with this email address from a record, with an audit entry in the same transaction.
+    /// License keys stay assigned, and a request stays answered: its repetition does nothing. A delivered
+    /// order is deleted. 4 write units for a KB, and 1 read unit for a large order.
     pub async fn erase_owner(
         &self,
         record: &OwnerRecord,

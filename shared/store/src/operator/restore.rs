@@ -12,7 +12,7 @@ const LAST: &str = "last";
 /// DynamoDB's record of a restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RestoreState {
-    /// The moment whose state the table has.
+    /// The time to which the table was restored.
     pub restored_to: Timestamp,
     /// True if the restore is still in progress.
     pub is_in_progress: bool,

@@ -21,8 +21,9 @@ pub(crate) const STOCK: &str = "stock";
 pub(crate) const DRAW: &str = "draw";
 /// The index that finds the keys of an order.
 pub(crate) const INDEX_ORDERS: &str = "orders";
-/// The order that a key was sold under: the hash key of the index of orders, and the API key that sold it. Only
-/// license keys may have the first attribute, because the range key of the index is the hash key of the table.
+/// The order that a key was sold under: the hash key of the index of orders, and the API key that sold it.
+/// Only license keys may have the first attribute, because the range key of the index is the hash key of the
+/// table.
 pub(crate) const ORDER: [&str; 2] = ["order_reference", "sold_by"];
 /// The same in the record of a large order, which is not in the index.
 pub(crate) const ORDER_TO_BE: [&str; 2] = ["reference", "sold_by"];

@@ -76,7 +76,7 @@ pub struct RequestSlot {
     /// The hash of the request's parameters; `None` for a large order without an `Idempotency-Key`, whose
     /// response is never asked for again.
     pub(crate) fingerprint: Option<String>,
-    /// The failed attempt. The next attempt replaces its record only while that is there.
+    /// The failed attempt. The next attempt replaces its record only if it is still there.
     pub(crate) failed: Option<AttemptId>,
     /// The time that the response is kept.
     pub(crate) kept_for: Duration,
@@ -143,7 +143,8 @@ impl RequestSlot {
             .text(signature, response.signature());
         let further = parts.zip(1..).map(|(bytes, part)| {
             let item = Writer::at(Key::payload(&self.key, part)).bytes("payload", bytes);
-            // The time of a large order's record begins when the order is handed over, which may be later.
+            // The retention of a large order's record begins when the order is handed over, which may be
+            // later.
             Write::put(item.number(EXPIRES_AT, expiry(self.kept_for + KEPT_FOR, now)).0)
         });
         (attributes.0, further.collect())
@@ -212,8 +213,8 @@ impl RequestRecord {
         self.reader().owner(OWNER)
     }
 
-    /// Erases the owner and the response from the record. The record stays, so that a repetition of an answered request
-    /// sells nothing.
+    /// Erases the owner and the response from the record. The record stays, so that a repetition of an
+    /// answered request sells nothing.
     pub(crate) fn without_owner(&self) -> Result<Vec<Write>, StoreError> {
         let key = Key::of(&self.item)?;
         // An order of the first version names no attempt, and has other words for its state.

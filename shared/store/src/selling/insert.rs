@@ -19,7 +19,7 @@ impl Store {
     /// the index for each that is available; 1 read unit for each that exists.
     ///
     /// After an error some of the keys may be stored. Storing the same keys again reports those as
-    /// duplicates, unless their creation is the same.
+    /// duplicates, unless their id or their creation is the same.
     pub async fn insert(&self, keys: &[LicenseKeyRecord]) -> Result<InsertCounts, StoreError> {
         let limit = &AdaptiveLimit::default();
         let batches: Vec<&[LicenseKeyRecord]> = keys.chunks(Self::IMPORT_KEYS_MAX).collect();

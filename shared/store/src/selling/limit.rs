@@ -16,7 +16,8 @@ use crate::{Store, StoreError};
 /// minute has begun in between, again and again.
 const WRITES_MAX: usize = 8;
 
-/// The result of counting keys. Carries the count as far as it is known: other environments may have counted more.
+/// The result of counting keys. Carries the count as far as it is known: other environments may have counted
+/// more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CountOutcome {
     /// The keys are counted.

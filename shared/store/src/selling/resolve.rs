@@ -58,7 +58,7 @@ impl Store {
         if verdict != Verdict::Unknown || sale.slot.fingerprint.is_none() {
             return verdict;
         }
-        // An operator has changed the key. The record still proves that the sale happened.
+        // An operator may have changed the key. The record may still prove the sale.
         match timeout(CALL_WITHIN, self.get_once(sale.slot.key.clone())).await {
             Ok(Ok(Some(item))) if sale.is_proven_by(&item) => Verdict::Sold,
             _ => Verdict::Unknown,

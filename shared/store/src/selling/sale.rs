@@ -82,8 +82,8 @@ impl Sale {
         }
     }
 
-    /// Makes the sale replace the key `seen`, which becomes `next`, with an audit entry. The last write of the
-    /// sale changes it, or fails if it has changed since.
+    /// Makes the sale replace the key `seen`, which becomes `next`, with an audit entry. The last write of
+    /// the sale changes it, or fails if it has changed since.
     pub fn replace(&mut self, seen: &LicenseKeyRecord, next: &LicenseKeyRecord, entry: &AuditEntry) {
         self.replacing = vec![license_key_change(seen, next), Write::put(entry.item()).when(IS_NEW, [])];
     }

@@ -46,8 +46,8 @@ impl Store {
         }
     }
 
-    /// Gives `successor` to the owner of the key `seen`, which becomes `next`, in one write with an audit entry.
-    /// For an operator, who has no deadline. Some 11 write units, indexes included.
+    /// Assigns `successor` to the owner of the key `seen`, which becomes `next`, in one write with an audit
+    /// entry. For an operator, who has no deadline. Some 11 write units, indexes included.
     pub async fn replace_key(
         &self,
         [seen, next]: [&LicenseKeyRecord; 2],

@@ -181,7 +181,7 @@ async fn an_assignment_that_is_sent_again_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn inserting_counts_what_is_new_and_leaves_the_rest_alone() {
+async fn inserting_counts_new_keys_and_leaves_others_unchanged() {
     let table = Table::new().await;
     let old = table.stock(&names(2)).await;
     let ids = table.store.take_row_ids(3).await.unwrap();
