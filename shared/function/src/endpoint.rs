@@ -246,8 +246,8 @@ impl Invocation {
     }
 }
 
-/// Authorizes the request, and reads meanwhile. If the product or generator does not exist for the API key,
-/// drops the read, because its duration would reveal the stock of a hidden product.
+/// Authorizes the request, and reads meanwhile. Drops the read if the product or generator does not exist for
+/// the API key. Otherwise its duration would reveal the stock of a hidden product.
 async fn authorise_and_read<E: EndpointHandler>(
     invocation: &Invocation,
     request: &E::Request,

@@ -23,7 +23,7 @@ impl Resolve for Silent {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_ends_after_ten_seconds_with_its_name_lookup() {
+async fn an_attempt_ends_after_ten_seconds_with_its_lookup() {
     let client = CallbackClient::new(Arc::new(Silent), CallbackLimits::default()).unwrap();
     let start = Instant::now();
     let outcome = client.deliver(&format!("https://{SHOP}/").parse().unwrap(), &local(), &message()).await;

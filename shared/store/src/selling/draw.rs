@@ -14,7 +14,7 @@ const SECOND_LOOK_AFTER: Duration = Duration::from_millis(40);
 /// The most pages of a query, of 1 MB each. No window fills this many.
 const PAGES_MAX: usize = 8;
 
-/// The number of keys that a draw reads to pick `quantity` from. It is much larger, so that two buyers whose
+/// The number of keys that a draw reads to pick `quantity` from. It is much larger. So two buyers whose
 /// starts lie close rarely pick the same key, and can replace a key that another buyer took first. 24 keys
 /// are about 1.5 read units.
 #[must_use]

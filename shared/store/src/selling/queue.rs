@@ -81,9 +81,9 @@ impl Store {
     }
 
     /// Takes back an order that was just accepted, because its response could not be signed. Puts a void
-    /// order in its place, which refuses a late copy of its write, and a void record, which refuses the sale
-    /// of a worker that has read it before. 4 write units. Fails with contention if a worker has filled it or
-    /// put it into a line.
+    /// order in its place, which refuses a late copy of its write. Also puts a void record, which refuses the
+    /// sale of a worker that has read it before. 4 write units. Fails with contention if a worker has filled
+    /// it or put it into a line.
     pub async fn unqueue(&self, id: &OrderId, now: Timestamp) -> Result<(), StoreError> {
         let order = Write::put(void_order_item(id, now)).when(
             "attribute_not_exists(#pk) OR #state IN (:queued, :void)",
