@@ -1,8 +1,10 @@
-//! The largest requests with the CPU that Lambda gives: each endpoint's release binary under the quota of an amount of
-//! memory, with TLS in front of the embedded services. Every request must be answered before a shop gives up.
+//! Sends the largest requests to the release binary of each endpoint, under the CPU quota that Lambda gives
+//! for an amount of memory. The embedded services are behind TLS. Every response must arrive before a shop
+//! gives up.
 //!
-//! `cargo bench -p keypool-tests --bench cpu` builds the binaries (some minutes) and prints tables in Markdown. It ends
-//! with 1 if a request is not answered in time with the template's memory, and with 3 if it may not set a quota.
+//! `cargo bench -p keypool-tests --bench cpu` builds the binaries (some minutes) and prints tables in
+//! Markdown. It exits with 1 if a response is late with the template's memory, and with 3 if it cannot set a
+//! quota.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a measurement")]
 
@@ -14,19 +16,19 @@ use keypool_domain::Endpoint;
 use keypool_tests::lambda::{LambdaFunction, answered, form_event, release_binary};
 use keypool_tests::{API_KEY, Certificate, CpuQuota, Shop, TlsFront, template};
 
-/// After that time a shop gives up (WordPress's default).
+/// The time after which a shop gives up (WordPress's default).
 const SHOP_WAITS: Duration = Duration::from_secs(5);
 
 /// The number of times each request is sent, to a cold environment each time. Odd, so that there is a median.
 const RUNS: usize = 3;
 
-/// The most keys that a request may be about.
+/// The largest number of keys in one request.
 const KEYS: usize = 1_000;
 
 /// The number of sales of one key. Odd, so that there is a median.
 const SALES: usize = 15;
 
-/// The embedded services, behind TLS.
+/// The embedded services behind TLS.
 struct Aws {
     shop: Shop,
     certificate: Certificate,
@@ -44,7 +46,7 @@ impl Aws {
         Self { shop, certificate, dynamodb, kms }
     }
 
-    /// Starts an environment. It has a whole CPU until it asks for its first event, as on Lambda.
+    /// Starts an environment. As on Lambda, it has a whole CPU until it polls for its first event.
     async fn environment(&self, binary: &Path) -> LambdaFunction {
         let file = self.certificate.file();
         let variables = [
@@ -62,7 +64,7 @@ impl Aws {
     }
 }
 
-/// The time that a request took.
+/// The time and handshakes of one request.
 #[derive(Clone, Copy)]
 struct Took {
     wall: Duration,
@@ -117,7 +119,9 @@ async fn main() -> ExitCode {
     let memories: Vec<u64> = [128, 256, default_mb, 1_769].into_iter().collect();
     for memory_mb in &memories {
         if let Err(error) = CpuQuota::of_memory(*memory_mb) {
-            eprintln!("a CPU quota cannot be set here ({error}): run this as root, with control groups");
+            eprintln!(
+                "a CPU quota cannot be set here ({error}): run as root on a machine with control groups"
+            );
             return ExitCode::from(3);
         }
     }
@@ -155,7 +159,7 @@ async fn main() -> ExitCode {
     if in_time { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
 
-/// Sends a request of a thousand keys to a cold environment; `None` if it is not answered with its code.
+/// Sends a request of a thousand keys to a cold environment. Returns `None` if the response has another code.
 async fn of_thousand(aws: &Aws, binary: &Path, request: Request, memory_mb: u64, run: usize) -> Option<Took> {
     let function = aws.environment(binary).await;
     let quota = CpuQuota::of_memory(memory_mb).unwrap();
@@ -189,7 +193,7 @@ async fn invoke(
     (answered(&outcome).1, took)
 }
 
-/// Measures a sale of one key with its connections open, and after the other side has closed them meanwhile.
+/// Measures a sale of one key, first with open connections, then after the services have closed them.
 async fn of_one_key(aws: &Aws, binary: &Path, memory_mb: u64) {
     let function = aws.environment(binary).await;
     let quota = CpuQuota::of_memory(memory_mb).unwrap();
@@ -223,7 +227,7 @@ fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1_000.0
 }
 
-/// The one in the middle, by time.
+/// Returns the median by wall time.
 fn median(mut took: Vec<Took>) -> Option<Took> {
     took.sort_by_key(|took| took.wall);
     took.get(took.len() / 2).copied()

@@ -1,11 +1,12 @@
-//! Drawing ahead: how many calls and misses a sale of one key costs, by the size of the stock and the number of
-//! environments, with windows that are kept and without.
+//! Simulates draws: calls and misses of a sale of one key, by the size of the stock and the number of
+//! environments. Each case runs with kept windows and without.
 //!
-//! `cargo bench -p keypool-tests --bench draw` simulates a rush in memory, with the sizes and rules of the functions: a draw
-//! reads 24 keys from a random position, a sale writes 30 ms later, a kept window serves for 5 s. Sold keys are replaced,
-//! so the stock stays as large as it is. The same seed brings the same sales again.
+//! `cargo bench -p keypool-tests --bench draw` simulates a rush in memory, with the sizes and rules of the
+//! functions. A draw reads 24 keys from a random position, a sale writes 30 ms later, and an environment
+//! keeps a window for 5 s. New keys replace sold ones, so the size of the stock is constant. The same seed
+//! repeats the same sales.
 
-#![expect(clippy::print_stdout, reason = "what it found is what it is for")]
+#![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 #![expect(clippy::cast_precision_loss, reason = "ratios need a few digits")]
 
 use std::cmp::Reverse;
@@ -17,23 +18,23 @@ use keypool_tests::SeededRandomness;
 
 /// The time from a draw to the write, and from a signature to the write.
 const SIGN_AND_WRITE_MS: u64 = 30;
-/// How long a window is kept.
+/// The time for which an environment keeps a window.
 const KEPT_MS: u64 = 5_000;
-/// Sales of each environment in a second: one after the other, it manages some twenty.
+/// Sales of each environment in a second. One environment can make about twenty, one after the other.
 const SALES_A_SECOND: usize = 5;
 const SALES: u32 = 20_000;
 
-/// The keys in stock: position to number.
+/// The keys in stock, by position.
 type Stock = BTreeMap<u64, u64>;
 
-/// Unused keys of a draw: positions and numbers.
+/// Unused keys of a draw, with their positions.
 struct Window {
     keys: Vec<(u64, u64)>,
     stock: usize,
     drawn_at: u64,
 }
 
-/// A sale under way: its candidates, and how many more of them may be missed.
+/// A sale under way: its candidates, and the number of misses it has left.
 struct Sale {
     window: Window,
     misses_left: u32,
@@ -52,7 +53,7 @@ struct Rush {
     stock: Stock,
     next_key: u64,
     randomness: SeededRandomness,
-    /// The least estimate of a stock whose windows are kept; `None`: no window is kept.
+    /// The smallest estimate of a stock whose windows are kept. `None` keeps no window.
     kept_from: Option<usize>,
     figures: Figures,
 }
@@ -99,7 +100,7 @@ impl Rush {
         }
     }
 
-    /// Writes the sale of a candidate. Returns whether it was still for sale.
+    /// Writes the sale of a candidate. Returns true if the key was still for sale.
     fn write(&mut self, sale: &mut Sale, now: u64) -> bool {
         let (position, key) = sale.window.keys.remove(0);
         if self.stock.get(&position) == Some(&key) {
@@ -116,10 +117,10 @@ impl Rush {
         false
     }
 
-    /// Runs the rush with so many environments.
+    /// Runs the rush with this number of environments.
     fn run(mut self, environments: usize) -> Figures {
         let mut kept: Vec<Option<Window>> = (0..environments).map(|_| None).collect();
-        // The time, a number that tells events apart, and the environment.
+        // The time, a number that makes events unique, and the environment.
         let mut events: BinaryHeap<Reverse<(u64, u64, usize)>> = BinaryHeap::new();
         let mut under_way: BTreeMap<usize, Sale> = BTreeMap::new();
         for environment in 0..environments {

@@ -1,12 +1,13 @@
-//! A long line: very many queued orders wait for a product, and one import brings keys for all of them. How long it
-//! takes until every order is filled and every shop is told, and how many calls that costs.
+//! Measures a long line: very many queued orders wait for a product, and one import brings keys for all of
+//! them. Reports the time until every order is filled and every callback delivered, and the calls that this
+//! costs.
 //!
-//! `cargo bench -p keypool-tests --bench queue -- --orders 10000` prints a table in Markdown. Times depend on the machine,
-//! so the table has them as a ratio to as many direct sales of the same run.
+//! `cargo bench -p keypool-tests --bench queue -- --orders 10000` prints a table in Markdown. Times depend on
+//! the machine, so the table shows ratios to the same number of direct sales in the same run.
 
-#![expect(clippy::print_stdout, reason = "what it found is what it is for")]
+#![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 #![expect(clippy::cast_precision_loss, reason = "ratios need a few digits")]
-#![expect(clippy::unwrap_used, reason = "a benchmark fails by it")]
+#![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
 
 use std::time::{Duration, Instant};
 
@@ -23,18 +24,18 @@ use keypool_tests::{API_KEY, Receiver, Shop, log_quietly};
 #[derive(Debug, Parser)]
 #[command(name = "queue")]
 struct Arguments {
-    /// How many orders wait, and how many keys the import brings
+    /// Number of orders that wait, and of keys in the import
     #[arg(long, default_value_t = 10_000)]
     orders: usize,
-    /// How many workers serve the queue side by side
+    /// Number of workers that serve the queue side by side
     #[arg(long, default_value_t = 4)]
     workers: usize,
-    /// What `cargo bench` says to every benchmark
+    /// Flag that `cargo bench` passes to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// What a part of the run took.
+/// The time and the calls of one part of the run.
 struct Cost {
     took: Duration,
     dynamodb: usize,
@@ -42,7 +43,7 @@ struct Cost {
     sqs: usize,
 }
 
-/// The number of direct buyers, and of writes while the line is made.
+/// The number of concurrent direct sales, and of concurrent writes that build the line.
 const SIDE_BY_SIDE: usize = 16;
 
 #[tokio::main]
@@ -76,7 +77,7 @@ async fn main() {
     println!("\nThe direct sales took {:.1} s.", direct.took.as_secs_f64());
 }
 
-/// Counts the calls of a part of the run, and its time.
+/// Measures the calls and the time of a part of the run.
 async fn measured<T>(shop: &Shop, part: impl Future<Output = T>) -> Cost {
     let proxies = [&shop.dynamodb, &shop.kms, &shop.sqs];
     let _ = proxies.map(keypool_tests::Proxy::take_operations);
@@ -87,7 +88,7 @@ async fn measured<T>(shop: &Shop, part: impl Future<Output = T>) -> Cost {
     Cost { took, dynamodb, kms, sqs }
 }
 
-/// Sells one key to each of so many buyers, some side by side.
+/// Sells one key to each buyer, some side by side.
 async fn sell_directly(shop: &Shop, orders: usize) {
     let sales = (0..orders).map(|_| async {
         let order = [("product_id", "1"), ("quantity", "1")];
@@ -97,7 +98,7 @@ async fn sell_directly(shop: &Shop, orders: usize) {
     stream::iter(sales).buffer_unordered(SIDE_BY_SIDE).collect::<()>().await;
 }
 
-/// Puts so many orders into the line of the product, past the API.
+/// Puts orders into the product's line, past the API.
 async fn line_up(shop: &Shop, receiver: &Receiver, orders: usize) {
     let api_key = API_KEY.parse::<ApiKey>().unwrap().hash();
     let joins = (0..orders).map(|n| {
@@ -129,7 +130,7 @@ async fn line_up(shop: &Shop, receiver: &Receiver, orders: usize) {
     stream::iter(joins).buffer_unordered(SIDE_BY_SIDE).collect::<()>().await;
 }
 
-/// Has the queue served until no order is left: the sweep runs, then the workers process every message.
+/// Serves the queue until no order is left: the sweep runs, then the workers process every message.
 async fn serve(shop: &Shop, workers: usize) {
     while !shop.store.queued_orders().await.unwrap().is_empty() {
         shop.sweep_orders().await;

@@ -1,9 +1,14 @@
-//! How fast an environment starts: each function's release binary beside a Lambda that does nothing, in the same run, on
-//! the same machine, against the same Lambda Runtime API.
+//! Measures the start of an environment: each function's release binary beside a Lambda that does nothing.
+//! Both run on the same machine, in the same run, against the same Lambda Runtime API.
 //!
-//! `cargo bench -p keypool-tests --bench start` builds the binaries (some minutes) and prints a table in Markdown.
+//! `cargo bench -p keypool-tests --bench start` builds the binaries (some minutes) and prints a Markdown
+//! table.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement that fails has nothing to say")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a measurement may panic and prints its results"
+)]
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -15,10 +20,10 @@ use keypool_domain::Endpoint;
 use keypool_tests::lambda::{LambdaFunction, release_binary, sample_event};
 use keypool_tests::{Certificate, Shop, TlsFront};
 
-/// How often each binary is started. Odd, so that there is a median.
+/// The number of starts of each binary. Odd, so that there is a median.
 const STARTS: usize = 15;
 
-/// What one start of one binary took.
+/// The time and the resources of one start.
 #[derive(Clone, Copy)]
 struct Start {
     first_poll: Duration,
@@ -49,7 +54,7 @@ async fn main() {
 
     let mut starts: Vec<Vec<Start>> = vec![Vec::new(); names.len()];
     for _ in 0..STARTS {
-        // One after the other, so that whatever the machine is busy with meets all of them.
+        // The binaries take turns, so that other load on the machine affects all of them.
         for ((name, binary), starts) in names.iter().zip(&binaries).zip(&mut starts) {
             starts.push(start(name, binary, &shop, &variables).await);
         }

@@ -1,10 +1,10 @@
-//! Very many orders in a storm: everything that AWS does now and then, all the time, and at the end every key is where it
-//! belongs.
+//! Places very many orders in a storm: every rare fault of AWS, all the time. At the end every key must be
+//! where it belongs.
 //!
-//! `cargo bench -p keypool-tests --bench storm -- --orders 100000 --seed 7` prints a table in Markdown and exits with 1
-//! when an invariant does not hold. The same seed brings the same orders and the same faults again.
+//! `cargo bench -p keypool-tests --bench storm -- --orders 100000 --seed 7` prints a table in Markdown and
+//! exits with 1 if an invariant is violated. The same seed repeats the same orders and the same faults.
 
-#![expect(clippy::print_stdout, reason = "what it found is what it is for")]
+#![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,22 +19,22 @@ use keypool_tests::{Rates, Shop, lines_with, log_quietly};
 #[derive(Debug, Parser)]
 #[command(name = "storm")]
 struct Arguments {
-    /// How many orders are placed
+    /// Number of orders
     #[arg(long, default_value_t = 1_000)]
     orders: u32,
-    /// The number that brings the same orders and the same faults again
+    /// Seed: the same seed repeats the same orders and the same faults
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many buyers place them side by side
+    /// Number of buyers that place orders side by side
     #[arg(long, default_value_t = 24)]
     buyers: u32,
-    /// How many times as many faults happen; 0: none, to see what they cost
+    /// Factor for the number of faults; 0 disables them, for comparison
     #[arg(long, default_value_t = 1)]
     strength: u32,
-    /// How many keys one write sells at most: orders of more are large ones
+    /// Largest number of keys that one write sells; orders of more are large ones
     #[arg(long, default_value_t = keypool_store::SALE_KEYS_MAX)]
     sale_keys_max: usize,
-    /// What `cargo bench` says to every benchmark
+    /// Flag that `cargo bench` passes to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -70,7 +70,7 @@ async fn main() -> ExitCode {
     };
     bar.finish_and_clear();
     println!("{figures}");
-    // What a violation came from stands in the functions' own log.
+    // The functions' own log shows the cause of a violation.
     for line in lines_with(r#""status":500"#) {
         println!("- {line}\n");
     }

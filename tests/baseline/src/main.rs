@@ -1,4 +1,4 @@
-//! Answers every event with 200 and nothing else: the least that a Lambda with `lambda_http` takes.
+//! Answers every event with 200 and an empty body: the minimum for a Lambda with `lambda_http`.
 
 use lambda_http::{Request, service_fn};
 
