@@ -46,18 +46,18 @@ async fn code_100_without_a_known_api_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_query_string_is_not_read() {
+async fn the_query_string_is_ignored() {
     let shop = Shop::open().await;
     let request = shop.request("generate").query(&[("api_key", API_KEY)]);
     let response = shop.send(request.form(&[("generator_id", "1"), ("quantity", "1")])).await;
     assert_eq!(response.code(), 100);
     let request = shop.request("generate").query(&[("quantity", "5"), ("generator_id", "1")]);
     let response = shop.send(request.bearer_auth(API_KEY)).await;
-    assert_eq!(response.code(), 816, "no parameter comes from there");
+    assert_eq!(response.code(), 816, "parameters in the query string are ignored");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_api_key_may_come_in_the_header_and_must_be_the_same_in_both() {
+async fn api_keys_in_header_and_body_must_match() {
     let shop = Shop::open().await;
     let parameters = [("generator_id", "1"), ("quantity", "1")];
     let sent = shop.send(shop.request("generate").bearer_auth(API_KEY).form(&parameters)).await;
@@ -68,9 +68,9 @@ async fn the_api_key_may_come_in_the_header_and_must_be_the_same_in_both() {
     let other = "00000000-0b5d-4d89-b3ac-4668f30bc492";
     shop.add_api_key(record(other)).await;
     let sent = shop.send(shop.request("generate").bearer_auth(other).form(&both)).await;
-    assert_eq!((sent.status, sent.code()), (401, 100), "both are good, but they differ");
+    assert_eq!((sent.status, sent.code()), (401, 100), "both API keys are valid, but they differ");
     let sent = shop.send(shop.request("generate").header("AUTHORIZATION", "Basic QTpC").form(&both)).await;
-    assert_eq!(sent.code(), 815, "another scheme is not for us");
+    assert_eq!(sent.code(), 815, "another scheme is ignored");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,7 +106,7 @@ async fn code_102_without_the_capability() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn code_103_from_outside_the_networks_whatever_the_caller_says() {
+async fn code_103_ignores_the_forwarded_address() {
     let shop = Shop::open().await;
     let elsewhere = vec!["192.0.2.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
     shop.add_api_key(ApiKeyRecord { networks: elsewhere, ..record("elsewhere-key") }).await;
@@ -122,7 +122,7 @@ async fn code_103_from_outside_the_networks_whatever_the_caller_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_order_of_checks_is_100_101_103_102_and_then_the_parameters() {
+async fn checks_run_in_order_100_101_103_102_then_parameters() {
     let shop = Shop::open().await;
     let networks = vec!["192.0.2.0/24".parse().unwrap()];
     let nothing = BTreeSet::new();
@@ -139,13 +139,13 @@ async fn the_order_of_checks_is_100_101_103_102_and_then_the_parameters() {
         expect(&shop, key, "random-assign-license-keys", code).await;
     }
     let unreadable = shop.request("generate").header("content-type", "application/json").body("{");
-    assert_eq!(shop.send(unreadable).await.status, 400, "before anything else the body is read");
+    assert_eq!(shop.send(unreadable).await.status, 400, "the body is parsed first");
     let response = shop.post("random-assign-license-keys", &[("product_id", "77")]).await;
-    assert_eq!(response.code(), 804, "parameters come before the product");
+    assert_eq!(response.code(), 804, "parameters are checked before the product");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_key_is_remembered_for_sixty_seconds() {
+async fn an_api_key_is_cached_for_sixty_seconds() {
     let shop = Shop::open().await;
     let parameters = [("product_id", "1"), ("quantity", "1")];
     let reads = async || {
@@ -161,7 +161,7 @@ async fn an_api_key_is_remembered_for_sixty_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_api_key_is_not_remembered() {
+async fn an_unknown_api_key_is_not_cached() {
     let shop = Shop::open().await;
     expect(&shop, "made-later", "generate", 100).await;
     shop.add_api_key(record("made-later")).await;
@@ -169,7 +169,7 @@ async fn an_unknown_api_key_is_not_remembered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_table_does_not_hold_the_api_key() {
+async fn the_table_holds_only_the_hash_of_an_api_key() {
     let shop = Shop::open().await;
     let table = shop.dynamodb_call("Scan", &json!({"TableName": "keypool"})).await.to_string();
     assert!(table.contains(&API_KEY.parse::<ApiKey>().unwrap().hash().to_string()));

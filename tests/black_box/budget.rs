@@ -1,16 +1,16 @@
-//! What a warm request costs: calls and units, whatever the size of the stock.
+//! Checks the cost of a warm request in calls and units, for every size of the stock.
 
 use std::collections::BTreeSet;
 
 use keypool_domain::{Activity, ApiKey, ApiKeyRecord, ApiKeySettings, Endpoint};
 use keypool_tests::{AwsCall, Fault, Receiver, Shop, ShopResponse};
 
-/// A stock whose end a draw that starts in its first quarter never meets.
+/// A stock so large that a small draw from its first quarter does not reach its end.
 const SMALL: usize = 100;
-/// A stock that no estimate takes for one of less than 5,000 keys, so that windows of it are kept.
+/// A stock whose estimates never fall below 5,000 keys, so that the functions keep windows of it.
 const LARGE: usize = 15_000;
 
-/// A shop with that many keys of product 1, that has read what it remembers.
+/// Opens a shop with this many keys of product 1 and fills its caches.
 async fn warm(stock: usize) -> Shop {
     let shop = Shop::open().await;
     shop.stock_in_bulk("1".parse().unwrap(), stock).await;
@@ -42,7 +42,7 @@ fn record(key: &str) -> ApiKeyRecord {
 }
 
 struct Cost {
-    /// All calls of DynamoDB but the look at the line, which is made beside the signature.
+    /// All calls to DynamoDB except the query of the line, which runs beside the signature.
     operations: Vec<String>,
     looks_at_line: usize,
     signatures: usize,
@@ -61,7 +61,7 @@ impl Cost {
         Self { operations, looks_at_line, signatures: shop.kms.take_calls().len(), calls }
     }
 
-    /// Units of writes to the table and to the index.
+    /// Returns the write units of the table and of the index.
     fn written(&self) -> (f64, f64) {
         let writes = self.calls.iter().filter(|call| !READS.contains(&call.operation.as_str()));
         writes.fold((0.0, 0.0), |sum, call| (sum.0 + call.table_units, sum.1 + call.index_units))
@@ -86,7 +86,7 @@ async fn one_key_of_a_small_stock_is_query_sign_write() {
         let cost = random_assign(&shop, 1).await;
         assert_eq!(cost.operations, ["Query", "UpdateItem"]);
         assert_eq!((cost.signatures, cost.looks_at_line, cost.written()), (1, 1, (1.0, 1.0)));
-        // A window of 24 keys, and the empty line. A page is counted in half units of 4 kB.
+        // A window of 24 keys and the empty line. DynamoDB counts a page in half units of 4 kB.
         assert!(cost.read() <= 2.5, "{}", cost.read());
     }
 }
@@ -105,7 +105,7 @@ async fn one_key_of_a_large_stock_is_sign_write() {
         assert!(cost.operations.len() <= 2, "{:?}", cost.operations);
         assert_eq!((cost.signatures, cost.written()), (1, (1.0, 1.0)));
     }
-    // The window of the sale before holds 23 keys, and each draw 24.
+    // The window of the previous sale holds 23 keys, and each draw 24.
     assert_eq!(queries, 2);
 }
 
@@ -122,11 +122,11 @@ async fn a_window_is_kept_for_five_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_of_a_window_that_was_sold_since_costs_one_miss() {
+async fn a_stale_key_of_a_kept_window_costs_one_miss() {
     let shop = warm(LARGE).await;
     shop.clock.advance_seconds(30);
     random_assign(&shop, 1).await;
-    // Another environment is quicker, as far as this one can tell.
+    // The injected failure looks like a faster sale in another environment.
     shop.dynamodb.disturb("UpdateItem", [Fault::error("ConditionalCheckFailedException")]);
     let cost = random_assign(&shop, 1).await;
     assert_eq!(cost.operations, ["UpdateItem", "Query", "UpdateItem"]);
@@ -137,7 +137,7 @@ async fn a_key_of_a_window_that_was_sold_since_costs_one_miss() {
 async fn several_keys_are_query_sign_transaction() {
     for stock in [SMALL, LARGE] {
         let shop = warm(stock).await;
-        // 96 of 100 keys need the whole circle, so more are put in.
+        // 96 of 100 keys need the whole circle, so only the large stock serves them.
         let quantities: &[usize] = if stock == LARGE { &[2, 7, 96] } else { &[2, 7] };
         for quantity in quantities {
             let cost = random_assign(&shop, *quantity).await;
@@ -169,7 +169,7 @@ async fn a_large_order_makes_few_calls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_that_are_made_when_sold_take_four_calls_at_most() {
+async fn generated_keys_take_four_calls_at_most() {
     let shop = Shop::open().await;
     let order = [("product_id", "1"), ("quantity", "1"), ("generate", "1")];
     assert_eq!(shop.post("random-assign-license-keys", &order).await.code(), 803);
@@ -178,7 +178,8 @@ async fn keys_that_are_made_when_sold_take_four_calls_at_most() {
         for _ in 0..4 {
             let order = [("product_id", "1"), ("quantity", quantity), ("generate", "1")];
             let cost = Cost::of(&shop, &shop.post("random-assign-license-keys", &order).await, 803);
-            // The circle of an empty stock, the signature, the write. Ids come in blocks of 64.
+            // Two queries for the circle of an empty stock, the signature, the write. Ids are reserved in
+            // blocks of 64.
             let write = if quantity == "1" { "PutItem" } else { "TransactWriteItems" };
             assert_eq!(cost.operations, ["Query", "Query", write]);
             let n = quantity.parse::<f64>().unwrap();
@@ -189,12 +190,12 @@ async fn keys_that_are_made_when_sold_take_four_calls_at_most() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_draw_that_meets_the_end_of_the_stock_costs_one_more_query() {
+async fn a_draw_past_the_end_of_the_stock_costs_one_more_query() {
     let shop = warm(SMALL).await;
     let cost = random_assign(&shop, 90).await;
     assert_eq!(cost.operations, ["Query", "Query", "TransactWriteItems"]);
-    // Too few: the circle, the open requests, the circle once more after a pause, and the open requests again. (A sale
-    // never reads them.)
+    // With too few keys, keypool reads the circle and the open requests, and after a pause both once more. A
+    // successful sale never reads the open requests.
     let order = [("product_id", "1"), ("quantity", "50")];
     let cost = Cost::of(&shop, &shop.post("random-assign-license-keys", &order).await, 802);
     assert_eq!(cost.operations, ["Query"; 6]);
@@ -236,7 +237,7 @@ async fn creating_and_generating_cost_one_write_a_key() {
         let generate = [("generator_id", "1"), ("quantity", "40")];
         let generated = Cost::of(&shop, &shop.post("generate", &generate).await, 815);
         for cost in [created, generated] {
-            // The ids beside the signature, then the keys, 25 to a call.
+            // The ids are reserved beside the signature. The keys follow, 25 to a call.
             let batches = ["BatchExecuteStatement"; 2];
             assert!(cost.operations.ends_with(&batches.map(str::to_owned)), "{:?}", cost.operations);
             assert!(cost.operations.len() <= 3, "{:?}", cost.operations);
@@ -266,12 +267,12 @@ async fn a_thousand_keys_are_stored_in_at_most_60_calls() {
         assert!(cost.operations.len() + cost.signatures <= 60, "{:?}", cost.operations);
         assert_eq!((cost.signatures, cost.written()), (1, written));
     }
-    // Each statement of a key that exists is billed, too, and the key is read.
+    // DynamoDB bills the statement of an existing key too, and keypool reads that key.
     assert!(again.operations.len() + again.signatures <= 90, "{:?}", again.operations);
 }
 
-/// Three calls in sequence: what the request needs to know and the draw go out together, then the signature, then the
-/// write.
+/// A cold sale makes three calls in sequence: the draw beside the read of API key and product, the signature,
+/// the write.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cold_sale_is_read_beside_query_sign_write() {
     let shop = Shop::open().await;
@@ -283,12 +284,12 @@ async fn a_cold_sale_is_read_beside_query_sign_write() {
     assert_eq!(cost.operations, ["BatchGetItem", "Query", "UpdateItem"]);
     assert_eq!((cost.signatures, cost.written()), (1, (1.0, 1.0)));
     let cost = random_assign(&shop, 1).await;
-    assert_eq!(cost.operations, ["Query", "UpdateItem"], "now it is warm");
+    assert_eq!(cost.operations, ["Query", "UpdateItem"], "the caches are warm");
 }
 
-/// Whoever has no API key does not make the stock be read again and again.
+/// Requests with an unknown API key read the stock at most once.
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_make_the_stock_be_read_once() {
+async fn requests_with_unknown_api_keys_read_the_stock_once() {
     let shop = Shop::open().await;
     shop.draws.start_in_first_quarter();
     shop.stock_in_bulk("1".parse().unwrap(), SMALL).await;
@@ -301,10 +302,10 @@ async fn strangers_make_the_stock_be_read_once() {
     }
 }
 
-/// After a long pause the connection to KMS has been closed. Another is opened while the stock is read, and
-/// the signature finds it open.
+/// After a long pause the connection to KMS is closed. The function opens another while it reads the stock,
+/// and the signature uses that one.
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_pause_the_connection_to_kms_is_opened_beside_the_draw() {
+async fn after_a_pause_kms_connects_beside_the_draw() {
     let shop = warm(SMALL).await;
     random_assign(&shop, 1).await;
     for pause_seconds in [54, 55, 300] {
@@ -313,7 +314,7 @@ async fn after_a_pause_the_connection_to_kms_is_opened_beside_the_draw() {
         let sold = shop.post("random-assign-license-keys", &order).await;
         assert_eq!(sold.code(), 803, "{}", sold.text);
         let expected: &[&str] = if pause_seconds < 55 { &["Sign"] } else { &["GET", "Sign"] };
-        // It is opened beside the sale, and may be noted after it.
+        // The connection opens beside the sale, so the proxy may record it afterwards.
         shop.kms.has_come(expected[0]).await;
         let mut calls = shop.kms.take_operations();
         calls.sort();
@@ -322,9 +323,9 @@ async fn after_a_pause_the_connection_to_kms_is_opened_beside_the_draw() {
     }
 }
 
-/// The connection that was opened is the one that the signature goes over. The client takes a connection back into its
-/// pool in a task of its own, which may come later than the signature: then that opens another. So one success in many
-/// trials is proof; if the signature could not use it, there would be none.
+/// The signature goes over the connection that was opened for it. The client returns a connection to its pool
+/// in a separate task, which may run after the signature. The signature then opens another connection. So one
+/// success in many trials is proof: without reuse there would be none.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signature_uses_the_connection_that_was_opened_for_it() {
     const TRIALS: usize = 50;
@@ -343,7 +344,8 @@ async fn a_signature_uses_the_connection_that_was_opened_for_it() {
     panic!("each signature opened a connection of its own");
 }
 
-/// Accepted in two calls, one after the other; filled and told in eleven, by a worker that remembers nothing.
+/// Accepting an order takes two calls in sequence. A worker without caches then makes 12 calls to DynamoDB to
+/// fill and deliver it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queued_order_costs_ten_write_units() {
     let (shop, receiver) = (warm(SMALL).await, Receiver::start().await);
@@ -356,7 +358,7 @@ async fn a_queued_order_costs_ten_write_units() {
     assert_eq!((accepted.operations.as_slice(), accepted.signatures), (&["PutItem".to_owned()][..], 1));
     assert_eq!((accepted.written(), accepted.read()), ((1.0, 0.0), 0.0));
     assert_eq!(shop.sqs.take_operations(), ["SendMessage"]);
-    // The order is stored beside the signature: two calls in sequence.
+    // The order is stored beside the signature, so these are two calls in sequence.
     shop.process_orders().await;
     let calls = shop.dynamodb.take_calls();
     let operations: Vec<&str> = calls.iter().map(|call| call.operation.as_str()).collect();
@@ -368,11 +370,11 @@ async fn a_queued_order_costs_ten_write_units() {
     let (table, index) =
         writes.fold((0.0, 0.0), |sum, call| (sum.0 + call.table_units, sum.1 + call.index_units));
     assert_eq!((table, index, shop.kms.take_calls().len()), (8.0, 1.0, 1));
-    assert_eq!(shop.sqs.take_operations(), Vec::<String>::new(), "receiving and deleting are Lambda's part");
+    assert_eq!(shop.sqs.take_operations(), Vec::<String>::new(), "Lambda receives and deletes the messages");
     assert_eq!(receiver.callbacks().len(), 2);
 }
 
-/// A restock fills those who wait, whatever their number: the calls for each of them do not grow with the line.
+/// A restock fills the orders in line. The calls for each order do not grow with the length of the line.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_of_orders_is_filled_in_few_calls_each() {
     let mut per_order = Vec::new();
@@ -403,7 +405,8 @@ async fn a_line_of_orders_is_filled_in_few_calls_each() {
     assert!(per_order[1] <= per_order[0] + 4, "{per_order:?}");
 }
 
-/// An API key with a limit: one write more, of one unit, beside the signature. Without one, all stays as it is.
+/// A limit on an API key costs one more write of one unit, beside the signature. Other API keys cost nothing
+/// more.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_costs_one_write_beside_the_signature() {
     let shop = warm(SMALL).await;
@@ -421,7 +424,8 @@ async fn a_limit_costs_one_write_beside_the_signature() {
     for (endpoint, form, code, written) in requests {
         let form = [&[("api_key", "limited-key")], &form[..]].concat();
         let send = || shop.post_form(endpoint, &form);
-        // The environment reads the API key, and the count of this minute, another one's perhaps.
+        // The first request of an environment reads the API key and the count, which another environment may
+        // have written.
         let first = send().await;
         assert_eq!(first.code(), code, "{endpoint}: {}", first.text);
         let _ = (shop.dynamodb.take_calls(), shop.kms.take_calls());
@@ -433,7 +437,7 @@ async fn a_limit_costs_one_write_beside_the_signature() {
         assert_eq!((counts, cost.signatures), (1, 1), "{endpoint}: {:?}", cost.operations);
         assert_eq!(cost.written(), written, "{endpoint}: {:?}", cost.operations);
     }
-    // A minute later the item is replaced, by one write again.
+    // A minute later the count's item is replaced, by at most three writes.
     shop.clock.advance_seconds(59);
     let form = [("api_key", "limited-key"), ("license_key", "KEY-2-000001")];
     let cost = Cost::of(&shop, &shop.post_form("assign-license-key", &form).await, 800);
@@ -441,7 +445,7 @@ async fn a_limit_costs_one_write_beside_the_signature() {
     assert!(counts <= 3 && cost.operations.last().unwrap() == "UpdateItem", "{:?}", cost.operations);
 }
 
-/// The count goes out before the signature is there, and the signature before the count is.
+/// Each of the two calls goes out while the other one stalls.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_count_and_the_signature_do_not_wait_for_each_other() {
     let shop = warm(SMALL).await;

@@ -1,4 +1,4 @@
-//! Every code of the contract, and what it leaves behind.
+//! Checks every code of the contract and its effect on the table.
 
 use keypool_domain::{Activity, ChunkSystem, Generator, Method, Product, Status};
 use keypool_tests::Shop;
@@ -29,10 +29,10 @@ async fn code_900_counts_created_and_duplicate_keys() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn code_902_when_every_key_is_a_duplicate_and_stays_as_it_was() {
+async fn code_902_leaves_duplicate_keys_unchanged() {
     let shop = Shop::open().await;
     shop.post("create-license-keys", &CREATE).await;
-    // Another product, another status: the keys are unique across all products.
+    // The product and the status differ, but keys are unique across all products.
     let again = with(&with(&CREATE, "product_id", "2"), "status", "blocked");
     let response = shop.post("create-license-keys", &again).await;
     assert_eq!(response.code(), 902);
@@ -56,7 +56,7 @@ async fn only_available_keys_are_for_sale() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_created_as_assigned_takes_the_time_given_or_the_present() {
+async fn a_key_created_as_assigned_gets_the_given_or_current_time() {
     let shop = Shop::open().await;
     let assigned = with(&with(&CREATE, "status", "assigned"), "license_keys", r#"["T-PRESENT"]"#);
     shop.post("create-license-keys", &assigned).await;
@@ -73,7 +73,7 @@ async fn a_key_created_as_assigned_takes_the_time_given_or_the_present() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn code_800_gives_the_key_to_its_owner_once() {
+async fn code_800_assigns_a_key_to_its_owner_once() {
     let shop = Shop::open().await;
     shop.post("create-license-keys", &CREATE).await;
     let request = [("license_key", " AAAA-0001 "), ("owner_name", "Jörg 🔑"), ("email", "Not set")];
@@ -82,7 +82,7 @@ async fn code_800_gives_the_key_to_its_owner_once() {
     assert_eq!(key.status, Status::Assigned);
     assert_eq!(key.owner.name.as_ref().unwrap().as_str(), "Jörg 🔑");
     assert_eq!(key.owner.email.as_ref().unwrap().as_str(), "Not set");
-    assert_eq!(key.draw, None, "it is not in stock any more");
+    assert_eq!(key.draw, None, "the key left the stock");
     assert_eq!(shop.post("assign-license-key", &request).await.code(), 801);
     assert_eq!(shop.in_stock(1).await, 1);
 }
@@ -114,9 +114,9 @@ async fn other_spellings_name_the_product_and_the_owner() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_buyer_becomes_the_owner_whoever_was_it_before() {
+async fn the_buyer_replaces_the_owner_given_at_creation() {
     let shop = Shop::open().await;
-    // Shop plugins send an owner even for keys that go into stock.
+    // Shop plugins send an owner even with keys that go into stock.
     let owned = [&CREATE[..], &[("owner_name", "Nobody"), ("owner_email", "n@example.com")]].concat();
     shop.post("create-license-keys", &owned).await;
     let request = [("product_id", "1"), ("quantity", "2"), ("owner_name", "Buyer One"), ("owner_email", "")];
@@ -129,7 +129,7 @@ async fn the_buyer_becomes_the_owner_whoever_was_it_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn code_802_tells_how_many_there_are_and_sells_none() {
+async fn code_802_reports_the_available_quantity_and_sells_none() {
     let shop = Shop::open().await;
     shop.stock(1, 3).await;
     let response = shop.post("random-assign-license-keys", &[("product_id", "1"), ("quantity", "4")]).await;
@@ -138,7 +138,7 @@ async fn code_802_tells_how_many_there_are_and_sells_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_generate_and_enough_in_stock_the_stock_is_used() {
+async fn generate_uses_a_sufficient_stock() {
     let shop = Shop::open().await;
     let stock = shop.stock(1, 4).await;
     let request = [("product_id", "1"), ("quantity", "3"), ("generate", "1")];
@@ -148,7 +148,7 @@ async fn with_generate_and_enough_in_stock_the_stock_is_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_generate_and_too_few_in_stock_all_keys_are_fresh() {
+async fn generate_makes_all_keys_when_stock_is_short() {
     let shop = Shop::open().await;
     let stock = shop.stock(2, 2).await;
     for quantity in ["1", "99"] {
@@ -157,7 +157,7 @@ async fn with_generate_and_too_few_in_stock_all_keys_are_fresh() {
         let response = shop.post("random-assign-license-keys", &request).await;
         let keys = response.license_keys();
         if quantity == "1" {
-            assert!(stock.contains(&keys[0]), "one was in stock");
+            assert!(stock.contains(&keys[0]), "the key came from stock");
             continue;
         }
         assert_eq!(keys.len(), 99);
@@ -209,7 +209,11 @@ async fn code_815_lists_keys_that_are_in_stock() {
     assert_eq!(shop.in_stock(2).await, 25);
     let bought = shop.post("random-assign-license-keys", &[("product_id", "2"), ("quantity", "25")]).await;
     let row = bought.response()["license_keys"][0].clone();
-    assert_eq!((&row["activation_limit"], &row["validity"]), (&json!(1), &json!(365)), "the generator's");
+    assert_eq!(
+        (&row["activation_limit"], &row["validity"]),
+        (&json!(1), &json!(365)),
+        "values of the generator"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -260,10 +264,10 @@ async fn code_805_for_products_that_are_unknown_or_inactive() {
         }
     }
     let generated = shop.post("generate", &[("generator_id", "8"), ("quantity", "1")]).await;
-    assert_eq!(generated.code(), 805, "its generator is active, the product is not");
+    assert_eq!(generated.code(), 805, "the generator is active, its product is not");
 }
 
-/// The response is the same as for an unknown key, byte for byte: nobody learns that the key exists.
+/// The response equals that for an unknown key byte for byte, so it does not reveal that the key exists.
 #[tokio::test(flavor = "multi_thread")]
 async fn code_801_for_keys_of_an_inactive_product() {
     let shop = Shop::open().await;

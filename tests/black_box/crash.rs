@@ -1,15 +1,15 @@
-//! Something happens at a call to AWS: at each one that a request makes, found by counting them. The process ends
-//! there, before the service saw the call, after it did what it was asked to, or while the call is still under way; or
-//! the call meets a fault, once or until it is given up. Whatever was left half done, no key is lost.
+//! Disturbs every call to AWS that a request makes; an undisturbed run counts them. The process dies before
+//! the service sees the call, after the service has done the work, or while the call is under way. Or the
+//! call meets a fault, once or until the caller gives up. Afterwards no key is lost.
 
 use keypool_tests::Shop;
 use keypool_tests::history::{Before, Disturbance, SWEEP, Scenario, What, WorkerScenario};
 
-/// With so few keys to a transaction, three are a large order.
+/// The largest number of keys in a transaction here, so that three keys are a large order.
 const TRANSACTION_KEYS_MAX: usize = 2;
 
-/// Disturbs a request everywhere, without an `Idempotency-Key` and with one, and expects that its undisturbed run makes
-/// these calls (among others, in this order).
+/// Disturbs every call of a request, without an `Idempotency-Key` and with one. Expects that the undisturbed
+/// run makes these calls in this order, possibly with others between them.
 async fn expect_nothing_lost(scenario: Scenario, sale_keys_max: usize, calls: &[&str]) {
     let disturb = async |scenario: &Scenario, disturbances: Vec<Disturbance>| {
         let shop = Shop::builder().with_sale_keys_max(sale_keys_max).open().await;
@@ -21,7 +21,7 @@ async fn expect_nothing_lost(scenario: Scenario, sale_keys_max: usize, calls: &[
         assert!(found.violations.is_empty(), "{:#?}", found.violations);
     };
     let idempotent = Scenario { idempotent: true, ..scenario.clone() };
-    // Side by side: most of it is waiting.
+    // The runs overlap, because they mostly wait.
     tokio::join!(
         disturb(&scenario, Disturbance::crashes()),
         disturb(&scenario, Disturbance::slips()),
@@ -107,7 +107,7 @@ async fn nothing_is_lost_while_a_key_is_replaced_by_a_fresh_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_while_keys_are_created() {
-    // One of them exists.
+    // One of the keys exists.
     let what = |stock: &[String]| {
         let exists = stock.first().cloned().unwrap_or_default();
         What::Create(["", "-A", "-B", "-C"].map(|end| format!("{exists}{end}")).to_vec())
@@ -142,7 +142,7 @@ async fn nothing_is_lost_while_an_order_of_fresh_keys_is_queued() {
     expect_nothing_lost(scenario, usize::MAX, &["BatchGetItem", "PutItem", "SendMessage"]).await;
 }
 
-/// Disturbs a turn of the worker everywhere, and expects that its undisturbed run makes these calls (among others).
+/// Disturbs every call of a worker's turn. Expects these calls, among others, in the undisturbed run.
 async fn expect_filled_and_told(scenario: WorkerScenario, sale_keys_max: usize, calls: &[&str]) {
     let disturb = async |disturbances: Vec<Disturbance>| {
         let shop = Shop::builder().with_sale_keys_max(sale_keys_max).open().await;

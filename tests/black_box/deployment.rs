@@ -1,4 +1,4 @@
-//! The deployment template, held together with what the functions are and do.
+//! Compares the deployment template with the functions.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use keypool_tests::{
 use serde_json::{Value, json};
 
 #[test]
-fn each_endpoint_the_queue_and_the_schedule_have_a_function() {
+fn endpoints_queue_and_schedule_each_have_a_function() {
     let template = template();
     let resources = template["Resources"].as_object().unwrap();
     let is_function = |resource: &Value| resource["Type"] == "AWS::Serverless::Function";
@@ -40,7 +40,7 @@ fn each_endpoint_the_queue_and_the_schedule_have_a_function() {
 
     for endpoint in Endpoint::ALL {
         let properties = &resources[&function_resource(endpoint.name())]["Properties"];
-        // Its binary is tested with its own sample.
+        // Each binary is tested with the sample of its endpoint.
         for name in ["src/lib.rs", "tests/lambda.rs"] {
             assert!(file(endpoint.name(), name).contains(&format!("Endpoint::{endpoint:?}")), "{endpoint}");
         }
@@ -72,7 +72,7 @@ fn each_endpoint_the_queue_and_the_schedule_have_a_function() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_table_is_the_one_that_the_functions_are_tested_with() {
+async fn the_template_and_the_tests_make_the_same_table() {
     let shop = Shop::open().await;
     let table = template()["Resources"]["Table"]["Properties"].clone();
     let described =
@@ -99,7 +99,7 @@ async fn the_table_is_the_one_that_the_functions_are_tested_with() {
 }
 
 #[test]
-fn what_must_not_be_lost_outlives_the_stack() {
+fn table_and_signing_key_outlive_the_stack() {
     let resources = template()["Resources"].clone();
     for name in ["Table", "SigningKey"] {
         assert_eq!(resources[name]["DeletionPolicy"], "Retain");
@@ -108,7 +108,7 @@ fn what_must_not_be_lost_outlives_the_stack() {
     let table = &resources["Table"]["Properties"];
     assert_eq!(table["DeletionProtectionEnabled"], true);
     assert_eq!(table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], true);
-    // Restoring to any second of 35 days needs the log of what was sold since.
+    // A restore to any second of the last 35 days needs the log of later sales.
     assert!(template()["Parameters"]["LogRetentionDays"]["Default"].as_u64() >= Some(36));
     let key = &resources["SigningKey"]["Properties"];
     assert_eq!(key["MultiRegion"], true);
@@ -116,7 +116,7 @@ fn what_must_not_be_lost_outlives_the_stack() {
 }
 
 #[test]
-fn an_existing_table_takes_the_place_of_the_stacks_own_everywhere() {
+fn an_existing_table_replaces_the_stacks_own_everywhere() {
     let template = template();
     let table = json!({"Fn::If": ["MakesTable", {"Ref": "Table"}, {"Ref": "ExistingTable"}]});
     assert_eq!(template["Parameters"]["ExistingTable"]["Default"], "");
@@ -124,15 +124,15 @@ fn an_existing_table_takes_the_place_of_the_stacks_own_everywhere() {
     assert_eq!(template["Resources"]["Table"]["Condition"], "MakesTable");
     assert_eq!(template["Globals"]["Function"]["Environment"]["Variables"]["KEYPOOL_TABLE"], table);
     assert_eq!(template["Outputs"]["TableName"]["Value"], table);
-    // Nothing else names the table, but for the roles, which are read elsewhere with the same condition.
+    // Only the roles name the table elsewhere. Other tests read them with the same condition.
     let text = template.to_string();
     assert_eq!(text.matches(r#"{"Ref":"Table"}"#).count(), text.matches(&table.to_string()).count());
     assert!(!text.contains(r#""Fn::GetAtt":["Table""#) && !text.contains("${Table."));
 }
 
-/// The bench of the CPU shows that 1,000 keys are answered in time with this memory.
+/// The `cpu` benchmark shows that 1,000 keys arrive in time with this memory.
 #[test]
-fn functions_have_memory_for_the_largest_requests_and_log_no_more_than_they_must() {
+fn functions_have_enough_memory_and_log_little() {
     let template = template();
     let parameters = &template["Parameters"];
     assert_eq!(
@@ -144,7 +144,7 @@ fn functions_have_memory_for_the_largest_requests_and_log_no_more_than_they_must
     assert_eq!(parameters["SystemLogLevel"]["Default"], "WARN");
     let logging = &template["Globals"]["Function"]["LoggingConfig"];
     assert_eq!((&logging["LogFormat"], &logging["ApplicationLogLevel"]), (&json!("JSON"), &json!("TRACE")));
-    // Three slow answers of a quiet night are no p99.
+    // A p99 needs more samples than three slow answers of a quiet night.
     let latency = &template["Resources"]["LatencyAlarm"]["Properties"];
     assert_eq!(latency["EvaluateLowSampleCountPercentile"], "ignore");
 }
@@ -154,7 +154,8 @@ fn access_logs_hold_no_secret() {
     let format = template()["Resources"]["Api"]["Properties"]["AccessLogSettings"]["Format"].clone();
     let format = format.as_str().unwrap();
     let record: Value = serde_json::from_str(format).unwrap();
-    // $context has neither headers, query string nor body; $context.path would hold none either, but the route will do.
+    // `$context` holds no headers, query string or body. `$context.path` would be safe too, but the route is
+    // enough.
     assert!(
         record.as_object().unwrap().values().all(|value| value.as_str().unwrap().starts_with("$context."))
     );
@@ -163,8 +164,8 @@ fn access_logs_hold_no_secret() {
     }
 }
 
-/// Every shop checks, when it closes, that nothing was called without a grant. This shows that no grant is idle: it goes
-/// each way through each function.
+/// Every shop checks on close that each call had a grant. This test checks the reverse: it takes every path
+/// through every function, and uses every grant.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_grant_is_unused() {
     let shop = Shop::open().await;
@@ -191,7 +192,7 @@ async fn no_grant_is_unused() {
         if let Endpoint::UpdateLicenseKey | Endpoint::ReplaceLicenseKey = endpoint {
             continue;
         }
-        // And records with a response.
+        // These requests leave records with a response.
         let known = [("product_id", "1"), ("generator_id", "1"), ("license_key", &by_name)];
         let keys = [("license_keys", r#"["b"]"#), ("quantity", "1")];
         let parameters = [&known[..], &keys, &parameters[4..]].concat();
@@ -200,30 +201,30 @@ async fn no_grant_is_unused() {
     }
     shop.stock(2, 250).await;
     let order = [("product_id", "2"), ("quantity", "200")];
-    // A part is taken, and then undone.
+    // The order takes some keys, fails to sign, and undoes that.
     let large = [("product_id", "2"), ("quantity", "140")];
     shop.kms.disturb("Sign", vec![Fault::error("KMSInternalException"); 100]);
     assert_eq!(shop.post("random-assign-license-keys", &large).await.status, 503);
     shop.kms.calm();
     let sold = shop.post_once("random-assign-license-keys", "large", &order).await;
     assert_eq!(sold.code(), 803, "{}", sold.text);
-    // Fresh keys that are deleted.
+    // The failed order deletes the fresh keys it made.
     let order = [("product_id", "1"), ("quantity", "120"), ("generate", "1")];
     shop.kms.disturb("Sign", vec![Fault::error("KMSInternalException"); 100]);
     assert_eq!(shop.post("random-assign-license-keys", &order).await.status, 503);
     shop.kms.calm();
-    // A dead order, for a buyer who finds too little in stock.
+    // A dead order holds keys that a buyer needs.
     let given_up = shop.dead_order(2, 3).await;
     let order = [("product_id", "2"), ("quantity", "1000")];
     assert_eq!(shop.post("random-assign-license-keys", &order).await.code(), 802);
     for key in given_up {
         assert_eq!(shop.status(&key).await, keypool_domain::Status::Available);
     }
-    // One of the first version, which only the sweep settles.
+    // Only the sweep settles an order of the first version.
     shop.stock_named(1, "FORMER-", 10).await;
     let keys = shop.draw(3).await.candidates;
     shop.former_order(&keys[..3], keypool_tests::FormerState::Reserving).await;
-    // And for the sweep.
+    // These dead orders are for the sweep.
     let given_up = shop.dead_order(2, 3).await;
     let made = shop.dead_order_of_a_fresh_key(2).await;
     shop.clock.advance_seconds(600);
@@ -233,9 +234,9 @@ async fn no_grant_is_unused() {
     }
     let made = shop.store.license_key(&made.parse().unwrap()).await.unwrap();
     assert!(made.is_none(), "{made:?}");
-    // Counts towards the limit of an API key, and a look at it before a refusal that tells of the stock.
+    // Requests count towards the limit of an API key. A refusal that reveals the stock reads the count first.
     requests_within_a_limit(&shop).await;
-    // Responses that fill several items, stored and read back.
+    // These responses fill several items. They are stored and read back.
     shop.add_generator(generator_of_keys_that_do_not_compress()).await;
     for (endpoint, of) in
         [("generate", ("generator_id", "3")), ("random-assign-license-keys", ("product_id", "3"))]
@@ -245,7 +246,7 @@ async fn no_grant_is_unused() {
         assert_eq!(first.license_keys().len(), 1_000, "{:.300}", first.text);
         assert_eq!(shop.post_once(endpoint, "long", &request).await.text, first.text);
     }
-    // Keys that a repeated call finds are read, to see whose they are.
+    // A repeated call finds its own keys and reads them to check who owns them.
     shop.dynamodb.disturb("BatchExecuteStatement", [Fault::LoseResponse]);
     shop.stock_named(1, "AGAIN-", 1).await;
     shop.dynamodb.disturb("BatchExecuteStatement", [Fault::LoseResponse]);
@@ -253,7 +254,7 @@ async fn no_grant_is_unused() {
         shop.post("generate", &[("generator_id", "1"), ("quantity", "1")]).await.license_keys().len(),
         1
     );
-    // Finding out what became of a write needs a privilege of its own.
+    // Resolving an unknown outcome needs a privilege of its own.
     shop.dynamodb.disturb("TransactWriteItems", vec![Fault::LoseResponse; 5]);
     let order = [("product_id", "1"), ("quantity", "90"), ("generate", "1")];
     assert_eq!(shop.post("random-assign-license-keys", &order).await.code(), 803);
@@ -268,10 +269,10 @@ async fn no_grant_is_unused() {
         [shop.dynamodb.privileges_used(), shop.kms.privileges_used(), shop.sqs.privileges_used()].concat();
     let used: BTreeSet<Privilege> = used.into_iter().collect();
     let unused: Vec<_> = Privileges::granted().all().difference(&used).collect();
-    assert!(unused.is_empty(), "the template grants what nobody uses: {unused:?}");
+    assert!(unused.is_empty(), "the template has unused grants: {unused:?}");
 }
 
-/// A key that is sold, found, changed and counted.
+/// Sells a key, then finds, changes, counts and replaces it.
 async fn after_the_sale(shop: &Shop) {
     shop.stock_named(3, "AFTER-", 2).await;
     let order = [("product_id", "3"), ("quantity", "1"), ("identifier", "31")];
@@ -284,7 +285,7 @@ async fn after_the_sale(shop: &Shop) {
     let replaced =
         shop.post_once("replace-license-key", "r", &[("license_key", &sold), ("reason", "r")]).await;
     assert_eq!(replaced.code(), 860, "{}", replaced.text);
-    // A short stock: what dead orders hold comes back.
+    // The stock is short, so keys of dead orders come back.
     let replace = async |key: &str, generate: &str| {
         let request = [("license_key", key), ("reason", "r"), ("generate", generate)];
         let replaced = shop.post("replace-license-key", &request).await;
@@ -301,12 +302,12 @@ async fn after_the_sale(shop: &Shop) {
     shop.dead_order(3, 3).await;
     shop.dead_order_of_a_fresh_key(3).await;
     let successor = replace(&replaced.license_keys()[0], "0").await;
-    // An empty stock: the key is made.
+    // The stock is empty, so the successor is generated.
     drain().await;
     replace(&successor, "1").await;
 }
 
-/// Requests of an API key with a limit, to each endpoint.
+/// Sends requests to each endpoint with the API key that has a limit.
 async fn requests_within_a_limit(shop: &Shop) {
     let settings = ApiKeySettings { keys_per_hour: "1000".parse().ok(), ..ApiKeySettings::default() };
     let record = ApiKeyRecord {
@@ -339,7 +340,7 @@ async fn requests_within_a_limit(shop: &Shop) {
     assert_eq!(shop.post_form("replace-license-key", &form).await.code(), 860);
 }
 
-/// Queued orders that are filled in every way, that wait, end, are not delivered, and fail on the way.
+/// Queues orders that are filled in every way, wait, end, are not delivered, or fail on the way.
 async fn orders_of_every_kind(shop: &Shop) {
     let receiver = Receiver::start().await;
     let queue = async |parameters: &[(&str, &str)]| {
@@ -364,7 +365,7 @@ async fn orders_of_every_kind(shop: &Shop) {
         assert_eq!(queue(&order).await.code(), 807);
         shop.process_orders().await;
     }
-    // Refused at the signature: taken back, or undone.
+    // The signature fails, so the order is withdrawn or its keys are undone.
     shop.kms.disturb("Sign", vec![Fault::error("KMSInternalException"); 10]);
     assert_eq!(queue(&[("product_id", "2"), ("quantity", "1")]).await.status, 503);
     shop.kms.calm();
@@ -377,19 +378,19 @@ async fn orders_of_every_kind(shop: &Shop) {
         shop.process_orders().await;
         shop.kms.calm();
     }
-    // Outcomes that must be found out.
+    // The outcomes of these writes are unknown at first.
     shop.dynamodb.disturb("TransactWriteItems", vec![Fault::LoseResponse; 5]);
     shop.dynamodb.disturb("UpdateItem", [Fault::error("TransactionConflictException")]);
     assert_eq!(queue(&[("product_id", "2"), ("quantity", "2")]).await.code(), 807);
     shop.process_orders().await;
     shop.dynamodb.calm();
-    // An order that waits until there is stock.
+    // This order waits for stock.
     assert_eq!(queue(&[("product_id", "3"), ("quantity", "1")]).await.code(), 807);
     shop.process_orders().await;
     shop.stock_named(3, "WAITED-", 1).await;
     shop.sweep_orders().await;
     shop.process_orders().await;
-    // Too little stock, with a dead order in it; restocked; too little until the end.
+    // The stock is too small and a dead order holds some of it. The order waits and ends without keys.
     let given_up = shop.dead_order(2, 3).await;
     assert_eq!(queue(&[("product_id", "2"), ("quantity", "1000")]).await.code(), 807);
     shop.process_orders().await;
@@ -401,7 +402,7 @@ async fn orders_of_every_kind(shop: &Shop) {
     }
 }
 
-/// Keys of 255 characters of three bytes each, out of 256 that are far apart.
+/// Makes keys of 255 characters of three bytes each, from 256 characters with distant code points.
 fn generator_of_keys_that_do_not_compress() -> Generator {
     let charset: String = (0..256).filter_map(|number| char::from_u32(0x4e00 + 67 * number)).collect();
     Generator {
@@ -420,9 +421,9 @@ fn generator_of_keys_that_do_not_compress() -> Generator {
     }
 }
 
-/// An alarm on a metric that nobody writes never rings.
+/// An alarm on a metric that no function writes never rings.
 #[test]
-fn alarms_and_dashboard_look_at_metrics_that_there_are() {
+fn alarms_and_dashboard_use_existing_metrics() {
     let ours: BTreeSet<&str> = COUNTERS.into_iter().chain(distributions().map(|(name, _)| name)).collect();
     let resources = template()["Resources"].clone();
     let mut alarms = 0;
@@ -435,7 +436,7 @@ fn alarms_and_dashboard_look_at_metrics_that_there_are() {
         assert_eq!(properties["AlarmActions"], json!([{"Ref": "AlarmTopic"}]));
         if properties["Namespace"]["Ref"] == "AWS::StackName" {
             assert!(ours.contains(properties["MetricName"].as_str().unwrap()), "{properties}");
-            // Ours have no dimension, but for that of the stock.
+            // Our metrics have no dimension, except for that of the stock.
             assert_eq!(properties["Dimensions"], Value::Null);
         }
     }

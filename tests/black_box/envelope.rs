@@ -1,4 +1,4 @@
-//! Signatures, checked by openssl.
+//! Checks signatures with openssl.
 
 use keypool_tests::{Shop, ShopResponse, openssl_verifies};
 
@@ -7,7 +7,7 @@ async fn verify(shop: &Shop, response: &ShopResponse, product_id: Option<u32>) {
     let text = response.envelope_text("response_base64");
     let signature = response.envelope_text("signature");
     assert!(openssl_verifies(&key, &text, &signature), "{}", response.text);
-    assert!(!openssl_verifies(&key, &format!("{text}="), &signature), "openssl can say no");
+    assert!(!openssl_verifies(&key, &format!("{text}="), &signature), "openssl rejects a changed response");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,7 +38,7 @@ async fn seven_keys_are_more_than_kms_signs_unhashed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_product_with_a_key_of_its_own_is_signed_for_by_it() {
+async fn a_product_with_its_own_key_signs_with_it() {
     let shop = Shop::open().await;
     let response = shop.post("generate", &[("generator_id", "2"), ("quantity", "2")]).await;
     assert_eq!(response.envelope_text("private_key_used"), "product");
@@ -56,7 +56,7 @@ async fn a_product_with_a_key_of_its_own_is_signed_for_by_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whether_a_key_is_unknown_or_sold_does_not_show() {
+async fn sold_and_unknown_keys_get_the_same_code_and_signing_key() {
     let shop = Shop::open().await;
     let sold =
         shop.post("generate", &[("generator_id", "2"), ("quantity", "1")]).await.license_keys().remove(0);
@@ -68,7 +68,7 @@ async fn whether_a_key_is_unknown_or_sold_does_not_show() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_product_key_signs_where_there_is_no_global_key() {
+async fn a_product_key_signs_without_a_global_key() {
     let shop = Shop::builder().without_global_signing_key().open().await;
     let response = shop.post("generate", &[("generator_id", "2"), ("quantity", "1")]).await;
     verify(&shop, &response, Some(2)).await;

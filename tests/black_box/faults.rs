@@ -1,4 +1,4 @@
-//! Every fault in every parameter, each answered by the code and the sentence that name it.
+//! Tries every fault in every parameter. Each gets its own code and sentence.
 
 use keypool_tests::{API_KEY, Shop};
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ const RANDOM_ASSIGN: [(&str, &str); 5] = [
     ("owner_email", "email@domain.ltd"),
 ];
 
-/// Sends JSON in which one parameter has another value (`null`: it is missing).
+/// Sends JSON with changed parameters. `null` stands for a missing parameter.
 async fn errors_of(
     shop: &Shop,
     endpoint: &str,
@@ -43,7 +43,7 @@ async fn errors_of(
     (response.code(), response.response()["errors"].clone())
 }
 
-/// Tries each value and expects that sentence, about that parameter alone.
+/// Tries each value and expects its sentence, about that parameter alone.
 async fn expect_each(
     endpoint: &str,
     code: u64,
@@ -57,11 +57,11 @@ async fn expect_each(
         assert_eq!(errors, json!({name: [format!("The {name} field {predicate}.")]}), "{name} = {value}");
     }
     for product_id in [1, 2, 3] {
-        assert_eq!(shop.in_stock(product_id).await, 0, "nothing was done");
+        assert_eq!(shop.in_stock(product_id).await, 0, "nothing was stored");
     }
 }
 
-/// The cases that every whole number has.
+/// The cases of every whole number.
 fn number(name: &'static str, least: i64, most: u64) -> Vec<(&'static str, Value, &'static str)> {
     let too_small: &'static str = format!("must be at least {least}").leak();
     let too_large: &'static str = format!("must not be greater than {most}").leak();

@@ -1,4 +1,4 @@
-//! A table of the first version goes on being served: its claims and its open large orders are honoured, finished or undone.
+//! Serves a table of the first version. Its claims and open large orders are honored, finished or undone.
 
 use keypool_domain::{Clock as _, Status, Timestamp};
 use keypool_tests::{FormerState, Shop};
@@ -7,7 +7,7 @@ const RANDOM: &str = "random-assign-license-keys";
 const ONE: [(&str, &str); 2] = [("product_id", "1"), ("quantity", "1")];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_former_order_that_was_sold_is_handed_over() {
+async fn a_sold_order_of_the_first_version_is_handed_over() {
     let shop = Shop::open().await;
     shop.stock(1, 300).await;
     let keys = shop.draw(280).await.candidates;
@@ -27,12 +27,12 @@ async fn a_former_order_that_was_sold_is_handed_over() {
     assert_eq!(
         shop.store.sweep(now(&shop)).await,
         Ok(keypool_store::Swept::default()),
-        "nothing is left of it"
+        "the order left no trace"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_former_order_that_was_not_sold_is_undone() {
+async fn an_unsold_order_of_the_first_version_is_undone() {
     let shop = Shop::open().await;
     shop.stock(1, 300).await;
     let keys = shop.draw(280).await.candidates;
@@ -43,12 +43,12 @@ async fn a_former_order_that_was_not_sold_is_undone() {
     assert_eq!(
         shop.store.sweep(now(&shop)).await,
         Ok(keypool_store::Swept::default()),
-        "nothing is left of it"
+        "the order left no trace"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_former_claim_with_a_response_is_repeated() {
+async fn a_claim_of_the_first_version_repeats_its_response() {
     let shop = Shop::open().await;
     shop.stock(1, 5).await;
     let first = shop.post_once(RANDOM, "a", &ONE).await;
@@ -58,21 +58,22 @@ async fn a_former_claim_with_a_response_is_repeated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_former_claim_without_a_response_is_waited_for_and_then_replaced() {
+async fn an_open_claim_of_the_first_version_expires_after_its_lease() {
     let shop = Shop::open().await;
     shop.stock(1, 5).await;
     shop.post_once(RANDOM, "a", &ONE).await;
     let lease_until = now(&shop).unix_microseconds() + 60_000_000;
     shop.make_claim_of_the_only_record(Some(lease_until)).await;
-    assert_eq!(shop.post_once(RANDOM, "a", &ONE).await.status, 409, "its attempt may be alive");
+    assert_eq!(shop.post_once(RANDOM, "a", &ONE).await.status, 409, "the first attempt may still run");
     shop.clock.advance_seconds(61);
     assert_eq!(shop.post_once(RANDOM, "a", &ONE).await.code(), 803);
     assert_eq!(shop.in_stock(1).await, 3);
 }
 
-/// A creation is taken up where the first version left it: its claim has the mark of the keys.
+/// A request takes over a creation of the first version. Its keys carry another mark, so they count as
+/// duplicates.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_former_claim_of_a_creation_is_taken_over() {
+async fn a_creation_claim_of_the_first_version_is_taken_over() {
     let shop = Shop::open().await;
     let create = [
         ("license_keys", r#"["NEW-1","NEW-2"]"#),

@@ -1,4 +1,4 @@
-//! What the local gateway answers by itself.
+//! Checks the responses that the local gateway makes without a function.
 
 use keypool_tests::Shop;
 use reqwest::Method;
@@ -33,7 +33,7 @@ async fn another_method_on_a_known_path_is_405() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn public_keys_are_handed_out_by_product() {
+async fn public_keys_are_served_by_product() {
     let shop = Shop::open().await;
     let key = shop.public_key_pem(None).await;
     assert!(key.starts_with("-----BEGIN PUBLIC KEY-----\n") && key.ends_with("-----END PUBLIC KEY-----\n"));

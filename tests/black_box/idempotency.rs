@@ -1,4 +1,4 @@
-//! A request with an `Idempotency-Key` is done once, however often it is sent, and whatever happens on the way.
+//! Executes a request with an `Idempotency-Key` once, for any number of repetitions and any fault.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -20,10 +20,10 @@ const CREATE: [(&str, &str); 5] = [
     ("status", "available"),
 ];
 
-/// An endpoint, parameters, and the code it answers with.
+/// An endpoint, its parameters, and the expected code.
 type Case<'a> = (&'static str, Vec<(&'static str, &'a str)>, u64);
 
-/// A request of each endpoint, and of each way to sell.
+/// A request for each endpoint and for each way to sell.
 fn requests(named: &str) -> Vec<Case<'_>> {
     let order =
         |quantity, generate| vec![("product_id", "1"), ("quantity", quantity), ("generate", generate)];
@@ -38,7 +38,7 @@ fn requests(named: &str) -> Vec<Case<'_>> {
     ]
 }
 
-/// Every record of the table but counters and the claims themselves.
+/// Returns every record of the table except counters and claims.
 async fn table(shop: &Shop) -> Vec<String> {
     let table = shop.dynamodb_call("Scan", &json!({"TableName": "keypool"})).await;
     let items = table["Items"].as_array().unwrap().iter();
@@ -86,7 +86,7 @@ async fn a_repetition_needs_neither_kms_nor_the_product() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_format_and_ignored_parameters_make_no_other_request() {
+async fn format_and_ignored_parameters_do_not_change_a_request() {
     let shop = Shop::open().await;
     shop.stock(1, 5).await;
     let first = shop.post_once(RANDOM, "a", &ONE).await;
@@ -94,7 +94,7 @@ async fn the_format_and_ignored_parameters_make_no_other_request() {
         "unknown": "anything", "webhook_url": "https://shop.example/hook"});
     let request = shop.request(RANDOM).header("Idempotency-Key", "a").bearer_auth(API_KEY).json(&json);
     let again = shop.send(request).await;
-    // Absent and `0` are the same to `generate`.
+    // For `generate`, an absent value equals `0`.
     assert_eq!(again.text, first.text);
 }
 
@@ -122,7 +122,7 @@ async fn other_parameters_under_the_same_key_are_422() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_api_keys_with_one_idempotency_key() {
+async fn each_api_key_has_its_own_idempotency_keys() {
     let shop = Shop::open().await;
     shop.stock(1, 5).await;
     let secret: ApiKey = "another-shop".parse().unwrap();
@@ -166,7 +166,7 @@ async fn a_malformed_key_is_400_and_does_nothing() {
     assert_eq!(shop.in_stock(1).await, 5);
 }
 
-/// Takes the first part of a large order, as an attempt does that is under way.
+/// Takes the first part of a large order, like an attempt that is still under way.
 async fn take_a_part(shop: &Shop, key: &str, parameters: &[(&str, &str)], lease: Duration) -> Sale {
     let text = |(name, value): &(&str, &str)| ((*name).to_owned(), Value::Text((*value).to_owned()));
     let parameters: Parameters = parameters.iter().map(text).collect();
@@ -183,7 +183,7 @@ async fn take_a_part(shop: &Shop, key: &str, parameters: &[(&str, &str)], lease:
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repetition_is_409_while_the_first_is_alive_and_then_replaces_it() {
+async fn a_repetition_is_409_until_the_lease_ends_then_takes_over() {
     const THREE: [(&str, &str); 2] = [("product_id", "1"), ("quantity", "3")];
     let shop = Shop::builder().with_sale_keys_max(2).open().await;
     shop.stock(1, 5).await;
@@ -191,15 +191,15 @@ async fn a_repetition_is_409_while_the_first_is_alive_and_then_replaces_it() {
     let conflict = shop.post_once(RANDOM, "a", &THREE).await;
     assert_eq!((conflict.status, conflict.json()["title"].as_str().unwrap()), (409, "Conflict"));
     let other = [("product_id", "1"), ("quantity", "2")];
-    assert_eq!(shop.post_once(RANDOM, "a", &other).await.status, 422, "that will not change");
+    assert_eq!(shop.post_once(RANDOM, "a", &other).await.status, 422, "waiting does not help");
     assert_eq!(shop.draw(5).await.candidates.len(), 3);
 
-    // The first attempt has died, as far as anyone can tell.
+    // The lease of the first attempt ends, so it counts as dead.
     shop.clock.advance_seconds(60);
     let answer = shop.post_once(RANDOM, "a", &THREE).await;
     assert_eq!(answer.code(), 803);
 
-    // But it is alive, and goes on. Its writes fail.
+    // The first attempt continues. Its writes fail.
     let candidates = shop.draw(1).await.candidates;
     let late = shop.finish(&first, &candidates[..1]).await;
     assert!(matches!(late, Err(StoreError::Recorded(Recorded::Answered(_)))), "{late:?}");
@@ -209,7 +209,7 @@ async fn a_repetition_is_409_while_the_first_is_alive_and_then_replaces_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn twenty_at_once_are_one_sale() {
+async fn twenty_concurrent_repetitions_make_one_sale() {
     for (quantity, n) in [("1", 1), ("5", 5), ("120", 120)] {
         let shop = Shop::open().await;
         shop.stock(1, 300).await;
@@ -227,7 +227,7 @@ async fn twenty_at_once_are_one_sale() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn twenty_creations_at_once_are_one() {
+async fn twenty_concurrent_creations_make_one() {
     let generate = vec![("generator_id", "1"), ("quantity", "60")];
     for (endpoint, parameters, stored) in
         [("create-license-keys", CREATE.to_vec(), 3), ("generate", generate, 60)]
@@ -258,9 +258,9 @@ async fn a_request_is_remembered_for_24_hours() {
     assert_eq!(shop.in_stock(1).await, 3);
 }
 
-/// The day begins with the response, and not with an attempt that failed long before.
+/// The day starts with the response, not with an earlier attempt that failed.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_key_says_how_long_a_request_is_remembered() {
+async fn an_api_key_sets_how_long_responses_are_kept() {
     let shop = Shop::open().await;
     shop.stock(1, 300).await;
     let remember = Some(Duration::from_hours(48));
@@ -274,7 +274,7 @@ async fn an_api_key_says_how_long_a_request_is_remembered() {
         settings: keypool_domain::ApiKeySettings { remember, ..keypool_domain::ApiKeySettings::default() },
     })
     .await;
-    // One key, and an order whose parts are handed over after it is done.
+    // One key, and an order whose parts are handed over after the commit.
     for quantity in ["1", "120"] {
         let order = async || {
             let form = [("product_id", "1"), ("quantity", quantity), ("api_key", "long")];
@@ -324,7 +324,7 @@ async fn refusals_are_not_remembered() {
     }
     let table = shop.dynamodb_call("Scan", &json!({"TableName": "keypool"})).await;
     let claims = table["Items"].as_array().unwrap().iter().filter(|item| item["sk"]["S"] == "IDEMPOTENCY");
-    assert_eq!(claims.count(), 0, "nothing is left behind");
+    assert_eq!(claims.count(), 0, "refusals leave no record");
     shop.stock(3, 200).await;
     assert_eq!(shop.post_once("assign-license-key", "a", &named).await.code(), 800);
     assert_eq!(shop.post_once(RANDOM, "a", &many).await.code(), 803);
@@ -335,19 +335,19 @@ fn half_way() -> Vec<Fault> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_creation_that_fails_half_way_is_taken_up_where_it_was_left() {
+async fn a_creation_that_fails_half_way_is_resumed() {
     let shop = Shop::open().await;
     let keys: Vec<String> = (0..60).map(|n| format!("HALF-{n:03}")).collect();
     let keys = serde_json::to_string(&keys).unwrap();
     let mut parameters = CREATE.to_vec();
     parameters[0].1 = &keys;
-    // Two batches of 25 keys pass, the third does not.
+    // Two batches of 25 keys pass, and the third fails.
     shop.dynamodb.disturb("BatchExecuteStatement", half_way());
     assert_eq!(shop.post_once("create-license-keys", "a", &parameters).await.status, 500);
     shop.dynamodb.calm();
     let there = shop.in_stock(1).await;
     assert!(0 < there && there < 60, "{there}");
-    // A key that is sold in between stays created.
+    // A key that is sold before the repetition still counts as created.
     let sold = shop.post(RANDOM, &ONE).await.license_keys().remove(0);
     let answer = shop.post_once("create-license-keys", "a", &parameters).await;
     assert_eq!(
@@ -370,26 +370,30 @@ async fn a_generation_that_fails_half_way_makes_no_further_keys() {
     let there = shop.in_stock(1).await;
     assert!(0 < there && there < 60, "{there}");
     let others = [("generator_id", "1"), ("quantity", "61")];
-    assert_eq!(shop.post_once("generate", "a", &others).await.status, 422, "that is another request");
+    assert_eq!(
+        shop.post_once("generate", "a", &others).await.status,
+        422,
+        "other parameters make another request"
+    );
     let answer = shop.post_once("generate", "a", &parameters).await;
     assert_eq!(answer.license_keys().len(), 60);
-    assert_eq!(shop.in_stock(1).await, 60, "these, and no others");
+    assert_eq!(shop.in_stock(1).await, 60, "exactly these keys are stored");
     for key in answer.license_keys() {
         assert_eq!(shop.status(&key).await, Status::Available);
     }
     assert_eq!(shop.post_once("generate", "a", &parameters).await.text, answer.text);
 }
 
-/// Otherwise both attempts would make keys: those that the first has noted, and those that the second thinks of.
+/// Otherwise both attempts would make keys: the first the keys in its response, the second new ones.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_response_noted_just_before_the_takeover_is_not_missed() {
+async fn takeover_uses_a_response_stored_at_the_last_moment() {
     let shop = Shop::open().await;
     let parameters = [("generator_id", "1"), ("quantity", "60")];
     shop.dynamodb.disturb("BatchExecuteStatement", half_way());
     assert_eq!(shop.post_once("generate", "a", &parameters).await.status, 500);
     shop.dynamodb.calm();
 
-    // The second attempt sees the record as it was before the response was noted.
+    // The second attempt reads the record in its state before the first attempt stored the response.
     let table = shop.dynamodb_call("Scan", &json!({"TableName": "keypool"})).await;
     let mut items = table["Items"].as_array().unwrap().iter();
     let mut unplanned = items.find(|item| item["sk"]["S"] == "IDEMPOTENCY").unwrap().clone();
@@ -399,11 +403,11 @@ async fn a_response_noted_just_before_the_takeover_is_not_missed() {
     shop.dynamodb.disturb("GetItem", [Fault::Answer(json!({"Item": unplanned}))]);
     assert_eq!(shop.post_once("generate", "a", &parameters).await.license_keys().len(), 60);
     assert!(shop.dynamodb.is_undisturbed());
-    assert_eq!(shop.in_stock(1).await, 60, "these, and no others");
+    assert_eq!(shop.in_stock(1).await, 60, "exactly these keys are stored");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sale_whose_every_response_is_lost_is_repeated_from_memory() {
+async fn a_sale_is_repeated_after_every_response_was_lost() {
     for (quantity, n) in [("1", 1), ("3", 3)] {
         let shop = Shop::open().await;
         shop.stock(1, 10).await;
@@ -418,12 +422,12 @@ async fn a_sale_whose_every_response_is_lost_is_repeated_from_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_attempt_does_not_hold_its_repetition_up() {
+async fn a_failed_attempt_does_not_delay_its_repetition() {
     let shop = Shop::open().await;
     shop.stock(1, 10).await;
     shop.kms.disturb("Sign", [Fault::error("DisabledException")]);
     assert_eq!(shop.post_once(RANDOM, "a", &ONE).await.status, 503);
-    // No 409, and nobody has to wait.
+    // The repetition gets no 409 and does not wait.
     assert_eq!(shop.post_once(RANDOM, "a", &ONE).await.code(), 803);
     assert_eq!(shop.in_stock(1).await, 9);
 }
@@ -431,7 +435,7 @@ async fn a_failed_attempt_does_not_hold_its_repetition_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_response_that_fills_several_items_is_remembered() {
     let shop = Shop::open().await;
-    // Keys of 255 characters of three bytes that do not compress.
+    // Keys of 255 characters of three bytes each, which do not compress.
     let mut state = 1_u64;
     let mut letter = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -456,7 +460,7 @@ async fn a_response_that_fills_several_items_is_remembered() {
     assert_eq!(shop.post_once(RANDOM, "a", &order).await.text, first.text);
     let operations = shop.dynamodb.take_operations();
     let reads: Vec<&String> = operations.iter().filter(|operation| *operation != "Query").collect();
-    assert_eq!(reads, ["GetItem", "BatchGetItem"], "and the draw beside them");
+    assert_eq!(reads, ["GetItem", "BatchGetItem"], "the draw runs beside them");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -470,7 +474,8 @@ async fn an_idempotency_key_costs_a_read_beside_the_draw() {
     let calls = shop.dynamodb.take_calls();
     let mut operations: Vec<&str> = calls.iter().map(|call| call.operation.as_str()).collect();
     operations[..2].sort_unstable();
-    // The record is read beside the draw; then key and record are written in one transaction, each at twice the units.
+    // The read of the record runs beside the draw. One transaction writes key and record, each at twice the
+    // units.
     assert_eq!(operations, ["GetItem", "Query", "QueryLine", "TransactWriteItems"]);
     assert_eq!((calls[3].table_units, calls[3].index_units), (4.0, 1.0));
     assert_eq!(shop.kms.take_calls().len(), 1);
@@ -482,7 +487,7 @@ async fn an_idempotency_key_costs_a_read_beside_the_draw() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_remembered_response_is_not_for_an_api_key_that_was_switched_off() {
+async fn an_inactive_api_key_gets_no_saved_response() {
     let shop = Shop::open().await;
     shop.stock(1, 5).await;
     assert_eq!(shop.post_once(RANDOM, "a", &ONE).await.code(), 803);

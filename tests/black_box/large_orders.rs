@@ -1,4 +1,5 @@
-//! Orders for more keys than one transaction takes: all or none, whoever else is buying and whatever happens.
+//! Places orders for more keys than one transaction takes. Each gets all of its keys or none, beside other
+//! buyers and under faults.
 
 use std::collections::HashSet;
 
@@ -19,7 +20,7 @@ async fn order(shop: &Shop, product_id: &str, quantity: usize, generate: &str) -
     shop.post("random-assign-license-keys", &order).await
 }
 
-/// The numbers of keys that are available, assigned and reserved, and of records of requests that are not settled.
+/// Counts the available, assigned and reserved keys, and the records of open requests.
 async fn counts(shop: &Shop) -> (usize, usize, usize, usize) {
     let mut items = Vec::new();
     let mut request = json!({"TableName": "keypool"});
@@ -73,7 +74,7 @@ async fn up_to_a_thousand_keys_are_one_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_order_on_too_small_a_stock_is_802_and_leaves_no_trace() {
+async fn a_large_order_on_a_small_stock_is_802_and_leaves_no_trace() {
     let shop = Shop::open().await;
     shop.stock(1, 150).await;
     let _ = shop.dynamodb.take_calls();
@@ -85,7 +86,7 @@ async fn a_large_order_on_too_small_a_stock_is_802_and_leaves_no_trace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_order_is_made_fresh_where_the_stock_is_too_small() {
+async fn a_large_order_is_generated_when_stock_is_short() {
     let shop = Shop::open().await;
     shop.stock(2, 100).await;
     let response = order(&shop, "2", 300, "1").await;
@@ -96,18 +97,22 @@ async fn a_large_order_is_made_fresh_where_the_stock_is_too_small() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn large_orders_on_a_short_stock_neither_block_nor_starve_each_other() {
+async fn large_orders_on_a_short_stock_do_not_block_each_other() {
     for (stock, quantity, sold) in [(150, 100, 1), (350, 110, 3)] {
         let shop = Shop::open().await;
         shop.stock(1, stock).await;
         let responses = join_all((0..8).map(|_| order(&shop, "1", quantity, "0"))).await;
         let (bought, refused): (Vec<_>, Vec<_>) =
             responses.iter().partition(|response| response.code() == 803);
-        assert_eq!(bought.len(), sold, "as many as the stock is good for");
+        assert_eq!(bought.len(), sold, "as many orders as the stock can fill");
         let left = stock - sold * quantity;
         for response in refused {
             assert_eq!(response.code(), 802, "{}", response.text);
-            assert_eq!(response.response()["available_quantity"], left, "nobody sees half an order");
+            assert_eq!(
+                response.response()["available_quantity"],
+                left,
+                "the reported stock contains no half order"
+            );
         }
         let keys: HashSet<String> = bought.iter().flat_map(|response| response.license_keys()).collect();
         assert_eq!(keys.len(), sold * quantity);
@@ -138,7 +143,7 @@ async fn large_and_small_orders_share_a_stock() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_dead_order_has_reserved_is_put_back_by_whoever_needs_it() {
+async fn a_buyer_in_need_puts_keys_of_a_dead_order_back() {
     for quantity in [5, 120] {
         let shop = Shop::open().await;
         shop.stock(1, 120).await;
@@ -151,10 +156,10 @@ async fn what_a_dead_order_has_reserved_is_put_back_by_whoever_needs_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_sweep_undoes_what_was_given_up_and_nothing_else() {
+async fn the_sweep_undoes_abandoned_orders_only() {
     let shop = Shop::open().await;
     shop.stock(1, 300).await;
-    // The sweep runs again and again beside a live order, and beside itself.
+    // The sweep runs repeatedly beside a live order and beside itself.
     let sweeping = async {
         for _ in 0..20 {
             tokio::join!(shop.sweep_orders(), shop.sweep_orders());
@@ -170,11 +175,11 @@ async fn the_sweep_undoes_what_was_given_up_and_nothing_else() {
     let (one, other): (Swept, Swept) = (one.unwrap(), other.unwrap());
     assert!(one.undone + other.undone >= 2 && one.failed + other.failed == 0, "{one:?} {other:?}");
     assert_eq!(counts(&shop).await, (100, 200, 0, 0));
-    assert_eq!(order(&shop, "1", 100, "0").await.code(), 803, "all of it is for sale");
+    assert_eq!(order(&shop, "1", 100, "0").await.code(), 803, "the whole stock is for sale");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_finish_whose_response_is_lost_is_found_out() {
+async fn the_outcome_of_a_finish_is_resolved_after_lost_responses() {
     // Five keys are a large order here: two parts are taken before the finish.
     for faults in [1, 3, 9] {
         let shop = Shop::builder().with_sale_keys_max(2).open().await;
@@ -212,7 +217,7 @@ async fn a_late_first_part_of_an_abandoned_order_reserves_nothing() {
     let refused = order(&shop, "1", 2, "0").await;
     assert_eq!(refused.problem(), (503, "/problems/nothing-was-sold".to_owned()));
     shop.dynamodb.calm();
-    // A void record stands where the first part would have made one.
+    // The record of the void order makes the condition of the late first part fail.
     let answers = shop.dynamodb.deliver().await;
     assert!(!answers.is_empty() && answers.iter().all(|status| status.as_u16() == 400), "{answers:?}");
     assert_eq!(counts(&shop).await, (10, 0, 0, 0));
@@ -220,7 +225,7 @@ async fn a_late_first_part_of_an_abandoned_order_reserves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_whose_response_nobody_would_get_is_refused() {
+async fn an_order_with_a_response_over_the_limit_is_refused() {
     let shop = Shop::open().await;
     let wide = |n: usize| format!("{n:04}{}", "\u{1f511}".repeat(251));
     for from in [0, 250, 500, 750] {
@@ -253,7 +258,7 @@ async fn an_order_whose_response_nobody_would_get_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_a_trailing_index_still_shows_is_reserved_once() {
+async fn a_key_in_a_stale_index_is_reserved_once() {
     let shop = Shop::open().await;
     shop.stock(1, 10).await;
     let candidates = shop.draw(10).await.candidates;
@@ -266,9 +271,9 @@ async fn a_key_that_a_trailing_index_still_shows_is_reserved_once() {
     assert_eq!(sale.taken().len(), 6);
 }
 
-/// A key that is put back into stock gets another place: two queries of one draw may both show it.
+/// A key that returns to stock gets another position, so two queries of one draw may both show it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_moved_between_two_queries_is_drawn_once_and_as_it_is() {
+async fn a_key_that_moves_between_two_queries_is_drawn_once() {
     let shop = Shop::open().await;
     let keys = shop.stock(1, 8).await;
     let page = shop
@@ -299,7 +304,7 @@ async fn a_void_order_can_neither_reserve_nor_finish() {
     let candidates = shop.draw(10).await.candidates;
     let mut sale = shop.sale(None);
     shop.store.take(&mut sale, &candidates[..4], now(&shop)).await.unwrap();
-    // Its lease is over, and the sweep takes it for dead. But it goes on.
+    // The lease of the sale is over, so the sweep treats it as dead. But the sale continues.
     shop.sweep_orders().await;
     assert_eq!(counts(&shop).await, (10, 0, 0, 0));
     let late = shop.store.take(&mut sale, &candidates[4..], now(&shop)).await;
@@ -311,7 +316,7 @@ async fn a_void_order_can_neither_reserve_nor_finish() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sold_order_is_handed_over_by_the_sweep() {
+async fn the_sweep_hands_over_a_sold_order() {
     let shop = Shop::open().await;
     shop.stock(1, 10).await;
     let candidates = shop.draw(10).await.candidates;
@@ -321,14 +326,14 @@ async fn a_sold_order_is_handed_over_by_the_sweep() {
     assert_eq!(counts(&shop).await.2, 4);
     shop.sweep_orders().await;
     assert_eq!(counts(&shop).await, (5, 5, 0, 0));
-    // An attempt that is alive after all puts nothing back.
+    // An attempt that is still alive puts nothing back.
     shop.store.conclude(&sale, now(&shop)).await.unwrap();
     assert_eq!(counts(&shop).await, (5, 5, 0, 0));
 }
 
-/// An operator's change of one key must not keep the others of its part reserved.
+/// A manual change of one key must not keep the other keys of its part reserved.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_changed_by_hand_does_not_hold_its_part_up() {
+async fn a_manually_changed_key_does_not_block_its_part() {
     for sold in [false, true] {
         let shop = Shop::open().await;
         shop.stock(1, 10).await;

@@ -1,4 +1,4 @@
-//! Limits of an API key: code 104, what counts, what is counted when something goes wrong, and a thief.
+//! Checks the limits of an API key: code 104, the requests that count, counting under faults, and a thief.
 
 mod faults;
 mod thief;
@@ -11,10 +11,10 @@ use keypool_tests::{Receiver, Shop, ShopResponse};
 const RANDOM: &str = "random-assign-license-keys";
 const QUEUED: &str = "random-assign-license-keys-queued";
 
-/// The API key of a shop that may have a limit.
+/// The API key of a shop, which may have a limit.
 const KEY: &str = "limited-key";
 
-/// Sets up an API key that opens everything within these settings.
+/// Sets up an API key with every capability and these settings.
 async fn add_api_key(shop: &Shop, key: &str, settings: ApiKeySettings) {
     let record = ApiKeyRecord {
         hash: key.parse::<ApiKey>().unwrap().hash(),
@@ -32,7 +32,7 @@ fn per_hour(keys: u32) -> ApiKeySettings {
     ApiKeySettings { keys_per_hour: keys.to_string().parse().ok(), ..ApiKeySettings::default() }
 }
 
-/// A shop whose key [`KEY`] has a limit of keys per hour, and a stock of product 1.
+/// Opens a shop whose [`KEY`] has a limit of keys per hour, with a stock of product 1.
 async fn shop_with_limit(keys: u32, stock: usize) -> Shop {
     let shop = Shop::open().await;
     shop.stock(1, stock).await;
@@ -48,13 +48,13 @@ async fn buy(shop: &Shop, quantity: &str) -> ShopResponse {
     post(shop, RANDOM, &[("product_id", "1"), ("quantity", quantity)]).await
 }
 
-/// The count of [`KEY`] as the table has it.
+/// Returns the count of [`KEY`] in the table.
 async fn counted(shop: &Shop) -> u64 {
     let hash = KEY.parse::<ApiKey>().unwrap().hash();
     shop.store.hourly_count(hash).await.unwrap().map_or(0, |count| count.sum)
 }
 
-/// A signed refusal beyond the limit. Returns the seconds to wait.
+/// Checks a signed refusal beyond the limit. Returns the seconds to wait.
 fn wait_of(response: &ShopResponse) -> i64 {
     assert_eq!((response.status, response.code()), (429, 104), "{}", response.text);
     let told = response.response();
@@ -65,10 +65,10 @@ fn wait_of(response: &ShopResponse) -> i64 {
     response.retry_after.as_ref().unwrap().parse().unwrap()
 }
 
-/// An endpoint, a request, the quantity that it has, and its code.
+/// An endpoint, its parameters, their quantity, and the expected code.
 type Sample<'a> = (&'a str, Vec<(&'a str, &'a str)>, u64, u64);
 
-/// A request for each endpoint that hands keys out.
+/// A request for each endpoint that hands out keys.
 fn requests<'a>(url: &'a str, key: &'a str) -> [Sample<'a>; 4] {
     let order = [("product_id", "1"), ("quantity", "2")];
     [
@@ -80,7 +80,7 @@ fn requests<'a>(url: &'a str, key: &'a str) -> [Sample<'a>; 4] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_endpoint_that_hands_keys_out_has_the_limit() {
+async fn every_endpoint_that_hands_out_keys_has_the_limit() {
     let receiver = Receiver::start().await;
     for nth in 0..4 {
         let shop = shop_with_limit(3, 10).await;
@@ -88,7 +88,7 @@ async fn every_endpoint_that_hands_keys_out_has_the_limit() {
         let done = post(&shop, endpoint, &form).await;
         assert_eq!(done.code(), code, "{endpoint}: {}", done.text);
         assert_eq!(counted(&shop).await, keys, "{endpoint}");
-        // The rest of the hour, then one key too many.
+        // Buys the rest of the hour. The next key is one too many.
         let rest = (3 - keys).to_string();
         if keys < 3 {
             assert_eq!(buy(&shop, &rest).await.code(), 803, "{endpoint}");
@@ -100,13 +100,13 @@ async fn every_endpoint_that_hands_keys_out_has_the_limit() {
         let refused = post(&shop, endpoint, &form).await;
         let wait = wait_of(&refused);
         assert!(shop.verifies(&refused, 1).await && refused.envelope_text("private_key_used") == "global");
-        assert_eq!(counted(&shop).await, 3, "{endpoint}: what is refused does not count");
-        // The wait that was named suffices, and one second less does not.
+        assert_eq!(counted(&shop).await, 3, "{endpoint}: refusals do not count");
+        // The reported wait suffices; one second less does not.
         shop.clock.advance_seconds(wait - 1);
         assert_eq!(wait_of(&post(&shop, endpoint, &form).await), 1, "{endpoint}");
         shop.clock.advance_seconds(1);
         let again = post(&shop, endpoint, &form).await;
-        // Meanwhile the key may have been sold at random.
+        // A random order may have sold the key meanwhile.
         assert!([code, 801].contains(&again.code()), "{endpoint}: {}", again.text);
     }
 }
@@ -129,14 +129,14 @@ async fn an_order_has_no_more_keys_than_the_api_key_allows() {
         let order = [("product_id", "1"), ("quantity", "3"), ("webhook_url", receiver.url.as_str())];
         assert_eq!(wait_of(&post(&shop, endpoint, &order).await), 3_600);
     }
-    // Keys that are put into stock are not handed out.
+    // Keys that go into stock are not handed out.
     let list = serde_json::to_string(&["A", "B", "C"]).unwrap();
     let create = [("license_keys", list.as_str()), ("product_id", "1"), ("status", "available")];
     let create = [&create[..], &[("activation_limit", "0"), ("validity", "0")]].concat();
     assert_eq!(post(&shop, "create-license-keys", &create).await.code(), 900);
     assert!(
         !shop.dynamodb.take_operations().iter().any(|call| call.ends_with("Limit")),
-        "nothing is counted"
+        "these requests count nothing"
     );
 }
 
@@ -147,14 +147,14 @@ async fn more_keys_than_an_hour_allows_are_refused_at_once() {
     assert_eq!((counted(&shop).await, buy(&shop, "3").await.code()), (0, 803));
 }
 
-/// The order of checks: parameters, product or generator, limit, stock.
+/// Checks run in this order: parameters, product or generator, limit, stock.
 #[tokio::test(flavor = "multi_thread")]
 async fn code_104_comes_after_the_product_and_before_the_stock() {
     let shop = shop_with_limit(1, 2).await;
     assert_eq!(buy(&shop, "1").await.code(), 803);
     for is_known in [true, false] {
         if !is_known {
-            // An environment that knows nothing of the count.
+            // This environment has not read the count.
             let other = shop.environment(1, 7, 0).await;
             let form = [("api_key", KEY), ("product_id", "1"), ("quantity", "1"), ("generate", "1")];
             assert_eq!(other.post(RANDOM, &form, None).await.unwrap().code(), 104);
@@ -184,10 +184,10 @@ async fn code_104_comes_after_the_product_and_before_the_stock() {
     assert_eq!(counted(&shop).await, 1);
 }
 
-/// A first environment that knows nothing is asked for each refusal: what it tells of the stock is told only within
-/// the limit.
+/// The first environment has no count in its cache, so it reads the count before each refusal. A refusal
+/// reveals the stock only within the limit.
 #[tokio::test(flavor = "multi_thread")]
-async fn within_the_limit_a_refusal_is_told_and_not_counted() {
+async fn within_the_limit_refusals_are_not_counted() {
     let shop = shop_with_limit(1, 0).await;
     for (endpoint, form, code) in [
         (RANDOM, vec![("product_id", "2"), ("quantity", "1")], 802),
@@ -218,10 +218,10 @@ async fn a_repetition_is_neither_refused_nor_counted() {
         if keys < 3 {
             assert_eq!(buy(&shop, &(3 - keys).to_string()).await.code(), 803);
         }
-        // Beyond the limit: what was answered is repeated, what is new is refused.
+        // Beyond the limit, old responses are repeated and new requests are refused.
         wait_of(&once("b").await);
         assert_eq!(once("a").await.text, first.text, "{endpoint}");
-        // A refusal is not remembered.
+        // A refusal is not stored.
         shop.clock.advance_seconds(62 * 60);
         let later = once("b").await;
         let expected = if code == 800 { 801 } else { code };
@@ -229,9 +229,9 @@ async fn a_repetition_is_neither_refused_nor_counted() {
     }
 }
 
-/// As the header, if the API key says so.
+/// An identifier works like the header if the API key has that setting.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repetition_by_its_identifier_is_not_refused() {
+async fn a_repetition_by_identifier_is_not_refused() {
     let shop = Shop::open().await;
     shop.stock(1, 5).await;
     add_api_key(&shop, KEY, ApiKeySettings { once_per_identifier: true, ..per_hour(1) }).await;
@@ -247,7 +247,7 @@ async fn a_queued_order_counts_when_it_is_accepted() {
     let (shop, receiver) = (shop_with_limit(5, 0).await, Receiver::start().await);
     let order = [("product_id", "1"), ("quantity", "4"), ("webhook_url", receiver.url.as_str())];
     assert_eq!(post(&shop, QUEUED, &order).await.code(), 807);
-    assert_eq!(counted(&shop).await, 4, "although it waits");
+    assert_eq!(counted(&shop).await, 4, "a waiting order counts");
     wait_of(&post(&shop, QUEUED, &order).await);
     shop.process_orders().await;
     shop.stock(1, 4).await;
@@ -255,7 +255,7 @@ async fn a_queued_order_counts_when_it_is_accepted() {
     shop.sweep_orders().await;
     shop.process_orders().await;
     let rows: usize = receiver.rows().iter().map(|(_, rows)| rows.len()).sum();
-    assert_eq!((rows, counted(&shop).await), (4, 4), "not again");
+    assert_eq!((rows, counted(&shop).await), (4, 4), "a filled order does not count again");
     assert!(!shop.dynamodb.take_operations().iter().any(|call| call.ends_with("Limit")));
 }
 
@@ -268,10 +268,10 @@ async fn api_keys_have_counts_of_their_own() {
         assert_eq!(shop.post_form(RANDOM, &order(api_key)).await.code(), 803);
         wait_of(&shop.post_form(RANDOM, &order(api_key)).await);
     }
-    assert_eq!(shop.post(RANDOM, &order(KEY)[1..]).await.code(), 803, "the demo's has no limit");
+    assert_eq!(shop.post(RANDOM, &order(KEY)[1..]).await.code(), 803, "the demo API key has no limit");
 }
 
-/// Beyond the limit, an environment knows, and a flood costs neither DynamoDB nor KMS.
+/// Beyond the limit, an environment refuses from its cache. A flood costs neither DynamoDB nor KMS.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_beyond_the_limit_costs_no_call() {
     let shop = shop_with_limit(1, 50).await;
@@ -284,9 +284,9 @@ async fn a_flood_beyond_the_limit_costs_no_call() {
     assert_eq!((shop.dynamodb.take_operations(), shop.kms.take_operations()), (vec![], vec![]));
 }
 
-/// A change of the setting holds when warm functions have read it.
+/// A change of the setting applies once warm functions have read it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_limit_that_is_raised_or_lowered_holds_for_the_present_hour() {
+async fn a_changed_limit_applies_to_the_current_hour() {
     let shop = shop_with_limit(2, 50).await;
     assert_eq!(buy(&shop, "2").await.code(), 803);
     wait_of(&buy(&shop, "1").await);

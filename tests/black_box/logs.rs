@@ -1,5 +1,5 @@
-//! Logs tell of every request, and of nothing that is secret. Each shop checks the log of the whole run so far
-//! when it closes; this shows that there is something to check.
+//! Checks that logs report every request and contain no secret. Each shop checks the log of the whole run so
+//! far when it closes. This file shows that the log is not empty.
 
 use keypool_tests::{Fault, Shop, ShopResponse, lines_with};
 
@@ -24,7 +24,7 @@ async fn every_request_has_one_log_line() {
     }
 }
 
-/// The ids of a sale's rows, as its log line names them.
+/// Returns the row ids in the log line of a sale.
 fn logged_row_ids(response: &ShopResponse) -> Option<String> {
     let lines = lines_with(response.request_id.as_ref().unwrap());
     let line: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
@@ -43,7 +43,7 @@ async fn the_line_of_a_sale_names_its_rows() {
     let order = |quantity, generate| {
         [("product_id", "1"), ("quantity", quantity), ("owner_name", "A. Owner"), ("generate", generate)]
     };
-    // One key, several, an order with a record of its own, and keys that are made for it.
+    // One key, several keys, an order with its own record, and generated keys.
     for (quantity, generate) in [("1", "0"), ("3", "0"), ("9", "0"), ("90", "1")] {
         let sold = shop.post("random-assign-license-keys", &order(quantity, generate)).await;
         assert_eq!(sold.code(), 803, "{}", sold.text);
@@ -52,7 +52,7 @@ async fn the_line_of_a_sale_names_its_rows() {
     let first = shop.post_once("random-assign-license-keys", "once", &order("2", "0")).await;
     let again = shop.post_once("random-assign-license-keys", "once", &order("2", "0")).await;
     assert_eq!(again.text, first.text);
-    assert_eq!(logged_row_ids(&again), Some(row_ids(&first)), "the first answer may never have been logged");
+    assert_eq!(logged_row_ids(&again), Some(row_ids(&first)), "the first response may not be in the log");
 
     let named = shop.stock_named(1, "NAMED-", 1).await.remove(0);
     let assigned = shop.post("assign-license-key", &[("license_key", &named)]).await;
@@ -66,21 +66,21 @@ async fn the_line_of_a_sale_names_its_rows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sale_whose_outcome_is_unknown_names_its_rows_and_a_missed_one_does_not() {
+async fn an_unknown_outcome_logs_its_rows_and_a_missed_sale_does_not() {
     let shop = Shop::builder().with_checkout_timeouts().open().await;
     shop.stock(1, 1).await;
     let order = [("product_id", "1"), ("quantity", "1")];
-    // The write is done, but no response to it arrives, nor to any question about it.
+    // The write succeeds, but no response arrives, nor any response to the queries about its outcome.
     shop.dynamodb.disturb("UpdateItem", vec![Fault::LoseResponse; 1_000]);
     let unknown = shop.post("random-assign-license-keys", &order).await;
     assert_eq!(unknown.problem(), (503, "/problems/outcome-unknown".to_owned()));
-    assert_eq!(unknown.retry_after, None, "it has no Idempotency-Key");
+    assert_eq!(unknown.retry_after, None, "the request has no Idempotency-Key");
     shop.dynamodb.calm();
     assert_eq!(logged_row_ids(&unknown), Some(shop.stored("KEY-1-000000").await.id.to_string()));
     let none = shop.post("random-assign-license-keys", &order).await;
     assert_eq!((none.code(), logged_row_ids(&none)), (802, None));
 
-    // What was never written was not sold.
+    // An order without a write sold nothing.
     shop.stock_named(1, "MORE-", 1).await;
     shop.kms.disturb("Sign", vec![Fault::error("KMSInvalidStateException")]);
     let unsigned = shop.post("random-assign-license-keys", &order).await;

@@ -1,4 +1,4 @@
-//! What a shop can look up: the size of a stock, and the keys of an order. Both by GET and POST.
+//! Checks the lookups of a shop, by GET and POST: the size of a stock and the keys of an order.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ async fn add_api_key(shop: &Shop, key: &str, settings: ApiKeySettings) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_count_is_as_in_the_sample_by_each_method_and_path() {
+async fn a_count_matches_the_sample_by_each_method_and_path() {
     let shop = Shop::open().await;
     shop.stock(3, 7).await;
     for (product, code) in [("3", 741), ("77", 740), ("x", 740), ("", 740)] {
@@ -59,7 +59,7 @@ async fn a_count_is_as_in_the_sample_by_each_method_and_path() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_count_is_exact_and_remembered_for_a_minute() {
+async fn a_count_is_exact_and_cached_for_a_minute() {
     let shop = Shop::open().await;
     shop.stock_in_bulk("1".parse().unwrap(), 10_000).await;
     let count = async || {
@@ -70,7 +70,8 @@ async fn a_count_is_exact_and_remembered_for_a_minute() {
     let _ = shop.dynamodb.take_calls();
     let (counted, calls) = count().await;
     assert_eq!(counted, 10_000);
-    // The product, the first 2,000 keys, and the rest in ranges, each with an incomplete last page.
+    // Reads the product, the first 2,000 keys, and the rest in ranges. Each range ends with an incomplete
+    // page.
     let queries = calls.iter().filter(|call| call.operation == "Query").count();
     assert!((5..=9).contains(&queries) && calls.len() == queries + 1, "{calls:?}");
     sell(&shop, API_KEY, "31", "3").await;
@@ -82,14 +83,14 @@ async fn a_count_is_exact_and_remembered_for_a_minute() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_endpoints_that_read_take_get() {
+async fn only_reading_endpoints_accept_get() {
     let shop = Shop::open().await;
     let generate = [("api_key", API_KEY), ("generator_id", "1"), ("quantity", "1")];
     let refused = get(&shop, "/v1/generate", &generate).await;
     assert_eq!((refused.status, refused.problem().0), (405, 405));
     let posted = shop.client().post(format!("{}/v1/generate", shop.base_url)).form(&generate);
     assert_eq!(shop.send(posted).await.code(), 815);
-    // The query string of a POST is not read.
+    // The query string of a POST is ignored.
     let request = shop.request(COUNT).query(&[("product_id", "1")]).bearer_auth(API_KEY);
     assert_eq!(shop.send(request).await.code(), 740);
     let bearer = shop.client().get(format!("{}/v1/{COUNT}?product_id=1", shop.base_url)).bearer_auth(API_KEY);
@@ -99,7 +100,7 @@ async fn only_endpoints_that_read_take_get() {
     assert_eq!(get(&shop, &format!("/v1/{COUNT}"), &[]).await.code(), 100);
 }
 
-/// The access log has the route, but not the query string: see `access_logs_hold_no_secret`.
+/// The access log has the route without the query string: see `access_logs_hold_no_secret`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_string_stays_out_of_the_log() {
     let shop = Shop::open().await;
@@ -172,7 +173,7 @@ async fn an_order_of_another_api_key_is_not_found() {
     assert_eq!(found("another-shop").await, set(&[&other]));
     assert_eq!(found("successor").await, set(&[&own]));
     assert_eq!(found("support").await, set(&[&own, &other]));
-    // An order of somebody else looks like none.
+    // An order of another API key looks like an unknown one.
     let unknown = shop.post_form(LIST, &[("api_key", "another-shop"), ("identifier", "32")]).await;
     assert_eq!(unknown.license_keys(), Vec::<String>::new());
 }

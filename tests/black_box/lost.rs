@@ -1,5 +1,5 @@
-//! Responses of AWS get lost after the work was done, transactions conflict, services throttle: what real AWS does
-//! now and then, and the embedded services do not. No key is sold twice, none is lost, and the buyer gets his answer.
+//! Injects the rare faults of AWS that the embedded services lack: lost responses, conflicting transactions,
+//! throttling. No key is sold twice, none is lost, and the buyer gets a response.
 
 use keypool_domain::Status;
 use keypool_store::SaleOutcome;
@@ -10,10 +10,10 @@ async fn order(shop: &Shop, quantity: &str) -> ShopResponse {
     shop.post("random-assign-license-keys", &[("product_id", "1"), ("quantity", quantity)]).await
 }
 
-/// The order got what it asked for, and exactly that has left the stock.
+/// Expects that the order got its keys, and that exactly these left the stock.
 async fn expect_sold(shop: &Shop, response: &ShopResponse, quantity: usize, left: usize) {
     assert_eq!(response.code(), 803, "{}", response.text);
-    assert!(shop.dynamodb.is_undisturbed(), "the faults have happened");
+    assert!(shop.dynamodb.is_undisturbed(), "all faults were used");
     let keys = response.license_keys();
     assert_eq!(keys.len(), quantity);
     for key in keys {
@@ -44,7 +44,7 @@ async fn a_sale_whose_response_is_lost_is_made_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sale_whose_every_response_is_lost_is_found_out() {
+async fn the_outcome_of_a_sale_is_resolved_after_lost_responses() {
     for (operation, quantity, n) in SALES {
         let shop = Shop::open().await;
         shop.stock(1, 10).await;
@@ -56,24 +56,24 @@ async fn a_sale_whose_every_response_is_lost_is_found_out() {
         let expected = [vec!["BatchGetItem"], vec![operation; 5], vec!["UpdateItem"]].concat();
         let operations: Vec<&str> =
             operations.iter().map(String::as_str).filter(|name| !name.starts_with("Query")).collect();
-        assert_eq!(operations, expected, "five times the sale, then the fence");
+        assert_eq!(operations, expected, "five attempts to sell, then the fence");
         expect_sold(&shop, &response, n, 10 - n).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sale_that_comes_through_after_it_was_given_up_sells_nothing() {
+async fn a_write_that_arrives_after_its_refusal_sells_nothing() {
     for (operation, quantity, _) in SALES {
         let shop = Shop::open().await;
         shop.stock(1, 10).await;
         shop.dynamodb.disturb(operation, vec![Fault::Postpone; 5]);
         assert_eq!(order(&shop, quantity).await.status, 503);
-        // The buyer was told that there is nothing. Now DynamoDB gets what was sent.
+        // The buyer got a refusal. Now DynamoDB receives the delayed writes.
         let answers = shop.dynamodb.deliver().await;
         assert_eq!(answers.len(), 5);
         assert!(answers.iter().all(|status| status.as_u16() == 400), "{answers:?}");
         assert_eq!(shop.in_stock(1).await, 10);
-        // What the fence has left behind is for sale.
+        // The keys that the fence touched are still for sale.
         for _ in 0..10 {
             assert_eq!(order(&shop, "1").await.code(), 803);
         }
@@ -81,22 +81,22 @@ async fn a_sale_that_comes_through_after_it_was_given_up_sells_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_conflict_is_tried_again_with_the_same_keys() {
+async fn a_conflict_is_retried_with_the_same_keys() {
     for (operation, quantity, n) in SALES {
         let shop = Shop::open().await;
         shop.stock(1, 10).await;
         shop.dynamodb.disturb(operation, vec![conflict(operation); 3]);
         let _ = shop.kms.take_calls();
         let response = order(&shop, quantity).await;
-        assert_eq!(shop.kms.take_calls().len(), 1, "signed once: these keys, and no others");
+        assert_eq!(shop.kms.take_calls().len(), 1, "one signature, for the same keys");
         expect_sold(&shop, &response, n, 10 - n).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_conflict_with_ones_own_lost_write_loses_no_key() {
-    // The first attempt sells, its response is lost; the repetition meets a conflict. To take other keys now would
-    // sell two for one.
+async fn a_conflict_with_its_own_lost_write_loses_no_key() {
+    // The first attempt sells, but its response is lost, and the repetition meets a conflict. Drawing other
+    // keys now would sell two keys for one.
     for (operation, quantity, n) in SALES {
         let shop = Shop::open().await;
         shop.stock(1, 10).await;
@@ -107,7 +107,7 @@ async fn a_conflict_with_ones_own_lost_write_loses_no_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn conflicts_without_end_are_503_and_sell_nothing() {
+async fn endless_conflicts_are_503_and_sell_nothing() {
     for (operation, quantity, _) in SALES {
         let shop = Shop::open().await;
         shop.stock(1, 10).await;
@@ -118,7 +118,7 @@ async fn conflicts_without_end_are_503_and_sell_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_throttle_passes() {
+async fn a_throttled_sale_is_retried() {
     for (operation, quantity, n) in SALES {
         let shop = Shop::open().await;
         shop.stock(1, 10).await;
@@ -134,7 +134,7 @@ async fn a_throttle_passes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_throttled_kms_passes_or_is_503() {
+async fn a_throttled_signature_is_retried_or_503() {
     let shop = Shop::open().await;
     shop.stock(1, 10).await;
     shop.kms.disturb("Sign", [Fault::error("ThrottlingException")]);
@@ -146,7 +146,7 @@ async fn a_throttled_kms_passes_or_is_503() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fresh_keys_are_sold_once_whatever_gets_lost() {
+async fn generated_keys_are_sold_once_despite_lost_responses() {
     for (operation, quantity, n) in [("PutItem", "1", 1), ("TransactWriteItems", "3", 3)] {
         for faults in [
             vec![Fault::LoseResponse],
@@ -162,13 +162,13 @@ async fn fresh_keys_are_sold_once_whatever_gets_lost() {
             let table = shop.dynamodb_call("Scan", &json!({"TableName": "keypool"})).await;
             let items = table["Items"].as_array().unwrap();
             let keys = items.iter().filter(|item| item["sk"]["S"] == "KEY").count();
-            assert_eq!(keys, n, "no key was made for nobody");
+            assert_eq!(keys, n, "every generated key was sold");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_assigned_by_name_is_assigned_once_whatever_gets_lost() {
+async fn a_named_key_is_assigned_once_despite_lost_responses() {
     for faults in [
         vec![Fault::LoseResponse],
         vec![Fault::LoseResponse, conflict("UpdateItem")],
@@ -189,7 +189,7 @@ async fn a_key_assigned_by_name_is_assigned_once_whatever_gets_lost() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_was_blocked_after_its_sale_stays_blocked() {
-    // The response to the sale gets lost, an operator blocks the key, the sale is sent again.
+    // The response to the sale is lost, an operator blocks the key, and the sale is repeated.
     let shop = Shop::open().await;
     let key = shop.stock(1, 1).await.remove(0);
     let stocked = shop.stored(&key).await;
@@ -204,12 +204,12 @@ async fn a_key_that_was_blocked_after_its_sale_stays_blocked() {
         "ExpressionAttributeValues": {":blocked": {"S": "blocked"}, ":one": {"N": "1"}},
     });
     shop.dynamodb_call("UpdateItem", &block).await;
-    assert_eq!(sell().await, Ok(SaleOutcome::Done), "it was sold");
+    assert_eq!(sell().await, Ok(SaleOutcome::Done), "the key shows its sale");
     assert_eq!(shop.status(&key).await, Status::Blocked);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_created_are_counted_as_created_whatever_gets_lost() {
+async fn created_keys_are_counted_despite_lost_responses() {
     let shop = Shop::open().await;
     let faults = [Fault::LoseResponse, Fault::error("ThrottlingException"), Fault::LoseResponse];
     shop.dynamodb.disturb("BatchExecuteStatement", faults);
@@ -225,7 +225,7 @@ async fn keys_created_are_counted_as_created_whatever_gets_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn records_that_dynamodb_left_unread_are_asked_for_again() {
+async fn unprocessed_records_are_read_again() {
     let shop = Shop::open().await;
     shop.dynamodb.disturb("BatchGetItem", vec![Fault::LeaveUnread; 3]);
     let response = shop.post("generate", &[("generator_id", "1"), ("quantity", "1")]).await;
@@ -233,5 +233,5 @@ async fn records_that_dynamodb_left_unread_are_asked_for_again() {
     shop.clock.advance_seconds(60);
     shop.dynamodb.disturb("BatchGetItem", vec![Fault::LeaveUnread; 6]);
     let response = shop.post("generate", &[("generator_id", "1"), ("quantity", "1")]).await;
-    assert_eq!(response.status, 503, "an API key that was not read is not an unknown one");
+    assert_eq!(response.status, 503, "an unread API key is not an unknown one");
 }

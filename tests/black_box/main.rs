@@ -1,6 +1,6 @@
-//! Black-box tests: everything a shop can see, over HTTP. Each test opens a shop of its own.
+//! Black-box tests over HTTP, of everything that a shop can see. Each test opens its own shop.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod access;
 mod budget;

@@ -1,4 +1,4 @@
-//! What an operator writes, while others write, too.
+//! Tests an operator's writes beside other writers.
 
 use keypool_domain::{
     Activity, ApiKeyRecord, AuditEntry, AuditId, Clock as _, OperatingSystemRandomness, Principal,
@@ -8,7 +8,7 @@ use keypool_tests::{Fault, Shop};
 
 use crate::security::record;
 
-/// An entry of the audit trail about what is done now.
+/// An audit entry with the current time.
 pub(crate) fn entry(shop: &Shop) -> AuditEntry {
     AuditEntry {
         id: AuditId::random(&OperatingSystemRandomness),
@@ -21,9 +21,9 @@ pub(crate) fn entry(shop: &Shop) -> AuditEntry {
     }
 }
 
-/// DynamoDB recognises the repetition by its token, also while the first attempt is in progress.
+/// DynamoDB recognizes the repetition by its token, even while the first attempt is in progress.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_that_meets_its_own_first_attempt_is_not_somebody_elses() {
+async fn a_change_that_meets_its_own_first_attempt_succeeds() {
     let shop = Shop::open().await;
     let before = record("an-api-key");
     shop.add_api_key(before.clone()).await;

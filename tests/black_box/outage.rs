@@ -1,11 +1,11 @@
-//! DynamoDB or KMS is away: 503 in time, and no key has left the stock.
+//! Makes DynamoDB or KMS unavailable. Shops get 503 in time, and no key leaves the stock.
 
 use std::time::{Duration, Instant};
 
 use keypool_domain::Status;
 use keypool_tests::{Fault, Proxy, Shop};
 
-/// What a shop waits for at most (WordPress's default).
+/// The longest time that a shop waits (WordPress's default).
 const SHOP_WAITS: Duration = Duration::from_secs(5);
 
 const REQUESTS: [(&str, &[(&str, &str)]); 4] = [
@@ -37,7 +37,7 @@ async fn expect_503(shop: &Shop) {
     }
 }
 
-/// The keys that were in stock are as they were, and no other key came to be.
+/// Expects the keys in stock unchanged, and no other key.
 async fn expect_untouched(shop: &Shop, stock: &[String]) {
     for key in stock {
         assert_eq!(shop.status(key).await, Status::Available);
@@ -59,9 +59,9 @@ async fn a_dead_dynamodb_is_503() {
     expect_untouched(&shop, &stock).await;
 }
 
-/// The SDK allows a client only so many repetitions, until calls succeed again. Each environment has its own.
+/// The SDK limits the retries of a client until calls succeed again. Each environment has its own limit.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_environment_in_an_outage_leaves_the_others_their_repetitions() {
+async fn an_outage_of_one_environment_leaves_others_their_retries() {
     let ((unlucky, _), (other, _)) = (open().await, open().await);
     let (count, product) = ("get-available-license-keys-count", [("product_id", "1")]);
     unlucky.dynamodb.disturb("Query", vec![Fault::LoseRequest; 200]);
@@ -84,7 +84,7 @@ async fn a_silent_dynamodb_is_503() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_kms_is_503_and_nothing_was_written() {
+async fn a_dead_kms_is_503_and_nothing_is_written() {
     let (shop, stock) = open().await;
     shop.kms.hang_up();
     expect_503(&shop).await;
@@ -92,18 +92,18 @@ async fn a_dead_kms_is_503_and_nothing_was_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_silent_kms_is_503_and_nothing_was_written() {
+async fn a_silent_kms_is_503_and_nothing_is_written() {
     let (shop, stock) = open().await;
     shop.kms.fall_silent();
     expect_503(&shop).await;
     expect_untouched(&shop, &stock).await;
-    // Refusals are signed as well.
+    // KMS signs refusals, too.
     let response = shop.post_form("generate", &[("api_key", "unknown-key")]).await;
     assert_eq!(response.status, 503);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signing_key_that_is_not_there_is_503() {
+async fn a_missing_signing_key_is_503() {
     let shop = Shop::open().await;
     let product = keypool_domain::Product {
         id: "9".parse().unwrap(),
@@ -126,8 +126,8 @@ async fn a_signing_key_that_is_not_there_is_503() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_counts_what_it_passes_on() {
-    // The tests above are worth something only if the calls go through the proxies.
+async fn a_proxy_counts_the_calls_it_forwards() {
+    // The tests above prove something only if the calls go through the proxies.
     let (shop, _) = open().await;
     let counted = |proxy: &Proxy| proxy.take_calls().len();
     assert!(counted(&shop.dynamodb) >= 3 && counted(&shop.kms) == 1);

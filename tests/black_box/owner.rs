@@ -1,4 +1,4 @@
-//! What the table holds of an owner is found, and erased; nothing is sold a second time by it.
+//! Finds and erases all data of an owner. No repetition sells keys again after that.
 
 use keypool_domain::{
     AuditEntry, AuditId, OperatingSystemRandomness, OwnerField, Principal, Status, SystemClock,
@@ -46,10 +46,10 @@ async fn erase(shop: &Shop) -> Vec<EraseOutcome> {
     left
 }
 
-/// Whether any item of the table has the owner's name or address as text.
+/// True if an item of the table contains the owner's name or address as text.
 async fn is_in_table(shop: &Shop) -> bool {
     let table = shop.dynamodb_call("Scan", &json!({"TableName": "keypool"})).await;
-    assert!(table["LastEvaluatedKey"].is_null(), "all of it is on one page");
+    assert!(table["LastEvaluatedKey"].is_null(), "the table fits on one page");
     let text = table["Items"].to_string().to_lowercase();
     text.contains("ada@example.com") || text.contains("lovelace")
 }
@@ -75,7 +75,7 @@ async fn an_owner_is_found_in_every_kind_of_record_and_erased() {
         [
             count(|record| matches!(record, OwnerRecord::LicenseKey(_))),
             count(|record| matches!(record, OwnerRecord::QueuedOrder(_))),
-            // That of the queued order is one of them.
+            // One of these requests is the queued order's.
             count(|record| matches!(record, OwnerRecord::Request(_))),
             count(|record| matches!(record, OwnerRecord::AuditEntry(_))),
         ],
@@ -89,12 +89,12 @@ async fn an_owner_is_found_in_every_kind_of_record_and_erased() {
     let put_aside = [("license_key", others[0].as_str()), ("owner_email", "other@example.com")];
     assert_eq!(shop.post("update-license-key", &put_aside).await.code(), 950);
 
-    // The key is an owner's still, with the order that it was sold under.
+    // The key still belongs to its order and is not for sale.
     let key = shop.stored(&one[0]).await;
     assert_eq!((key.status, key.order.unwrap().reference.as_str()), (Status::Blocked, "31"));
     assert_eq!(key.owner.name.unwrap().as_str(), OwnerField::ERASED);
     let back = [("license_key", one[0].as_str()), ("status", "available")];
-    assert_eq!(shop.post("update-license-key", &back).await.code(), 951, "it does not return to stock");
+    assert_eq!(shop.post("update-license-key", &back).await.code(), 951, "the key does not return to stock");
 
     // A repetition sells nothing.
     let stock = shop.in_stock(1).await;
@@ -110,7 +110,7 @@ async fn an_owner_is_found_in_every_kind_of_record_and_erased() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_of_an_erased_owner_is_left_in_the_table() {
+async fn the_table_has_no_data_of_an_erased_owner() {
     let shop = Shop::open().await;
     shop.stock(1, 3).await;
     assert_eq!(shop.post_once(RANDOM, "an order", &form(&[("quantity", "3")])).await.code(), 803);
@@ -118,7 +118,7 @@ async fn nothing_of_an_erased_owner_is_left_in_the_table() {
     assert!(is_in_table(&shop).await);
     assert_eq!(erase(&shop).await, []);
     assert!(!is_in_table(&shop).await);
-    // Somebody erased the same records at the same moment.
+    // A second erasure of the same records, as if both had started together.
     let now = keypool_domain::Clock::now(&*shop.clock);
     for record in &records {
         let outcome = shop.store.erase_owner(record, &email(), now, &entry()).await.unwrap();
@@ -131,7 +131,7 @@ async fn nothing_of_an_erased_owner_is_left_in_the_table() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_that_has_not_ended_keeps_its_owner() {
+async fn an_open_order_keeps_its_owner() {
     let (shop, receiver) = (Shop::open().await, Receiver::start().await);
     shop.stock(1, 1).await;
     receiver.respond(&[500]);
@@ -140,7 +140,7 @@ async fn an_order_that_has_not_ended_keeps_its_owner() {
         assert_eq!(shop.post(QUEUED, &queued).await.code(), 807);
         shop.process_orders().await;
     }
-    // One is filled and not delivered, the other waits.
+    // One order is filled but not delivered, and the other waits.
     assert_eq!(erase(&shop).await, [EraseOutcome::InUse; 3]);
     shop.clock.advance_seconds(24 * 60 * 60);
     shop.stock_named(1, "MORE", 5).await;
@@ -151,20 +151,20 @@ async fn an_order_that_has_not_ended_keeps_its_owner() {
     }
     assert_eq!(shop.store.queued_orders().await.unwrap(), []);
     let told = receiver.callbacks().last().unwrap().text.clone();
-    assert!(told.contains("ada@example.com"), "the shop has heard whose it is");
+    assert!(told.contains("ada@example.com"), "the callback names the owner");
     assert_eq!(erase(&shop).await, []);
     assert!(!is_in_table(&shop).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_that_is_not_handed_over_keeps_its_owner() {
+async fn an_order_keeps_its_owner_until_it_is_handed_over() {
     let shop = Shop::builder().with_sale_keys_max(5).open().await;
     shop.stock(1, 12).await;
-    // The finish arrives, the handing over does not.
+    // The finish arrives, and the environment dies before it hands over the keys.
     shop.dynamodb.disturb("TransactWriteItems", [Fault::Pass, Fault::Pass, Fault::Pass, Fault::DieBefore]);
     let environment = shop.environment(1, 1, 0).await;
     let buy = [&[("api_key", keypool_tests::API_KEY)], &form(&[("quantity", "12")])[..]].concat();
-    assert!(environment.post(RANDOM, &buy, None).await.is_err(), "it is dead");
+    assert!(environment.post(RANDOM, &buy, None).await.is_err(), "the environment died");
     assert_eq!(erase(&shop).await, [EraseOutcome::InUse], "the record of the order");
     shop.clock.advance_seconds(60 * 60);
     shop.sweep_orders().await;
@@ -172,5 +172,5 @@ async fn an_order_that_is_not_handed_over_keeps_its_owner() {
     assert!(!is_in_table(&shop).await);
     let table = shop.dynamodb_call("Scan", &json!({"TableName": "keypool"})).await;
     let names = table["Items"].as_array().unwrap().iter().map(|item| item["owner_name"]["S"].as_str());
-    assert_eq!(names.filter(|name| *name == Some(OwnerField::ERASED)).count(), 12, "all are sold");
+    assert_eq!(names.filter(|name| *name == Some(OwnerField::ERASED)).count(), 12, "all keys are sold");
 }

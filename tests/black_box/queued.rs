@@ -1,4 +1,4 @@
-//! Queued orders: accepted at once, filled when there is stock, and told by a callback.
+//! Queues orders: accepted at once, filled when stock arrives, and reported by a callback.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -34,19 +34,19 @@ async fn order_with(
         ("identifier", identifier),
     ];
     parameters.extend(more);
-    // Orders of one millisecond have no order among them.
+    // The sequence of orders of the same millisecond is undefined.
     shop.clock.advance_seconds(1);
     shop.post(QUEUED, &parameters).await
 }
 
-/// Lets a minute pass: the sweep runs, and what it has sent is processed.
+/// Advances the clock by a minute, runs the sweep, and processes its messages.
 async fn a_minute_passes(shop: &Shop) {
     shop.clock.advance_seconds(60);
     shop.sweep_orders().await;
     shop.process_orders().await;
 }
 
-/// The codes that the shop was told, with the orders.
+/// Returns the codes of the callbacks, with their orders.
 fn told(receiver: &Receiver) -> Vec<(String, u64)> {
     let told = receiver.callbacks().into_iter().map(|callback| {
         let response = callback.response();
@@ -55,13 +55,13 @@ fn told(receiver: &Receiver) -> Vec<(String, u64)> {
     told.collect()
 }
 
-/// The orders that are not delivered.
+/// Returns the undelivered orders.
 async fn in_queue(shop: &Shop) -> Vec<QueuedOrder> {
     shop.store.queued_orders().await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_is_accepted_filled_and_told() {
+async fn an_order_is_accepted_filled_and_delivered() {
     let (shop, receiver) = (Shop::open().await, Receiver::start().await);
     shop.stock(1, 5).await;
     let accepted = order(&shop, &receiver, "31", "2").await;
@@ -69,7 +69,7 @@ async fn an_order_is_accepted_filled_and_told() {
     assert_eq!((&members["code"], &members["message"]), (&json!(807), &json!("Request Queued")));
     assert_eq!(members.as_object().unwrap().len(), 3, "{members}");
     assert!(shop.verifies(&accepted, 1).await);
-    assert_eq!(shop.in_stock(1).await, 5, "not yet");
+    assert_eq!(shop.in_stock(1).await, 5, "the order is not filled yet");
 
     shop.process_orders().await;
     let callbacks = receiver.callbacks();
@@ -81,7 +81,7 @@ async fn an_order_is_accepted_filled_and_told() {
     assert!(text.contains(r#"],"identifier":"31","timestamp":"#), "{text}");
     assert_eq!((&response["code"], &response["identifier"]), (&json!(803), &json!("31")));
     assert_eq!(callbacks[0].timestamp, shop.clock.now().unix_seconds().to_string());
-    // The envelope is complete, and the signature covers the bytes that it carries.
+    // The envelope is complete, and the signature covers its bytes.
     let body: Value = serde_json::from_str(&callbacks[0].text).unwrap();
     let signed = STANDARD.decode(body["original"]["response_base64"].as_str().unwrap()).unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&signed).unwrap(), response);
@@ -121,14 +121,14 @@ async fn orders_wait_for_stock_first_come_first_served() {
     }
     assert_eq!(told(&receiver), []);
     assert!(in_queue(&shop).await.iter().all(|order| order.state == OrderState::Waiting));
-    // One key is there. A direct buyer does not overtake the orders.
+    // One key is in stock. A direct buyer does not overtake the orders.
     let direct = shop.post(RANDOM, &[("product_id", "1"), ("quantity", "1")]).await;
     assert_eq!((direct.code(), &direct.response()["available_quantity"]), (802, &json!(0)));
 
-    // Three keys more are enough for the first order and the second one.
+    // Three more keys are enough for the first and the second order.
     shop.stock_named(1, "LATER", 3).await;
     a_minute_passes(&shop).await;
-    // Callbacks are delivered side by side.
+    // Callbacks are delivered concurrently.
     let mut both = told(&receiver);
     both.sort();
     assert_eq!(both, [("first".to_owned(), 803), ("second".to_owned(), 803)]);
@@ -136,7 +136,7 @@ async fn orders_wait_for_stock_first_come_first_served() {
 
     shop.stock_named(1, "LAST", 2).await;
     let direct = shop.post(RANDOM, &[("product_id", "1"), ("quantity", "1")]).await;
-    assert_eq!(direct.code(), 803, "one key is left for the order that waits");
+    assert_eq!(direct.code(), 803, "one key remains for the waiting order");
     a_minute_passes(&shop).await;
     assert_eq!(told(&receiver).len(), 3);
     assert_eq!((shop.in_stock(1).await, in_queue(&shop).await.len()), (0, 0));
@@ -154,7 +154,7 @@ async fn an_order_with_a_generator_does_not_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_ends_when_its_time_is_over() {
+async fn an_order_ends_after_its_waiting_time() {
     let (shop, receiver) = (Shop::open().await, Receiver::start().await);
     shop.add_product(keypool_domain::Product {
         id: "9".parse().unwrap(),
@@ -177,7 +177,7 @@ async fn an_order_ends_when_its_time_is_over() {
     assert_eq!(told, [("stock".to_owned(), 802), ("generator".to_owned(), 806)].into());
     assert_eq!(in_queue(&shop).await, []);
     let direct = shop.post(RANDOM, &[("product_id", "1"), ("quantity", "1")]).await;
-    assert_eq!(direct.code(), 803, "nobody waits any more");
+    assert_eq!(direct.code(), 803, "no order waits any more");
 }
 
 async fn add_api_key(shop: &Shop, settings: ApiKeySettings) {
@@ -223,7 +223,7 @@ async fn an_api_key_may_forbid_waiting_and_hosts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_url_that_no_callback_may_go_to_is_804() {
+async fn a_forbidden_callback_url_is_804() {
     let shop = Shop::open().await;
     for (url, sentence) in [
         ("", "is required."),
@@ -264,7 +264,7 @@ async fn a_lost_message_is_replaced_within_minutes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_twice_and_out_of_order_change_nothing() {
+async fn duplicate_and_reordered_messages_change_nothing() {
     let (shop, receiver) = (Shop::open().await, Receiver::start().await);
     shop.stock(1, 30).await;
     shop.embedded_sqs().set_faults(keypool_local::DeliveryFaults {
@@ -285,7 +285,7 @@ async fn messages_twice_and_out_of_order_change_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shop_is_told_again_for_five_days() {
+async fn a_callback_is_retried_for_five_days() {
     let (shop, receiver) = (Shop::open().await, Receiver::start().await);
     shop.stock(1, 1).await;
     receiver.respond(&[500; 100]);
@@ -318,10 +318,10 @@ async fn a_shop_is_told_again_for_five_days() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_2xx_without_html_is_delivered() {
+async fn only_a_2xx_response_without_html_counts_as_delivered() {
     let (shop, receiver) = (Shop::open().await, Receiver::start().await);
     shop.stock(1, 3).await;
-    // The wrong webhook key: the plugin answers with its home page.
+    // With a wrong webhook key, the plugin responds with its home page.
     let wrong = receiver.url.replace("demo", "wrong");
     let form =
         [("product_id", "1"), ("quantity", "1"), ("identifier", "31"), ("webhook_url", wrong.as_str())];
@@ -329,7 +329,7 @@ async fn only_2xx_without_html_is_delivered() {
     shop.process_orders().await;
     let answer = in_queue(&shop).await[0].delivery.answer.clone().unwrap();
     assert!(answer.contains("check the webhook key"), "{answer}");
-    // An order that the shop does not know is a failure of its own; 410 ends the delivery.
+    // A response about an unknown order is a failure. Status 410 ends the delivery.
     receiver.know(&["33"]);
     assert_eq!(order(&shop, &receiver, "32", "1").await.code(), 807);
     shop.process_orders().await;
@@ -354,7 +354,7 @@ async fn a_repeated_request_is_one_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_key_may_take_the_order_for_an_idempotency_key() {
+async fn an_api_key_may_use_the_identifier_as_idempotency_key() {
     let (shop, receiver) = (Shop::open().await, Receiver::start().await);
     shop.stock(1, 9).await;
     add_api_key(&shop, ApiKeySettings { once_per_identifier: true, ..ApiKeySettings::default() }).await;
@@ -382,7 +382,7 @@ async fn an_api_key_may_take_the_order_for_an_idempotency_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_that_is_not_signed_is_not_accepted() {
+async fn an_order_without_a_signature_is_not_accepted() {
     let (shop, receiver) = (Shop::open().await, Receiver::start().await);
     shop.kms.disturb("Sign", vec![Fault::error("KMSInvalidStateException"); 10]);
     let refused = order(&shop, &receiver, "31", "1").await;
@@ -390,23 +390,23 @@ async fn an_order_that_is_not_signed_is_not_accepted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_whose_write_is_lost_is_accepted_or_never_stored() {
+async fn an_order_with_a_lost_write_is_accepted_or_never_stored() {
     let (shop, receiver) = (Shop::open().await, Receiver::start().await);
-    // Every response of the write is lost: the order is there, and is accepted.
+    // Every response of the write is lost, but the order is stored and accepted.
     shop.dynamodb.disturb("PutItem", vec![Fault::LoseResponse; 5]);
     let accepted = order(&shop, &receiver, "31", "1").await;
     assert_eq!((accepted.code(), in_queue(&shop).await.len()), (807, 1), "{}", accepted.text);
     shop.dynamodb.calm();
-    // Every write is lost, but not that of the void order in its place.
+    // Every write of the order fails. The write of the void order in its place succeeds.
     shop.dynamodb.disturb("PutItem", vec![Fault::error("InternalServerError"); 5]);
     let refused = order(&shop, &receiver, "32", "1").await;
     assert_eq!(refused.json()["type"], "/problems/nothing-was-sold", "{}", refused.text);
     assert_eq!(in_queue(&shop).await.len(), 1);
 }
 
-/// The shop hears that nothing was sold, and a copy of the order's write arrives after that.
+/// The shop gets a refusal, and a copy of the order's write arrives after that.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_that_was_refused_does_not_come_back() {
+async fn a_refused_order_does_not_come_back() {
     let (shop, receiver) = (Shop::open().await, Receiver::start().await);
     shop.stock(1, 5).await;
     shop.dynamodb.disturb("PutItem", [Fault::Postpone]);
@@ -421,10 +421,10 @@ async fn an_order_that_was_refused_does_not_come_back() {
     assert_eq!((shop.in_stock(1).await, receiver.callbacks().len()), (5, 0));
 }
 
-/// The response to an order of many keys for an owner with a long name would be too large. The next order of the line
-/// is filled.
+/// The response to an order of many keys with a long owner name would be too large. The next order in line is
+/// filled.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_that_never_fits_ends_and_blocks_nobody() {
+async fn an_order_that_never_fits_ends_and_blocks_no_other() {
     let shop = Shop::builder().with_sale_keys_max(keypool_store::SALE_KEYS_MAX).open().await;
     let receiver = Receiver::start().await;
     let long = "\u{1}".repeat(255);
@@ -441,7 +441,7 @@ async fn an_order_that_never_fits_ends_and_blocks_nobody() {
     assert_eq!(in_queue(&shop).await, []);
 }
 
-/// The calls of the worker that fills and delivers an order of two keys.
+/// Returns the calls of a worker that fills and delivers an order of two keys.
 async fn calls_of_the_worker() -> Vec<(String, usize)> {
     let (shop, receiver) = (Shop::open().await, Receiver::start().await);
     shop.stock(1, 5).await;
@@ -459,7 +459,8 @@ async fn calls_of_the_worker() -> Vec<(String, usize)> {
         .collect()
 }
 
-/// The worker stops at a call, which the service may have done. Minutes later the order is filled once and told.
+/// Stops the worker at a call that the service may have done. Minutes later the order is filled once and
+/// delivered.
 async fn expect_filled_once_and_told(operation: &str, nth: usize, fault: Fault) {
     let shop = Shop::open().await;
     let receiver = Receiver::start().await;
@@ -483,21 +484,21 @@ async fn expect_filled_once_and_told(operation: &str, nth: usize, fault: Fault) 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_may_fail_at_any_call() {
+async fn an_order_survives_a_worker_failure_at_any_call() {
     let calls = calls_of_the_worker().await;
     assert!(calls.len() >= 9, "{calls:?}");
     for fault in [Fault::LoseRequest, Fault::LoseResponse] {
         let tried =
             calls.iter().map(|(operation, nth)| expect_filled_once_and_told(operation, *nth, fault.clone()));
-        // Not all at once: no call shall time out because the machine is busy.
+        // Two run at a time, so that no call times out on a busy machine.
         stream::iter(tried).buffer_unordered(2).collect::<()>().await;
     }
 }
 
-/// A function that accepts orders stops at a call. The shop is told the truth: 807, and the order is filled and
-/// told; or nothing was sold, and no callback ever comes.
+/// A function stops at a call while it accepts an order. The shop gets 807, and later a callback. Or it gets
+/// a refusal, and never a callback.
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_hears_that_nothing_was_sold_is_never_called_back() {
+async fn a_refused_order_never_gets_a_callback() {
     for fault in [Fault::LoseRequest, Fault::LoseResponse] {
         for (operation, count) in [("PutItem", 1), ("PutItem", 12), ("Sign", 12), ("TransactWriteItems", 12)]
         {

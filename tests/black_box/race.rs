@@ -1,4 +1,4 @@
-//! Many at once. Every write has a race here.
+//! Sends many requests at once. Every write has a race here.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ fn codes(responses: &[ShopResponse], code: u64) -> Vec<&ShopResponse> {
     responses.iter().filter(|response| response.code() == code).collect()
 }
 
-/// The keys of all responses, each of which must be there once.
+/// Returns the keys of all responses, each of which must occur once.
 fn distinct_keys(responses: &[ShopResponse]) -> HashSet<String> {
     let all: Vec<String> = responses.iter().flat_map(ShopResponse::license_keys).collect();
     let distinct: HashSet<String> = all.iter().cloned().collect();
@@ -19,7 +19,7 @@ fn distinct_keys(responses: &[ShopResponse]) -> HashSet<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_hundred_buyers_of_one_key_on_a_stock_of_150() {
+async fn two_hundred_buyers_share_a_stock_of_150_keys() {
     let shop = Shop::open().await;
     let stock: HashSet<String> = shop.stock(1, 150).await.into_iter().collect();
     let buyers: Vec<String> = (0..200).map(|n| format!("Buyer Number {n}")).collect();
@@ -36,7 +36,7 @@ async fn two_hundred_buyers_of_one_key_on_a_stock_of_150() {
     for response in refused {
         assert_eq!(response.response()["available_quantity"], 0);
     }
-    // The table agrees with what the buyers were told.
+    // The table agrees with the responses to the buyers.
     for (buyer, response) in buyers.iter().zip(&responses) {
         for key in response.license_keys() {
             let stored = shop.stored(&key).await;
@@ -48,7 +48,7 @@ async fn two_hundred_buyers_of_one_key_on_a_stock_of_150() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thirty_buyers_of_seven_keys_on_a_stock_of_100() {
+async fn thirty_buyers_of_seven_keys_share_a_stock_of_100() {
     let shop = Shop::open().await;
     shop.stock(1, 100).await;
     let buy = || shop.post("random-assign-license-keys", &[("product_id", "1"), ("quantity", "7")]);
@@ -81,7 +81,7 @@ async fn mixed_orders_leave_no_key_behind_and_sell_none_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_key_assigned_by_name_from_fifty_tasks() {
+async fn fifty_assignments_of_one_key_have_one_winner() {
     let shop = Shop::open().await;
     let key = shop.stock(1, 1).await.remove(0);
     let buyers: Vec<String> = (0..50).map(|n| format!("Buyer Number {n}")).collect();
@@ -97,7 +97,7 @@ async fn one_key_assigned_by_name_from_fifty_tasks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_key_wanted_by_name_and_at_random() {
+async fn one_key_is_sold_once_by_name_or_at_random() {
     for _ in 0..5 {
         let shop = Shop::open().await;
         let key = shop.stock(1, 1).await.remove(0);
@@ -110,7 +110,7 @@ async fn one_key_wanted_by_name_and_at_random() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_creations_of_overlapping_lists() {
+async fn overlapping_creations_store_each_key_once() {
     let shop = Shop::open().await;
     let list = |range: std::ops::Range<usize>| {
         serde_json::to_string(&range.map(|n| format!("OVER-{n:04}")).collect::<Vec<_>>()).unwrap()
@@ -138,7 +138,7 @@ async fn two_creations_of_overlapping_lists() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ids_taken_at_once_are_all_different() {
+async fn concurrent_ids_are_all_different() {
     let shop = Shop::open().await;
     let order = [("product_id", "1"), ("quantity", "5"), ("generate", "1")];
     let responses = join_all((0..20).map(|_| shop.post("random-assign-license-keys", &order))).await;

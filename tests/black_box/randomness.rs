@@ -1,4 +1,4 @@
-//! Keys are drawn at random.
+//! Checks that keys are drawn at random.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,8 @@ async fn every_key_of_a_stock_of_twenty_is_drawn_equally_often() {
     let expected = 200.0;
     let chi_square: f64 =
         stock.iter().map(|key| (seen.get(key).copied().unwrap_or(0.0) - expected).powi(2) / expected).sum();
-    // 19 degrees of freedom: beyond 70 once in 10^7 runs. A draw that favours one key by half fails by far.
+    // With 19 degrees of freedom, chance exceeds 70 once in 10^7 runs. A draw that favors one key by half
+    // exceeds it by far.
     assert!(chi_square < 70.0, "chi-square {chi_square}: {seen:?}");
 }
 
@@ -33,8 +34,8 @@ async fn every_key_of_a_stock_larger_than_a_window_is_drawn() {
         let candidates = shop.draw(1).await.candidates;
         *seen.entry(candidates[0].license_key.as_str().to_owned()).or_default() += 1;
     }
-    // A key is drawn as often as draws start within a window before it. Places are random, so that is 40 times on
-    // average, give or take a fifth for the places and a sixth for the draws.
+    // The share of a key depends on its position and on those before it. A key is drawn 40 times on average,
+    // give or take a fifth for the positions and a sixth for the draws.
     assert_eq!(seen.len(), STOCK);
     let most = seen.values().max().unwrap();
     assert!(*most < 120, "{most} of {DRAWS} draws went to one key of {STOCK}");
@@ -49,8 +50,8 @@ async fn two_runs_draw_in_different_orders() {
         candidates.into_iter().map(|key| key.license_key).collect::<Vec<_>>()
     };
     let (mut one, mut two) = (draw().await, draw().await);
-    assert_ne!(one, two, "the same order twice by chance: once in 20! runs");
+    assert_ne!(one, two, "chance repeats an order once in 20! runs");
     one.sort();
     two.sort();
-    assert_eq!(one, two, "of the same keys");
+    assert_eq!(one, two, "both draws have the same keys");
 }

@@ -1,5 +1,5 @@
-//! Shops whose servers are broken or hostile, for days: each order comes to the end that it must, and the orders of
-//! other shops go on meanwhile.
+//! Runs orders of shops with broken or hostile servers for days. Each order ends correctly, and the orders of
+//! other shops continue meanwhile.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use keypool_callback::CallbackLimits;
 use keypool_domain::{Clock as _, OrderId, OrderState, QueuedOrder};
 use keypool_tests::{Receiver, Reception, Shop};
 
-/// More attempts than there are in the days of a delivery.
+/// A number of attempts that no delivery reaches.
 const ATTEMPTS_MAX: usize = 40;
 const HALF_A_DAY: i64 = 12 * 3_600;
-/// Half days until every delivery has ended: five days, and one more.
+/// Half days until every delivery has ended: five days and one more.
 const HALF_DAYS: usize = 12;
 
-/// A shop's server that does the same with each callback.
+/// A shop's server that treats each callback alike.
 struct Hostile {
     reception: Reception,
-    /// What an operator reads after the first attempt.
+    /// The text for the operator after the first attempt.
     answer: &'static str,
-    /// The state of the order after the first attempt, and after all.
+    /// The states of the order after the first attempt and at the end.
     states: [OrderState; 2],
 }
 
@@ -52,7 +52,7 @@ fn all() -> Vec<Hostile> {
             answer: "the shop wants no callback (status 410)",
             states: [OrderState::Dead; 2],
         },
-        // 64 KB of a body without an end are read, and are enough.
+        // The client reads 64 KB of the endless body, which suffice.
         Hostile {
             reception: Reception::Endless,
             answer: "the shop has it (status 200)",
@@ -75,7 +75,7 @@ async fn order(shop: &Shop, receiver: &Receiver, identifier: &str) -> OrderId {
     shop.store.queued_orders().await.unwrap().pop().unwrap().id
 }
 
-/// An order as it is now, in the queue or delivered.
+/// Finds an order in the queue or among the delivered ones.
 async fn find(shop: &Shop, id: &OrderId) -> QueuedOrder {
     match shop.store.queued_order(id).await.unwrap() {
         Some(order) => order,
@@ -84,7 +84,7 @@ async fn find(shop: &Shop, id: &OrderId) -> QueuedOrder {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_shops_end_alone_and_hold_up_nobody() {
+async fn hostile_shops_do_not_delay_other_shops() {
     let limits = CallbackLimits {
         attempt: Duration::from_millis(400),
         connect: Duration::from_millis(300),
@@ -102,7 +102,7 @@ async fn hostile_shops_end_alone_and_hold_up_nobody() {
     }
     let friendly = Receiver::start().await;
     for half_day in 0..=HALF_DAYS {
-        // It comes last, and is told in the same turn of the worker.
+        // This order comes last, and the same turn of the worker delivers it.
         order(&shop, &friendly, &format!("friendly-{half_day}")).await;
         shop.sweep_orders().await;
         shop.process_orders().await;

@@ -1,4 +1,4 @@
-//! Replacing a sold key.
+//! Replaces a sold key.
 
 use std::collections::BTreeSet;
 
@@ -51,7 +51,7 @@ async fn the_owner_gets_another_key_under_the_same_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_cannot_be_replaced_is_862_in_the_same_words() {
+async fn keys_that_cannot_be_replaced_get_the_same_862() {
     let shop = Shop::open().await;
     let stock = shop.stock(1, 9).await;
     let old = sell(&shop).await;
@@ -64,7 +64,7 @@ async fn a_key_that_cannot_be_replaced_is_862_in_the_same_words() {
         seen.insert(response.text);
     }
     assert_eq!(seen.len(), 1);
-    assert_eq!(replace(&shop, &new).await.code(), 860, "its successor can be replaced");
+    assert_eq!(replace(&shop, &new).await.code(), 860, "a successor can be replaced");
     assert_eq!(replace(&shop, &new).await.code(), 862);
 }
 
@@ -95,7 +95,7 @@ async fn faults_are_861_and_an_empty_stock_is_802() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn twenty_replacements_at_once_are_one() {
+async fn twenty_concurrent_replacements_make_one() {
     for stock in [5, 60] {
         let shop = Shop::open().await;
         shop.stock(1, stock).await;
@@ -104,7 +104,7 @@ async fn twenty_replacements_at_once_are_one() {
         let replaced: Vec<_> = responses.iter().filter(|response| response.code() == 860).collect();
         assert_eq!(replaced.len(), 1);
         let others = responses.iter().filter(|response| response.code() != 860);
-        // One that cannot be served in time has changed nothing.
+        // A request that ran out of time changed nothing.
         for other in others {
             assert!([862, 802].contains(&other.code()) || other.status == 503, "{}", other.text);
         }
@@ -146,7 +146,7 @@ async fn a_repeated_replacement_gets_the_same_bytes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_response_of_the_replacement_is_found_out() {
+async fn the_outcome_of_a_replacement_is_resolved() {
     for (faults, code) in [(Fault::LoseResponse, 860), (Fault::LoseRequest, 0)] {
         for generate in ["0", "1"] {
             let shop = Shop::open().await;
@@ -158,7 +158,7 @@ async fn a_lost_response_of_the_replacement_is_found_out() {
             let response = shop.post(REPLACE, &request).await;
             shop.dynamodb.calm();
             let stored = shop.stored(&old).await;
-            // A write of fresh keys is sent again to learn its outcome, and may then succeed.
+            // keypool repeats the write of generated keys to learn its outcome, and may then succeed.
             assert_eq!(stored.replaced_by.is_some(), response.code() == 860, "{}", response.text);
             if code == 860 || generate == "0" {
                 assert_eq!(response.code(), code, "{}", response.text);

@@ -1,4 +1,5 @@
-//! The contract's samples: real requests and responses of the API that shop plugins speak.
+//! Compares keypool with the contract's samples: real requests and responses of the API that shop plugins
+//! use.
 
 use keypool_domain::Endpoint;
 use keypool_signing::{InvalidEnvelope, PublicKey, SignedEnvelope};
@@ -31,7 +32,7 @@ impl Sample {
     }
 }
 
-/// The three formats a body can have.
+/// The three formats of a body.
 #[derive(Debug, Clone, Copy)]
 enum Format {
     Form,
@@ -52,8 +53,8 @@ async fn send(shop: &Shop, format: Format, endpoint: &str, request: &[(&str, &st
     }
 }
 
-/// Sends the sample's request in each format, each to a shop that `prepare` made ready, and expects what the
-/// sample shows: the code and the message, and members of the same names, order and types.
+/// Sends the sample's request in each format, each to a new shop from `prepare`. Expects the sample's code
+/// and message, and members of the same names, order and types.
 async fn expect(
     endpoint: Endpoint,
     code: u64,
@@ -121,7 +122,7 @@ async fn random_assign_license_keys_803_as_in_the_sample() {
         shop
     };
     expect(RANDOM_ASSIGN, 803, None, prepare).await;
-    // Every row, not only the first, is as the sample's.
+    // Every row matches the sample, not only the first.
     let response =
         prepare().await.post_form("random-assign-license-keys", &Sample::read(RANDOM_ASSIGN).request()).await;
     let rows = response.response()["license_keys"].as_array().unwrap().clone();
@@ -136,8 +137,8 @@ async fn random_assign_license_keys_803_as_in_the_sample() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn random_assign_license_keys_803_fresh_keys_leave_the_stock_as_in_the_sample() {
-    // Of the shop that the samples come from: seven fresh keys while five stayed in stock.
+async fn random_assign_803_generates_all_keys_as_in_the_sample() {
+    // The shop of the samples got seven generated keys while five stayed in stock.
     let shop = Shop::open().await;
     shop.stock(1, 5).await;
     let mut request = Sample::read(RANDOM_ASSIGN).json["example_request"].clone();
@@ -186,7 +187,7 @@ async fn random_assign_license_keys_802_as_in_the_sample() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_signing_key_the_unsigned_samples_are_matched_to_the_word() {
+async fn unsigned_responses_match_the_samples_to_the_word() {
     let shop = Shop::builder().without_global_signing_key().open().await;
     let mut request = Sample::read(RANDOM_ASSIGN).json["example_request"].clone();
     request["product_id"] = "77".into();
@@ -195,11 +196,11 @@ async fn without_a_signing_key_the_unsigned_samples_are_matched_to_the_word() {
     for member in ["private_key_used", "signature"] {
         assert_eq!(response.json()[member], expected[member]);
     }
-    assert!(shop.kms.take_calls().is_empty(), "there is nothing to ask KMS for");
+    assert!(shop.kms.take_calls().is_empty(), "no call to KMS is needed");
 }
 
 #[test]
-fn the_signed_samples_verify_and_do_not_with_one_byte_changed() {
+fn signed_samples_verify_until_one_byte_changes() {
     let key = PublicKey::from_pem(PUBLIC_KEY.as_bytes()).unwrap();
     for (endpoint, code) in [
         (ASSIGN, 801),

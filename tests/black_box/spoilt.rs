@@ -1,11 +1,11 @@
-//! Records that somebody has spoilt by hand. Each stops nothing but itself.
+//! Damages records by hand. Each damaged record affects only itself.
 
 use keypool_domain::Status;
 use keypool_tests::Shop;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_spoilt_key_in_stock_is_not_drawn_and_stops_no_draw() {
+async fn a_damaged_key_in_stock_is_skipped_by_draws() {
     let shop = Shop::open().await;
     let keys = shop.stock(1, 5).await;
     let spoil = json!({
@@ -23,7 +23,7 @@ async fn a_spoilt_key_in_stock_is_not_drawn_and_stops_no_draw() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_spoilt_entry_does_not_keep_others_from_being_settled() {
+async fn a_damaged_entry_does_not_block_other_orders() {
     let shop = Shop::open().await;
     shop.stock(1, 5).await;
     let spoilt = json!({
@@ -34,7 +34,7 @@ async fn a_spoilt_entry_does_not_keep_others_from_being_settled() {
     let keys = shop.dead_order(1, 3).await;
     let now = keypool_domain::Clock::now(&*shop.clock);
     let swept = shop.store.sweep(now).await.unwrap();
-    assert_eq!((swept.undone, swept.failed), (1, 1), "the spoilt one is reported");
+    assert_eq!((swept.undone, swept.failed), (1, 1), "the damaged entry is reported");
     for key in keys {
         assert_eq!(shop.status(&key).await, Status::Available);
     }

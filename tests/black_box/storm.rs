@@ -1,5 +1,5 @@
-//! Everything that AWS does now and then, all at once, while many buyers order. Afterwards every key is where it belongs.
-//! The same seed brings the same storm again: `cargo bench -p keypool-tests --bench storm -- --help`.
+//! Injects all rare faults of AWS at once while many buyers order. Afterwards every key is where it belongs.
+//! The same seed repeats the same storm: `cargo bench -p keypool-tests --bench storm -- --help`.
 
 use std::sync::atomic::AtomicU64;
 
@@ -8,14 +8,14 @@ use keypool_tests::{Rates, Shop, Sweep};
 
 const MIX: Mix = Mix { big: 0, created_keys_max: 30, ..Mix::USUAL };
 
-/// A storm, while orders of more keys than `sale_keys_max` are large ones.
+/// Runs a storm in which orders of more than `sale_keys_max` keys are large ones.
 async fn expect_nothing_lost(seed: u64, sale_keys_max: usize, mix: Mix) {
     let trial = Trial { seed, orders: 300, buyers: 8, mix, rates: Rates::STORM, sweep: SWEEP };
     let shop = Shop::builder().with_checkout_timeouts().with_sale_keys_max(sale_keys_max).open().await;
     let figures = trial.run(&shop, &AtomicU64::new(0)).await;
     assert!(figures.violations.is_empty(), "{figures}");
     assert!(figures.answered(803) > 0 && figures.replays > 0 && figures.faults.len() > 10, "{figures}");
-    // The shop's server has failed now and then.
+    // The shop's server failed some callbacks.
     let ended: usize = figures.queued.ended.values().sum();
     assert!(figures.queued.callbacks > ended && ended >= figures.answered(807), "{figures}");
 }
@@ -31,17 +31,17 @@ async fn a_storm_over_large_orders_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_storm_over_orders_that_are_nearly_all_large_loses_nothing() {
+async fn a_storm_over_mostly_large_orders_loses_nothing() {
     expect_nothing_lost(3, 1, MIX).await;
 }
 
-/// Most orders are queued, and there are too few keys, so that many wait and some end.
+/// Most orders are queued and keys are scarce, so many orders wait and some end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_over_queued_orders_loses_nothing() {
     expect_nothing_lost(4, 3, Mix { queued: 1_200, ..MIX }).await;
 }
 
-/// Many replace the same keys.
+/// Many requests replace the same keys.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_over_replacements_loses_nothing() {
     let mix = Mix { replace: 600, ..MIX };
@@ -52,9 +52,9 @@ async fn a_storm_over_replacements_loses_nothing() {
     assert!(figures.answered(860) > 10 && figures.answered(862) > 10, "{figures}");
 }
 
-/// The check has teeth: without the sweep, nobody sends the messages again that the queue has lost.
+/// Proves that the check finds violations: without the sweep, messages that the queue lost are never resent.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_storm_without_a_sweep_of_the_queue_loses_orders() {
+async fn a_storm_without_a_queue_sweep_loses_orders() {
     let rates = Rates { messages_forgotten: 5_000, ..Rates::CALM };
     let sweep: Sweep = |desk| {
         Box::pin(async move {

@@ -1,4 +1,4 @@
-//! How requests arrive: formats, types, sizes.
+//! Checks formats, types and sizes of requests.
 
 use keypool_tests::{API_KEY, Shop};
 use serde_json::json;
@@ -17,7 +17,7 @@ async fn generate(shop: &Shop, content_type: Option<&str>, body: impl Into<reqwe
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_content_type_says_how_to_read_a_body() {
+async fn the_content_type_selects_the_format_of_a_body() {
     let shop = Shop::open().await;
     let json = json!({"generator_id": 1, "quantity": "2"}).to_string();
     let multipart = "--XX\r\nContent-Disposition: form-data; name=\"generator_id\"\r\n\r\n1\r\n\
@@ -46,7 +46,7 @@ async fn the_content_type_says_how_to_read_a_body() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_cannot_be_read_is_400_and_says_why() {
+async fn an_unreadable_body_is_400_with_the_reason() {
     let shop = Shop::open().await;
     for (content_type, body, why) in [
         ("application/json", &b"{"[..], "the body is not JSON"),
@@ -85,7 +85,8 @@ async fn a_body_has_one_mebibyte_at_most() {
         |bytes: usize| format!("{FORM}&padding={}", "x".repeat(bytes - FORM.len() - "&padding=".len()));
     assert_eq!(generate(&shop, None, padded(MEBIBYTE)).await, (200, 815));
     assert_eq!(generate(&shop, None, padded(MEBIBYTE + 1)).await, (413, 0));
-    // JSON is delivered as text, forms in base64; the limit is the same. Beyond 6 MiB there is no event.
+    // JSON arrives as text and forms arrive in base64, with the same limit. Beyond 6 MiB Lambda gets no
+    // event.
     assert_eq!(generate(&shop, Some("application/json"), padded(MEBIBYTE + 1)).await, (413, 0));
     assert_eq!(generate(&shop, None, padded(8 * MEBIBYTE)).await, (413, 0));
 }
@@ -99,7 +100,7 @@ async fn an_empty_body_has_no_parameters() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_parameter_given_twice_the_last_counts() {
+async fn the_last_value_of_a_repeated_parameter_counts() {
     let shop = Shop::open().await;
     assert_eq!(generate(&shop, None, "generator_id=77&quantity=1&generator_id=1").await, (200, 815));
     let json = r#"{"generator_id": 77, "quantity": 1, "generator_id": 1}"#;
@@ -125,7 +126,7 @@ async fn text_survives_every_format() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn headers_that_are_not_plain_do_no_harm() {
+async fn unusual_headers_do_no_harm() {
     let shop = Shop::open().await;
     let request = shop
         .request("generate")
@@ -139,16 +140,16 @@ async fn headers_that_are_not_plain_do_no_harm() {
     assert_eq!(shop.send(request).await.code(), 815);
 }
 
-/// Clients die in the middle of a request. What they were about to ask for is not known, so nothing is done.
+/// Clients die in the middle of a request. The rest of the request is unknown, so nothing is done.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_is_cut_off_does_nothing() {
+async fn a_truncated_body_does_nothing() {
     let shop = Shop::open().await;
     shop.stock(1, 12).await;
     let address = shop.base_url.trim_start_matches("http://").to_owned();
     let body = format!("api_key={API_KEY}&product_id=1&quantity=1");
     let head = "POST /api/v1/random-assign-license-keys HTTP/1.1\r\nHost: x\r\n";
     for request in [
-        // One more byte was announced: perhaps it was to be 12 keys.
+        // One more byte was announced: the quantity might have been 12.
         format!("{head}Content-Length: {}\r\n\r\n{body}", body.len() + 1),
         format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n", body.len()),
         format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\nZZ\r\n", body.len()),

@@ -1,4 +1,4 @@
-//! Changes of one key by a shop.
+//! Changes one key at the request of a shop.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 
 const UPDATE: &str = "update-license-key";
 
-/// A shop with one key that was sold to Ada.
+/// Opens a shop with one key that Ada bought.
 async fn shop_with_a_sold_key() -> (Shop, String) {
     let shop = Shop::open().await;
     shop.stock(1, 1).await;
@@ -42,7 +42,7 @@ async fn an_update_is_950_as_in_the_sample() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_given_stays_and_the_audit_trail_has_it() {
+async fn omitted_values_stay_and_the_audit_trail_has_the_change() {
     let (shop, key) = shop_with_a_sold_key().await;
     let before = shop.stored(&key).await;
     shop.clock.advance_seconds(1);
@@ -62,7 +62,7 @@ async fn what_is_not_given_stays_and_the_audit_trail_has_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_update_that_is_not_possible_is_951_or_952() {
+async fn an_impossible_update_is_951_or_952() {
     let (shop, key) = shop_with_a_sold_key().await;
     for (parameters, faulty) in [
         (vec![("license_key", key.as_str()), ("status", "available")], vec!["status"]),
@@ -124,7 +124,7 @@ async fn a_repeated_update_gets_the_same_bytes_and_changes_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn twenty_updates_at_once_each_change_the_key() {
+async fn twenty_concurrent_updates_each_change_the_key() {
     let (shop, key) = shop_with_a_sold_key().await;
     let before = shop.stored(&key).await.version;
     let limits: Vec<String> = (1..=20).map(|limit| limit.to_string()).collect();
@@ -134,13 +134,13 @@ async fn twenty_updates_at_once_each_change_the_key() {
     });
     let responses = futures_util::future::join_all(updates).await;
     let done = responses.iter().filter(|response| response.status == 200 && response.code() == 950).count();
-    // One that meets too many others is told that it changed nothing.
+    // A request with too many conflicts gets a 503 and changes nothing.
     assert!(responses.iter().all(|response| response.status == 503 || response.code() == 950));
     assert_eq!(shop.stored(&key).await.version, before + u64::try_from(done).unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_update_and_a_sale_of_one_key_do_not_both_happen() {
+async fn an_update_and_a_sale_of_one_key_do_not_mix() {
     for _ in 0..20 {
         let shop = Shop::open().await;
         let key = shop.stock(1, 1).await.remove(0);
@@ -157,7 +157,7 @@ async fn an_update_and_a_sale_of_one_key_do_not_both_happen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_response_of_the_update_is_found_out() {
+async fn the_outcome_of_an_update_is_resolved() {
     let (shop, key) = shop_with_a_sold_key().await;
     shop.dynamodb.disturb("TransactWriteItems", vec![Fault::LoseResponse; 8]);
     let change = [("license_key", key.as_str()), ("owner_name", "Ada Lovelace")];
@@ -171,9 +171,9 @@ async fn a_lost_response_of_the_update_is_found_out() {
     assert_eq!(shop.stored(&key).await.owner.name.unwrap().as_str(), "Ada Lovelace");
 }
 
-/// A function that dies at any call has changed the key and noted it, or done neither.
+/// A function that dies at any call has changed the key and the audit trail, or neither.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_at_any_call_leaves_key_and_audit_trail_in_agreement() {
+async fn a_crash_at_any_call_keeps_key_and_audit_trail_consistent() {
     let (shop, key) = shop_with_a_sold_key().await;
     let [change, undo] = ["Ada Lovelace", "Ada"]
         .map(|name| [("api_key", API_KEY), ("license_key", key.as_str()), ("owner_name", name)]);
@@ -197,11 +197,11 @@ async fn a_crash_at_any_call_leaves_key_and_audit_trail_in_agreement() {
             proxy.disturb(operation, [fault.clone()]);
             assert!(
                 environment.post(UPDATE, &change, None).await.is_err(),
-                "{operation}, {fault:?}: it is dead"
+                "{operation}, {fault:?}: the environment died"
             );
             let is_changed = shop.stored(&key).await.owner.name.unwrap().as_str() == "Ada Lovelace";
             assert_eq!(entries(&shop).await - noted, usize::from(is_changed), "{operation}, {fault:?}");
-            // The shop asks again.
+            // The shop repeats the request.
             number += 1;
             let environment = shop.environment(number, u64::from(number), 0).await;
             let again = environment.post(UPDATE, &change, None).await.unwrap();
@@ -213,7 +213,7 @@ async fn a_crash_at_any_call_leaves_key_and_audit_trail_in_agreement() {
     }
 }
 
-/// The number of changes in the audit trail.
+/// Returns the number of changes in the audit trail.
 async fn entries(shop: &Shop) -> usize {
     let now = shop.clock.now();
     let since = Timestamp::from_unix_microseconds(now.unix_microseconds() - 3_600_000_000).unwrap();

@@ -1,16 +1,17 @@
-//! Something goes wrong at the write that counts: keys may count twice, never not at all.
+//! Disturbs the write that counts. Keys may count twice, but they always count.
 
 use keypool_tests::{Fault, Receiver, Shop};
 
 use super::{KEY, buy, counted, per_hour, post, requests, shop_with_limit, wait_of};
 
-/// Sells within the limit of 3 what each endpoint sells, with a fault at each count.
+/// Sends one request to an endpoint with these faults at its count. Returns the keys sold, ordered and
+/// counted.
 async fn disturbed(nth: usize, faults: &[Fault]) -> (u64, u64, u64) {
     let (shop, receiver) = (shop_with_limit(9, 10).await, Receiver::start().await);
     let (endpoint, form, keys, code) = requests(&receiver.url, "KEY-1-000000")[nth].clone();
     shop.dynamodb.disturb("UpdateLimit", faults.to_vec());
     let response = post(&shop, endpoint, &form).await;
-    assert!(shop.dynamodb.is_undisturbed(), "the faults have happened");
+    assert!(shop.dynamodb.is_undisturbed(), "all faults were used");
     if response.status == 503 {
         assert_eq!(response.problem().1, "/problems/nothing-was-sold");
         shop.process_orders().await;
@@ -24,7 +25,8 @@ async fn disturbed(nth: usize, faults: &[Fault]) -> (u64, u64, u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_count_whose_response_is_lost_counts_twice_at_most() {
     for nth in 0..4 {
-        // The first write finds no item, the second one makes it. It is sent again, and meets what it made.
+        // The first write finds no item, and the second one makes it. The SDK repeats the second write, which
+        // meets its own item.
         let (sold, keys, counted) = disturbed(nth, &[Fault::Pass, Fault::LoseResponse]).await;
         assert_eq!((sold, counted), (keys, 2 * keys), "{nth}");
         let (sold, keys, counted) = disturbed(nth, &[Fault::LoseRequest]).await;
@@ -33,7 +35,7 @@ async fn a_count_whose_response_is_lost_counts_twice_at_most() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_throttled_count_passes() {
+async fn a_throttled_count_is_retried() {
     let throttle = Fault::error("ProvisionedThroughputExceededException");
     let conflict = Fault::error("TransactionConflictException");
     for nth in 0..4 {
@@ -57,7 +59,7 @@ async fn without_a_count_nothing_is_sold() {
     }
 }
 
-/// Whoever dies after the count has sold nothing, and the keys count.
+/// A function that dies after the count has sold nothing, and the keys count.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_function_that_dies_at_the_count_has_sold_nothing() {
     for (number, fault, expected) in [(1, Fault::DieBefore, 0), (2, Fault::DieAfter, 2)] {
@@ -67,7 +69,7 @@ async fn a_function_that_dies_at_the_count_has_sold_nothing() {
         assert_eq!(environment.post(super::RANDOM, &form, None).await.unwrap().code(), 803);
         let two = [("api_key", KEY), ("product_id", "1"), ("quantity", "2")];
         shop.dynamodb.disturb("UpdateLimit", [fault]);
-        assert!(environment.post(super::RANDOM, &two, None).await.is_err(), "it is dead");
+        assert!(environment.post(super::RANDOM, &two, None).await.is_err(), "the environment died");
         assert_eq!((shop.in_stock(1).await, counted(&shop).await), (9, 1 + expected));
     }
 }
@@ -83,14 +85,14 @@ async fn a_sale_that_fails_after_the_count_stays_counted() {
     assert_eq!((buy(&shop, "1").await.code(), shop.in_stock(1).await), (803, 9));
 }
 
-/// A buyer who misses a key draws again, and is counted once. So is one who buys many keys.
+/// A buyer who misses a key draws again and counts once. A large order counts once, too.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_counts_once_whatever_it_takes() {
+async fn an_order_with_several_writes_counts_once() {
     let shop = shop_with_limit(300, 500).await;
     shop.dynamodb.disturb("UpdateItem", [Fault::error("ConditionalCheckFailedException")]);
     assert_eq!((buy(&shop, "1").await.code(), counted(&shop).await), (803, 1));
     assert_eq!((buy(&shop, "299").await.code(), counted(&shop).await), (803, 300));
-    // Refused before a key is reserved.
+    // The refusal comes before any key is reserved.
     let _ = shop.dynamodb.take_calls();
     wait_of(&buy(&shop, "150").await);
     assert!(!shop.dynamodb.take_operations().contains(&"TransactWriteItems".to_owned()));
@@ -100,7 +102,7 @@ async fn an_order_counts_once_whatever_it_takes() {
     assert!(!shop.dynamodb.take_operations().contains(&"TransactWriteItems".to_owned()));
 }
 
-/// Many at once, at the beginning of a minute: the item is replaced once, and nothing gets lost.
+/// Many requests meet at the start of a minute: one of them replaces the item, and no count is lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn counts_that_meet_in_a_new_minute_all_count() {
     let shop = Shop::open().await;
@@ -115,9 +117,10 @@ async fn counts_that_meet_in_a_new_minute_all_count() {
     }
 }
 
-/// The attempt that noted its keys has counted them. A later one goes on with these keys, at the limit, too.
+/// The attempt that stored its keys counted them. A later attempt continues with these keys, even at the
+/// limit.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_generation_that_is_taken_up_counts_once() {
+async fn a_resumed_generation_counts_once() {
     let shop = shop_with_limit(60, 0).await;
     let form = [("api_key", KEY), ("generator_id", "1"), ("quantity", "60")];
     let once = async || shop.send(shop.request("generate").header("idempotency-key", "a").form(&form)).await;

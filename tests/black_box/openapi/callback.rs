@@ -1,4 +1,4 @@
-//! The callback of a queued order, held against the code.
+//! Compares the described callback of a queued order with the code.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ impl Description {
 }
 
 #[test]
-fn examples_of_the_callback_fit_and_hold_what_was_signed() {
+fn callback_examples_match_the_schema_and_their_base64() {
     let description = Description::read();
     let body = description.callback_body();
     for (name, example) in body["examples"].as_object().unwrap() {
@@ -37,7 +37,7 @@ fn examples_of_the_callback_fit_and_hold_what_was_signed() {
 }
 
 #[test]
-fn a_callback_of_the_code_is_as_described() {
+fn callbacks_match_their_description() {
     let description = Description::read();
     let schema = &description.callback_body()["schema"];
     let mut described = BTreeSet::new();
@@ -55,7 +55,7 @@ fn a_callback_of_the_code_is_as_described() {
             let text = reply.to_json(identifier.as_ref(), SystemClock.now());
             let Shape::Object(members) = Shape::of(&text) else { panic!("{text}") };
             let members: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
-            // `identifier` stands before the last member.
+            // `identifier` comes before the last member.
             let required = &description.0["components"]["schemas"][&name]["required"];
             let mut expected: Vec<&str> =
                 required.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
@@ -69,14 +69,14 @@ fn a_callback_of_the_code_is_as_described() {
     let schemas = names(&description.0["components"]["schemas"]);
     let callbacks = schemas.into_iter().filter(|name| name.starts_with("Callback8"));
     assert_eq!(callbacks.collect::<BTreeSet<_>>(), described);
-    // Any other form is a fault of the description.
+    // The schema refuses any other form.
     let refused = json!({"headers": {}, "original": null, "exception": null});
     assert!(!description.faults(schema, &refused).is_empty());
 }
 
-/// The client writes these headers, and an order's id is the `webhook-id`.
+/// The client writes these headers. The `webhook-id` is the id of the order.
 #[test]
-fn headers_of_the_callback_are_those_of_the_client() {
+fn described_callback_headers_match_the_client() {
     let description = Description::read();
     let client = include_str!("../../../shared/callback/src/client.rs");
     let headers = description.callback()["parameters"].as_array().unwrap();

@@ -1,4 +1,4 @@
-//! The description against the code: both know the same endpoints, parameters, limits and codes.
+//! Compares the description with the code: both have the same endpoints, parameters, limits and codes.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{Description, FORMATS, names};
 
-/// The texts of the code that reads an endpoint's parameters.
+/// The source text that reads an endpoint's parameters.
 const fn source(endpoint: Endpoint) -> &'static str {
     match endpoint {
         Endpoint::CreateLicenseKeys => {
@@ -45,7 +45,7 @@ const fn source(endpoint: Endpoint) -> &'static str {
     }
 }
 
-/// The parameters that the code finds fault with.
+/// Returns the parameters that the code rejects.
 fn faulty(endpoint: Endpoint, parameters: impl IntoIterator<Item = (String, Parameter)>) -> BTreeSet<String> {
     let parameters: Parameters = parameters.into_iter().collect();
     let faults = match endpoint {
@@ -71,7 +71,7 @@ fn text(value: &Value) -> Parameter {
 }
 
 #[test]
-fn paths_are_the_endpoints() {
+fn paths_match_the_endpoints() {
     let description = Description::read();
     assert_eq!(names(&description.0["paths"]), Endpoint::ALL.into_iter().map(Endpoint::path).collect());
     for endpoint in Endpoint::ALL {
@@ -99,10 +99,10 @@ fn a_query_string_has_the_parameters_of_a_form() {
 }
 
 #[test]
-fn parameters_are_those_that_the_code_reads() {
+fn described_parameters_match_the_code() {
     let description = Description::read();
     for endpoint in Endpoint::ALL {
-        // No parameter takes an object. Whatever the code has a word for may be a parameter.
+        // No parameter accepts an object, and every string in the source may be a parameter's name.
         let words = source(endpoint).split('"').skip(1).step_by(2).map(str::to_owned);
         let read = faulty(endpoint, words.map(|word| (word, Parameter::Object)));
         let required = faulty(endpoint, []);
@@ -124,7 +124,7 @@ fn parameters_are_those_that_the_code_reads() {
     }
 }
 
-/// Values at each limit of a described parameter, and whether they fit: those just beyond do not.
+/// Returns values at each limit of a parameter and just beyond it. `true` marks those that fit.
 fn at_the_limits(property: &Value) -> Vec<(Value, bool)> {
     let mut cases: Vec<(Value, bool)> = Vec::new();
     if let (Some(least), Some(most)) = (property["minimum"].as_i64(), property["maximum"].as_i64()) {
@@ -146,7 +146,7 @@ fn at_the_limits(property: &Value) -> Vec<(Value, bool)> {
 }
 
 #[test]
-fn limits_are_those_of_the_code() {
+fn described_limits_match_the_code() {
     let description = Description::read();
     for endpoint in Endpoint::ALL {
         let sample = sample(endpoint);
@@ -162,7 +162,7 @@ fn limits_are_those_of_the_code() {
     }
 }
 
-/// One of each. The match is there for the compiler to ask for a reply that is new.
+/// Returns one reply of each kind. The match makes the compiler report a new kind.
 fn every_reply() -> Vec<Reply> {
     let incorrect = |endpoint| Reply::incorrect(endpoint, ValidationErrors::of("quantity", "is required"));
     let replies = vec![
@@ -248,7 +248,7 @@ pub(super) fn row() -> keypool_domain::KeyRow {
 }
 
 #[test]
-fn codes_messages_and_members_are_those_of_the_code() {
+fn codes_messages_and_members_match_the_code() {
     let description = Description::read();
     let schemas = &description.0["components"]["schemas"];
     let mut codes = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! The document by itself: valid, whole, and with examples that fit.
+//! Checks the document itself: it is valid and complete, and its examples match their schemas.
 
 use std::collections::BTreeSet;
 
@@ -11,9 +11,9 @@ use serde_json::Value;
 use super::{Description, FORMATS};
 
 #[test]
-fn it_is_openapi_3_1_and_its_schemas_are_json_schema() {
+fn the_document_is_openapi_3_1_with_json_schemas() {
     let description = Description::read();
-    // The schema of the OpenAPI Initiative, edition 2022-10-07 (Apache-2.0).
+    // The schema is from the OpenAPI Initiative, edition 2022-10-07 (Apache-2.0).
     let openapi: Value = serde_json::from_str(include_str!("../../schemas/openapi-3.1.json")).unwrap();
     let openapi = jsonschema::draft202012::new(&openapi).unwrap();
     let faults: Vec<String> = openapi.iter_errors(&description.0).map(|fault| fault.to_string()).collect();
@@ -25,7 +25,7 @@ fn it_is_openapi_3_1_and_its_schemas_are_json_schema() {
 }
 
 #[test]
-fn every_reference_leads_somewhere_and_every_component_is_used() {
+fn references_resolve_and_every_component_is_used() {
     let description = Description::read();
     let mut used = BTreeSet::new();
     references(&description.0, &mut used);
@@ -51,7 +51,7 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn examples_of_requests_fit_and_the_first_is_the_sample() {
+fn request_examples_fit_and_the_first_is_the_sample() {
     let description = Description::read();
     for endpoint in Endpoint::ALL {
         for format in FORMATS {
@@ -70,7 +70,7 @@ fn examples_of_requests_fit_and_the_first_is_the_sample() {
     }
 }
 
-/// A form is text, and its schema tells what the text stands for.
+/// Turns the numbers of a form, which are text, into the type that the schema describes.
 fn numbers_of_a_form(value: &mut Value) {
     for (name, member) in value.as_object_mut().unwrap() {
         let number = member.as_str().and_then(|text| text.parse::<u64>().ok());
@@ -83,7 +83,7 @@ fn numbers_of_a_form(value: &mut Value) {
 }
 
 #[test]
-fn examples_of_responses_fit_and_are_the_samples_where_there_are_any() {
+fn response_examples_fit_and_include_the_samples() {
     let description = Description::read();
     for endpoint in Endpoint::ALL {
         let samples = sample(endpoint);

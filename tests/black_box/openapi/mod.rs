@@ -1,4 +1,4 @@
-//! The API's description, held against OpenAPI, against the code and against real responses.
+//! Compares the API's description with OpenAPI, with the code and with real responses.
 
 mod callback;
 mod contract;
@@ -22,12 +22,12 @@ impl Description {
         Self(serde_saphyr::from_str(include_str!("../../../infra/openapi.yaml")).unwrap())
     }
 
-    /// What a reference leads to, or the value itself.
+    /// Resolves a reference, or returns the value itself.
     fn resolve<'a>(&'a self, value: &'a Value) -> &'a Value {
         match value.get("$ref").and_then(Value::as_str) {
             Some(reference) => {
                 let target = reference.strip_prefix('#').and_then(|pointer| self.0.pointer(pointer));
-                assert!(target.is_some(), "{reference} leads nowhere");
+                assert!(target.is_some(), "{reference} does not resolve");
                 self.resolve(target.unwrap())
             }
             None => value,
@@ -38,7 +38,7 @@ impl Description {
         &self.0["paths"][endpoint.path()]["post"]
     }
 
-    /// The schema of a request, references resolved at its first level.
+    /// Returns the schema of a request, with its first level resolved.
     fn request(&self, endpoint: Endpoint, format: &str) -> &Value {
         self.resolve(&self.operation(endpoint)["requestBody"]["content"][format]["schema"])
     }
@@ -47,10 +47,10 @@ impl Description {
         self.resolve(&self.operation(endpoint)["responses"][status.to_string()])
     }
 
-    /// The codes of an endpoint's signed responses with that status.
+    /// Returns the codes of an endpoint's signed responses with this status.
     fn codes(&self, endpoint: Endpoint, status: u16) -> BTreeSet<u64> {
         let schema = &self.response(endpoint, status)["content"]["application/json"]["schema"];
-        // Beside a signed reply there may be what API Gateway says itself.
+        // The alternative is a response of API Gateway itself.
         let schema = schema.pointer("/anyOf/0").unwrap_or(schema);
         let replies = schema["properties"]["response"]["oneOf"].as_array().unwrap().iter();
         replies.map(|reply| self.resolve(reply)["properties"]["code"]["const"].as_u64().unwrap()).collect()

@@ -1,4 +1,4 @@
-//! What the local stack serves of the description.
+//! Checks the pages with the description that the local stack serves.
 
 use keypool_tests::{API_KEY, Shop};
 use serde_json::Value;
@@ -23,9 +23,9 @@ async fn the_description_is_served_as_yaml_and_as_json() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_page_fetches_nothing_from_elsewhere() {
+async fn the_page_loads_nothing_from_other_origins() {
     let shop = Shop::open().await;
-    // A redirect leads to where relative addresses work.
+    // The redirect leads to a path where relative addresses work.
     let (status, content_type, page) = get(&shop, "/docs").await;
     assert_eq!((status, content_type.as_str()), (200, "text/html"));
     let quoted = |text: &str, name: &str| -> Vec<String> {
@@ -55,9 +55,10 @@ async fn the_page_fetches_nothing_from_elsewhere() {
     assert_eq!((posted.status().as_u16(), &posted.headers()["allow"]), (405, &"GET".parse().unwrap()));
 }
 
-/// What a browser sends for "Execute": to the origin of the page, with the sample of the description.
+/// Sends the request that a browser sends for "Execute": to the origin of the page, with the description's
+/// sample.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_tried_from_the_page_is_answered() {
+async fn a_request_from_the_page_succeeds() {
     let shop = Shop::open().await;
     let description = Description::read();
     let server = description.0["servers"][0]["url"].as_str().unwrap();

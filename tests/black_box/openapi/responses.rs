@@ -1,4 +1,4 @@
-//! Real responses against the description.
+//! Compares real responses with the description.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use keypool_tests::{API_KEY, Shop, ShopResponse};
 
 use super::{Description, names};
 
-/// Notes which codes each endpoint gave, and holds each response against the description.
+/// Records the codes of each endpoint, and checks each response against the description.
 struct Seen {
     description: Description,
     codes: BTreeMap<(Endpoint, u16), BTreeSet<u64>>,
@@ -71,7 +71,7 @@ async fn add_inactive_product(shop: &Shop) {
     shop.add_generator(generator).await;
 }
 
-/// Uses API keys that are not allowed what they ask, or beyond their limits.
+/// Sends requests with API keys that lack the permission or are beyond their limits.
 async fn refuse_in_every_way(shop: &Shop, seen: &mut Seen) {
     shop.add_api_key(api_key("inactive", |key| key.activity = Activity::Inactive)).await;
     shop.add_api_key(api_key("incapable", |key| key.capabilities.clear())).await;
@@ -105,7 +105,7 @@ async fn refuse_in_every_way(shop: &Shop, seen: &mut Seen) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_code_of_every_endpoint_is_as_described() {
+async fn every_code_of_every_endpoint_matches_its_description() {
     let shop = Shop::open().await;
     add_inactive_product(&shop).await;
     let mut seen = Seen::by(Description::read());
@@ -116,7 +116,7 @@ async fn every_code_of_every_endpoint_is_as_described() {
     };
     let endpoint = Endpoint::CreateLicenseKeys;
     for product_id in ["1", "2"] {
-        // 900, then 902, of keys that anything can be in.
+        // Code 900, then 902. The first keys contain unusual characters.
         let keys = if product_id == "1" { r#"["A-1","ключ 🔑","\"\\/"]"# } else { r#"["B-1"]"# };
         seen.post(&shop, endpoint, &create(keys, product_id, "available")).await;
         seen.post(&shop, endpoint, &create(keys, product_id, "blocked")).await;
@@ -205,7 +205,7 @@ async fn every_code_of_every_endpoint_is_as_described() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn responses_that_are_not_signed_are_as_described() {
+async fn unsigned_responses_match_their_description() {
     let mut seen = Seen::by(Description::read());
     let shop = Shop::builder().without_global_signing_key().open().await;
     let strict = Shop::builder().with_checkout_timeouts().open().await;
@@ -229,14 +229,14 @@ async fn responses_that_are_not_signed_are_as_described() {
     }
 }
 
-/// Some problems cannot be brought about from outside.
+/// Some problems cannot be caused from outside.
 #[test]
-fn problems_are_those_of_the_code() {
+fn described_problems_match_the_code() {
     let description = Description::read();
     let statuses = ["200", "400", "401", "409", "413", "422", "429", "500", "503"];
     for endpoint in Endpoint::ALL {
         let described = names(&description.operation(endpoint)["responses"]);
-        // What changes nothing has no Idempotency-Key.
+        // Endpoints that only read have no Idempotency-Key.
         let is_possible = |status: &&str| !endpoint.only_reads() || !["409", "422"].contains(status);
         let expected = statuses.into_iter().filter(is_possible).map(str::to_owned);
         assert_eq!(described, expected.collect::<BTreeSet<_>>());

@@ -1,4 +1,4 @@
-//! API keys, and what a copy of the table holds.
+//! Checks API keys and the contents of a copied table.
 
 use keypool_domain::{Activity, ApiKey, ApiKeyRecord, Randomness};
 use keypool_store::UpdateOutcome;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::record;
 use crate::operator::entry;
 
-/// Every byte is this one.
+/// Randomness that repeats one byte.
 struct Constant(u8);
 
 impl Randomness for Constant {
@@ -26,10 +26,10 @@ fn an_api_key_has_122_random_bits() {
     assert_eq!((bits(0x00) ^ bits(0xff)).count_ones(), 122);
 }
 
-/// The secret itself leaves its type in two places: where the command shows a new key to its owner, and where it sends
-/// one to the API. (An idempotency key, which is no secret but might be guessed, is revealed where it is sent.)
+/// The secret leaves its type in two places: the command shows a new key to its owner, and sends a key to the
+/// API. (The command also reveals an idempotency key, which is guessable but not secret.)
 #[test]
-fn an_api_key_is_revealed_by_the_command_only() {
+fn only_the_command_reveals_an_api_key() {
     let folders = ["functions", "shared", "infra"];
     let mut revealing = Vec::new();
     for folder in folders {
@@ -53,27 +53,27 @@ fn an_api_key_is_revealed_by_the_command_only() {
     assert_eq!(revealing, [format!("{commands}/api_key/mod.rs"), format!("{commands}/call/request.rs")]);
 }
 
-/// As `keypool api-key disable` does it.
+/// Does the same as `keypool api-key disable`.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_leaked_api_key_is_shut_out_sixty_seconds_after_it_was_switched_off() {
+async fn a_disabled_api_key_is_refused_after_sixty_seconds() {
     let shop = Shop::open().await;
     let leaked = "a-leaked-api-key";
     let before = record(leaked);
     shop.add_api_key(before.clone()).await;
     let faulty = async || shop.post_form("generate", &[("api_key", leaked)]).await.code();
-    assert_eq!(faulty().await, 816, "it opens the endpoint");
+    assert_eq!(faulty().await, 816, "the API key is valid");
     let after = ApiKeyRecord { activity: Activity::Inactive, ..before.clone() };
     let entry = entry(&shop);
     let updated = shop.store.update(&before, &after, &entry).await.unwrap();
     assert_eq!(updated, UpdateOutcome::Updated);
     shop.clock.advance_seconds(59);
-    assert_eq!(faulty().await, 816, "a warm function still believes what it has read");
+    assert_eq!(faulty().await, 816, "a warm function uses its cache");
     shop.clock.advance_seconds(1);
     assert_eq!(faulty().await, 101);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_of_the_table_holds_license_keys_and_owners_but_no_secret_of_keypool() {
+async fn a_copy_of_the_table_has_keys_and_owners_but_no_secret() {
     let shop = Shop::open().await;
     let stock = shop.stock(1, 1).await;
     let order = [("product_id", "1"), ("quantity", "1"), ("owner_name", "An owner")];
@@ -84,7 +84,7 @@ async fn a_copy_of_the_table_holds_license_keys_and_owners_but_no_secret_of_keyp
     let table = shop.dynamodb_call("Scan", &json!({"TableName": "keypool"})).await;
     let text = table.to_string();
     for sold in [&stock[0], &made.license_keys()[0], "An owner"] {
-        assert!(text.contains(sold), "what is sold must be there to be handed out");
+        assert!(text.contains(sold), "the table must hold the goods");
     }
     for secret in [API_KEY, "PRIVATE KEY", &sold.envelope_text("signature"), &made.envelope_text("signature")]
     {

@@ -1,4 +1,4 @@
-//! Input made to cost much, and callers who say that they are others.
+//! Sends expensive input and forged addresses.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use keypool_tests::{API_KEY, Fault, Shop, ShopResponse};
 
 use super::record;
 
-/// Larger answers would mean that an answer grows with what is wrong.
+/// The largest allowed refusal. A larger one would grow with the number of faults.
 const REFUSAL_BYTES_MAX: usize = 16_384;
 
 async fn create(shop: &Shop, content_type: &str, body: String) -> ShopResponse {
@@ -77,7 +77,7 @@ async fn a_list_of_any_length_is_answered_briefly() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_header_says_where_a_request_comes_from() {
+async fn no_header_sets_the_address_of_a_request() {
     let shop = Shop::open().await;
     let elsewhere = vec!["192.0.2.0/24".parse().unwrap()];
     shop.add_api_key(ApiKeyRecord { networks: elsewhere, ..record("elsewhere-key") }).await;
@@ -95,7 +95,7 @@ async fn no_header_says_where_a_request_comes_from() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_license_key_is_no_other_record_whatever_it_is_called() {
+async fn a_license_key_never_becomes_another_record() {
     let shop = Shop::open().await;
     let hash = API_KEY.parse::<keypool_domain::ApiKey>().unwrap().hash();
     let names = [
@@ -116,7 +116,7 @@ async fn a_license_key_is_no_other_record_whatever_it_is_called() {
         ("status", "available"),
     ];
     assert_eq!(shop.post("create-license-keys", &form).await.response()["created"], names.len());
-    // Whatever was remembered is read anew.
+    // A minute later the caches are stale.
     shop.clock.advance_seconds(60);
     for name in names {
         assert_eq!(shop.post("assign-license-key", &[("license_key", name)]).await.code(), 800, "{name}");
@@ -125,7 +125,7 @@ async fn a_license_key_is_no_other_record_whatever_it_is_called() {
     assert_eq!(shop.post("random-assign-license-keys", &order).await.code(), 803);
 }
 
-/// A flood of refusals must not use up what KMS signs for the account.
+/// A flood of refusals must not use up the account's quota of KMS signatures.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_costs_one_signature_a_second() {
     let shop = Shop::open().await;
@@ -155,7 +155,7 @@ async fn a_refusal_costs_one_signature_a_second() {
             assert!(responses.iter().all(|response| response.text == first.text), "{code} in {second}");
             assert!(shop.verifies(first, 1).await);
             let mut signatures = shop.kms.take_operations();
-            // The gateway reads the public key for whoever checks.
+            // The gateway reads the public key for the verification.
             signatures.retain(|operation| operation != "GetPublicKey");
             assert_eq!(signatures, ["Sign"], "{code} in second {second}");
         }
@@ -163,9 +163,9 @@ async fn a_refusal_costs_one_signature_a_second() {
     }
 }
 
-/// A refusal that could not be signed is signed for the next caller.
+/// KMS signs a refusal for the next caller after it failed once.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_that_kms_did_not_sign_is_asked_for_again() {
+async fn a_refusal_is_signed_again_after_a_kms_failure() {
     let shop = Shop::open().await;
     shop.kms.disturb("Sign", vec![Fault::error("KMSInvalidStateException")]);
     let form = [("api_key", "unknown-key")];

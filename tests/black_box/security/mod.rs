@@ -1,4 +1,4 @@
-//! What docs/SECURITY.md claims.
+//! Tests of the claims in docs/SECURITY.md.
 
 mod keys;
 mod limits;
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use keypool_domain::{Activity, ApiKey, ApiKeyRecord, ApiKeySettings, Endpoint};
 
-/// An API key that opens everything.
+/// Makes an API key with every capability.
 pub(crate) fn record(key: &str) -> ApiKeyRecord {
     ApiKeyRecord {
         hash: key.parse::<ApiKey>().unwrap().hash(),
@@ -24,7 +24,7 @@ pub(crate) fn record(key: &str) -> ApiKeyRecord {
     }
 }
 
-/// A file of the project.
+/// Reads a file of the project.
 fn file(path: &str) -> String {
     std::fs::read_to_string(format!("{}/../{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }

@@ -1,4 +1,4 @@
-//! docs/SECURITY.md itself: whatever it names must be there.
+//! Checks docs/SECURITY.md itself: every test and resource that it names must exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use keypool_tests::template;
 
 use super::file;
 
-/// The sources by file name; several may have the same.
+/// Returns the sources by file name. Several files may share a name.
 fn sources() -> BTreeMap<String, Vec<String>> {
     let mut sources = BTreeMap::<String, Vec<String>>::new();
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -27,12 +27,12 @@ fn sources() -> BTreeMap<String, Vec<String>> {
     sources
 }
 
-/// What stands between backquotes.
+/// Returns the texts between backquotes.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// Whether a source has a test of that name: the function right below the attribute.
+/// True if the source has a test of this name: the function right below the attribute.
 fn has_test(source: &str, name: &str) -> bool {
     let mut lines = source.lines().map(str::trim);
     while let Some(line) = lines.next() {
@@ -50,7 +50,7 @@ fn has_test(source: &str, name: &str) -> bool {
     false
 }
 
-/// Whether the template has `NAME` among its resources or parameters, or `NAME/PROPERTY`.
+/// True if the template has `NAME` among its resources or parameters, or has `NAME/PROPERTY`.
 fn in_template(path: &str) -> bool {
     let template = template();
     let (name, property) = path.split_once('/').unwrap_or((path, ""));
@@ -61,7 +61,7 @@ fn in_template(path: &str) -> bool {
 }
 
 #[test]
-fn every_test_and_every_resource_that_the_page_names_exists() {
+fn every_test_and_resource_on_the_page_exists() {
     let (page, sources) = (file("docs/SECURITY.md"), sources());
     let (mut tests, mut resources) = (BTreeSet::new(), BTreeSet::new());
     for name in quoted(&page) {
@@ -75,21 +75,24 @@ fn every_test_and_every_resource_that_the_page_names_exists() {
         }
     }
     assert!(tests.len() > 40 && resources.len() > 5, "{} {}", tests.len(), resources.len());
-    assert!(!has_test("#[test]\nfn here_too() {", "here") && !in_template("Table/Nothing"), "it can say no");
+    assert!(
+        !has_test("#[test]\nfn here_too() {", "here") && !in_template("Table/Nothing"),
+        "the checks can fail"
+    );
 }
 
 #[test]
-fn every_threat_has_an_answer_that_can_be_checked() {
+fn every_threat_names_a_test_or_a_resource() {
     let page = file("docs/SECURITY.md");
     let (_, threats) = page.split_once("\n## Threats\n").unwrap();
     let threats = threats.split("\n## ").next().unwrap();
     for threat in threats.split("\n### ").skip(1) {
         let title = threat.lines().next().unwrap();
         let named = |name: &str| name.contains(".rs::") || name.starts_with("template.yaml#");
-        assert!(quoted(threat).any(named), "{title}: by what is it held?");
+        assert!(quoted(threat).any(named), "{title}: no test or resource is named");
     }
     assert!(threats.matches("\n### ").count() >= 15);
-    // Every test of this folder is there for the page.
+    // Every test of this folder belongs to the page.
     for module in ["keys", "limits", "probing", "responses", "surroundings"] {
         let source = file(&format!("tests/black_box/security/{module}.rs"));
         for line in source.lines().filter_map(|line| line.trim_start_matches("async ").strip_prefix("fn ")) {

@@ -1,4 +1,4 @@
-//! Callers who try keys, to learn which there are.
+//! Callers probe keys to learn which ones exist.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use keypool_tests::{API_KEY, AwsCall, Fault, Shop, ShopResponse};
 
 use super::record;
 
-/// Everything that calling AWS for an answer looks like: operations, in order, and the units they took. A connection
-/// that is opened after a pause is no part of an answer.
+/// Takes all calls to AWS for a response: the operations in order, with their units. A connection that opens
+/// after a pause does not count.
 fn calls(shop: &Shop) -> [Vec<AwsCall>; 2] {
     let mut signatures = shop.kms.take_calls();
     signatures.retain(|call| call.operation != "GET");
@@ -19,7 +19,7 @@ fn operations(calls: &[Vec<AwsCall>; 2]) -> Vec<&str> {
     calls.iter().flatten().map(|call| call.operation.as_str()).collect()
 }
 
-/// A shop whose functions have read the generator already; not so any API key.
+/// Opens a shop whose functions have cached the generator, but no API key.
 async fn shop_that_knows_no_api_key() -> Shop {
     let shop = Shop::open().await;
     assert_eq!(generate(&shop, "unknown-key").await.code(), 100);
@@ -27,7 +27,7 @@ async fn shop_that_knows_no_api_key() -> Shop {
     shop
 }
 
-/// A shop, and license keys that are not for sale, each for another reason.
+/// Opens a shop with license keys that are not for sale, each for a different reason.
 async fn shop_with_keys_not_for_sale() -> (Shop, Vec<String>) {
     let shop = Shop::open().await;
     let mut keys = vec!["NO-SUCH-KEY".to_owned(), "no such key, and a much longer one ".repeat(7)];
@@ -50,9 +50,9 @@ async fn shop_with_keys_not_for_sale() -> (Shop, Vec<String>) {
     (shop, [keys, sold].concat())
 }
 
-/// The clock stands still, so the answers are the same to the byte, the signature included.
+/// The clock is stopped, so the responses must be equal to the byte, including the signature.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_and_a_sold_license_key_cause_the_same_calls_and_the_same_answer() {
+async fn unknown_and_sold_license_keys_get_identical_responses() {
     let (shop, keys) = shop_with_keys_not_for_sale().await;
     let mut seen = Vec::new();
     // The first refusal of a second is signed, whatever the key.
@@ -68,11 +68,11 @@ async fn an_unknown_and_a_sold_license_key_cause_the_same_calls_and_the_same_ans
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cold_function_does_not_tell_them_apart_either() {
+async fn a_cold_function_treats_unknown_and_sold_keys_alike() {
     let (shop, keys) = shop_with_keys_not_for_sale().await;
     let mut seen = Vec::new();
     for key in &keys {
-        // Whatever was remembered is forgotten by then.
+        // After a minute the caches are stale.
         shop.clock.advance_seconds(60);
         calls(&shop);
         let response = shop.post("assign-license-key", &[("license_key", key)]).await;
@@ -89,7 +89,7 @@ async fn generate(shop: &Shop, api_key: &str) -> ShopResponse {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_key_that_is_nearly_right_is_as_unknown_as_any_other() {
+async fn a_nearly_correct_api_key_is_refused_like_any_other() {
     let shop = shop_that_knows_no_api_key().await;
     let nearly =
         [&API_KEY[..35], &format!("{API_KEY}2"), &API_KEY.replace('2', "3"), &API_KEY.to_uppercase()];
@@ -100,13 +100,13 @@ async fn an_api_key_that_is_nearly_right_is_as_unknown_as_any_other() {
         assert_eq!(response.code(), 100);
         seen.push((response.text, calls(&shop)));
     }
-    assert_eq!(operations(&seen[0].1), ["BatchGetItem"], "the refusal of this second is signed already");
+    assert_eq!(operations(&seen[0].1), ["BatchGetItem"], "this second's refusal is cached");
     assert!(seen.iter().all(|one| *one == seen[0]), "{seen:?}");
 }
 
-/// The codes differ, as the contract wants it; what is done for them does not.
+/// The contract gives each fault its own code. The work is the same.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_key_seen_for_the_first_time_costs_the_same_whatever_is_wrong_with_it() {
+async fn every_refused_new_api_key_costs_the_same_calls() {
     let shop = shop_that_knows_no_api_key().await;
     let elsewhere = vec!["192.0.2.0/24".parse().unwrap()];
     shop.add_api_key(ApiKeyRecord { activity: Activity::Inactive, ..record("inactive-key") }).await;
@@ -116,7 +116,7 @@ async fn an_api_key_seen_for_the_first_time_costs_the_same_whatever_is_wrong_wit
     for (key, code) in
         [("unknown-key", 100), ("inactive-key", 101), ("elsewhere-key", 103), ("incapable-key", 102)]
     {
-        // Another second, another signature.
+        // Each second needs another signature.
         shop.clock.advance_seconds(1);
         assert_eq!(generate(&shop, key).await.code(), code);
         seen.push(calls(&shop));
@@ -126,7 +126,7 @@ async fn an_api_key_seen_for_the_first_time_costs_the_same_whatever_is_wrong_wit
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_an_api_key_nobody_learns_what_there_is() {
+async fn without_an_api_key_every_refusal_is_identical() {
     let shop = Shop::open().await;
     let stock = shop.stock(1, 1).await;
     let mut seen = BTreeSet::new();
@@ -148,7 +148,7 @@ async fn without_an_api_key_nobody_learns_what_there_is() {
     assert_eq!(shop.status(&stock[0]).await, keypool_domain::Status::Available);
 }
 
-/// An API key for product 1 alone.
+/// Adds an API key for product 1 only.
 async fn add_scoped_key(shop: &Shop) {
     let settings = ApiKeySettings { products: BTreeSet::from([ProductId::MIN]), ..ApiKeySettings::default() };
     shop.add_api_key(ApiKeyRecord { settings, ..record(SCOPED) }).await;
@@ -159,7 +159,7 @@ const SCOPED: &str = "scoped-key";
 /// The parameters of a request.
 type Form = Vec<(&'static str, &'static str)>;
 
-/// Requests for product 2, which exists and has keys, and for one that nobody has made; and the code of both.
+/// Requests for product 2, which exists and has keys, and for an unknown product, with the code for both.
 fn hidden_and_unknown() -> Vec<(&'static str, [Form; 2], u64)> {
     let url = ("webhook_url", "https://shop.example/?keevault-webhook=a-key");
     let create = [("license_keys", r#"["NEW-1"]"#), ("status", "available")];
@@ -181,17 +181,18 @@ async fn post_scoped(shop: &Shop, endpoint: &str, form: &[(&str, &str)]) -> Shop
     shop.post_form(endpoint, &[&[("api_key", SCOPED)], form].concat()).await
 }
 
-/// The clock stands still, so the answers are the same to the byte, the signature included.
+/// The clock is stopped, so the responses must be equal to the byte, including the signature.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_product_that_is_not_listed_is_as_unknown_as_any_other() {
+async fn an_unlisted_product_looks_unknown() {
     let shop = Shop::open().await;
     shop.stock(2, 3).await;
     add_scoped_key(&shop).await;
     for (endpoint, [hidden, unknown], code) in hidden_and_unknown() {
-        // The API key, and by the demo's what is hidden from it, are read; the first refusal of a second is signed.
+        // These requests fill the caches: the API key, and through the demo API key the hidden product. The
+        // first refusal of a second is signed.
         assert_eq!(post_scoped(&shop, endpoint, &unknown).await.code(), code, "{endpoint}");
         if ["generate", "random-assign-license-keys"].contains(&endpoint) {
-            assert_ne!(shop.post(endpoint, &hidden).await.code(), code, "{endpoint}: it exists");
+            assert_ne!(shop.post(endpoint, &hidden).await.code(), code, "{endpoint}: the product exists");
         }
         let mut seen = Vec::new();
         for form in [&unknown, &hidden, &hidden, &unknown] {
@@ -205,26 +206,26 @@ async fn a_product_that_is_not_listed_is_as_unknown_as_any_other() {
         }
         assert!(seen.iter().all(|one| *one == seen[0]), "{endpoint}: {seen:#?}");
     }
-    // Three were there. The demo's API key has made one and bought two.
+    // Three keys were in stock. The demo API key generated one and bought two.
     assert_eq!(shop.in_stock(2).await, 2);
     assert!(shop.store.license_key(&"NEW-1".parse().unwrap()).await.unwrap().is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cold_function_does_not_tell_a_hidden_product_either() {
+async fn a_cold_function_does_not_reveal_a_hidden_product() {
     let shop = Shop::open().await;
     shop.stock(2, 3).await;
     add_scoped_key(&shop).await;
     for (endpoint, [hidden, unknown], code) in hidden_and_unknown() {
         let mut seen = Vec::new();
         for form in [&unknown, &hidden, &unknown] {
-            // Whatever was remembered is forgotten by then.
+            // After a minute the caches are stale.
             shop.clock.advance_seconds(60);
             calls(&shop);
             let response = post_scoped(&shop, endpoint, form).await;
             assert_eq!(response.code(), code, "{endpoint}");
             let [mut table, signatures] = calls(&shop);
-            // The stock is read beside the API key, and nobody waits for that.
+            // The function reads the stock beside the API key. The refusal does not wait for that.
             table.retain(|call| call.operation != "Query");
             seen.push((response.text.len(), operations(&[table, signatures]).join(" ")));
         }
@@ -232,7 +233,7 @@ async fn a_cold_function_does_not_tell_a_hidden_product_either() {
     }
 }
 
-/// A draw that takes for ever delays the refusal of neither.
+/// An endless draw delays neither refusal.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cold_refusal_waits_for_no_draw_of_a_hidden_product() {
     let shop = Shop::open().await;
@@ -248,7 +249,7 @@ async fn a_cold_refusal_waits_for_no_draw_of_a_hidden_product() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_key_sells_the_products_that_it_lists() {
+async fn an_api_key_sells_its_listed_products() {
     let shop = Shop::open().await;
     let keys = shop.stock(1, 3).await;
     add_scoped_key(&shop).await;

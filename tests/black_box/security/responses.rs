@@ -1,4 +1,4 @@
-//! What a signature says, and what it does not: a shop has to check the rest.
+//! Checks the scope of a signature. A shop must check everything else itself.
 
 use keypool_domain::Clock as _;
 use keypool_signing::{InvalidEnvelope, PublicKey, SignedEnvelope};
@@ -10,14 +10,14 @@ fn verify(text: &str, pem: &str) -> Result<String, InvalidEnvelope> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_signature_covers_the_response_and_nothing_beside_it() {
+async fn the_signature_covers_only_the_response() {
     let shop = Shop::open().await;
     let (global, product) = (shop.public_key_pem(None).await, shop.public_key_pem(Some(2)).await);
     let made = shop.post("generate", &[("generator_id", "2"), ("quantity", "1")]).await;
     assert_eq!(verify(&made.text, &product), Ok(made.response_text()));
     assert_eq!(verify(&made.text, &global), Err(InvalidEnvelope::WrongSignature));
 
-    // Which key to check by is the shop's to know: this member is not signed.
+    // The shop must choose the public key itself, because this member is not signed.
     let relabelled = made.text.replace(r#""private_key_used":"product""#, r#""private_key_used":"global""#);
     assert_ne!(relabelled, made.text);
     assert!(verify(&relabelled, &product).is_ok());
@@ -28,9 +28,9 @@ async fn the_signature_covers_the_response_and_nothing_beside_it() {
     assert_eq!(verify(&renamed, &product), Err(InvalidEnvelope::Unsigned));
 }
 
-/// An old response is as genuine as a new one. What tells them apart is in what is signed.
+/// An old response is as genuine as a new one. Only signed members distinguish them.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_response_says_when_it_was_given_and_which_rows_it_hands_over() {
+async fn a_signed_response_has_its_time_and_its_row_ids() {
     let shop = Shop::open().await;
     shop.stock(1, 2).await;
     let order = [("product_id", "1"), ("quantity", "1"), ("owner_name", "An owner")];
@@ -49,7 +49,7 @@ async fn a_response_says_when_it_was_given_and_which_rows_it_hands_over() {
     assert!(told[0].0 < told[1].0 && told[0].1 != told[1].1 && told[0].2 != told[1].2, "{told:?}");
 }
 
-/// Two buyers get the same words within a second: `License key assigned` does not say which.
+/// Two buyers get identical responses within a second: `License key assigned` contains no key.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_assignment_by_name_does_not_repeat_the_name() {
     let shop = Shop::open().await;
@@ -60,7 +60,7 @@ async fn an_assignment_by_name_does_not_repeat_the_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_sent_again_by_name_or_by_list_changes_nothing() {
+async fn a_repeated_assignment_or_creation_changes_nothing() {
     let shop = Shop::open().await;
     let stock = shop.stock(1, 1).await;
     let request = [("license_key", stock[0].as_str()), ("owner_name", "An owner")];

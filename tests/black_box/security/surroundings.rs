@@ -1,4 +1,4 @@
-//! What keypool is built of, deployed as and tried with.
+//! Checks the dependencies, the deployment and the local stack.
 
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use keypool_tests::{API_KEY, Privileges, Shop, template};
 
 use super::file;
 
-/// The manifests of the crates in a folder, its own among them if it is a crate.
+/// Returns the manifests of the crates in a folder, and the folder's own manifest if it is a crate.
 fn manifests(folder: &str) -> Vec<String> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
     let within = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
@@ -28,7 +28,7 @@ fn every_crate_is_pinned_by_its_checksum() {
     let mut own = Vec::new();
     for package in lock.split("[[package]]").skip(1) {
         match value(package, "source") {
-            // From a registry, never from a branch of a repository.
+            // Dependencies come from a registry, never from a branch of a repository.
             Some(source) => {
                 assert!(source.starts_with("registry+"), "{package}");
                 assert_eq!(value(package, "checksum").map(|sum| sum.len()), Some(64), "{package}");
@@ -40,7 +40,7 @@ fn every_crate_is_pinned_by_its_checksum() {
         ["functions", "shared", "infra", "tests"].into_iter().flat_map(manifests).collect();
     for name in own {
         let name = format!("\nname = \"{name}\"\n");
-        assert!(members.iter().any(|manifest| manifest.contains(&name)), "where is{name}from?");
+        assert!(members.iter().any(|manifest| manifest.contains(&name)), "the workspace has no crate{name}");
     }
     let ci = file(".ci/run");
     for step in ["cargo deny check licenses bans sources", "--all-targets --locked"] {
@@ -48,7 +48,7 @@ fn every_crate_is_pinned_by_its_checksum() {
     }
 }
 
-/// X-Ray gets what Lambda itself writes: when a function ran, and for how long.
+/// X-Ray gets only Lambda's own data: the time and the duration of each run.
 #[test]
 fn no_crate_writes_traces() {
     let lock = file("Cargo.lock");
@@ -58,9 +58,9 @@ fn no_crate_writes_traces() {
     assert_eq!(template()["Parameters"]["Tracing"]["Default"], "Disabled");
 }
 
-/// The demo's API key is known to everybody.
+/// The demo API key is public.
 #[test]
-fn nothing_that_is_deployed_knows_the_demo() {
+fn deployed_code_does_not_contain_the_demo() {
     for manifest in ["functions", "shared"].into_iter().flat_map(manifests) {
         let linked = manifest.split("[dev-dependencies]").next().unwrap();
         assert!(!linked.contains("keypool-local") && !linked.contains("keypool-tests"), "{manifest}");
@@ -69,9 +69,9 @@ fn nothing_that_is_deployed_knows_the_demo() {
 }
 
 #[test]
-fn the_table_is_encrypted_and_the_api_is_throttled_and_the_only_way_in() {
+fn table_is_encrypted_api_is_throttled_and_the_only_entry() {
     let template = template();
-    // Left to itself, DynamoDB encrypts with a key of its own; a key in KMS would cost calls.
+    // By default, DynamoDB encrypts with its own key. A key in KMS would cost calls.
     assert_eq!(template["Resources"]["Table"]["Properties"]["SSESpecification"], serde_json::Value::Null);
     let settings = &template["Resources"]["Api"]["Properties"]["DefaultRouteSettings"];
     for limit in ["ThrottlingRateLimit", "ThrottlingBurstLimit"] {
@@ -86,7 +86,7 @@ fn the_table_is_encrypted_and_the_api_is_throttled_and_the_only_way_in() {
 }
 
 #[test]
-fn no_role_may_read_the_whole_table_or_administer_anything() {
+fn no_role_may_scan_the_table_or_administer_it() {
     let known = [
         "dynamodb:BatchGetItem",
         "dynamodb:GetItem",
@@ -105,9 +105,9 @@ fn no_role_may_read_the_whole_table_or_administer_anything() {
     }
 }
 
-/// A function that is taken over must not make API keys, change products or rewrite the audit trail.
+/// A hijacked function must not make API keys, change products or rewrite the audit trail.
 #[test]
-fn no_role_may_write_what_only_an_operator_writes() {
+fn no_role_may_write_an_operators_records() {
     let reads = ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"];
     let written = [
         "KEY#*",
@@ -132,7 +132,7 @@ fn no_role_may_write_what_only_an_operator_writes() {
     }
 }
 
-/// What listens on 0.0.0.0 would answer at 127.0.0.2 as well.
+/// A server on 0.0.0.0 would also respond at 127.0.0.2.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_local_stack_listens_on_loopback_only() {
     let shop = Shop::open().await;

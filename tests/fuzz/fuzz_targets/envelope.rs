@@ -1,4 +1,4 @@
-//! Anything as a response that somebody checks.
+//! Verifies arbitrary bytes as a response.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Anything as a request to an endpoint.
+//! Sends arbitrary bytes as a request to an endpoint.
 
 #![no_main]
 

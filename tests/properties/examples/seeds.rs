@@ -1,4 +1,4 @@
-//! Writes what the fuzzer begins with, made of the contract's samples: a folder for each target.
+//! Writes the fuzzer's first inputs, made from the contract's samples: a folder for each target.
 
 use std::path::PathBuf;
 

@@ -32,7 +32,7 @@ pub(crate) const NAMES: [&str; 20] = [
     "items_per_page",
 ];
 
-/// What an endpoint is asked for by these parameters, written as parameters again.
+/// Reads the request of an endpoint from these parameters, and writes it as parameters again.
 pub(crate) fn asked(endpoint: Endpoint, parameters: &Parameters) -> Result<Vec<Pair>, ValidationErrors> {
     let mut pairs: Vec<(&str, Option<String>)> = Vec::new();
     match endpoint {
@@ -111,7 +111,7 @@ pub(crate) fn asked(endpoint: Endpoint, parameters: &Parameters) -> Result<Vec<P
     Ok(given.collect())
 }
 
-/// The members of an order of keys.
+/// Returns the parameters of an order of keys.
 fn order(asked: &RandomAssignLicenseKeys) -> Vec<(&'static str, Option<String>)> {
     assert!((Quantity::MIN..=Quantity::MAX).contains(&asked.quantity));
     let mut pairs = vec![
@@ -124,7 +124,7 @@ fn order(asked: &RandomAssignLicenseKeys) -> Vec<(&'static str, Option<String>)>
     pairs
 }
 
-/// The list with as many keys as were sent: the same ones, each at least once.
+/// Returns a list of as many keys as were sent: the same ones, each at least once.
 fn list(keys: &LicenseKeys) -> String {
     keys.distinct().iter().for_each(check);
     assert!((1..=LicenseKeys::COUNT_MAX).contains(&keys.sent()) && keys.distinct().len() <= keys.sent());
@@ -135,8 +135,8 @@ fn list(keys: &LicenseKeys) -> String {
 
 fn check(key: &LicenseKey) {
     let key = key.as_str();
-    assert!((1..=LicenseKey::CHARACTERS_MAX).contains(&key.chars().count()), "a key of an impossible length");
-    assert!(key.trim() == key && !key.chars().any(char::is_control), "a key with what it must not have");
+    assert!((1..=LicenseKey::CHARACTERS_MAX).contains(&key.chars().count()), "a key has an invalid length");
+    assert!(key.trim() == key && !key.chars().any(char::is_control), "a key has forbidden characters");
 }
 
 fn owner(owner: &Owner) -> [(&'static str, Option<String>); 2] {
@@ -148,7 +148,7 @@ fn owner(owner: &Owner) -> [(&'static str, Option<String>); 2] {
     [("owner_name", text(&owner.name)), ("owner_email", text(&owner.email))]
 }
 
-/// `2024-01-08T00:00:00.000000Z` as a parameter takes it.
+/// Writes `2024-01-08T00:00:00.000000Z` in the form of a parameter.
 fn civil(text: &str) -> String {
     text[..19].replace('T', " ")
 }

@@ -9,7 +9,8 @@ pub(crate) type Encoded = (String, Vec<u8>);
 /// A parameter with its value.
 pub(crate) type Pair = (String, Value);
 
-/// As a form and as `multipart/form-data`, unless there is an object, for which these have no word.
+/// Encodes parameters as a form and as `multipart/form-data`. `None` if one is an object, which these formats
+/// lack.
 pub(crate) fn texts(pairs: &[Pair]) -> Option<[Encoded; 2]> {
     let text = |(name, value): &Pair| match value {
         Value::Text(text) | Value::Array(text) => Some((name.clone(), text.clone())),
@@ -39,7 +40,7 @@ fn multipart(pairs: &[(String, String)]) -> Encoded {
     (format!("multipart/form-data; boundary={boundary}"), body.into_bytes())
 }
 
-/// As JSON.
+/// Encodes parameters as JSON.
 pub(crate) fn json(pairs: &[Pair]) -> Encoded {
     let member = |(name, value): &Pair| {
         let value = match value {

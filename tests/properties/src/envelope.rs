@@ -1,4 +1,4 @@
-//! Checking a response: what was signed is believed, and nothing else.
+//! Checks the verification of responses: only signed content is accepted.
 
 use std::sync::LazyLock;
 
@@ -28,14 +28,14 @@ static SAMPLES: LazyLock<Vec<Value>> = LazyLock::new(|| {
     seeds.map(|seed| serde_json::from_slice(&seed).unwrap()).collect()
 });
 
-/// Holds bytes against what is true of every response that is checked.
+/// Checks the properties of every verified response.
 ///
-/// - Bytes that begin with `{` are a response from anywhere: it is believed only if it is one of the samples.
-/// - Of others, the first says how a response is tampered with, the second where, the third by what, and the rest are
-///   the license keys that the response hands over. As it was signed it is believed; tampered with it is not.
+/// - Bytes that begin with `{` are a foreign response. It is accepted only if it is one of the samples.
+/// - Of other bytes, the first three select the kind, the place and the value of a change. The rest are the
+///   license keys of the response. The original is accepted, and the changed response is not.
 ///
 /// # Panics
-/// If that does not hold.
+/// If one of these fails.
 pub fn holds(raw: &[u8]) {
     match raw {
         [b'{', ..] => from_anywhere(raw),
@@ -47,19 +47,19 @@ pub fn holds(raw: &[u8]) {
 fn from_anywhere(raw: &[u8]) {
     let Ok(text) = std::str::from_utf8(raw) else { return };
     let Ok(envelope) = SignedEnvelope::from_json(text) else { return };
-    assert!(envelope.verify(&KEY.1).is_err(), "a stranger's response is believed");
+    assert!(envelope.verify(&KEY.1).is_err(), "a foreign response is accepted");
     if let Ok(signed) = envelope.verify(&SAMPLE_KEY) {
         let told: Value = serde_json::from_str(text).unwrap();
         let signed: Value = serde_json::from_str(&signed).unwrap();
-        assert!(told["response"] == signed, "what is told is not what was signed");
+        assert!(told["response"] == signed, "the response differs from the signed one");
         let is_sample = |sample: &Value| {
             ["response", "response_base64", "signature"].iter().all(|member| sample[member] == told[member])
         };
-        assert!(SAMPLES.iter().any(is_sample), "a forged response is believed");
+        assert!(SAMPLES.iter().any(is_sample), "a forged response is accepted");
     }
 }
 
-/// A response, signed by the key of this process.
+/// Makes a response, signed by the key of this process.
 fn envelope(keys: &[u8]) -> (String, String) {
     let text = String::from_utf8_lossy(keys);
     let keys: Vec<LicenseKey> = text.lines().filter_map(|line| line.parse().ok()).collect();
@@ -78,10 +78,13 @@ fn envelope(keys: &[u8]) -> (String, String) {
 fn tampered(how: u8, at: u8, by: u8, keys: &[u8]) {
     let (json, payload) = envelope(keys);
     let verify = |json: &str, key| SignedEnvelope::from_json(json).and_then(|envelope| envelope.verify(key));
-    assert!(verify(&json, &KEY.1).as_ref() == Ok(&payload), "a genuine response is not believed");
-    assert!(verify(&json, &SAMPLE_KEY) == Err(InvalidEnvelope::WrongSignature), "another key will do");
+    assert!(verify(&json, &KEY.1).as_ref() == Ok(&payload), "a genuine response is rejected");
+    assert!(
+        verify(&json, &SAMPLE_KEY) == Err(InvalidEnvelope::WrongSignature),
+        "another key verifies the response"
+    );
     let whole: Value = serde_json::from_str(&json).unwrap();
-    assert!(verify(&format!("{whole:#}"), &KEY.1) == Ok(payload), "white space and order do not count");
+    assert!(verify(&format!("{whole:#}"), &KEY.1) == Ok(payload), "white space or order changes the result");
 
     let mut changed = whole.clone();
     let changed = match how % 5 {
@@ -91,16 +94,16 @@ fn tampered(how: u8, at: u8, by: u8, keys: &[u8]) {
             changed["response"]["code"] = (800 + u64::from(by)).into();
             changed.to_string()
         }
-        // A member that stands twice: of two readers one may take the first.
+        // A member occurs twice: some readers take the first, others the last.
         3 => json.replacen("{\"code\":", &format!("{{\"code\":{by},\"code\":"), 1),
         _ => json.replacen("\"timestamp\":", &format!("\"extra\":{by},\"timestamp\":"), 1),
     };
     let as_signed =
         serde_json::from_str::<Value>(&changed).is_ok_and(|changed| changed == whole) && how % 5 != 3;
-    assert!(as_signed || verify(&changed, &KEY.1).is_err(), "a tampered response is believed: {changed}");
+    assert!(as_signed || verify(&changed, &KEY.1).is_err(), "a changed response is accepted: {changed}");
 }
 
-/// With one byte of a text exchanged.
+/// Replaces one byte of a text.
 fn replaced(envelope: &mut Value, member: &str, at: u8, by: u8) -> String {
     let mut text = envelope[member].as_str().unwrap().as_bytes().to_vec();
     let at = usize::from(at) * text.len() / 256;

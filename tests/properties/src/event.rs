@@ -4,14 +4,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use keypool_domain::{Endpoint, IdempotencyKey};
 use serde_json::{Value, json};
 
-/// How API Gateway hands a body to Lambda.
+/// The form in which API Gateway hands a body to Lambda.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Delivery {
     Text,
     Base64,
 }
 
-/// A request as a client sends it.
+/// A request of a client.
 #[derive(Debug, Clone)]
 pub(crate) struct Sent<'a> {
     pub(crate) method: Method,
@@ -22,15 +22,15 @@ pub(crate) struct Sent<'a> {
 }
 
 impl<'a> Sent<'a> {
-    /// A request with a body of this format, and nothing else to it.
+    /// Makes a request with a body of this format and no other headers.
     pub(crate) fn post(endpoint: Endpoint, content_type: &str, body: &'a [u8]) -> Self {
         let content_type = HeaderValue::from_str(content_type).unwrap();
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, content_type)]);
         Self { method: Method::POST, endpoint, query: "", headers, body }
     }
 
-    /// Reads `METHOD ENDPOINT?QUERY`, header lines, an empty line, and the body. What API Gateway would not let
-    /// through is left out.
+    /// Reads `METHOD ENDPOINT?QUERY`, header lines, an empty line, and the body. Leaves out parts that API
+    /// Gateway would not forward.
     pub(crate) fn read(raw: &'a [u8]) -> Option<Self> {
         let head_end = raw.windows(2).position(|pair| pair == b"\n\n")?;
         let (head, body) = (std::str::from_utf8(&raw[..head_end]).ok()?, &raw[head_end + 2..]);
@@ -43,7 +43,7 @@ impl<'a> Sent<'a> {
             Some((name.parse::<HeaderName>().ok()?, value))
         };
         let mut headers: HeaderMap = lines.split('\n').filter_map(header).collect();
-        // These are API Gateway's own; `lambda_http` panics where they make no URL.
+        // API Gateway sets these. `lambda_http` panics if they make no URL.
         for name in ["host", "x-forwarded-proto"] {
             headers.remove(name);
         }
@@ -55,16 +55,16 @@ impl<'a> Sent<'a> {
         self.headers.get(header::CONTENT_TYPE)?.to_str().ok()
     }
 
-    /// Whether there is an `Idempotency-Key` that is none. (Of two, the event has the last.)
+    /// True if there is a malformed `Idempotency-Key`. (Of two, the event has the last.)
     pub(crate) fn has_malformed_idempotency_key(&self) -> bool {
         let last = self.headers.get_all("idempotency-key").iter().next_back();
         last.is_some_and(|value| !value.to_str().is_ok_and(|text| text.parse::<IdempotencyKey>().is_ok()))
     }
 
-    /// The event (payload 2.0), with the body in base64 or, if it is text, as it is.
+    /// Makes the event (payload 2.0), with the body in base64 or, if it is text, unchanged.
     ///
-    /// The base64 is made here: `lambda_http` panics on a body that is said to be base64 and is not, which API Gateway
-    /// does not send, and which would end the fuzzing at once.
+    /// The base64 is always valid. `lambda_http` panics on invalid base64, which API Gateway never sends, and
+    /// the fuzzer would stop at once.
     pub(crate) fn event(&self, delivery: Delivery) -> Option<String> {
         let body = match delivery {
             Delivery::Text => std::str::from_utf8(self.body).ok()?.to_owned(),

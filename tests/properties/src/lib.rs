@@ -1,12 +1,12 @@
-//! What is true of whatever comes from outside, however malformed:
+//! Properties of all input from outside, however malformed:
 //!
-//! - [`request`]: of a request, from API Gateway's event to what an endpoint is asked for;
-//! - [`envelope`]: of a response that somebody checks.
+//! - [`request`]: properties of a request, from API Gateway's event to the request of an endpoint;
+//! - [`envelope`]: properties of a response under verification.
 //!
-//! Each is a function of bytes that panics where it does not hold. The property tests of this crate call it with what
-//! proptest makes, the targets in `tests/fuzz` with what the fuzzer makes.
+//! Each is a function of bytes that panics if its property fails. The property tests of this crate call it
+//! with input of proptest, the targets in `tests/fuzz` with input of the fuzzer.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a property that does not hold panics")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a violated property panics")]
 
 mod asked;
 mod encoding;

@@ -1,4 +1,4 @@
-//! From API Gateway's event, through `lambda_http`, to what an endpoint is asked for.
+//! Checks the path from API Gateway's event, through `lambda_http`, to the request of an endpoint.
 
 use std::sync::{Arc, LazyLock};
 
@@ -16,7 +16,7 @@ use crate::asked::{NAMES, asked};
 use crate::encoding::{self, Pair};
 use crate::event::{Delivery, Sent};
 
-/// A desk that nobody works at: taking a request apart asks neither DynamoDB nor KMS.
+/// A desk without services: parsing a request calls neither DynamoDB nor KMS.
 static DESK: LazyLock<Arc<Desk>> = LazyLock::new(|| {
     let settings = AwsSettings {
         region: "eu-central-1".to_owned(),
@@ -30,23 +30,23 @@ static DESK: LazyLock<Arc<Desk>> = LazyLock::new(|| {
     Arc::new(Desk::new(store, signer, Arc::new(SystemClock), Arc::new(OperatingSystemRandomness)))
 });
 
-/// Holds a request against what is true of every one. It is written as `METHOD ENDPOINT?QUERY`, header lines, an empty
+/// Checks the properties of every request. It has the form `METHOD ENDPOINT?QUERY`, header lines, an empty
 /// line, and the body.
 ///
-/// - It is taken apart without a panic, and the same whether its body is delivered as text or in base64.
-/// - A body that is JSON has the parameters that another reader of JSON finds in it.
-/// - Its parameters, sent as a form, as multipart and as JSON, are the same parameters, and ask for the same.
-/// - What it asks for keeps the contract's limits and, sent again, is asked for again.
-/// - An `Idempotency-Key` that is none is refused, and no other.
+/// - Parsing does not panic, and gives the same result for a body in text and in base64.
+/// - A JSON body gives the same parameters as in another JSON parser.
+/// - The parameters stay the same, with the same request, as a form, as multipart and as JSON.
+/// - The request is within the contract's limits. Sent again, it gives the same request.
+/// - A malformed `Idempotency-Key` is refused, and no other.
 /// - Faults name parameters, in sentences.
 ///
 /// # Panics
-/// If one of these does not hold.
+/// If one of these fails.
 pub fn holds(raw: &[u8]) {
     let Some(sent) = Sent::read(raw) else { return };
     let received = receive(&sent, Delivery::Base64).unwrap();
     if let Some(as_text) = receive(&sent, Delivery::Text) {
-        assert!(received == as_text, "text and base64 are read differently");
+        assert!(received == as_text, "text and base64 give different parameters");
     }
     match received {
         Ok(parameters) => {
@@ -74,11 +74,11 @@ pub fn holds(raw: &[u8]) {
     }
 }
 
-/// The parameters that a function is handed. `None` if the body is not of that kind.
+/// Returns the parameters that a function gets. `None` if the body cannot be delivered like that.
 fn receive(sent: &Sent<'_>, delivery: Delivery) -> Option<Result<Parameters, ProblemDetails>> {
     let event = lambda_http::request::from_str(&sent.event(delivery)?);
     let event = event.unwrap_or_else(|error| panic!("not an event to lambda_http: {error}"));
-    // All of the body is there: there is nothing to wait for.
+    // The body is complete, so there is nothing to wait for.
     let invocation = Invocation::receive(Arc::clone(&DESK), sent.endpoint, event).now_or_never().unwrap();
     Some(invocation.parameters().cloned().map_err(|failure| failure.problem()))
 }
@@ -88,7 +88,7 @@ fn is_what_json_says(sent: &Sent<'_>, parameters: &Parameters) {
     if !content_type.eq_ignore_ascii_case("application/json") {
         return;
     }
-    // Not the other way round: this reader refuses numbers that it cannot hold, and depths beyond 128.
+    // The reverse may fail: this parser refuses numbers that it cannot represent, and depths beyond 128.
     let Ok(members) = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(sent.body) else {
         return;
     };
@@ -102,7 +102,7 @@ fn is_what_json_says(sent: &Sent<'_>, parameters: &Parameters) {
             (serde_json::Value::Number(_), Some(Value::Text(read))) => read.parse::<f64>().is_ok(),
             _ => false,
         };
-        assert!(same, "{name} is read differently");
+        assert!(same, "{name} differs from the JSON");
     }
 }
 
@@ -120,7 +120,7 @@ fn survives_every_format(sent: &Sent<'_>, parameters: &Parameters) {
     if let Some(json) = again(encoding::json(&pairs)) {
         assert!(json == expected, "JSON changes parameters");
     }
-    // Only of license keys is an array the same as its text.
+    // Only for license keys an array equals its text.
     let is_text = |(name, value): &Pair| matches!(value, Value::Text(_)) || name == "license_keys";
     for encoded in encoding::texts(&pairs).into_iter().flatten() {
         let Some(read) = again(encoded) else { continue };
@@ -135,7 +135,7 @@ fn survives_every_format(sent: &Sent<'_>, parameters: &Parameters) {
             for endpoint in Endpoint::ALL {
                 assert!(
                     asked(endpoint, &read) == asked(endpoint, parameters),
-                    "{endpoint} is asked for another thing"
+                    "{endpoint} gets another request"
                 );
             }
         }
@@ -146,14 +146,14 @@ fn asks_for_the_same_again(endpoint: Endpoint, parameters: &Parameters) {
     match asked(endpoint, parameters) {
         Ok(pairs) => {
             let again = asked(endpoint, &pairs.iter().cloned().collect());
-            assert!(again.as_ref() == Ok(&pairs), "{endpoint} is asked for another thing");
+            assert!(again.as_ref() == Ok(&pairs), "{endpoint} gets another request");
         }
         Err(faults) => {
             let faults = serde_json::to_value(faults).unwrap();
             let faults = faults.as_object().unwrap();
-            assert!(!faults.is_empty(), "a fault without a parameter");
+            assert!(!faults.is_empty(), "a fault names no parameter");
             for (name, sentences) in faults {
-                assert!(NAMES.contains(&name.as_str()), "{name} is no parameter");
+                assert!(NAMES.contains(&name.as_str()), "{name} is not a parameter");
                 for sentence in sentences.as_array().unwrap() {
                     let sentence = sentence.as_str().unwrap();
                     assert!(

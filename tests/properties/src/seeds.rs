@@ -14,7 +14,8 @@ const SAMPLES: [(&str, &str); 8] = [
     ("get-license-keys", include_str!("../../vectors/get-license-keys.json")),
 ];
 
-/// The contract's requests as [`crate::request::holds`] reads them: each as a form, as multipart and as JSON.
+/// Returns the contract's requests in the form of [`crate::request::holds`]: as a form, as multipart and as
+/// JSON.
 ///
 /// # Panics
 /// If a sample is not JSON.
@@ -37,7 +38,7 @@ pub fn request_seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
-/// The contract's responses as [`crate::envelope::holds`] reads them, and one that it makes itself.
+/// Returns the contract's responses in the form of [`crate::envelope::holds`], and one generated case.
 ///
 /// # Panics
 /// If a sample is not JSON.

@@ -1,5 +1,5 @@
-//! The properties, held against what proptest makes: fields that are nearly right, in the formats of the contract, and
-//! bytes that are not.
+//! Checks the properties with input of proptest: almost correct fields in the contract's formats, and
+//! arbitrary bytes.
 
 use keypool_properties::{envelope, envelope_seeds, request, request_seeds};
 use proptest::collection::vec;
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 #[test]
-fn they_hold_of_the_samples() {
+fn properties_hold_for_the_samples() {
     for seed in request_seeds() {
         request::holds(&seed);
     }
@@ -32,7 +32,7 @@ fn name() -> impl Strategy<Value = String> {
     select([&names[..], &others[..]].concat()).prop_map(str::to_owned)
 }
 
-/// As a form, a part or JSON would have it, more or less.
+/// Generates values that look like those of a form, a part or JSON.
 fn value() -> impl Strategy<Value = String> {
     let words = [
         "",
@@ -101,7 +101,7 @@ prop_compose! {
     }
 }
 
-/// A sample with some of its bytes exchanged.
+/// Changes some bytes of a sample.
 fn spoilt(seeds: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     (select(seeds), vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)).prop_map(|(mut seed, changes)| {
         for (at, by) in changes {
@@ -116,22 +116,22 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn they_hold_of_requests(raw in sent()) {
+    fn properties_hold_for_requests(raw in sent()) {
         request::holds(&raw);
     }
 
     #[test]
-    fn they_hold_of_requests_that_are_spoilt(raw in spoilt(request_seeds())) {
+    fn properties_hold_for_damaged_requests(raw in spoilt(request_seeds())) {
         request::holds(&raw);
     }
 
     #[test]
-    fn they_hold_of_envelopes(how in 0..5_u8, at in any::<u8>(), by in any::<u8>(), keys in "([A-Z0-9-]{1,20}\n|\\PC{0,9}\n){0,5}") {
+    fn properties_hold_for_envelopes(how in 0..5_u8, at in any::<u8>(), by in any::<u8>(), keys in "([A-Z0-9-]{1,20}\n|\\PC{0,9}\n){0,5}") {
         envelope::holds(&[&[how, at, by], keys.as_bytes()].concat());
     }
 
     #[test]
-    fn they_hold_of_envelopes_that_are_spoilt(raw in spoilt(envelope_seeds())) {
+    fn properties_hold_for_damaged_envelopes(raw in spoilt(envelope_seeds())) {
         envelope::holds(&raw);
     }
 }
