@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use keypool_domain::{Clock, SystemClock, Timestamp};
 
-/// A clock that moves when it is told to, and starts at the present.
+/// A clock that starts at the current time and moves only when a test advances it.
 #[derive(Debug)]
 pub struct ManualClock(AtomicI64);
 
@@ -11,14 +11,14 @@ impl ManualClock {
         Self(AtomicI64::new(SystemClock.now().unix_microseconds()))
     }
 
-    /// One that is so far off.
+    /// A clock with this offset.
     pub(crate) fn off_by(seconds: i64) -> Self {
         let clock = Self::new();
         clock.advance_seconds(seconds);
         clock
     }
 
-    /// Moves on.
+    /// Advances the clock.
     pub fn advance_seconds(&self, seconds: i64) {
         self.0.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
     }

@@ -12,32 +12,32 @@ use crate::shop::Backing;
 use crate::weather::Deaths;
 use crate::{API_KEY, ManualClock, SeededRandomness, ShopResponse};
 
-/// What is done every minute at somebody's desk: it finishes what was left half done. A failure is left to the next
+/// The work of every minute in an environment: it completes abandoned work. A failure waits for the next
 /// minute.
 pub type Sweep = fn(Arc<Desk>) -> BoxFuture<'static, ()>;
 
-/// An environment of all functions, on a runtime of its own: it can be killed in the middle of a request, and
-/// then nothing of it runs on.
+/// An environment with all functions, on a runtime of its own. A kill stops it in the middle of a request,
+/// and nothing of it runs on.
 #[derive(Debug)]
 pub struct Environment {
     number: u32,
     base_url: String,
-    /// Its clock.
+    /// The environment's clock.
     pub clock: Arc<ManualClock>,
-    /// Where it sweeps.
+    /// The desk that runs the sweep.
     sweeper: Arc<Desk>,
-    /// Who fills queued orders in it.
+    /// The worker that fills queued orders.
     worker: Worker,
-    /// The queue, as Lambda reaches it for a function: nothing disturbs that.
+    /// The queue as Lambda reaches it for a function. Nothing disturbs it.
     queue: Queue,
     client: reqwest::Client,
     deaths: Deaths,
-    // Ends with the environment.
+    // The gateway ends with the environment.
     _gateway: Gateway,
     runtime: Option<Runtime>,
 }
 
-/// There was no answer: the environment died, or the connection was lost.
+/// No response: the environment died, or the connection was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lost;
 
@@ -75,22 +75,22 @@ impl Environment {
         }
     }
 
-    /// Its number.
+    /// The number of the environment.
     #[must_use]
     pub fn number(&self) -> u32 {
         self.number
     }
 
-    /// Whether it has died.
+    /// True if the environment has died.
     #[must_use]
     pub fn is_dead(&self) -> bool {
         self.deaths.has(self.number)
     }
 
-    /// Sends a form with the demo's API key, and an `Idempotency-Key` if there is one.
+    /// Sends a form with the demo API key, and an `Idempotency-Key` if there is one.
     ///
     /// # Errors
-    /// If it dies, or the connection is lost.
+    /// If the environment dies or the connection is lost.
     pub async fn post(
         &self,
         endpoint: &str,
@@ -111,10 +111,10 @@ impl Environment {
         }
     }
 
-    /// Does from here what is done every minute.
+    /// Runs the work of every minute in this environment.
     ///
     /// # Errors
-    /// If it dies.
+    /// If the environment dies.
     pub async fn sweep(&self, sweep: Sweep) -> Result<(), Lost> {
         tokio::select! {
             biased;
@@ -126,7 +126,7 @@ impl Environment {
     /// Serves a batch of messages of the queue. Returns the number of messages.
     ///
     /// # Errors
-    /// If it dies. Then the messages come back when their time-out is over.
+    /// If the environment dies. Its messages return after their time-out.
     ///
     /// # Panics
     /// If Lambda cannot reach the queue.
@@ -138,13 +138,13 @@ impl Environment {
         }
     }
 
-    /// Which environments are gone.
+    /// The dead environments.
     #[must_use]
     pub fn deaths(&self) -> &Deaths {
         &self.deaths
     }
 
-    /// Ends it at once, in the middle of whatever it does.
+    /// Kills the environment at once, in the middle of its work.
     pub fn kill(&mut self) {
         self.deaths.kill(self.number);
         if let Some(runtime) = self.runtime.take() {

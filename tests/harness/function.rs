@@ -1,5 +1,5 @@
-//! The binary of whichever function `KEYPOOL_TESTS_FUNCTION` names, as the function's own `main.rs` wires it:
-//! tests of this package cannot name the binaries of others.
+//! Runs the function that `KEYPOOL_TESTS_FUNCTION` names, wired like the function's own `main.rs`. Tests of
+//! this package cannot name the binaries of other packages.
 
 use lambda_http::Error;
 
@@ -20,6 +20,6 @@ async fn main() -> Result<(), Error> {
             keypool_function::run(get_available_license_keys_count::handle).await
         }
         "get-license-keys" => keypool_function::run(get_license_keys::handle).await,
-        _ => Err(format!("{function} is no endpoint's function").into()),
+        _ => Err(format!("no endpoint has a function {function}").into()),
     }
 }

@@ -1,9 +1,9 @@
-//! What the black-box tests are built on: a [`Shop`] on the embedded stack, fresh for each test, with a
-//! [`Proxy`] before each embedded service that counts calls and plays dead, a clock that stands still, and a
-//! log that is searched for secrets.
+//! The base of the black-box tests: a new [`Shop`] on the embedded stack for each test. A [`Proxy`] in front
+//! of each embedded service counts calls and injects faults. The clock stands still, and the log is searched
+//! for secrets.
 //!
-//! Nothing in here is a fake of DynamoDB, KMS or the functions: requests go over HTTP, through `lambda_http`'s
-//! own parsing, through the real SDK clients, to the embedded services.
+//! Nothing here imitates DynamoDB, KMS or the functions. Requests go over HTTP, through the parser of
+//! `lambda_http` and the real SDK clients, to the embedded services.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a harness fails its test")]
 

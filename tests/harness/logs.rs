@@ -1,4 +1,4 @@
-//! Everything that keypool logs at its most talkative, and a register of what must not stand in it.
+//! Captures all that keypool logs at its lowest level, and the secrets that must not appear there.
 
 use std::collections::HashSet;
 use std::io;
@@ -27,13 +27,13 @@ impl io::Write for Writer {
 
 static GATHERING: Once = Once::new();
 
-/// Starts to gather the log of this process.
+/// Starts to capture the log of this process.
 pub(crate) fn gather() {
     gather_from(tracing::Level::TRACE);
 }
 
-/// Gathers the log as functions write it unless they are told otherwise: for runs whose talkative log would fill the
-/// memory. To be called before the first shop opens.
+/// Captures the log at the functions' default level, for runs whose full log would fill the memory. Call it
+/// before the first shop opens.
 pub fn log_quietly() {
     gather_from(tracing::Level::INFO);
 }
@@ -42,30 +42,34 @@ fn gather_from(level: tracing::Level) {
     GATHERING.call_once(|| init_logs(level, Stack::WARNS_OF_BUSINESS, || Writer).unwrap());
 }
 
-/// Takes note of a text that no log line may hold.
+/// Registers a text that no log line may contain.
 pub(crate) fn keep_secret(text: &str) {
-    // Shorter ones stand in a log by chance.
+    // Shorter texts occur in a log by chance.
     if text.len() >= 6 {
         let mut secrets = SECRETS.lock().unwrap_or_else(PoisonError::into_inner);
         secrets.get_or_insert_default().insert(text.to_owned());
     }
 }
 
-/// Fails if a line of the log so far holds one of the secrets of the run so far.
+/// Fails if a line of the log so far contains a secret of the run so far.
 pub(crate) fn check() {
     let log = LOG.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let secrets = SECRETS.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default();
-    // The JSON of the log escapes what is not plain.
+    // The JSON of the log escapes special characters.
     let escaped = |secret: &String| serde_json::to_string(secret).unwrap().trim_matches('"').to_owned();
     let patterns: Vec<String> = secrets.iter().flat_map(|secret| [secret.clone(), escaped(secret)]).collect();
-    // One long secret would make a deterministic automaton too large to build in a test.
+    // A long secret would make a deterministic automaton too large for a test.
     let search = AhoCorasick::builder().kind(Some(AhoCorasickKind::ContiguousNFA)).build(&patterns).unwrap();
     for line in log.split(|byte| *byte == b'\n') {
-        assert!(search.find(line).is_none(), "a log line holds a secret: {}", String::from_utf8_lossy(line));
+        assert!(
+            search.find(line).is_none(),
+            "a log line contains a secret: {}",
+            String::from_utf8_lossy(line)
+        );
     }
 }
 
-/// The lines of the log so far that hold a text.
+/// Returns the lines of the log so far that contain a text.
 #[must_use]
 pub fn lines_with(text: &str) -> Vec<String> {
     let log = LOG.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -3,10 +3,10 @@ use std::process::Command;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// Whether `openssl dgst -sha256 -verify` says that `signature` (base64) is the key's, over the text.
+/// True if `openssl dgst -sha256 -verify` accepts `signature` (base64) for the key and the text.
 ///
 /// # Panics
-/// If there is no `openssl` to ask.
+/// If `openssl` is not installed.
 #[must_use]
 pub fn openssl_verifies(public_key_pem: &str, signed_text: &str, signature: &str) -> bool {
     let folder = tempfile::tempdir().unwrap();

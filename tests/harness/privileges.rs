@@ -1,4 +1,5 @@
-//! What the functions' roles grant, read from the deployment template, and what the functions need, seen by the proxies.
+//! Compares the grants of the functions' roles, from the deployment template, with the needs that the proxies
+//! observe.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
@@ -6,16 +7,17 @@ use std::sync::OnceLock;
 use keypool_domain::Endpoint;
 use serde_json::{Value, json};
 
-/// One action on one resource that a function needs, or that its role grants.
+/// An action on a resource that a function needs or its role grants.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Privilege {
     /// The function, by its endpoint's name.
     pub function: String,
     /// The action, like `dynamodb:UpdateItem`.
     pub action: String,
-    /// `table`, `index available`, `index orders`, `queue`, or `key` with the algorithm and message type it signs by.
+    /// `table`, `index available`, `index orders`, `queue`, or `key` with the algorithm and the message type
+    /// of the signature.
     pub resource: String,
-    /// The records, by their hash key, as `dynamodb:LeadingKeys` names them: `KEY#*`, `ORDERS`. Empty for a key of
+    /// The records, by hash key in the form of `dynamodb:LeadingKeys`: `KEY#*`, `ORDERS`. Empty for a key of
     /// KMS and for the queue.
     pub records: String,
 }
@@ -26,7 +28,7 @@ impl Privilege {
         Self { function: function.to_owned(), action, resource, records: records.to_owned() }
     }
 
-    /// What IAM asks for when a function makes this call.
+    /// Returns the privileges that IAM demands for this call of a function.
     pub(crate) fn of_call(function: &str, operation: &str, request: &Value) -> Vec<Self> {
         let on_table = |action: &str, hash_key: &Value| {
             Self::new(function, format!("dynamodb:{action}"), "table", &records(hash_key))
@@ -40,7 +42,7 @@ impl Privilege {
             "SendMessage" | "ChangeMessageVisibility" => {
                 vec![Self::new(function, format!("sqs:{operation}"), "queue", "")]
             }
-            // Service Authorization Reference: a transaction needs the permissions of what is in it.
+            // A transaction needs the permissions of its writes (Service Authorization Reference).
             "TransactWriteItems" => {
                 let items = request["TransactItems"].as_array().into_iter().flatten();
                 let writes = items.flat_map(|item| item.as_object().into_iter().flatten());
@@ -68,7 +70,7 @@ impl Privilege {
                     None => vec![on_table("Query", hash_key)],
                 }
             }
-            // Each inserts the item that its parameters hold, in the order in which the statement names them.
+            // Each statement inserts the item in its parameters, in the order that the statement names them.
             "BatchExecuteStatement" => {
                 let statements = request["Statements"].as_array().into_iter().flatten();
                 let needed = statements.map(|statement| {
@@ -86,7 +88,7 @@ impl Privilege {
     }
 }
 
-/// The records among which a hash key is. Of counters there is a handful, each with a key of its own.
+/// Returns the group of records of a hash key. Each counter is its own group, because there are only a few.
 fn records(hash_key: &Value) -> String {
     let hash_key = hash_key["S"].as_str().unwrap_or("?");
     match hash_key.split_once('#') {
@@ -95,7 +97,7 @@ fn records(hash_key: &Value) -> String {
     }
 }
 
-/// The value that a query asks the hash key, of the table or of the index, to be equal to.
+/// Returns the value that a query compares with the hash key of the table or the index.
 fn equal_to_hash_key(query: &Value) -> &Value {
     let condition = query["KeyConditionExpression"].as_str().unwrap_or_default();
     let compared = condition.split(" AND ").filter_map(|comparison| comparison.split_once(" = "));
@@ -109,7 +111,7 @@ fn equal_to_hash_key(query: &Value) -> &Value {
         .unwrap_or(&Value::Null)
 }
 
-/// What the roles in the template grant.
+/// The grants of the roles in the template.
 #[derive(Debug)]
 pub struct Privileges(BTreeSet<Privilege>);
 
@@ -117,7 +119,7 @@ impl Privileges {
     /// Reads the template.
     ///
     /// # Panics
-    /// If it grants something in a form that this does not know.
+    /// If the template has a grant of an unknown form.
     pub fn granted() -> &'static Self {
         static GRANTED: OnceLock<Privileges> = OnceLock::new();
         GRANTED.get_or_init(|| {
@@ -138,16 +140,16 @@ impl Privileges {
         })
     }
 
-    /// All of them.
+    /// All grants.
     #[must_use]
     pub fn all(&self) -> &BTreeSet<Privilege> {
         &self.0
     }
 
-    /// Asserts that everything used is granted.
+    /// Asserts that every used privilege is granted.
     ///
     /// # Panics
-    /// If it is not: deployed, this call would be refused.
+    /// If one is not: IAM would refuse this call in a deployed stack.
     pub fn check(&self, used: &[Privilege]) {
         for privilege in used {
             assert!(self.0.contains(privilege), "the template does not grant {privilege:?}");
@@ -169,13 +171,12 @@ pub const SWEEP_ORDERS: &str = "sweep-orders";
 /// The function that the queue of orders calls.
 pub const PROCESS_ORDERS: &str = "process-orders";
 
-/// The names of all functions: those of the endpoints, the one that the queue calls, and the one that a schedule
-/// calls.
+/// Returns the names of all functions: of the endpoints, the queue and the schedule.
 pub fn functions() -> impl Iterator<Item = &'static str> {
     Endpoint::ALL.into_iter().map(Endpoint::name).chain([PROCESS_ORDERS, SWEEP_ORDERS])
 }
 
-/// The name of a function in the template: `generate` is `GenerateFunction`.
+/// Returns the name of a function in the template: `generate` is `GenerateFunction`.
 #[must_use]
 pub fn function_resource(function: &str) -> String {
     let words = function.split('-').map(|word| word[..1].to_uppercase() + &word[1..]);
@@ -193,12 +194,12 @@ fn grants(function: &str, statement: &Value) -> Vec<Privilege> {
     let actions = statement["Action"].as_array().unwrap().iter().map(|action| action.as_str().unwrap());
     let queue = json!({"Fn::GetAtt": ["OrdersQueue", "Arn"]});
     let (resource, records) = match &statement["Resource"] {
-        // Lambda writes the log by the function's role.
+        // Lambda writes the log with the function's role.
         resource if *resource == json!({"Fn::GetAtt": [log, "Arn"]}) => {
             assert_eq!(actions.collect::<Vec<_>>(), ["logs:CreateLogStream", "logs:PutLogEvents"]);
             return Vec::new();
         }
-        // Lambda polls the queue by the function's role.
+        // Lambda polls the queue with the function's role.
         resource if *resource == queue && statement["Sid"] == "TakeMessages" => {
             assert_eq!(function, PROCESS_ORDERS);
             let polling = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"];
@@ -216,14 +217,15 @@ fn grants(function: &str, statement: &Value) -> Vec<Privilege> {
         Value::Object(resource)
             if resource["Fn::Sub"] == "arn:${AWS::Partition}:kms:${AWS::Region}:${AWS::AccountId}:key/*" =>
         {
-            // Any key of the account, but only those with the stack's tag, and only for what is signed here.
+            // The grant covers any key of the account, but only with the stack's tag and for this kind of
+            // signature.
             let condition = statement["Condition"]["StringEquals"].as_object().unwrap();
             assert_eq!(condition["aws:ResourceTag/keypool"]["Ref"], "AWS::StackName");
             let text = |name: &str| condition[name].as_str().unwrap();
             let resource = format!("key {} {}", text("kms:SigningAlgorithm"), text("kms:MessageType"));
             (resource, vec![String::new()])
         }
-        other => panic!("{function}: what is {other}?"),
+        other => panic!("{function}: unknown resource {other}"),
     };
     let grant = |action| records.iter().map(move |records| (action, records.clone()));
     actions
@@ -232,7 +234,8 @@ fn grants(function: &str, statement: &Value) -> Vec<Privilege> {
         .collect()
 }
 
-/// The records that a statement is limited to. `ForAllValues` alone would be true of a request without keys, too.
+/// Returns the records that a statement allows. `ForAllValues` alone would also be true for a request without
+/// keys.
 fn leading_keys(statement: &Value) -> Vec<String> {
     let condition = &statement["Condition"];
     let records = condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"].clone();

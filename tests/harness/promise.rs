@@ -1,7 +1,7 @@
 use crate::ShopResponse;
 
-/// What a 503 says about the request, by the `type` of its problem details. From the strongest promise to
-/// none.
+/// The promise of a 503 about the request, from the `type` of its problem details. In order from the
+/// strongest promise to none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Promise {
     /// `nothing-was-sold`: the request sold nothing, and never will.
@@ -16,7 +16,7 @@ impl Promise {
     /// Every kind.
     pub const ALL: [Self; 3] = [Self::NothingSold, Self::OutcomeUnknown, Self::Untyped];
 
-    /// Reads a 503; `None` for any other response.
+    /// Reads a 503. Returns `None` for any other response.
     #[must_use]
     pub fn of(response: &ShopResponse) -> Option<Self> {
         if response.status != 503 {

@@ -2,21 +2,22 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Lambda gives a function with this much memory one CPU (Lambda Developer Guide, "Configure Lambda function memory").
+/// The memory at which Lambda gives a function one CPU (Lambda Developer Guide, "Configure Lambda function
+/// memory").
 const MB_OF_ONE_CPU: u64 = 1_769;
 
-/// The period after which a used-up quota is filled again.
+/// The period after which the kernel refills a used-up quota.
 const PERIOD_US: u64 = 20_000;
 
-/// A control group whose processes get the share of a CPU that Lambda gives for an amount of memory.
+/// A control group with the share of a CPU that Lambda gives for an amount of memory.
 #[derive(Debug)]
 pub struct CpuQuota(PathBuf);
 
 impl CpuQuota {
-    /// A quota for `memory_mb`. Needs the right to make control groups, of either version.
+    /// Makes a quota for `memory_mb`. Needs the right to make control groups, of either version.
     ///
     /// # Errors
-    /// If this process may not.
+    /// If this process lacks that right.
     pub fn of_memory(memory_mb: u64) -> io::Result<Self> {
         let name = format!("keypool-{}-{memory_mb}", std::process::id());
         let quota_us = PERIOD_US * memory_mb / MB_OF_ONE_CPU;
@@ -33,10 +34,10 @@ impl CpuQuota {
         Ok(group)
     }
 
-    /// Holds a process and its threads to the quota from now on.
+    /// Applies the quota to a process and its threads from now on.
     ///
     /// # Errors
-    /// If there is no such process.
+    /// If the process does not exist.
     pub fn hold(&self, process: u32) -> io::Result<()> {
         fs::write(self.0.join("cgroup.procs"), process.to_string())
     }

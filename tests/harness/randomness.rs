@@ -4,16 +4,15 @@ use keypool_domain::{OperatingSystemRandomness, Randomness};
 
 use crate::weather::mix;
 
-/// The operating system's randomness, but for the start of draws, which can be told to lie in the first quarter
-/// of the stock. With more than a few windows in stock a draw then never wraps round, and what it costs is a
-/// number and not a chance.
+/// The operating system's randomness, with an optional limit: draws start in the first quarter of the stock.
+/// With more than a few windows in stock, such a draw never wraps around, so its cost is constant.
 #[derive(Debug, Default)]
 pub struct ScriptedDraws {
     starts_in_first_quarter: AtomicBool,
 }
 
 impl ScriptedDraws {
-    /// From now on, draws start in the first quarter of the stock.
+    /// Makes draws start in the first quarter of the stock from now on.
     pub fn start_in_first_quarter(&self) {
         self.starts_in_first_quarter.store(true, Ordering::SeqCst);
     }
@@ -22,7 +21,7 @@ impl ScriptedDraws {
 impl Randomness for ScriptedDraws {
     fn fill(&self, bytes: &mut [u8]) {
         OperatingSystemRandomness.fill(bytes);
-        // Draws and ids are filled 16 bytes at a time; clearing a bit of an id changes nothing that matters.
+        // Draws and ids use 16 bytes at a time. A cleared bit does not matter to an id.
         if self.starts_in_first_quarter.load(Ordering::SeqCst)
             && let [first, rest @ ..] = bytes
             && rest.len() == 15
@@ -32,7 +31,7 @@ impl Randomness for ScriptedDraws {
     }
 }
 
-/// Randomness that is the same for the same seed. Fit for tests only.
+/// Randomness that repeats for the same seed. For tests only.
 #[derive(Debug)]
 pub struct SeededRandomness {
     seed: u64,
@@ -40,7 +39,7 @@ pub struct SeededRandomness {
 }
 
 impl SeededRandomness {
-    /// The randomness of this seed.
+    /// Makes the randomness of this seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self { seed, drawn: AtomicU64::new(0) }

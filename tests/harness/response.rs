@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use crate::Promise;
 
-/// What a shop gets back.
+/// A response to a shop.
 #[derive(Debug, Clone)]
 pub struct ShopResponse {
     /// The HTTP status.
@@ -34,7 +34,7 @@ impl ShopResponse {
         })
     }
 
-    /// Reads what a function hands to Lambda for API Gateway (payload 2.0).
+    /// Reads the response that a function returns to Lambda for API Gateway (payload 2.0).
     pub(crate) fn of_lambda(answer: &Value) -> Self {
         let header = |name: &str| answer["headers"][name].as_str().map(str::to_owned);
         Self {
@@ -55,13 +55,13 @@ impl ShopResponse {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
     }
 
-    /// The signed part.
+    /// The signed response.
     #[must_use]
     pub fn response(&self) -> Value {
         self.json()["response"].clone()
     }
 
-    /// The signed part as it was written.
+    /// The signed response as text.
     ///
     /// # Panics
     /// If there is none.
@@ -74,22 +74,22 @@ impl ShopResponse {
         serde_json::from_str::<Envelope>(&self.text).unwrap().response.get().to_owned()
     }
 
-    /// `response.code`; 0 if there is none.
+    /// `response.code`, or 0 without a code.
     #[must_use]
     pub fn code(&self) -> u64 {
         self.response()["code"].as_u64().unwrap_or(0)
     }
 
-    /// A member of the envelope that is text.
+    /// Returns a text member of the envelope.
     ///
     /// # Panics
-    /// If there is none of that name.
+    /// If there is no such member.
     #[must_use]
     pub fn envelope_text(&self, name: &str) -> String {
         self.json()[name].as_str().unwrap_or_else(|| panic!("no {name}: {}", self.text)).to_owned()
     }
 
-    /// The license keys that were handed over, whichever endpoint did it.
+    /// Returns the license keys of the response, from any endpoint.
     #[must_use]
     pub fn license_keys(&self) -> Vec<String> {
         let response = self.response();
@@ -99,10 +99,10 @@ impl ShopResponse {
         generated.chain(assigned).filter_map(|key| key.as_str().map(str::to_owned)).collect()
     }
 
-    /// The HTTP status and the `type` of problem details.
+    /// Returns the HTTP status and the `type` of the problem details.
     ///
     /// # Panics
-    /// If the response is not one.
+    /// If the response has no problem details.
     #[must_use]
     pub fn problem(&self) -> (u16, String) {
         let problem = self.json();
@@ -110,13 +110,13 @@ impl ShopResponse {
         (self.status, of_type.to_owned())
     }
 
-    /// Asserts what is true of every response: it is an envelope or a problem, its `response` is byte for byte
-    /// what its base64 holds, and members stand in the contract's order.
+    /// Asserts the form of every response: an envelope or problem details. `response` equals its base64 byte
+    /// for byte, and members have the contract's order.
     pub(crate) fn check_form(&self) {
         if !matches!(self.status, 200 | 401 | 429) {
             assert_eq!(self.content_type, "application/problem+json", "{}", self.text);
             assert_eq!(self.json()["status"], self.status);
-            // An unknown outcome has the header only if the request had an `Idempotency-Key`.
+            // With an unknown outcome, only a request with an `Idempotency-Key` gets the header.
             let promise = Promise::of(self);
             if promise != Some(Promise::OutcomeUnknown) {
                 assert_eq!(self.retry_after.is_some(), self.status == 503, "{}", self.text);

@@ -3,8 +3,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// The text of an endpoint's sample: real requests and responses. The one of `replace-license-key`, which the
-/// API of the plugins does not have, is a request only.
+/// Returns the text of an endpoint's sample: real requests and responses. The sample of `replace-license-key`
+/// has a request only, because the plugins' API lacks this endpoint.
 #[must_use]
 pub const fn sample_text(endpoint: Endpoint) -> &'static str {
     match endpoint {
@@ -30,8 +30,8 @@ pub const fn sample_text(endpoint: Endpoint) -> &'static str {
     }
 }
 
-/// An endpoint's sample. The one of `get-license-keys` lists keys by product and status. Keypool lists those of
-/// an order, so its request names one, too.
+/// Returns an endpoint's sample. The original of `get-license-keys` lists keys by product and status. keypool
+/// lists the keys of an order, so the request gets an identifier.
 ///
 /// # Panics
 /// If it is not JSON.
@@ -44,10 +44,11 @@ pub fn sample(endpoint: Endpoint) -> Value {
     sample
 }
 
-/// The envelope of an endpoint's sample with this code, as its JSON text: only the text has the order of members.
+/// Returns the envelope of an endpoint's sample with this code, as JSON text: only the text has the order of
+/// members.
 ///
 /// # Panics
-/// If there is none.
+/// If there is no such envelope.
 #[must_use]
 pub fn sample_envelope(endpoint: Endpoint, code: u64) -> String {
     #[derive(Deserialize)]

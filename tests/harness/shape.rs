@@ -2,8 +2,8 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// The shape of a JSON value: kinds of values, and names of members in their order. Elements of an array are
-/// told by the first one.
+/// The shape of a JSON value: kinds of values, and names of members in order. The first element stands for
+/// its array.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shape {
     /// `null`.
@@ -16,23 +16,23 @@ pub enum Shape {
     Real,
     /// Text.
     Text,
-    /// An array, and its first element.
+    /// An array with its first element.
     Array(Option<Box<Shape>>),
-    /// An object, and its members.
+    /// An object with its members.
     Object(Vec<(String, Shape)>),
 }
 
 impl Shape {
-    /// The shape of a JSON text.
+    /// Reads the shape of a JSON text.
     ///
     /// # Panics
-    /// If it is none.
+    /// If the text is not JSON.
     #[must_use]
     pub fn of(json: &str) -> Self {
         serde_json::from_str(json).unwrap()
     }
 
-    /// The names of the first row of a list: the member `list` of the member `response`, in their order.
+    /// Returns the names in the first row of a list, in order: the member `list` of `response`.
     ///
     /// # Panics
     /// If there is no such row.

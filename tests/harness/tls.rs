@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-/// A certificate for this machine that nobody else knows.
+/// A certificate for this machine, trusted by no other.
 #[derive(Debug)]
 pub struct Certificate {
     folder: TempDir,
@@ -20,10 +20,10 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Makes one.
+    /// Makes a certificate.
     ///
     /// # Panics
-    /// If there is no `openssl`.
+    /// If `openssl` is not installed.
     #[must_use]
     pub fn of_this_machine() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -51,14 +51,14 @@ impl Certificate {
         Self { folder, config: Arc::new(config) }
     }
 
-    /// The file that a client is to trust, by `SSL_CERT_FILE`.
+    /// The file that a client trusts through `SSL_CERT_FILE`.
     #[must_use]
     pub fn file(&self) -> PathBuf {
         self.folder.path().join("certificate.pem")
     }
 }
 
-/// Speaks TLS before a service that does not, as AWS does before its own.
+/// A TLS server in front of a service without TLS, like the front of AWS.
 #[derive(Debug)]
 pub struct TlsFront {
     url: String,
@@ -68,7 +68,7 @@ pub struct TlsFront {
 }
 
 impl TlsFront {
-    /// Stands before the service at `http://HOST:PORT`.
+    /// Starts in front of the service at `http://HOST:PORT`.
     ///
     /// # Panics
     /// If no port is free.
@@ -102,13 +102,13 @@ impl TlsFront {
         &self.url
     }
 
-    /// How many handshakes were made so far.
+    /// Returns the number of handshakes so far.
     #[must_use]
     pub fn handshakes(&self) -> usize {
         self.handshakes.load(Ordering::Relaxed)
     }
 
-    /// Closes all connections, as the other side does with idle ones.
+    /// Closes all connections, like a service with idle ones.
     pub fn close_connections(&self) {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
     }

@@ -8,7 +8,7 @@ use super::{Entry, Mix, Order, Outcome, PublicKeys, Told, What};
 use crate::weather::{environment_of, mix};
 use crate::{Environment, Lost, Promise, Shop, ShopResponse, Storm, Sweep};
 
-/// What buyers share.
+/// The context that buyers share.
 #[derive(Debug)]
 pub(super) struct Market<'a> {
     pub(super) shop: &'a Shop,
@@ -16,49 +16,49 @@ pub(super) struct Market<'a> {
     pub(super) mix: Mix,
     pub(super) sweep: Sweep,
     pub(super) products: &'a [u32],
-    /// Where the callbacks of queued orders go.
+    /// The URL for the callbacks of queued orders.
     pub(super) webhook_url: &'a str,
     pub(super) public_keys: PublicKeys,
     pub(super) storm: Arc<Storm>,
-    /// Keys that exist, or did: lately created ones.
+    /// Keys that exist or existed: the latest created ones.
     pub(super) known: Mutex<Vec<String>>,
-    /// Requests that were answered by what no request should be.
+    /// Requests with a response that no request should get.
     pub(super) wrong: Mutex<Vec<String>>,
 }
 
-/// So many orders are a minute.
+/// The number of orders between two sweeps.
 const ORDERS_A_SWEEP: u32 = 16;
-/// After so many orders a buyer's environment serves the queue.
+/// The number of orders between two batches of the queue in a buyer's environment.
 const ORDERS_A_BATCH: u32 = 3;
-/// How far SQS's clock and the environment's move on with a batch, in seconds.
+/// The seconds by which a batch advances the clocks of SQS and the environment.
 const BATCH_SECONDS: i64 = 3;
-/// How many keys are known at most.
+/// The largest number of known keys.
 const KNOWN_MAX: usize = 400;
-/// How often a request with an `Idempotency-Key` is sent at most.
+/// The largest number of attempts with one `Idempotency-Key`.
 const SENDS_MAX: u32 = 20;
-/// How long a shop lets pass before it asks again while its first request is under way: longer than any lease.
+/// The seconds that a shop waits while its first request is under way: longer than any lease.
 const LEASE_SECONDS: i64 = 60;
 
-/// Somebody who places one order after the other. His requests go to one of two environments, each of which serves one
-/// request at a time.
+/// A buyer, who places one order after the other. His requests go to one of two environments, and each serves
+/// one request at a time.
 #[derive(Debug)]
 pub(super) struct Buyer<'a> {
     market: &'a Market<'a>,
     number: u32,
     environments: [Environment; 2],
-    /// How many environments he has used up.
+    /// The number of environments used so far.
     used: u32,
     pub(super) entries: Vec<Entry>,
     pub(super) sent: u64,
     pub(super) signatures: u64,
 }
 
-/// What one request came to.
+/// The result of one request.
 enum Came {
     Told(Told),
     /// 503.
     Unavailable(Promise),
-    /// No answer: whatever became of it.
+    /// No response: the outcome is unknown.
     Nothing,
     /// 409: the same request is under way.
     UnderWay,
@@ -77,8 +77,8 @@ impl<'a> Buyer<'a> {
         market.shop.environment(number, mix(&[market.seed, 6, u64::from(number)]), skew).await
     }
 
-    /// Places his n-th order, again and again until there is an answer or he gives up. Before some of them he sees to
-    /// what is done every minute, in his own environment, disturbed like everything else.
+    /// Places the n-th order and repeats it until a response comes or the buyer gives up. Some orders first
+    /// run the sweep in the buyer's environment, with faults like everything else.
     pub(super) async fn place(&mut self, nth: u32) {
         if nth.is_multiple_of(ORDERS_A_SWEEP) && self.environments[0].sweep(self.market.sweep).await.is_err()
         {
@@ -96,7 +96,7 @@ impl<'a> Buyer<'a> {
             self.entries.push(Entry { order, outcome });
             return;
         }
-        // Without a key every attempt is an order of its own: what became of the ones before is not known.
+        // Without a key every attempt is a new order, and the outcome of the earlier attempts is unknown.
         for attempt in 0..Place::ATTEMPTS_MAX {
             let order = Order { owner: at.owner(attempt), mark: at.mark(attempt), ..order.clone() };
             let outcome = match self.send(&order, 0).await {
@@ -112,8 +112,7 @@ impl<'a> Buyer<'a> {
         }
     }
 
-    /// Serves a batch of the queue's messages in his second environment. Every other batch begins with the latest
-    /// messages.
+    /// Serves a batch of messages in the second environment. Some batches begin with the latest messages.
     async fn work(&mut self, nth: u32) {
         let shop = self.market.shop;
         let reversed = mix(&[self.market.seed, 10, u64::from(self.number), u64::from(nth)]).is_multiple_of(2);
@@ -125,10 +124,11 @@ impl<'a> Buyer<'a> {
         }
     }
 
-    /// Sends the same request until it is answered, now here, now there, now and then to both at once.
+    /// Repeats the request until a response comes, alternating between the environments. Some first attempts
+    /// go to both at once.
     async fn insist(&mut self, order: &Order) -> Outcome {
         let mut first: Option<Told> = None;
-        // The weakest promise, until an attempt is lost, of which nothing is known.
+        // The weakest promise so far. It is void once an attempt is lost.
         let (mut promise, mut is_lost) = (None::<Promise>, false);
         for send in 0..SENDS_MAX {
             let both = send == 0 && mix(&[self.market.seed, 7, u64::from(order.mark)]).is_multiple_of(8);
@@ -136,10 +136,10 @@ impl<'a> Buyer<'a> {
                 if both { self.send_twice(order).await } else { vec![self.send(order, send % 2).await] };
             for came in came {
                 match (came, &first) {
-                    // Refusals are not remembered: nothing was done, and the next time it may be.
+                    // Refusals are not stored. A later attempt may succeed.
                     (Came::Told(told), Some(_)) if told.is_refusal() => {}
                     (Came::Told(told), Some(first)) if !first.is_refusal() && told != *first => {
-                        self.report(order, &format!("answered by {first:?}, and then by {told:?}"));
+                        self.report(order, &format!("first response {first:?}, later response {told:?}"));
                     }
                     (Came::Told(told), _) => first = Some(told),
                     (Came::UnderWay, _) => {
@@ -165,7 +165,7 @@ impl<'a> Buyer<'a> {
 
     async fn send_twice(&mut self, order: &Order) -> Vec<Came> {
         let [one, other] = &self.environments;
-        // The second comes while the first is somewhere on its way, now here, now there.
+        // The second request starts while the first is at a random point of its way.
         let later = Duration::from_millis(mix(&[self.market.seed, 9, u64::from(order.mark)]) % 60);
         let second = async {
             tokio::time::sleep(later).await;
@@ -175,7 +175,7 @@ impl<'a> Buyer<'a> {
         vec![self.read(order, 0, one).await, self.read(order, 1, other).await]
     }
 
-    /// Checks an answer; without one, the environment is another from now on.
+    /// Checks a response. A missing response means that the environment needs a replacement.
     async fn read(&mut self, order: &Order, from: usize, answer: Result<ShopResponse, Lost>) -> Came {
         self.sent += 1;
         let Ok(response) = answer else {
@@ -195,13 +195,13 @@ impl<'a> Buyer<'a> {
             503 => Came::Unavailable(Promise::of(&response).unwrap()),
             409 => Came::UnderWay,
             _ => {
-                self.report(order, &format!("answered by {}", response.text));
+                self.report(order, &format!("unexpected response {}", response.text));
                 Came::Nothing
             }
         }
     }
 
-    /// After the end of an environment there is another.
+    /// Replaces a dead environment.
     async fn replace(&mut self, which: usize) {
         self.environments[which] = Self::environment(self.market, self.number, self.used).await;
         self.used += 1;
@@ -212,7 +212,7 @@ impl<'a> Buyer<'a> {
         wrong.push(format!("{order}: {what}"));
     }
 
-    /// Others may ask for the keys that this order creates.
+    /// Makes the keys that this order creates known to other buyers.
     fn remember_keys(&self, order: &Order) {
         let What::Create(keys) = &order.what else { return };
         let mut known = self.market.known.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,16 +6,16 @@ use serde_json::value::RawValue;
 use super::{Entry, Order, PublicKeys, Told, Violation, ViolationKind, What};
 use crate::{Callback, Receiver, ShopResponse};
 
-/// What a shop was told about one queued order, however often.
+/// The callbacks of one queued order.
 #[derive(Debug, Clone)]
 pub struct Called {
-    /// The order as its shop calls it.
+    /// The shop's identifier of the order.
     pub identifier: String,
     /// The signed response.
     pub told: Told,
-    /// How many callbacks have arrived.
+    /// The number of callbacks that arrived.
     pub callbacks: usize,
-    /// How many of them the shop has taken.
+    /// The number of callbacks that the shop accepted.
     pub taken: usize,
 }
 
@@ -26,11 +26,10 @@ struct Body {
 }
 
 impl Called {
-    /// All that a shop was told, by the header `webhook-id`, in the order of arrival. Callbacks of one id must be the
-    /// same byte for byte, and the signature in them must be right; what is not so is a violation.
-    ///
+    /// Reads all callbacks by their `webhook-id`, in the order of arrival. Callbacks of one id must be equal
+    /// byte for byte, with a valid signature. Anything else is a violation.
     /// # Panics
-    /// If a body is no callback's.
+    /// If a body is not a callback.
     pub(super) fn read(
         receiver: &Receiver,
         entries: &[Entry],
@@ -55,7 +54,7 @@ impl Called {
                 (called.len() - 1, text.clone())
             });
             if *first != text {
-                violated(format!("two bodies under the webhook-id {id}: {first}, and then {text}"));
+                violated(format!("two bodies for webhook-id {id}: first {first}, then {text}"));
             }
             called[*place].callbacks += 1;
             called[*place].taken += usize::from(is_taken);
@@ -64,7 +63,7 @@ impl Called {
     }
 }
 
-/// The envelope in a callback, as if it had been the response to a request.
+/// Reads the envelope of a callback like the response to a request.
 fn of_callback(text: &str) -> ShopResponse {
     let body: Body = serde_json::from_str(text).unwrap();
     let response = ShopResponse {

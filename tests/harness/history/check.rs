@@ -3,36 +3,36 @@ use std::collections::{HashMap, HashSet};
 use super::{CREATED, Called, Entry, History, MADE, Order, Outcome, Stored, Table, Told, What};
 use crate::Promise;
 
-/// An invariant that does not hold.
+/// A violated invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Which kind.
+    /// The kind.
     pub kind: Kind,
-    /// What happened to whom.
+    /// The event and the order it affects.
     pub text: String,
 }
 
-/// Kinds of violations, as they are counted.
+/// Kinds of violations, counted separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Two buyers were told the same key, or it is another's than was told.
+    /// Two buyers got the same key, or the table names another owner than the response.
     SoldTwice,
-    /// A key is gone, or nobody's.
+    /// A key is missing or belongs to no order.
     Lost,
-    /// A buyer was promised that nothing was sold, and has keys.
+    /// A buyer has keys despite a promise that nothing was sold.
     FalseNothing,
-    /// Responses and table do not agree in another way.
+    /// Responses and table disagree in another way.
     Other,
 }
 
-/// Holds a history against the table.
+/// Compares a history with the table.
 pub(super) struct Check<'a> {
     history: &'a History,
     table: &'a Table,
     by_owner: HashMap<&'a str, Vec<&'a Stored>>,
     by_mark: HashMap<u32, Vec<&'a Stored>>,
     called: HashMap<&'a str, Vec<&'a Called>>,
-    /// The replaced keys by their successors.
+    /// The replaced keys, by successor.
     replaced: HashMap<&'a str, Vec<&'a Stored>>,
     told: HashMap<&'a str, &'a Order>,
     violations: Vec<Violation>,
@@ -49,7 +49,7 @@ impl<'a> Check<'a> {
             }
         }
         for (license_key, stored) in &table.keys {
-            // A successor counts as the key that it has replaced.
+            // A successor counts as the key that it replaced.
             if !stored.row.owner.is_empty() && !replaced.contains_key(license_key.as_str()) {
                 by_owner.entry(stored.row.owner.as_str()).or_default().push(stored);
             }
@@ -80,7 +80,7 @@ impl<'a> Check<'a> {
             }
         }
         for (identifier, calls) in called {
-            let text = format!("nobody placed order {identifier}, of which a shop was told {calls:?}");
+            let text = format!("a shop got callbacks of the unknown order {identifier}: {calls:?}");
             self.violations.push(Violation { kind: Kind::Other, text });
         }
         self.initial_stock();
@@ -105,12 +105,12 @@ impl<'a> Check<'a> {
         let owned = self.owned_by(order).len();
         match (&order.what, told.code) {
             (What::Buy { quantity, .. }, 803) => self.sold(order, *quantity, told),
-            // What became of a queued order, the callback tells. A replacement that was refused has changed nothing.
+            // The callback reports the outcome of a queued order. A refused replacement changed nothing.
             (What::Queue { .. }, 807) | (What::Replace { .. }, 802 | 862) => {}
             (What::Assign(license_key), 800) => {
                 self.given(order, license_key);
                 if owned != 1 {
-                    self.violated(Kind::Lost, order, format!("told one key, has {owned}"));
+                    self.violated(Kind::Lost, order, format!("the response has one key, the table {owned}"));
                 }
             }
             (What::Replace { license_key, .. }, 860) => self.replaced(order, license_key, told),
@@ -122,38 +122,38 @@ impl<'a> Check<'a> {
                 }
                 for license_key in &told.made {
                     if self.table.keys.get(license_key).is_none_or(|key| key.row.product != order.product) {
-                        self.violated(Kind::Lost, order, format!("{license_key} is not there"));
+                        self.violated(Kind::Lost, order, format!("{license_key} is missing"));
                     }
                 }
             }
             (What::Buy { .. }, 802) | (What::Assign(_), 801) => {
                 if owned != 0 {
-                    self.violated(Kind::Lost, order, format!("told {}, has {owned} keys", told.code));
+                    self.violated(Kind::Lost, order, format!("got code {}, has {owned} keys", told.code));
                 }
             }
             (_, code) => self.violated(Kind::Other, order, format!("code {code}")),
         }
     }
 
-    /// A buyer was told his keys: the table has them as he was told, and no others of his.
+    /// Checks a sale: the table has exactly the buyer's keys, with the data of the response.
     fn sold(&mut self, order: &'a Order, quantity: usize, told: &'a Told) {
         let owned = self.owned_by(order).len();
         if told.rows.len() != quantity || owned != quantity {
             let rows = told.rows.len();
-            self.violated(Kind::Lost, order, format!("told {rows} keys, has {owned}"));
+            self.violated(Kind::Lost, order, format!("the response has {rows} keys, the table {owned}"));
         }
         for row in &told.rows {
             self.given(order, &row.license_key);
             let stored = self.table.keys.get(&row.license_key);
             if stored.is_some_and(|stored| stored.row != *row) {
-                let text = format!("told {row:?}, the table has {stored:?}");
+                let text = format!("the response has {row:?}, the table {stored:?}");
                 self.violated(Kind::SoldTwice, order, text);
             }
         }
     }
 
-    /// A queued order: `calls` are all that its shop was told, one for each order that keypool made of it. An accepted
-    /// order has come to an end of which its shop has heard; an order that was not accepted has not.
+    /// Checks a queued order. `calls` has one element for each order that keypool made of it. An accepted
+    /// order has ended, and its shop got the callback. A refused order has neither.
     fn queued(&mut self, entry: &'a Entry, quantity: usize, calls: &[&'a Called]) {
         let Entry { order, outcome } = entry;
         let owned = self.owned_by(order).len();
@@ -162,38 +162,38 @@ impl<'a> Check<'a> {
         }
         for call in calls {
             if call.taken == 0 {
-                self.violated(Kind::Lost, order, "its shop has not heard of its end");
+                self.violated(Kind::Lost, order, "its shop accepted no callback");
             }
             match call.told.code {
                 803 => self.sold(order, quantity, &call.told),
                 802 | 806 if owned == 0 => {}
                 code => {
-                    let text = format!("its shop was told {code}, has {owned} keys");
+                    let text = format!("its callback has code {code}, the owner has {owned} keys");
                     self.violated(Kind::Lost, order, text);
                 }
             }
         }
         if calls.is_empty() && owned > 0 {
-            self.violated(Kind::Lost, order, format!("its shop was told nothing, has {owned} keys"));
+            self.violated(Kind::Lost, order, format!("has {owned} keys without a callback"));
         }
         match outcome {
             Outcome::Told(told) if told.code == 807 && calls.is_empty() => {
-                self.violated(Kind::Lost, order, "was accepted, and its shop was never called");
+                self.violated(Kind::Lost, order, "was accepted, but got no callback");
             }
             Outcome::Unavailable(Promise::NothingSold) | Outcome::Refused if !calls.is_empty() => {
-                self.violated(Kind::FalseNothing, order, "was refused, and its shop was called");
+                self.violated(Kind::FalseNothing, order, "was refused, but got a callback");
             }
             _ => {}
         }
     }
 
-    /// A key that a buyer was told is his.
+    /// Checks that a key belongs to the buyer who got it.
     fn given(&mut self, order: &'a Order, license_key: &'a str) {
         if let Some(other) = self.told.insert(license_key, order) {
-            self.violated(Kind::SoldTwice, order, format!("{license_key} was sold to {other} as well"));
+            self.violated(Kind::SoldTwice, order, format!("{license_key} was also sold to {other}"));
         }
         match self.table.keys.get(license_key) {
-            None => self.violated(Kind::Lost, order, format!("{license_key} is not there")),
+            None => self.violated(Kind::Lost, order, format!("{license_key} is missing")),
             Some(key) if key.row.owner == order.owner && key.is_sold() => {}
             Some(key) => {
                 let (status, owner) = (&key.status, &key.row.owner);
@@ -202,29 +202,30 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// A replacement was told: the table has it, and the successor is the owner's and nobody else's.
+    /// Checks a replacement: the table has it, and the successor belongs to the same owner only.
     fn replaced(&mut self, order: &'a Order, license_key: &str, told: &'a Told) {
         let [row] = &told.rows[..] else {
-            return self.violated(Kind::Lost, order, format!("told {} keys", told.rows.len()));
+            return self.violated(Kind::Lost, order, format!("the response has {} keys", told.rows.len()));
         };
         if let Some(other) = self.told.insert(&row.license_key, order) {
-            self.violated(Kind::SoldTwice, order, format!("{} was sold to {other} as well", row.license_key));
+            self.violated(Kind::SoldTwice, order, format!("{} was also sold to {other}", row.license_key));
         }
         let [old, successor] = [license_key, &row.license_key].map(|key| self.table.keys.get(key));
         let (Some(old), Some(successor)) = (old, successor) else {
-            return self.violated(Kind::Lost, order, "one of its keys is not there");
+            return self.violated(Kind::Lost, order, "one of its keys is missing");
         };
         if old.replaced_by.as_ref() != Some(&row.license_key)
             || successor.row != *row
             || row.owner != old.row.owner
             || !successor.is_sold()
         {
-            let text = format!("told {row:?}, the table has {old:?} and {successor:?}");
+            let text = format!("the response has {row:?}, the table {old:?} and {successor:?}");
             self.violated(Kind::SoldTwice, order, text);
         }
     }
 
-    /// Each successor has replaced one key, of the same owner, and somebody was told so, or may not know.
+    /// Checks that each successor replaced one key of the same owner, and that a request reported it or has
+    /// an unknown outcome.
     fn replacements(&mut self) {
         let mut asked: HashMap<&str, Vec<&Entry>> = HashMap::new();
         for entry in &self.history.entries {
@@ -234,7 +235,7 @@ impl<'a> Check<'a> {
         }
         for (successor, replaced) in &self.replaced {
             let mut wrong = |kind, what: &str| {
-                let text = format!("{successor} in the place of {replaced:?} {what}");
+                let text = format!("{successor}, which replaced {replaced:?}, {what}");
                 self.violations.push(Violation { kind, text });
             };
             let [old] = replaced[..] else {
@@ -243,7 +244,7 @@ impl<'a> Check<'a> {
             };
             let owner = self.table.keys.get(*successor).map(|key| &key.row.owner);
             if old.status != "blocked" || owner != Some(&old.row.owner) {
-                wrong(Kind::Lost, "is not the owner's, or both are in use");
+                wrong(Kind::Lost, "has another owner, or both keys are in use");
             }
             let knows = |entry: &&&Entry| match &entry.outcome {
                 Outcome::Told(told) => told.rows.iter().any(|row| row.license_key == *successor),
@@ -253,7 +254,7 @@ impl<'a> Check<'a> {
             };
             let entries = asked.get(old.row.license_key.as_str());
             if entries.and_then(|entries| entries.iter().find(knows)).is_none() {
-                wrong(Kind::FalseNothing, "was given, and nobody was told");
+                wrong(Kind::FalseNothing, "is in no response");
             }
         }
     }
@@ -261,15 +262,15 @@ impl<'a> Check<'a> {
     fn created(&mut self, order: &Order, keys: &[String], told: &Told) {
         let theirs = self.by_mark.get(&order.mark).map_or(0, Vec::len);
         if told.created != Some((theirs, keys.len() - theirs)) {
-            let text = format!("told {:?} of {}, the table has {theirs}", told.created, keys.len());
+            let text = format!("reported {:?} of {}, the table has {theirs}", told.created, keys.len());
             self.violated(Kind::Other, order, text);
         }
         for key in keys.iter().filter(|key| !self.table.keys.contains_key(*key)) {
-            self.violated(Kind::Lost, order, format!("{key} is not there"));
+            self.violated(Kind::Lost, order, format!("{key} is missing"));
         }
     }
 
-    /// Nothing was sold, nor will be: that is what every response to it said.
+    /// Checks that nothing was sold, as every response promised.
     fn promised(&mut self, order: &Order) {
         let owned = self.owned_by(order).len();
         if owned != 0 {
@@ -279,14 +280,14 @@ impl<'a> Check<'a> {
         self.not_told(order);
     }
 
-    /// Nobody knows what became of it, but it was done as a whole or not at all.
+    /// Checks an order with an unknown outcome: it was done completely or not at all.
     fn not_told(&mut self, order: &Order) {
         let owned = self.owned_by(order);
         match &order.what {
             What::Buy { quantity, .. } | What::Queue { quantity, .. }
                 if !owned.is_empty() && owned.len() != *quantity =>
             {
-                self.violated(Kind::Lost, order, format!("told nothing, has {} keys", owned.len()));
+                self.violated(Kind::Lost, order, format!("got no response, has {} keys", owned.len()));
             }
             What::Assign(key) if owned.iter().any(|stored| stored.row.license_key != *key) => {
                 self.violated(Kind::Lost, order, "has another key");
@@ -296,13 +297,13 @@ impl<'a> Check<'a> {
             }
             _ => {}
         }
-        // What it was told is what it paid for; without an answer its keys are nobody's but its own.
+        // With an `Idempotency-Key` a repetition must get a response at last.
         if order.idempotency_key.is_some() {
-            self.violated(Kind::Other, order, "never got an answer");
+            self.violated(Kind::Other, order, "never got a response");
         }
     }
 
-    /// It was not done, and will not be.
+    /// Checks that a refused order was never done.
     fn refused(&mut self, order: &Order) {
         let owned = self.owned_by(order).len();
         if owned != 0 {
@@ -317,7 +318,8 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Each key of the table is in stock, or has an owner who asked for it, and was put there by somebody.
+    /// Checks that each key is in stock or belongs to the buyer who ordered it, and that a known request
+    /// created it.
     fn every_key(&mut self) {
         let orders = self.history.entries.iter().map(|entry| &entry.order);
         let by_owner: HashMap<&str, &Order> =
@@ -332,7 +334,7 @@ impl<'a> Check<'a> {
                 ("available", None) if stored.in_stock && stored.row.owner.is_empty() => {}
                 ("assigned", Some(_)) if !stored.in_stock => {}
                 ("blocked", Some(_)) if !stored.in_stock && stored.replaced_by.is_some() => {}
-                _ => wrong.push("is neither in stock nor somebody's"),
+                _ => wrong.push("is neither in stock nor sold"),
             }
             let is_sent =
                 |order: &&Order| matches!(&order.what, What::Create(keys) if keys.contains(license_key));
@@ -340,10 +342,10 @@ impl<'a> Check<'a> {
                 || license_key.starts_with(MADE)
                 || by_mark.get(&stored.mark).is_some_and(is_sent);
             if !from_somewhere {
-                wrong.push("was put there by nobody");
+                wrong.push("was created by no request");
             }
             if ids.insert(stored.row.id, license_key).is_some() {
-                wrong.push("has the number of another key");
+                wrong.push("has the id of another key");
             }
             for what in wrong {
                 let text = format!("{license_key} {what}: {stored:?}");
@@ -352,8 +354,8 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Keys that were made: those that somebody was told of, those that were made for an order, and no more than were
-    /// asked for by those who got no answer.
+    /// Checks the generated keys: those in responses, those for orders, and at most as many others as the
+    /// requests without a response ordered.
     fn made_keys(&mut self) {
         let mut listed = HashSet::new();
         let mut unanswered = 0;
@@ -361,7 +363,7 @@ impl<'a> Check<'a> {
             match (&order.what, outcome) {
                 (What::Generate(_), Outcome::Told(told)) => {
                     for key in told.made.iter().filter(|key| !listed.insert(key.as_str())) {
-                        let text = format!("{order}: {key} was made for somebody else before");
+                        let text = format!("{order}: {key} was generated for another order");
                         self.violations.push(Violation { kind: Kind::SoldTwice, text });
                     }
                 }
@@ -373,8 +375,7 @@ impl<'a> Check<'a> {
         let made = in_stock.filter(|key| key.row.license_key.starts_with(MADE));
         let unlisted = made.filter(|key| !listed.contains(key.row.license_key.as_str())).count();
         if unlisted > unanswered {
-            let text =
-                format!("{unlisted} made keys in stock that nobody was told of, {unanswered} asked for");
+            let text = format!("{unlisted} generated keys in stock without a response, {unanswered} ordered");
             self.violations.push(Violation { kind: Kind::Other, text });
         }
     }
@@ -410,7 +411,7 @@ mod tests {
         Outcome::Told(told(807, &[]))
     }
 
-    /// What is wrong with a queued order of two keys of a stock of two, whose owner has so many of them.
+    /// Returns the violations of a queued order of two keys from a stock of two, whose owner has `keys` keys.
     fn wrong(outcome: Outcome, called: Vec<Called>, keys: usize) -> Vec<Kind> {
         let what = What::Queue { quantity: 2, generate: false, webhook_url: String::new() };
         let owner = "Buyer-Number-1".to_owned();
@@ -434,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queued_order_that_ended_well_is_no_violation() {
+    fn a_correct_queued_order_is_no_violation() {
         assert_eq!(wrong(accepted(), vec![called(803, &KEYS)], 2), []);
         assert_eq!(wrong(accepted(), vec![called(802, &[])], 0), []);
         assert_eq!(wrong(Outcome::Nothing, vec![called(803, &KEYS)], 2), []);
@@ -465,8 +466,8 @@ mod tests {
         }
     }
 
-    /// What is wrong with the replacement of the first key by the second one, of which `outcomes` were told. `change`
-    /// spoils the table.
+    /// Returns the violations when the second key replaces the first, with these `outcomes`. `change` damages
+    /// the table.
     fn wrong_replacement(outcomes: Vec<Outcome>, change: fn(&mut HashMap<String, Stored>)) -> Vec<Kind> {
         let order = |what, n: u32| {
             let owner = format!("Buyer-Number-{n}");
@@ -493,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replacement_that_ended_well_is_no_violation() {
+    fn a_correct_replacement_is_no_violation() {
         let done = || Outcome::Told(told(860, &KEYS[1..]));
         let refused = || Outcome::Told(told(862, &[]));
         for outcomes in [vec![done()], vec![refused(), done()], vec![Outcome::Nothing, refused()]] {

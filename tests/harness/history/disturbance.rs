@@ -2,8 +2,8 @@ use super::{Disturbance, Expected};
 use crate::Fault;
 
 impl Disturbance {
-    /// The process ends at the call: before the service saw it, after it did what it was asked to, or with the call still
-    /// under way.
+    /// Kills the process at the call: before the service sees it, after the service executed it, or while it
+    /// is under way.
     #[must_use]
     pub fn crashes() -> Vec<Self> {
         let crash = |name, fault, writes_only| Self {
@@ -20,7 +20,7 @@ impl Disturbance {
         ]
     }
 
-    /// A fault that happens once: nobody notices.
+    /// Faults that happen once, and that nobody notices.
     #[must_use]
     pub fn slips() -> Vec<Self> {
         let slip = |name, fault, writes_only| Self {
@@ -40,7 +40,7 @@ impl Disturbance {
         ]
     }
 
-    /// A fault that goes on until the call is given up: the buyer gets his answer all the same, or nothing is done.
+    /// Faults that last until the caller gives up. The buyer gets his response, or nothing is done.
     #[must_use]
     pub fn rows() -> Vec<Self> {
         let row = |name, fault, times| Self {
@@ -50,7 +50,7 @@ impl Disturbance {
             writes_only: true,
             expected: Expected::AnswerOrRefusal,
         };
-        // The SDK makes five attempts, and the store six of what the SDK does not repeat.
+        // The SDK makes five attempts, and the store makes six if the SDK does not retry.
         vec![
             row("requests-lost", Fault::LoseRequest, 5),
             row("responses-lost", Fault::LoseResponse, 5),

@@ -4,51 +4,51 @@ use serde_json::Value;
 use super::{Order, What};
 use crate::{Promise, Shop, ShopResponse};
 
-/// An order, and what came of it.
+/// An order and its outcome.
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// The order.
     pub order: Order,
-    /// What its buyer was told.
+    /// The outcome for its buyer.
     pub outcome: Outcome,
 }
 
-/// What a buyer was told.
+/// The outcome of an order for its buyer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// A signed response.
     Told(Told),
-    /// No answer: the connection was lost. What became of it is not known.
+    /// No response: the connection was lost, and the outcome is unknown.
     Nothing,
-    /// 503 whenever it was sent, and the weakest promise that came with it.
+    /// A 503 at each attempt, with the weakest of its promises.
     Unavailable(Promise),
-    /// 503, and it is certain that no key was given away, then or later.
+    /// A 503 for an order that certainly assigned no key, then or later.
     Refused,
 }
 
-/// What stands in a signed response.
+/// The contents of a signed response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told {
-    /// The whole body, byte for byte, as a number.
+    /// A digest of the whole body.
     pub digest: u128,
     /// `response.code`.
     pub code: u64,
-    /// The rows of keys that were given away.
+    /// The rows of the assigned keys.
     pub rows: Vec<Row>,
-    /// The keys that were made.
+    /// The generated keys.
     pub made: Vec<String>,
     /// `created` and `duplicate`.
     pub created: Option<(usize, usize)>,
 }
 
-/// A key that was given away, as the response has it or as the table has it.
+/// An assigned key, in a response or in the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// The key.
     pub license_key: String,
-    /// Its number.
+    /// Its row id.
     pub id: u64,
-    /// When it was given away.
+    /// The time of the assignment.
     pub assigned_at: String,
     /// Its product.
     pub product: u32,
@@ -56,32 +56,32 @@ pub struct Row {
     pub owner: String,
 }
 
-/// The public keys that responses are checked with.
+/// The public keys that verify responses.
 #[derive(Debug, Clone)]
 pub struct PublicKeys {
-    /// The global one.
+    /// The global key.
     pub global: PublicKey,
-    /// Products' own.
+    /// The keys of products.
     pub products: Vec<(u32, PublicKey)>,
 }
 
 impl PublicKeys {
-    /// The global one, for a shop whose products have none of their own.
+    /// Reads the global key of a shop whose products have no keys of their own.
     ///
     /// # Panics
-    /// If the shop does not hand it out.
+    /// If the shop does not serve the key.
     pub async fn global_of(shop: &Shop) -> Self {
         let pem = shop.public_key_pem(None).await;
         Self { global: PublicKey::from_pem(pem.as_bytes()).unwrap(), products: Vec::new() }
     }
 
-    /// Whether the response to an order is signed by the key that it names.
+    /// True if the response to an order is signed by the key that it names.
     #[must_use]
     pub fn verify(&self, response: &ShopResponse, order: &Order) -> bool {
         let Ok(envelope) = SignedEnvelope::from_json(&response.text) else { return false };
         let verifies = |key: &PublicKey| envelope.verify(key).is_ok();
         match response.envelope_text("private_key_used").as_str() {
-            // Which product a key is of is not known to whoever names it.
+            // The response does not name the product whose key signed it.
             "product" => self.products.iter().any(|(product, key)| {
                 (*product == order.product || matches!(order.what, What::Assign(_) | What::Replace { .. }))
                     && verifies(key)
@@ -92,7 +92,7 @@ impl PublicKeys {
 }
 
 impl Told {
-    /// Whether it says that nothing was done.
+    /// True if the code says that nothing was done.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         matches!(self.code, 801 | 802 | 804 | 805 | 806 | 816 | 862 | 901)
@@ -101,7 +101,7 @@ impl Told {
     /// Reads a signed response.
     ///
     /// # Panics
-    /// If it counts more than there can be.
+    /// If a count exceeds `usize`.
     #[must_use]
     pub fn read(response: &ShopResponse) -> Self {
         let body = response.response();
@@ -124,7 +124,7 @@ impl Told {
     }
 }
 
-/// A number for a text. (Not fit against an adversary, and there is none.)
+/// Returns a digest of a text. It need not resist an adversary.
 fn digest(text: &str) -> u128 {
     text.bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, |state: u128, byte| {
         (state ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)

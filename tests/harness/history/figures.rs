@@ -5,58 +5,59 @@ use std::time::Duration;
 use super::{Entry, History, Outcome, Table, Violation, ViolationKind, What};
 use crate::Promise;
 
-/// What a trial came to.
+/// The results of a trial.
 #[derive(Debug, Clone)]
 pub struct Figures {
-    /// The number that brings the same trial again.
+    /// The seed that repeats the trial.
     pub seed: u64,
-    /// Orders that buyers placed, those included that they placed anew.
+    /// Orders that buyers placed, including repeated ones.
     pub orders: usize,
-    /// Requests that were sent.
+    /// The number of requests.
     pub requests: u64,
-    /// Answers by code; those who got none are code 0.
+    /// Responses by code. Code 0 counts the orders without a response.
     pub answers: BTreeMap<u64, usize>,
     /// Keys in the table.
     pub keys: usize,
-    /// Keys that were given away.
+    /// Assigned keys.
     pub keys_sold: usize,
-    /// Orders of keys that ended with a 503, by what that said.
+    /// Orders of keys that ended with a 503, by its promise.
     pub unavailable: BTreeMap<Promise, Unavailable>,
-    /// Orders that were done though their buyers got no answer, and had no `Idempotency-Key` to ask again.
+    /// Orders that were done although their buyers got no response and had no `Idempotency-Key` to repeat
+    /// them.
     pub done_unanswered: usize,
     /// Faults by service and kind.
     pub faults: BTreeMap<String, u64>,
-    /// Answered requests that were sent again, and had the same answer byte for byte.
+    /// Repeated requests with a response equal byte for byte.
     pub replays: u64,
-    /// Signatures that were checked.
+    /// The number of verified signatures.
     pub signatures: u64,
-    /// What became of the queued orders that were accepted.
+    /// The outcomes of accepted queued orders.
     pub queued: Queued,
-    /// How long it took.
+    /// The duration.
     pub took: Duration,
-    /// Invariants that do not hold.
+    /// The violated invariants.
     pub violations: Vec<Violation>,
 }
 
-/// What became of queued orders.
+/// The outcomes of queued orders.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Queued {
-    /// Orders that were placed.
+    /// The number of orders.
     pub placed: usize,
-    /// How they ended, by the code of the callback.
+    /// The ended orders by the code of their callback.
     pub ended: BTreeMap<u64, usize>,
-    /// Callbacks that arrived.
+    /// The number of callbacks that arrived.
     pub callbacks: usize,
-    /// Orders whose shop took the callback more than once.
+    /// Orders whose shop accepted the callback more than once.
     pub taken_again: usize,
 }
 
-/// Orders that ended with a 503 of one kind.
+/// Orders that ended with one kind of 503.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Unavailable {
-    /// How many.
+    /// Their number.
     pub orders: usize,
-    /// How many of their owners have keys.
+    /// Those whose owners have keys.
     pub with_keys: usize,
 }
 
@@ -102,25 +103,25 @@ impl Figures {
         }
     }
 
-    /// How many violations there are of a kind.
+    /// Returns the number of violations of a kind.
     #[must_use]
     pub fn violations_of(&self, kind: ViolationKind) -> usize {
         self.violations.iter().filter(|violation| violation.kind == kind).count()
     }
 
-    /// Orders whose buyers were promised that nothing was sold, and have keys.
+    /// Returns the number of orders with keys despite a promise that nothing was sold.
     #[must_use]
     pub fn false_nothing(&self) -> usize {
         self.with_keys(Promise::NothingSold)
     }
 
-    /// Orders whose buyers were told that the outcome is unknown, and have keys.
+    /// Returns the number of orders with keys and a 503 that left the outcome unknown.
     #[must_use]
     pub fn unknown_sold(&self) -> usize {
         self.with_keys(Promise::OutcomeUnknown)
     }
 
-    /// Orders whose buyers got a 503 without a type, and have keys.
+    /// Returns the number of orders with keys and a 503 without a type.
     #[must_use]
     pub fn untyped_sold(&self) -> usize {
         self.with_keys(Promise::Untyped)
@@ -130,7 +131,7 @@ impl Figures {
         self.unavailable.get(&promise).map_or(0, |figures| figures.with_keys)
     }
 
-    /// How many orders were answered by a code.
+    /// Returns the number of orders with this code.
     #[must_use]
     pub fn answered(&self, code: u64) -> usize {
         self.answers.get(&code).copied().unwrap_or(0)
@@ -154,7 +155,7 @@ impl Queued {
 }
 
 impl fmt::Display for Figures {
-    /// A table in Markdown, and what is wrong.
+    /// Writes a table in Markdown, and the violations.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "| seed {} | |\n|---|---:|", self.seed)?;
         writeln!(f, "| orders | {} |", self.orders)?;
@@ -209,7 +210,7 @@ mod tests {
     use super::*;
     use crate::history::{Order, Row, Stored};
 
-    /// A history of one order, which ended with a 503, and what its owner has in the table.
+    /// Returns the figures of a history of one order that ended with a 503, whose owner may have a key.
     fn of(promise: Promise, what: What, with_key: bool) -> Figures {
         let owner = "Buyer-Number-1".to_owned();
         let order = Order { what, product: 11, owner: owner.clone(), mark: 1, idempotency_key: None };
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_promise_that_nothing_was_sold_is_held_against_the_table() {
+    fn a_promise_of_no_sale_is_checked_against_the_table() {
         for what in sales() {
             let kept = of(Promise::NothingSold, what.clone(), false);
             assert_eq!((kept.violations.len(), kept.false_nothing()), (0, 0));
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outcome_left_open_is_counted_and_no_violation() {
+    fn an_unknown_outcome_is_counted_but_no_violation() {
         for what in sales() {
             for with_key in [false, true] {
                 let sold = usize::from(with_key);

@@ -20,47 +20,46 @@ use crate::shop::{numbered_generator, numbered_product};
 use crate::weather::{Point, Seen, Weather, mix};
 use crate::{API_KEY, Fault, Promise, Shop, ShopResponse, logs};
 
-/// A request whose environment was frozen at one of its calls, until the time for an answer was over.
+/// A request whose environment froze at one of its calls until the time for a response was over.
 #[derive(Debug, Clone)]
 pub struct FrozenRun {
-    /// The call; `None` for the run that nothing disturbed.
+    /// The call, or `None` for the undisturbed run.
     pub at: Option<Point>,
-    /// Whether the request came to this call.
+    /// True if the request reached this call.
     pub is_frozen: bool,
     /// The request.
     pub order: Order,
-    /// What its buyer was told.
+    /// The outcome for its buyer.
     pub outcome: Outcome,
-    /// How many keys its owner had right after the answer.
+    /// The number of keys of its owner right after the response.
     pub keys_at_the_answer: usize,
-    /// How many keys its owner had when the process had ended.
+    /// The number of keys of its owner after the process ended.
     pub keys_at_the_end: usize,
 }
 
-/// What became of a request that was frozen at each of its calls.
+/// The results of a request that was frozen at each of its calls.
 #[derive(Debug, Clone)]
 pub struct FrozenRuns {
-    /// Each run.
+    /// The runs.
     pub runs: Vec<FrozenRun>,
-    /// Invariants that do not hold.
+    /// The violated invariants.
     pub violations: Vec<Violation>,
 }
 
-/// How many environments run side by side: most of it is waiting.
+/// The number of concurrent environments. They mostly wait.
 const SIDE_BY_SIDE: usize = 6;
-/// How many calls of one operation are tried at most: the first, the last, and some between at equal
-/// distances.
+/// The largest number of calls tried for one operation: the first, the last, and others at equal distances.
 const CALLS_OF_AN_OPERATION_MAX: usize = 5;
-/// How long after the time for an answer an environment is thawed.
+/// The time between the end of the buyer's wait and the thaw.
 const MARGIN: Duration = Duration::from_millis(100);
-/// How far ahead the clock stands when orders are swept, in seconds: past all leases.
+/// The seconds by which the clock is ahead when the sweep runs: past all leases.
 const AFTERWARDS_SECONDS: i64 = 3_600;
 
 impl Scenario {
     /// Runs the function's `binary` undisturbed to find the calls of the request. Then runs it again for each
-    /// call: stops the process when the call arrives, lets the service do and answer it, and continues the
-    /// process once the time for the buyer's answer is over. At the end the sweep finishes what was left,
-    /// requests with an `Idempotency-Key` are sent again, and every response is held against the table.
+    /// call: stops the process when the call arrives, lets the service execute it, and continues the process
+    /// after the buyer's time-out. At the end the sweep completes abandoned work, and requests with an
+    /// `Idempotency-Key` are repeated. The check compares every response with the table.
     ///
     /// # Panics
     /// If the shop cannot be set up, the undisturbed request fails, or a function reports an error.
@@ -72,7 +71,7 @@ impl Scenario {
         let mut history = History::default();
         let (undisturbed, stock) = scene.run(0, None).await;
         history.initial_stock.extend(stock);
-        let Outcome::Told(told) = &undisturbed.outcome else { panic!("{}: no answer", undisturbed.order) };
+        let Outcome::Told(told) = &undisturbed.outcome else { panic!("{}: no response", undisturbed.order) };
         assert_eq!(told.code, self.code, "{}", undisturbed.order);
 
         let points = sample(&freezer.points_of(0));
@@ -98,12 +97,12 @@ impl Scenario {
 }
 
 impl FrozenRun {
-    /// The violation, if the function promised that nothing was sold to an owner who had keys then, or when
-    /// its process had ended.
+    /// Returns a violation if the function promised that nothing was sold, but the owner had keys then or at
+    /// the end.
     fn broken_promise(&self) -> Option<Violation> {
         let keys = self.keys_at_the_answer.max(self.keys_at_the_end);
         let is_broken = self.outcome == Outcome::Unavailable(Promise::NothingSold) && keys > 0;
-        let text = || format!("{self}: promised that nothing was sold, and had {keys} keys");
+        let text = || format!("{self}: has {keys} keys despite a promise that nothing was sold");
         is_broken.then(|| Violation { kind: ViolationKind::FalseNothing, text: text() })
     }
 }
@@ -117,7 +116,7 @@ impl std::fmt::Display for FrozenRun {
     }
 }
 
-/// A scenario under way.
+/// A running scenario.
 struct Scene<'a> {
     scenario: &'a Scenario,
     shop: &'a Shop,
@@ -126,8 +125,7 @@ struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// Runs the request once, in a process of its own and on a product of its own. Returns the stock that it
-    /// had, too.
+    /// Runs the request once, in its own process and for its own product. Also returns the product's stock.
     async fn run(&self, number: u32, at: Option<Point>) -> (FrozenRun, Vec<String>) {
         let (shop, scenario) = (self.shop, self.scenario);
         let product = 100 + number;
@@ -171,7 +169,7 @@ impl Scene<'_> {
         started
     }
 
-    /// Sends the order, and returns the answer and whether the environment was frozen meanwhile.
+    /// Sends the order. Returns the response, and true if the environment was frozen meanwhile.
     async fn invoke(
         &self,
         function: &LambdaFunction,
@@ -189,8 +187,7 @@ impl Scene<'_> {
         let outcome = tokio::select! {
             biased;
             _ = frozen.wait_for(|is_frozen| *is_frozen) => {
-                // The process reads no clock while it is stopped: nothing but time tells that its time is
-                // over.
+                // The stopped process reads no clock, so the test waits until the time is really over.
                 tokio::time::sleep_until(time_is_over).await;
                 function.thaw();
                 invoked.await
@@ -203,15 +200,15 @@ impl Scene<'_> {
     }
 }
 
-/// How many keys the owner of an order has.
+/// Returns the number of keys of an order's owner.
 async fn keys_of(shop: &Shop, order: &Order) -> usize {
     let table = Table::read(shop).await;
     let assigned = table.keys.values().filter(|stored| stored.status == "assigned");
     assigned.filter(|stored| stored.row.owner == order.owner).count()
 }
 
-/// Sends requests with an `Idempotency-Key` again: what was answered has the same answer, and what was not is
-/// answered now.
+/// Repeats requests with an `Idempotency-Key`. Old responses must repeat, and the other requests must get a
+/// response now.
 async fn send_again(shop: &Shop, entries: &mut [Entry]) -> Vec<Violation> {
     let environment = shop.environment(u32::MAX, mix(&[10]), AFTERWARDS_SECONDS).await;
     let mut violations = Vec::new();
@@ -222,19 +219,19 @@ async fn send_again(shop: &Shop, entries: &mut [Entry]) -> Vec<Violation> {
             (Outcome::Told(before), Some(now)) if *before == now => {}
             (Outcome::Told(before), now) => violations.push(Violation {
                 kind: ViolationKind::Other,
-                text: format!("{order}: answered by {before:?}, and then by {now:?}"),
+                text: format!("{order}: first response {before:?}, later response {now:?}"),
             }),
             (_, Some(now)) => *outcome = Outcome::Told(now),
             (_, None) => violations.push(Violation {
                 kind: ViolationKind::Other,
-                text: format!("{order}: answered by {}", answer.text),
+                text: format!("{order}: unexpected response {}", answer.text),
             }),
         }
     }
     violations
 }
 
-/// Of each operation some of its calls.
+/// Selects some calls of each operation.
 fn sample(points: &[Point]) -> Vec<Point> {
     let mut by_operation = BTreeMap::<&str, Vec<&Point>>::new();
     for point in points {
@@ -248,7 +245,7 @@ fn sample(points: &[Point]) -> Vec<Point> {
     chosen.collect()
 }
 
-/// Stops the processes of environments, each at one of its calls, and notes the calls.
+/// Stops processes, each at one of its calls, and records all calls.
 #[derive(Debug, Default)]
 struct Freezer(Mutex<HashMap<u32, Freeze>>);
 
@@ -261,7 +258,7 @@ struct Freeze {
 }
 
 impl Freezer {
-    /// From now on this environment is watched; says when it is stopped.
+    /// Watches an environment from now on. The receiver turns true when the process stops.
     fn freeze(&self, environment: u32, process: u32, at: Option<Point>) -> watch::Receiver<bool> {
         let (frozen, when) = watch::channel(false);
         let process = Pid::from_raw(i32::try_from(process).unwrap()).unwrap();
@@ -279,7 +276,7 @@ impl Freezer {
 }
 
 impl Weather for Freezer {
-    /// The call itself always passes: the answer waits in the socket of a process that is stopped.
+    /// The call itself always passes: the response waits in the socket of the stopped process.
     fn fault(&self, seen: &Seen) -> Fault {
         let mut freezes = self.freezes();
         if let Some(freeze) = freezes.get_mut(&seen.environment) {

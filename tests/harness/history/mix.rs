@@ -4,12 +4,12 @@ use super::{Order, What};
 use crate::SeededRandomness;
 use crate::weather::mix;
 
-/// What buyers ask for: weights of the kinds of requests, and how many have an `Idempotency-Key`.
+/// The mix of requests: weights of their kinds, and the share with an `Idempotency-Key`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mix {
     /// Creations of keys, some of which exist.
     pub create: usize,
-    /// Of how many keys at most.
+    /// The largest number of keys in a creation.
     pub created_keys_max: usize,
     /// Generations of 1 to 40 keys.
     pub generate: usize,
@@ -23,20 +23,21 @@ pub struct Mix {
     pub many: usize,
     /// Orders of 100 keys or more.
     pub big: usize,
-    /// Of how many keys at most.
+    /// The largest number of keys in such an order.
     pub big_keys_max: usize,
-    /// Queued orders of 1 to 8 keys, now and then of up to 120; a third has them made if there are too few.
+    /// Queued orders of 1 to 8 keys, or at times up to 120. A third of them generates keys when stock is
+    /// short.
     pub queued: usize,
-    /// Replacements of a key, which may be sold or not; every other one has a key made if there is none.
+    /// Replacements of a key, sold or not. Half of them generate a key when the stock is empty.
     pub replace: usize,
-    /// Orders of 1 to 12 keys that are made if there are too few.
+    /// Orders of 1 to 12 keys, which are generated when stock is short.
     pub fresh: usize,
-    /// How many of 100 requests have an `Idempotency-Key`.
+    /// The percentage of requests with an `Idempotency-Key`.
     pub with_idempotency_key: usize,
 }
 
 impl Mix {
-    /// A stock that is nearly empty all the time, so that buyers meet on the same keys.
+    /// A stock that is nearly empty, so that buyers compete for the same keys.
     pub const USUAL: Self = Self {
         create: 120,
         created_keys_max: 50,
@@ -53,8 +54,8 @@ impl Mix {
         with_idempotency_key: 50,
     };
 
-    /// The n-th order of a buyer; `known` are keys that exist, or did. A queued order has its callback go to
-    /// `webhook_url`.
+    /// Makes the n-th order of a buyer. `known` are keys that exist or existed. The callback of a queued
+    /// order goes to `webhook_url`.
     pub(super) fn order(&self, at: Place, products: &[u32], known: &[String], webhook_url: &str) -> Order {
         let dice = SeededRandomness::new(mix(&[at.seed, 5, u64::from(at.buyer), u64::from(at.nth)]));
         let product = products[dice.below(products.len())];
@@ -109,7 +110,7 @@ impl Mix {
     }
 }
 
-/// Which order of which buyer.
+/// The buyer and the number of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) seed: u64,
@@ -118,15 +119,15 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// How often an order is placed anew at most.
+    /// The largest number of attempts for one order.
     pub(super) const ATTEMPTS_MAX: u32 = 4;
 
-    /// Whose the keys shall be; another one for each attempt.
+    /// The owner of the keys, different for each attempt.
     pub(super) fn owner(self, attempt: u32) -> String {
         format!("{}{}-{}-{attempt}", super::OWNER, self.buyer, self.nth)
     }
 
-    /// The mark of created keys; another one for each attempt.
+    /// The mark of created keys, different for each attempt.
     pub(super) fn mark(self, attempt: u32) -> u32 {
         1 + attempt + Self::ATTEMPTS_MAX * (self.nth + 10_000_000 * self.buyer)
     }
@@ -135,7 +136,7 @@ impl Place {
         format!("{}{}-{}-{n}", super::CREATED, self.buyer, self.nth)
     }
 
-    /// Keys to create; some stand there twice, and some exist.
+    /// Returns keys to create. Some occur twice, and some exist.
     fn new_keys(
         self,
         count_max: usize,

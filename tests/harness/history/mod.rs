@@ -1,5 +1,5 @@
-//! What buyers ordered and what they were told, held against the table: no key sold twice, none lost, none that nobody
-//! has put there.
+//! Compares the orders of buyers and their responses with the table: no key is sold twice, lost, or of
+//! unknown origin.
 
 mod buyer;
 mod called;
@@ -29,31 +29,31 @@ pub use self::worker::{Before, WorkerScenario};
 
 use crate::Sweep;
 
-/// What all owners are called, all created keys, all made ones: no log line may hold it.
+/// The prefixes of all owners, created keys and generated keys. No log line may contain them.
 pub(crate) const OWNER: &str = "Buyer-Number-";
 pub(crate) const CREATED: &str = "CREATED-KEY-";
 pub(crate) const MADE: &str = "MADE-KEY-";
 
-/// What the function `sweep-orders` does every minute. What it cannot do it does the next time.
+/// The work of the function `sweep-orders`. A failure waits for the next sweep.
 pub const SWEEP: Sweep = |desk| {
     Box::pin(async move {
         let _ = sweep_orders::handle(desk).await;
     })
 };
 
-/// All that was ordered on a table, and the stock before.
+/// All orders on a table, and its initial stock.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    /// The keys that were in stock at first.
+    /// The keys in stock at the start.
     pub initial_stock: Vec<String>,
-    /// What was ordered, with what came of it.
+    /// The orders with their outcomes.
     pub entries: Vec<Entry>,
-    /// What shops were told about queued orders, each order once.
+    /// The callbacks of queued orders, one element for each order.
     pub called: Vec<Called>,
 }
 
 impl History {
-    /// Holds it against the table, and says which invariants do not hold.
+    /// Compares the history with the table. Returns the violated invariants.
     #[must_use]
     pub fn check(&self, table: &Table) -> Vec<Violation> {
         check::Check::new(self, table).run()

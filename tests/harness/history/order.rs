@@ -1,56 +1,56 @@
 use std::fmt;
 
-/// One request of a buyer, or of whoever fills the stock.
+/// One request of a buyer or of the shop that fills the stock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
-    /// What is asked for.
+    /// The content of the request.
     pub what: What,
-    /// The product it is about.
+    /// The product.
     pub product: u32,
-    /// To whom keys are to be given: no two orders have the same.
+    /// The owner of the keys, unique to this order.
     pub owner: String,
-    /// The validity that created keys are to have: no two orders have the same.
+    /// The validity of the created keys, unique to this order.
     pub mark: u32,
     /// The header `Idempotency-Key`.
     pub idempotency_key: Option<String>,
 }
 
-/// What an order asks for.
+/// The content of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    /// These keys are to be created.
+    /// Creates these keys.
     Create(Vec<String>),
-    /// So many are to be made.
+    /// Generates this number of keys.
     Generate(usize),
-    /// This key is to be given to the owner.
+    /// Assigns this key to the owner.
     Assign(String),
-    /// The owner of this key is to get another one in its place.
+    /// Replaces this key by another for the same owner.
     Replace {
         /// The key.
         license_key: String,
-        /// Whether the other one is to be made if there is none in stock.
+        /// True if a key is generated when the stock is empty.
         generate: bool,
     },
-    /// So many are to be drawn and given to the owner.
+    /// Draws keys and assigns them to the owner.
     Buy {
-        /// How many.
+        /// The number of keys.
         quantity: usize,
-        /// Whether they are to be made if there are not enough.
+        /// True if keys are generated when stock is short.
         generate: bool,
     },
-    /// The same, by a queued order.
+    /// Does the same by a queued order.
     Queue {
-        /// How many.
+        /// The number of keys.
         quantity: usize,
-        /// Whether they are to be made if there are not enough.
+        /// True if keys are generated when stock is short.
         generate: bool,
-        /// Where the callback goes.
+        /// The URL of the callback.
         webhook_url: String,
     },
 }
 
 impl Order {
-    /// The endpoint it goes to.
+    /// The endpoint of the request.
     #[must_use]
     pub fn endpoint(&self) -> &'static str {
         match self.what {
@@ -63,16 +63,16 @@ impl Order {
         }
     }
 
-    /// What a queued order calls itself: no two orders have the same.
+    /// The identifier of a queued order, unique to this order.
     #[must_use]
     pub fn identifier(&self) -> String {
         self.mark.to_string()
     }
 
-    /// Its parameters. A product's generator has the product's number.
+    /// The parameters. A product's generator has the product's number.
     ///
     /// # Panics
-    /// Never: texts can be written as JSON.
+    /// Never: texts have a JSON form.
     #[must_use]
     pub fn parameters(&self) -> Vec<(&'static str, String)> {
         let product = ("product_id", self.product.to_string());
@@ -126,7 +126,7 @@ impl fmt::Display for Order {
                 write!(f, "order of {quantity} keys of product {product}")
             }
             What::Buy { quantity, generate: true } => {
-                write!(f, "order of {quantity} keys of product {product}, made if need be,")
+                write!(f, "order of {quantity} keys of product {product}, generated if stock is short,")
             }
             What::Queue { quantity, generate, .. } => {
                 write!(f, "queued order of {quantity} keys of product {product}, generate {generate},")

@@ -12,69 +12,70 @@ use crate::shop::{numbered_generator, numbered_product};
 use crate::weather::{Point, Row, Seen, mix};
 use crate::{Environment, Fault, Lost, Promise, Receiver, Shop, ShopResponse, Sweep, logs};
 
-/// A request that is to be disturbed at every call that it makes to AWS.
+/// A request to disturb at every call that it makes to AWS.
 #[derive(Debug, Clone)]
 pub struct Scenario {
-    /// What it is called where something is wrong.
+    /// The name in messages.
     pub name: &'static str,
-    /// How many keys are in stock before.
+    /// The number of keys in stock before.
     pub stock: usize,
-    /// What is asked for, of those keys. A queued order gets the URL of a shop that takes every callback.
+    /// Makes the request, given these keys. A queued order gets the URL of a shop that accepts every
+    /// callback.
     pub what: fn(&[String]) -> What,
-    /// The code of the response when nothing goes wrong.
+    /// The code of an undisturbed response.
     pub code: u64,
-    /// Whether it has an `Idempotency-Key`.
+    /// True if it has an `Idempotency-Key`.
     pub idempotent: bool,
 }
 
-/// What happens at a call.
+/// An event at a call.
 #[derive(Debug, Clone)]
 pub struct Disturbance {
-    /// What it is called where something is wrong.
+    /// The name in messages.
     pub name: &'static str,
     /// The fault.
     pub fault: Fault,
-    /// How often, at this call and the next ones of the same operation.
+    /// The number of disturbed calls: this one and the next ones of the same operation.
     pub times: usize,
-    /// Whether only calls that write are disturbed: others do nothing later, or meet nobody.
+    /// True if only writes are disturbed. Other late or lost calls have no effect.
     pub writes_only: bool,
-    /// What the buyer has a right to then.
+    /// The response that the buyer must get.
     pub expected: Expected,
 }
 
-/// What a buyer has a right to, whatever happens at one of the calls.
+/// The response that a buyer must get despite a disturbance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
-    /// His answer, as if nothing had happened.
+    /// The response of an undisturbed run.
     Answer,
-    /// His answer, or 503 and nothing was done, nor will be.
+    /// The undisturbed response, or a 503 and nothing is ever done.
     AnswerOrRefusal,
-    /// Nothing: his request may have been done or not.
+    /// Any response or none: the request may have been done or not.
     Nothing,
 }
 
-/// What was found.
+/// The results of a scenario.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// The calls of a run that nothing disturbed.
+    /// The calls of an undisturbed run.
     pub calls: Vec<String>,
-    /// How often it was disturbed.
+    /// The number of disturbed runs.
     pub disturbed: usize,
-    /// Invariants that do not hold.
+    /// The violated invariants.
     pub violations: Vec<Violation>,
 }
 
-/// How far ahead the clock stands when the request is sent again, in seconds: past all leases.
+/// The seconds by which the clock is ahead when the request is repeated: past all leases.
 const AFTERWARDS_SECONDS: i64 = 3_600;
 
 impl Scenario {
-    /// Runs it undisturbed to find its calls. Then, for each of them and for each disturbance: runs it again, on a product
-    /// of its own, in an environment of its own; does `sweep`, sends the request again from another environment, lets the
-    /// calls through that are late, does `sweep` again, and sells what is left. At the end everything is held against the
-    /// table.
+    /// Runs the request undisturbed to find its calls. Then runs it again for each call and each disturbance,
+    /// for its own product and in its own environment. After each run: runs `sweep`, repeats the request from
+    /// another environment, delivers the late calls, runs `sweep` again, and sells the rest of the stock. At
+    /// the end the check compares all responses with the table.
     ///
     /// # Panics
-    /// If the shop cannot be set up, or a buyer does not get what he has a right to.
+    /// If the shop cannot be set up, or a buyer does not get the expected response.
     pub async fn disturb_everywhere(&self, shop: &Shop, disturbances: &[Disturbance], sweep: Sweep) -> Found {
         [OWNER, CREATED, MADE].into_iter().for_each(logs::keep_secret);
         let receiver = Receiver::start().await;
@@ -95,8 +96,8 @@ impl Scenario {
                 let name = format!("{}-{operation}-{}", disturbance.name, nth + 1);
                 scene.run(&row, &name, self.expected(disturbance), sweep).await;
                 disturbed += 1;
-                // A run may need more calls than the first, when a draw runs over the end of the stock. (Repetitions of
-                // a disturbed call are none.)
+                // A run may need more calls than the first, if a draw passes the end of the stock. Retries of
+                // a disturbed call do not count.
                 let more = if row.ends_the_process() { row.points() } else { Vec::new() };
                 for point in more.into_iter().filter(|point| !known.contains(point)).collect::<Vec<_>>() {
                     known.push(point.clone());
@@ -115,8 +116,8 @@ impl Scenario {
 
 impl Scenario {
     fn expected(&self, disturbance: &Disturbance) -> Expected {
-        // Keys that are made for an order were never in stock: where they arrive later, nobody is told of them, and
-        // nobody misses them.
+        // Keys that are generated for an order were never in stock. If they arrive late, no response names
+        // them, and no stock lacks them.
         let makes_keys = matches!(
             (self.what)(&[]),
             What::Buy { generate: true, .. } | What::Replace { generate: true, .. }
@@ -130,7 +131,7 @@ impl Scenario {
     }
 }
 
-/// A scenario under way.
+/// A running scenario.
 struct Scene<'a> {
     scenario: &'a Scenario,
     shop: &'a Shop,
@@ -140,7 +141,7 @@ struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// Runs it once.
+    /// Runs the scenario once.
     async fn run(&mut self, row: &Arc<Row>, name: &str, expected: Expected, sweep: Sweep) {
         self.runs += 1;
         let product = 100 + self.runs;
@@ -171,13 +172,13 @@ impl Scene<'_> {
         let died = environment.is_dead();
         environment.kill();
         shop.set_weather(None);
-        // A row that begins behind the last call does not begin.
+        // A row that would begin after the last call disturbs nothing.
         let outcome = self.outcome(&first, answer, if died { Expected::Nothing } else { expected });
         shop.sweep(sweep, AFTERWARDS_SECONDS).await;
 
         let environment = self.environment(1, AFTERWARDS_SECONDS).await;
         let again = if scenario.idempotent { first.clone() } else { order(1) };
-        // Without an Idempotency-Key the order is placed anew, and need not find enough any more.
+        // Without an Idempotency-Key the second order is a new one, and may find too little stock.
         let right = if scenario.idempotent { Expected::Answer } else { Expected::Nothing };
         let asked_again = self.tell(&environment, &again, right).await;
         shop.deliver_postponed().await;
@@ -186,7 +187,7 @@ impl Scene<'_> {
         if scenario.idempotent {
             let once_more = self.tell(&environment, &again, Expected::Answer).await;
             for told in [outcome, asked_again].iter().filter(|told| matches!(told, Outcome::Told(_))) {
-                assert_eq!(*told, once_more, "{first}: two different answers");
+                assert_eq!(*told, once_more, "{first}: two different responses");
             }
             self.history.entries.push(Entry { order: first, outcome: once_more });
         } else {
@@ -196,7 +197,7 @@ impl Scene<'_> {
         self.sell_the_rest(&environment, product, name).await;
     }
 
-    /// Sells the key that is to be replaced.
+    /// Sells the key to replace.
     async fn sell(&mut self, license_key: &str, product: u32, name: &str) {
         let order = Order {
             what: What::Assign(license_key.to_owned()),
@@ -215,12 +216,12 @@ impl Scene<'_> {
         self.shop.environment(number, mix(&[8, u64::from(number)]), skew).await
     }
 
-    /// Sends an order that nothing disturbs.
+    /// Sends an order without disturbance.
     async fn tell(&self, environment: &Environment, order: &Order, expected: Expected) -> Outcome {
         self.outcome(order, post(environment, order).await, expected)
     }
 
-    /// What an answer tells.
+    /// Returns the outcome of a response.
     fn outcome(&self, order: &Order, answer: Result<ShopResponse, Lost>, expected: Expected) -> Outcome {
         let told = answer.as_ref().ok().filter(|response| response.status == 200).map(Told::read);
         let promise = answer.as_ref().ok().and_then(Promise::of);
@@ -238,7 +239,7 @@ impl Scene<'_> {
         }
     }
 
-    /// Everything that is in stock can be bought.
+    /// Checks that the whole stock can be bought.
     async fn sell_the_rest(&mut self, environment: &Environment, product: u32, name: &str) {
         let id: ProductId = product.to_string().parse().unwrap();
         let drawn = self.shop.store.draw(id, 90, &HashSet::new(), Look::Twice).await.unwrap();

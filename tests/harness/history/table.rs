@@ -5,34 +5,34 @@ use serde_json::{Value, json};
 use super::Row;
 use crate::Shop;
 
-/// The whole table, read past everything.
+/// The whole table, read directly.
 #[derive(Debug, Default)]
 pub struct Table {
     /// The license keys.
     pub keys: HashMap<String, Stored>,
-    /// Records that only stand there while something is under way: their hash keys.
+    /// The hash keys of records that exist only while an order is under way.
     pub unfinished: Vec<String>,
-    /// How many queued orders are delivered.
+    /// The number of delivered orders.
     pub delivered: usize,
 }
 
-/// A license key as it is stored.
+/// A stored license key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     /// Key, number, product, owner and time.
     pub row: Row,
     /// Its status.
     pub status: String,
-    /// Its validity, which tells who created it.
+    /// Its validity, which identifies the order that created it.
     pub mark: u32,
-    /// Whether it stands in the index.
+    /// True if it is in the index.
     pub in_stock: bool,
-    /// The key that has taken its place.
+    /// The key that replaced it.
     pub replaced_by: Option<String>,
 }
 
 impl Stored {
-    /// True if it is an owner's, or was until another key took its place.
+    /// True if the key has an owner, or had one until another key replaced it.
     #[must_use]
     pub fn is_sold(&self) -> bool {
         self.status == "assigned" || self.status == "blocked" && self.replaced_by.is_some()
@@ -40,7 +40,7 @@ impl Stored {
 }
 
 impl Table {
-    /// Reads it.
+    /// Reads the table.
     ///
     /// # Panics
     /// If DynamoDB refuses.
@@ -90,8 +90,8 @@ impl Table {
             }
             Some(("DELIVERED", _)) => self.delivered += 1,
             Some(("PRODUCT" | "GENERATOR" | "APIKEY" | "COUNTER" | "CATALOGUE" | "AUDIT", _)) => {}
-            // A record stays until it expires. While it is open, only one of keys that are stored one by one may: it names
-            // no product.
+            // A record stays until it expires. An open record may remain only for keys that are stored one by
+            // one. Such a record names no product.
             Some(("IDEMPOTENCY", _))
                 if !text("sk").starts_with("PART#")
                     && (text("state") != "open" || item.get("product_id").is_none()) => {}

@@ -17,42 +17,42 @@ use crate::{Environment, Lost, Rates, Receiver, Shop, Storm, Sweep, logs, openss
 /// Many buyers in a storm.
 #[derive(Debug, Clone, Copy)]
 pub struct Trial {
-    /// The number that brings the same storm and the same orders again.
+    /// The seed that repeats the storm and its orders.
     pub seed: u64,
-    /// How many orders are placed, not counting those that are placed anew.
+    /// The number of orders, without repeated ones.
     pub orders: u32,
-    /// How many buyers place them.
+    /// The number of buyers.
     pub buyers: u32,
-    /// What they ask for.
+    /// The mix of orders.
     pub mix: Mix,
-    /// What goes wrong.
+    /// The rates of faults.
     pub rates: Rates,
-    /// What is done every minute; buyers see to it now and then.
+    /// The work of every minute, which buyers run at times.
     pub sweep: Sweep,
 }
 
-/// The products that are sold; the second has a signing key of its own.
+/// The products on sale. The second has its own signing key.
 const PRODUCTS: [u32; 2] = [11, 12];
 
-/// How long queued orders wait for stock, in seconds.
+/// The waiting time of queued orders, in seconds.
 const WAIT_SECONDS: u32 = 180;
 
-/// How many keys of each product are in stock at first.
+/// The initial stock of each product.
 const INITIAL_STOCK: usize = 60;
 
-/// How often a request is sent at the end until it has an answer: a busy machine may need more time for a large order
+/// The largest number of attempts for a response at the end. On a busy machine a large order may take longer
 /// than a shop waits.
 const REPLAYS_MAX: usize = 5;
 
-/// How far ahead the clock stands by which requests are sent again at the end, in seconds: past all leases, and within
-/// the day for which answers are kept.
+/// The seconds by which the clock is ahead for the repetitions at the end: past all leases, and within the
+/// day for which responses are kept.
 const AFTERWARDS_SECONDS: i64 = 8 * 3_600;
 
 impl Trial {
-    /// Runs it on a fresh shop; `placed` counts the orders.
+    /// Runs the trial on a new shop. `placed` counts the orders.
     ///
     /// # Panics
-    /// If the shop cannot be set up, or a log line holds a secret.
+    /// If the shop cannot be set up, or a log line contains a secret.
     pub async fn run(&self, shop: &Shop, placed: &AtomicU64) -> Figures {
         let began = Instant::now();
         [OWNER, CREATED, MADE].into_iter().for_each(logs::keep_secret);
@@ -119,7 +119,7 @@ impl Trial {
     }
 }
 
-/// The public keys, after `openssl` has said that they check what the shop signs.
+/// Returns the public keys. First `openssl` verifies a signature of the shop.
 async fn public_keys(shop: &Shop) -> PublicKeys {
     let mut products = Vec::new();
     for product in PRODUCTS {
@@ -136,17 +136,17 @@ async fn public_keys(shop: &Shop) -> PublicKeys {
     PublicKeys { global: PublicKey::from_pem(pem.as_bytes()).unwrap(), products }
 }
 
-/// The answer to an order, in calm weather.
+/// Returns the response to an order, without disturbance.
 async fn answer_now(environment: &Environment, order: &Order) -> Result<Told, String> {
-    let response = post(environment, order).await.map_err(|Lost| "no answer".to_owned())?;
+    let response = post(environment, order).await.map_err(|Lost| "no response".to_owned())?;
     match response.status {
         200 => Ok(Told::read(&response)),
         _ => Err(response.text),
     }
 }
 
-/// Sends again whatever had an `Idempotency-Key`, in calm weather: what was answered is answered by the same bytes, and
-/// what was not answered is now.
+/// Repeats every request with an `Idempotency-Key`, without disturbance. Old responses must repeat byte for
+/// byte, and the other requests must get a response.
 async fn replay(market: &Market<'_>, entries: &mut [Entry]) -> u64 {
     let environment = market.shop.environment(1, market.seed, AFTERWARDS_SECONDS).await;
     let mut replays = 0;
@@ -158,7 +158,7 @@ async fn replay(market: &Market<'_>, entries: &mut [Entry]) -> u64 {
             }
         }
         let wrong = match (&outcome, answer) {
-            // Refusals are not remembered: a later request may succeed, and what it changes counts.
+            // Refusals are not stored. A later request may succeed, and its outcome counts.
             (Outcome::Told(before), Ok(now)) if before.is_refusal() => {
                 *outcome = Outcome::Told(now);
                 continue;
@@ -171,7 +171,7 @@ async fn replay(market: &Market<'_>, entries: &mut [Entry]) -> u64 {
                 *outcome = Outcome::Told(now);
                 continue;
             }
-            (_, now) => format!("{order}: answered by {outcome:?}, and now by {now:?}"),
+            (_, now) => format!("{order}: first response {outcome:?}, now {now:?}"),
         };
         market.wrong.lock().unwrap_or_else(PoisonError::into_inner).push(wrong);
     }

@@ -11,44 +11,45 @@ use crate::shop::{numbered_generator, numbered_product};
 use crate::weather::{Point, Row, Seen, mix};
 use crate::{Deaths, Receiver, Reception, Shop, logs};
 
-/// A queued order, and the turn of the worker that is to be disturbed at every call that it makes to AWS.
+/// A queued order, and the turn of the worker to disturb at every call that it makes to AWS.
 #[derive(Debug, Clone, Copy)]
 pub struct WorkerScenario {
-    /// What it is called where something is wrong.
+    /// The name in messages.
     pub name: &'static str,
-    /// How many keys are in stock when the order is placed.
+    /// The number of keys in stock when the order is placed.
     pub stock: usize,
-    /// How many keys the order asks for.
+    /// The number of keys in the order.
     pub quantity: usize,
-    /// Whether they are made if there are too few.
+    /// True if keys are generated when stock is short.
     pub generate: bool,
-    /// What comes before the turn.
+    /// The event before the turn.
     pub before: Before,
-    /// The code that the shop is told in the end.
+    /// The code of the final callback.
     pub code: u64,
 }
 
-/// What comes between the order and the turn of the worker that is disturbed.
+/// The event between the order and the disturbed turn of the worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Before {
     /// Nothing: the turn is the first one.
     Nothing,
-    /// A turn that has found too little stock; then so many keys come.
+    /// A turn that found too little stock. Then this number of keys arrives.
     Restock(usize),
-    /// A turn that has found too little stock; then the time of the order is over.
+    /// A turn that found too little stock. Then the order's waiting time ends.
     TimeIsOver,
-    /// A turn that has filled the order, and whose callback has failed.
+    /// A turn that filled the order, but whose callback failed.
     FailedCallback,
 }
 
-/// How long an order waits for stock, in seconds.
+/// The waiting time of an order, in seconds.
 const WAIT_SECONDS: u32 = 300;
 
 impl WorkerScenario {
-    /// Runs it undisturbed to find its calls. Then, for each of them and for each disturbance: runs it again, on a product
-    /// of its own, in an environment of its own; then lets time pass until the queue is empty, lets the calls through that
-    /// are late, and lets time pass again. Two more runs end the environment right before and after the shop takes the
-    /// callback. At the end every callback is held against the table.
+    /// Runs the turn undisturbed to find its calls. Then runs it again for each call and each disturbance,
+    /// for its own product and in its own environment. After each run: lets time pass until the queue is
+    /// empty, delivers the late calls, and lets time pass again. Two more runs kill the environment right
+    /// before and right after the shop accepts the callback. At the end the check compares every callback
+    /// with the table.
     ///
     /// # Panics
     /// If the shop cannot be set up, or does not accept an order.
@@ -92,10 +93,10 @@ impl WorkerScenario {
     }
 }
 
-/// The end of an environment around a callback.
+/// The death of an environment around a callback.
 type Death = fn(Deaths, u32) -> Reception;
 
-/// A scenario under way.
+/// A running scenario.
 struct Scene<'a> {
     scenario: WorkerScenario,
     shop: &'a Shop,
@@ -105,7 +106,7 @@ struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// Runs it once. Returns the number of callbacks in the worker's turn.
+    /// Runs the scenario once. Returns the number of callbacks in the worker's turn.
     async fn run(&mut self, row: &Arc<Row>, name: &str, death: Option<Death>) -> usize {
         self.runs += 1;
         let (shop, scenario, number) = (self.shop, self.scenario, self.runs);
@@ -151,7 +152,7 @@ impl Scene<'_> {
         self.history.entries.push(Entry { order, outcome: Outcome::Told(Told::read(&answer)) });
     }
 
-    /// Does what comes before the turn of the worker.
+    /// Causes the event before the turn of the worker.
     async fn prepare(&mut self) {
         let (shop, before) = (self.shop, self.scenario.before);
         if before == Before::FailedCallback {
@@ -181,7 +182,7 @@ impl Scene<'_> {
         100 + self.runs
     }
 
-    /// Holds everything against the table, and each callback against the code that it must tell.
+    /// Compares everything with the table, and each callback with the expected code.
     async fn violations(mut self) -> Vec<Violation> {
         let public_keys = PublicKeys::global_of(self.shop).await;
         let (called, mut violations) = Called::read(&self.receiver, &self.history.entries, &public_keys);

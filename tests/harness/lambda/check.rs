@@ -11,11 +11,11 @@ use super::LambdaFunction;
 use super::event::{answered, event, form, json_body, multipart_body, sample_request};
 use crate::{API_KEY, Receiver, Shop, function_resource};
 
-/// Where to look for binaries built otherwise, by `sam build` or `cargo lambda build`: in there, each function has a
-/// folder of its name in the deployment template, with `bootstrap` in it.
+/// The folder with binaries from `sam build` or `cargo lambda build`. Each function has a folder there, named
+/// as in the deployment template, with `bootstrap` in it.
 const ENV_BINARIES: &str = "KEYPOOL_BINARIES";
 
-/// The binary of a function: `built` by cargo, unless the environment names others.
+/// Returns the binary of a function: `built` by cargo, unless the environment names a folder.
 pub(crate) fn binary_of(function: &str, built: &Path) -> PathBuf {
     match std::env::var_os(ENV_BINARIES) {
         Some(folder) => Path::new(&folder).join(function_resource(function)).join("bootstrap"),
@@ -23,11 +23,11 @@ pub(crate) fn binary_of(function: &str, built: &Path) -> PathBuf {
     }
 }
 
-/// What is true of every function's binary: `built` by cargo, unless the environment names others. It is sent the
-/// sample's request, word for word, and must answer with one of `codes`; and it must write `metrics`.
+/// Checks a function's binary: `built` by cargo, unless the environment names a folder. It gets the sample's
+/// request, word for word, must respond with one of `codes`, and must write `metrics`.
 ///
 /// # Panics
-/// If it is not true.
+/// If a check fails.
 pub async fn check_binary(built: &str, endpoint: Endpoint, codes: &[u64], metrics: &[&str]) {
     let binary = binary_of(endpoint.name(), Path::new(built));
     let shop = Shop::open().await;
@@ -46,7 +46,7 @@ pub async fn check_binary(built: &str, endpoint: Endpoint, codes: &[u64], metric
         assert!(status == 200 && codes.contains(&code), "{status} {code}");
     };
 
-    // Every format, as API Gateway delivers it.
+    // API Gateway delivers every format like this.
     expect_good(&function, good()).await;
     expect_good(&function, event(endpoint, "POST", &[], &base64, true)).await;
     let odd_case = [("Content-TYPE", "Application/JSON")];
@@ -55,7 +55,7 @@ pub async fn check_binary(built: &str, endpoint: Endpoint, codes: &[u64], metric
     let body = STANDARD.encode(multipart_body(&parameters));
     expect_good(&function, event(endpoint, "POST", &multipart, &body, true)).await;
 
-    // An endpoint that only reads takes all parameters from the query string, too.
+    // An endpoint that only reads accepts all parameters in the query string, too.
     let mut get = event(endpoint, "GET", &[], "", false);
     if only_reads {
         get["rawQueryString"] = form(&parameters).into();
@@ -64,7 +64,7 @@ pub async fn check_binary(built: &str, endpoint: Endpoint, codes: &[u64], metric
         assert_eq!(answered(&function.invoke(get).await), (405, 0));
     }
 
-    // What cannot be served is answered, and the next event is served.
+    // The function responds to unacceptable events, and serves the next event.
     let large = STANDARD.encode("x".repeat(1_048_577));
     assert_eq!(answered(&function.invoke(event(endpoint, "POST", &[], &large, true)).await), (413, 0));
     assert_eq!(answered(&function.invoke(event(endpoint, "PUT", &[], "", false)).await), (405, 0));
@@ -72,8 +72,8 @@ pub async fn check_binary(built: &str, endpoint: Endpoint, codes: &[u64], metric
     assert_eq!(answered(&function.invoke(unreadable).await), (400, 0));
     assert_eq!(answered(&function.invoke(event(endpoint, "POST", &[], "", false)).await), (401, 100));
 
-    // What is no event of API Gateway, one with a body that is not base64, and one whose headers (which API Gateway sets)
-    // make no URL, is an error of that event alone.
+    // These events fail alone: no event of API Gateway, a body that is not base64, and headers that make no
+    // URL (API Gateway sets these).
     let elsewhere = |headers| event(endpoint, "POST", headers, &base64, true);
     let bad_events = [
         json!({}),
@@ -84,13 +84,13 @@ pub async fn check_binary(built: &str, endpoint: Endpoint, codes: &[u64], metric
     ];
     let errors = bad_events.len();
     for bad in bad_events {
-        // API Gateway's access log holds this error.
+        // This error appears in API Gateway's access log.
         let error = function.invoke(bad).await.unwrap_err().to_string();
         assert!(!error.contains(API_KEY) && !error.contains(&base64), "{error}");
         expect_good(&function, good()).await;
     }
 
-    // An environment is frozen between events; meanwhile the other side closes its connections.
+    // Lambda freezes an environment between events. Meanwhile the services close its connections.
     function.freeze();
     shop.dynamodb.cut_connections();
     shop.kms.cut_connections();
@@ -98,15 +98,15 @@ pub async fn check_binary(built: &str, endpoint: Endpoint, codes: &[u64], metric
     expect_good(&function, good()).await;
 
     let (status, log) = function.terminate();
-    assert!(!status.success(), "it has no say in its end");
+    assert!(!status.success(), "the function cannot choose its exit status");
     check_log(&log, metrics, errors);
 }
 
-/// What is true of the binary that a schedule calls: it brings an order to its end whose buyer gave up, and puts its keys
-/// back into stock. It is sent what `EventBridge` Scheduler sends.
+/// Checks the binary that a schedule calls: it undoes an abandoned order and returns the keys to stock. It
+/// gets the events that `EventBridge` Scheduler sends.
 ///
 /// # Panics
-/// If it is not true.
+/// If a check fails.
 pub async fn check_scheduled_binary(built: &str) {
     let binary = binary_of(crate::SWEEP_ORDERS, Path::new(built));
     let shop = Shop::open().await;
@@ -127,10 +127,10 @@ pub async fn check_scheduled_binary(built: &str) {
 }
 
 /// Checks the binary that the queue of orders calls: it fills orders, and returns messages that need another
-/// delivery. Its rules are those of a deployed stack, so it calls no shop on this machine.
+/// delivery. It has the rules of a deployed stack, so it calls no shop on this machine.
 ///
 /// # Panics
-/// If it is not true.
+/// If a check fails.
 pub async fn check_queue_binary(built: &str) {
     let binary = binary_of(crate::PROCESS_ORDERS, Path::new(built));
     let (shop, receiver) = (Shop::open().await, Receiver::start().await);
@@ -139,7 +139,7 @@ pub async fn check_queue_binary(built: &str) {
     assert_eq!(shop.post("random-assign-license-keys-queued", &order).await.code(), 807);
     let messages = shop.queue().receive(Duration::ZERO).await.unwrap();
     let mut function = LambdaFunction::start(&binary, &shop).await;
-    // As SQS hands messages to Lambda (AWS Lambda Developer Guide, "Using Lambda with Amazon SQS").
+    // SQS hands messages to Lambda in this form (AWS Lambda Developer Guide, "Using Lambda with Amazon SQS").
     let record = |id: &str, body: &str, receipt_handle: &str| {
         json!({
             "messageId": id, "receiptHandle": receipt_handle, "body": body,
@@ -163,11 +163,11 @@ pub async fn check_queue_binary(built: &str) {
     check_log(&log, &["KeysAssigned", "CallbackFailures", "ChangeMessageVisibilityLatency"], 1);
 }
 
-/// Logs are JSON and hold no API key; `errors` lines of them are errors; the metrics are there, in the embedded metric
-/// format (CloudWatch User Guide), and each event has one line for those without a dimension.
+/// Checks a log: all lines are JSON without an API key, and `errors` lines are errors. It contains the
+/// metrics in the embedded metric format (CloudWatch User Guide), without dimensions other than `Product`.
 ///
 /// # Panics
-/// If that is not so.
+/// If a check fails.
 pub fn check_log(log: &str, expected: &[&str], errors: usize) {
     assert!(!log.contains(API_KEY));
     let lines: Vec<Value> = log
@@ -204,7 +204,7 @@ pub fn check_log(log: &str, expected: &[&str], errors: usize) {
     for name in expected {
         assert!(seen.contains(*name), "{name} is not among {seen:?}");
     }
-    // Each dimension more would be a line more of every event.
+    // Each further dimension would add a line to every event.
     dimensions.remove("Product");
     assert!(dimensions.is_empty(), "{dimensions:?}");
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Outcome;
 use crate::sample;
 
-/// An API Gateway HTTP API event (payload 2.0) for a function, with a body as it arrived there.
+/// Makes an API Gateway HTTP API event (payload 2.0) for a function, with this body.
 #[must_use]
 pub(super) fn event(
     endpoint: &str,
@@ -44,10 +44,10 @@ pub(super) fn event(
     })
 }
 
-/// What a function's answer says: HTTP status and `response.code` (0 if there is none).
+/// Returns the HTTP status and `response.code` of a response (0 if there is no code).
 ///
 /// # Panics
-/// If the function reported an error, or answered something that API Gateway would not take.
+/// If the function reported an error, or API Gateway would reject its response.
 #[must_use]
 pub fn answered(outcome: &Outcome) -> (u64, u64) {
     let answer = outcome.as_ref().unwrap();
@@ -55,7 +55,7 @@ pub fn answered(outcome: &Outcome) -> (u64, u64) {
     (answer["statusCode"].as_u64().unwrap(), body["response"]["code"].as_u64().unwrap_or(0))
 }
 
-/// The event of a form, with an `Idempotency-Key` if there is one.
+/// Makes the event of a form, with an `Idempotency-Key` if there is one.
 #[must_use]
 pub(crate) fn request_event(
     endpoint: &str,
@@ -67,7 +67,7 @@ pub(crate) fn request_event(
     event(endpoint, "POST", &headers, &STANDARD.encode(form(parameters)), true)
 }
 
-/// The event of an endpoint's sample, sent as a form.
+/// Makes the event of an endpoint's sample as a form.
 #[must_use]
 pub fn sample_event(endpoint: Endpoint) -> Value {
     let parameters = sample_request(endpoint);
@@ -76,13 +76,13 @@ pub fn sample_event(endpoint: Endpoint) -> Value {
     form_event(endpoint, &parameters)
 }
 
-/// The event of a form.
+/// Makes the event of a form.
 #[must_use]
 pub fn form_event(endpoint: Endpoint, parameters: &[(&str, &str)]) -> Value {
     request_event(endpoint.name(), parameters, None)
 }
 
-/// The request of an endpoint's sample.
+/// Returns the request of an endpoint's sample.
 pub(super) fn sample_request(endpoint: Endpoint) -> Vec<(String, String)> {
     let sample = sample(endpoint);
     let members = sample["example_request"].as_object().unwrap().iter();

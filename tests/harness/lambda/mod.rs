@@ -1,4 +1,4 @@
-//! A function's binary, run as Lambda runs it: against a Lambda Runtime API (AWS Lambda Developer Guide, "Using the
+//! Runs a function's binary like Lambda, with a Lambda Runtime API (AWS Lambda Developer Guide, "Using the
 //! Lambda runtime API for custom runtimes").
 
 mod check;
@@ -29,10 +29,10 @@ pub(crate) use self::event::request_event;
 pub use self::event::{answered, form_event, sample_event};
 use crate::{Shop, function_resource, functions};
 
-/// Longer than any answer takes, on the slowest of machines.
+/// The longest time of a response on the slowest machine.
 const INVOCATION_WITHIN: Duration = Duration::from_mins(1);
 
-/// What a function says to an event: its answer, or the error it reports.
+/// The result of an event: the function's response, or the error it reports.
 pub type Outcome = Result<Value, Value>;
 
 /// A running environment of a function.
@@ -54,10 +54,10 @@ struct RuntimeApi {
     first_poll: watch::Sender<Option<Instant>>,
 }
 
-/// Builds a package by itself, as it is deployed, and says where its binary is.
+/// Builds a package for deployment and returns the path of its binary.
 ///
 /// # Panics
-/// If it does not build.
+/// If the build fails.
 #[must_use]
 pub fn release_binary(name: &str) -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -78,7 +78,7 @@ impl LambdaFunction {
         Self::start_with(binary, shop, &[]).await
     }
 
-    /// Starts an environment for `shop`, with further variables, or others in place of its own.
+    /// Starts an environment for `shop`. `variables` add to the default ones or replace them.
     ///
     /// # Panics
     /// If the binary does not start.
@@ -99,7 +99,7 @@ impl LambdaFunction {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        // By the path the proxies know which function calls, and hold that against its role.
+        // The path tells the proxies which function calls, so that they can check its role.
         let function = functions().find(|name| {
             let folder = binary.parent().and_then(FilePath::file_name);
             [binary.file_name(), folder]
@@ -121,7 +121,7 @@ impl LambdaFunction {
                 ("AWS_SECRET_ACCESS_KEY", "local"),
                 ("AWS_SESSION_TOKEN", "local"),
                 ("AWS_ENDPOINT_URL_DYNAMODB", &at(shop.dynamodb.url())),
-                // For KMS, which has none of its own here.
+                // This endpoint is for KMS, which has no variable of its own here.
                 ("AWS_ENDPOINT_URL", &at(shop.kms.url())),
                 ("AWS_ENDPOINT_URL_SQS", &at(shop.sqs.url())),
                 ("KEYPOOL_QUEUE", &shop.embedded_sqs().queue_url()),
@@ -146,23 +146,23 @@ impl LambdaFunction {
         Self { child, events, server, started, first_poll, log, reader: Some(reader) }
     }
 
-    /// Its process.
+    /// The id of the process.
     #[must_use]
     pub fn process(&self) -> u32 {
         self.child.id()
     }
 
-    /// How long it took from the start of the process until it first asked for an event.
+    /// Returns the time from the start of the process to its first poll for an event.
     ///
     /// # Panics
-    /// If it never does.
+    /// If the function never polls.
     pub async fn first_poll(&self) -> Duration {
         let polled = *self.first_poll.clone().wait_for(Option::is_some).await.unwrap();
         polled.unwrap().duration_since(self.started)
     }
 
-    /// How much CPU its threads have used so far (`proc_pid_schedstat(5)`, in nanoseconds; `stat` counts ticks of 10 ms,
-    /// which is longer than a start takes).
+    /// Returns the CPU time of all threads so far (`proc_pid_schedstat(5)`, in nanoseconds). The ticks of
+    /// `stat` are 10 ms, longer than a start.
     ///
     /// # Panics
     /// If the process is gone.
@@ -176,7 +176,7 @@ impl LambdaFunction {
         Duration::from_nanos(tasks.map(on_cpu_ns).sum())
     }
 
-    /// The most memory it has had so far, in KiB (`proc_pid_status(5)`, `VmHWM`).
+    /// Returns the peak memory so far, in KiB (`proc_pid_status(5)`, `VmHWM`).
     ///
     /// # Panics
     /// If the process is gone.
@@ -187,18 +187,18 @@ impl LambdaFunction {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
-    /// Hands the function an event and waits for what it says.
+    /// Sends an event to the function and waits for the result.
     ///
     /// # Panics
-    /// If it ends without a word.
+    /// If the process ends or takes too long.
     pub async fn invoke(&self, event: Value) -> Outcome {
         let (say, said) = oneshot::channel();
         self.events.send((event, say)).unwrap();
         let said = tokio::time::timeout(INVOCATION_WITHIN, said).await;
-        said.expect("the function says something, unless its process has ended").unwrap()
+        said.expect("the function responds in time").unwrap()
     }
 
-    /// Freezes the environment, as Lambda does between events.
+    /// Freezes the environment, like Lambda between events.
     ///
     /// # Panics
     /// If the process is gone.
@@ -214,7 +214,7 @@ impl LambdaFunction {
         self.signal(Signal::CONT);
     }
 
-    /// Ends the environment by SIGTERM, and gives all that it has logged.
+    /// Ends the environment with SIGTERM, and returns its log.
     ///
     /// # Panics
     /// If the process is gone.

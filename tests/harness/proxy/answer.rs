@@ -1,4 +1,4 @@
-//! Answers that the proxy gives in the service's place.
+//! Responses that the proxy makes instead of the service.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use serde_json::{Value, json};
 
-/// A body that does not come: the head goes out, then the connection is cut.
+/// Makes a response that is cut off after its head.
 pub(crate) fn cut_off() -> Response<Body> {
     let body = Body::from_stream(stream::once(async {
         Err::<Bytes, _>(io::Error::from(io::ErrorKind::ConnectionReset))
@@ -23,7 +23,7 @@ pub(crate) fn answer(status: StatusCode, body: Body) -> Response<Body> {
     answer
 }
 
-/// An error, with the status that the service gives it.
+/// Makes an error response with the service's status for it.
 pub(crate) fn error(error: &Value) -> Response<Body> {
     let name = error["__type"].as_str().unwrap_or_default();
     let is = |suffix: &str| name.ends_with(suffix);
@@ -38,7 +38,7 @@ pub(crate) fn error(error: &Value) -> Response<Body> {
     answer(status, Body::from(error.to_string()))
 }
 
-/// A transaction that was cancelled because of one of its writes.
+/// Makes the response of a transaction that was canceled because of one write.
 pub(crate) fn cancelled(request: &Value, reason: &str, at: usize) -> Response<Body> {
     let writes = request["TransactItems"].as_array().map_or(1, Vec::len);
     let reasons: Vec<&str> = (0..writes).map(|n| if n == at % writes { reason } else { "None" }).collect();
@@ -46,13 +46,13 @@ pub(crate) fn cancelled(request: &Value, reason: &str, at: usize) -> Response<Bo
     error(&cancelled)
 }
 
-/// A `BatchGetItem` that has read nothing.
+/// Makes the response of a `BatchGetItem` that has read nothing.
 pub(crate) fn unread(request: &Value) -> Response<Body> {
     let unread = json!({"Responses": {}, "UnprocessedKeys": request["RequestItems"]});
     answer(StatusCode::OK, Body::from(unread.to_string()))
 }
 
-/// Takes the second half of the keys out of a `BatchGetItem`, and gives them back as they are to be asked for again.
+/// Removes the second half of the keys from a `BatchGetItem`. Returns them as `UnprocessedKeys`.
 pub(crate) fn take_half(request: &mut Value) -> Value {
     let mut unread = serde_json::Map::new();
     for (table, asked) in request["RequestItems"].as_object_mut().into_iter().flatten() {

@@ -1,22 +1,22 @@
 use axum::http::HeaderMap;
 use serde_json::Value;
 
-/// One call of an AWS operation, as it passed a [`Proxy`](crate::Proxy).
+/// A call of an AWS operation through a [`Proxy`](crate::Proxy).
 #[derive(Debug, Clone, PartialEq)]
 pub struct AwsCall {
-    /// The operation, like `UpdateItem`; `QueryLine` for a query for the orders that wait for a product,
-    /// `UpdateLimit` and `GetLimit` for the count of an API key.
+    /// The operation, like `UpdateItem`. A query for the waiting orders of a product is `QueryLine`.
+    /// `UpdateLimit` and `GetLimit` access the count of an API key.
     pub operation: String,
-    /// The capacity units that DynamoDB says it took from the table.
+    /// The capacity units of the table, as DynamoDB reports them.
     pub table_units: f64,
-    /// The capacity units that DynamoDB says it took from the index.
+    /// The capacity units of the index, as DynamoDB reports them.
     pub index_units: f64,
-    /// How many other calls were under way when this one began.
+    /// The number of other calls under way at the start of this one.
     pub overlapping: usize,
 }
 
-/// Who calls: a function, in an environment if it says so. Clients tell by the path of their endpoint's URL:
-/// `/generate` or `/generate/7`.
+/// The caller: a function, and its environment if known. Clients encode both in the path of their endpoint's
+/// URL: `/generate` or `/generate/7`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Caller {
     pub(crate) function: String,
@@ -30,16 +30,16 @@ impl Caller {
         Self { function, environment: parts.next().and_then(|number| number.parse().ok()) }
     }
 
-    /// Whether its calls need a role's privileges.
+    /// True if its calls need a role's privileges.
     pub(crate) fn has_role(&self) -> bool {
         !self.function.is_empty() && self.function != "gateway"
     }
 }
 
-/// The name of a query for the orders that wait for a product.
+/// The name of a query for the waiting orders of a product.
 const QUERY_LINE: &str = "QueryLine";
 
-/// The names of a count towards the limit of an API key, and of a read of it.
+/// The names of the update and the read of an API key's count.
 const UPDATE_LIMIT: &str = "UpdateLimit";
 const GET_LIMIT: &str = "GetLimit";
 
@@ -49,13 +49,14 @@ pub(crate) struct Request {
     pub(crate) operation: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Value,
-    /// The body as it is passed on: with its members in the order they came, which matters to a `ClientRequestToken`.
+    /// The body as forwarded, with its members in their original order, because a `ClientRequestToken`
+    /// depends on it.
     pub(crate) text: String,
 }
 
 impl Request {
-    /// A call with the body `text`. The look at the orders that wait for a product, and the count of an API key, go by
-    /// names of their own, so that a test that disturbs draws or sales leaves them alone.
+    /// Makes a call with the body `text`. The query of a line and the count of an API key get names of their
+    /// own. So a test can disturb draws or sales without them.
     pub(crate) fn new(operation: String, headers: HeaderMap, text: String) -> Self {
         let body: Value = serde_json::from_str(&text).unwrap();
         let hash = body["ExpressionAttributeValues"][":hash"]["S"].as_str();
@@ -70,12 +71,12 @@ impl Request {
         Self { operation, headers, body, text }
     }
 
-    /// The same call with another body.
+    /// Returns the same call with another body.
     pub(crate) fn with_body(&self, body: Value) -> Self {
         Self { text: body.to_string(), body, ..self.clone() }
     }
 
-    /// Has DynamoDB say what units it took, where it can.
+    /// Makes DynamoDB report the capacity units, where it can.
     pub(crate) fn ask_for_units(&mut self) {
         let target = self.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
         let takes_units = matches!(
@@ -96,17 +97,17 @@ impl Request {
                 | "BatchExecuteStatement"
         );
         if takes_units && target.is_some_and(|target| target.starts_with("DynamoDB")) {
-            // Nobody else asks for them, so the member is not there yet.
+            // The SDK never asks for units, so the body does not have the member yet.
             self.text.insert_str(1, r#""ReturnConsumedCapacity":"INDEXES","#);
         }
     }
 
-    /// Whether it asks the index for keys in stock.
+    /// True if the call queries the index for keys in stock.
     pub(crate) fn reads_index(&self) -> bool {
         self.operation == "Query" && self.body.get("IndexName").is_some()
     }
 
-    /// Whether it is a read whose answer may be an older one.
+    /// True if the call is a read whose response may be stale.
     pub(crate) fn may_be_stale(&self) -> bool {
         let is_consistent = |read: &Value| read["ConsistentRead"] == true;
         match self.operation.as_str() {
@@ -120,7 +121,7 @@ impl Request {
     }
 }
 
-/// Units of the table and of its indexes, added up over what one answer reports.
+/// Sums the units of the table and its indexes in one response.
 pub(crate) fn consumed(report: &Value) -> (f64, f64) {
     match report {
         Value::Array(reports) => reports.iter().map(consumed).fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1)),

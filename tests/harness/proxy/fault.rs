@@ -2,64 +2,65 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// What a [`Proxy`](crate::Proxy) does with a call instead of passing it on and the answer back.
+/// A fault that a [`Proxy`](crate::Proxy) injects into a call.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fault {
-    /// Nothing: passes this one on.
+    /// Forwards this call normally.
     Pass,
-    /// Passes the call on after a while.
+    /// Forwards the call after a delay.
     Delay(Duration),
     /// Cuts the connection, and the service never sees the call.
     LoseRequest,
-    /// Passes the call on once a call of this operation has come in: only a caller who makes both at once goes on.
+    /// Forwards the call after a call of this operation has arrived. Only a caller that makes both at once
+    /// can continue.
     HoldUntil(&'static str),
-    /// Passes the call on, lets the service do it, and cuts the connection in the middle of the answer.
+    /// Forwards the call, lets the service execute it, and cuts the connection in the middle of the response.
     LoseResponse,
-    /// Passes the call on, lets the service do it, and never answers.
+    /// Forwards the call, lets the service execute it, and never responds.
     Stall,
-    /// Keeps the call back, until [`Proxy::deliver`](crate::Proxy::deliver), and cuts the connection.
+    /// Holds the call until [`Proxy::deliver`](crate::Proxy::deliver), and cuts the connection.
     Postpone,
-    /// Keeps the call back until its environment, or another of the same buyer, has made that many more calls of this
-    /// service, and cuts the connection.
+    /// Cuts the connection, and holds the call until the buyer's environments have made this many more calls
+    /// of the service.
     PostponeFor(u64),
-    /// Answers with this, and does not pass the call on.
+    /// Responds with this value without forwarding the call.
     Answer(Value),
-    /// Answers with this error of the service, and does not pass the call on.
+    /// Responds with this error of the service without forwarding the call.
     Error(Value),
-    /// Answers a transaction that it was cancelled because of one of its writes (counted round), for this reason.
+    /// Cancels a transaction because of one of its writes, for this reason.
     Cancel {
         /// The code of the reason.
         reason: &'static str,
-        /// Which write.
+        /// The index of the write, modulo the number of writes.
         at: usize,
     },
-    /// Answers a `BatchGetItem` that none of the keys were read.
+    /// Responds to a `BatchGetItem` as if no key was read.
     LeaveUnread,
-    /// Passes the first half of a `BatchGetItem` on, and answers that the other keys were not read.
+    /// Forwards the first half of a `BatchGetItem`, and reports the other keys as unread.
     LeaveHalfUnread,
-    /// Answers a `SendMessage` with success, and forgets the message.
+    /// Responds to a `SendMessage` with success, and loses the message.
     Forget,
-    /// Passes the call on twice, and answers what the service answers the second time.
+    /// Forwards the call twice, and returns the second response.
     Double,
-    /// Gives an older answer. For a query of the index, the number decides which keys are how old.
+    /// Returns an older response. For a query of the index, the number selects the age of each key.
     Stale(u64),
-    /// The environment dies here, and the service does not see the call.
+    /// The environment dies, and the service does not see the call.
     DieBefore,
-    /// The environment dies here, after the service did what it was asked to.
+    /// The environment dies after the service executed the call.
     DieAfter,
-    /// The environment dies here, and the service sees the call when it is delivered, or after that many more calls of
-    /// the same buyer.
+    /// The environment dies. The service sees the call at `deliver`, or after this many more calls of the
+    /// same buyer.
     DieAndPostpone(Option<u64>),
 }
 
 impl Fault {
-    /// An error of DynamoDB or KMS by its name.
+    /// Makes an error of DynamoDB or KMS by name.
     #[must_use]
     pub fn error(name: &str) -> Self {
         Self::Error(json!({"__type": format!("com.amazonaws#{name}"), "message": "a test's"}))
     }
 
-    /// A transaction that was cancelled for these reasons, one for each write.
+    /// Cancels a transaction for these reasons, one for each write.
     #[must_use]
     pub fn cancelled(reasons: &[&str]) -> Self {
         let reasons: Vec<Value> = reasons.iter().map(|code| json!({"Code": code})).collect();
@@ -70,7 +71,7 @@ impl Fault {
         }))
     }
 
-    /// What it is called when it is counted.
+    /// The name in counts of faults.
     #[must_use]
     pub fn name(&self) -> String {
         match self {

@@ -11,7 +11,7 @@ use super::{Fault, Postponed, Shared, answer};
 use crate::privileges::Privilege;
 use crate::weather::{Seen, buyer_of};
 
-/// Passes a call on to the service and the answer back, but for what shall happen to it.
+/// Forwards a call to the service and returns the response, or injects a fault.
 pub(super) async fn forward(State(shared): State<Shared>, request: extract::Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let operation = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
@@ -20,7 +20,7 @@ pub(super) async fn forward(State(shared): State<Shared>, request: extract::Requ
     if parts.method == Method::GET {
         return shared.refuse_bare_get();
     }
-    // A client that went away before it had sent everything has called nothing.
+    // A client that disappears before the end of its request has made no call.
     let Ok(body) = to_bytes(body, usize::MAX).await else { return answer::cut_off() };
     let text = String::from_utf8(body.into()).unwrap();
     let request = Request::new(operation, parts.headers, text);
@@ -37,7 +37,7 @@ pub(super) async fn forward(State(shared): State<Shared>, request: extract::Requ
     response
 }
 
-/// Does with a call what shall happen to it.
+/// Executes a call with its fault.
 async fn disturbed(
     shared: &Shared,
     caller: &Caller,
@@ -97,7 +97,7 @@ async fn disturbed(
             return shared.postpone(request, calls.and_then(|calls| shared.due(caller, calls)));
         }
     }
-    // It may have died while this was held up.
+    // The environment may have died meanwhile.
     if caller.environment.is_some_and(|environment| shared.deaths.has(environment)) {
         return answer::cut_off();
     }
@@ -105,7 +105,7 @@ async fn disturbed(
     answer::answer(status, Body::from(body))
 }
 
-/// Passes a call on and, if it has a place among the calls, notes what it took.
+/// Forwards a call, and records its units if it has a place among the calls.
 async fn passed_on(shared: &Shared, mut request: Request, place: Option<usize>) -> (StatusCode, Bytes) {
     let Some(place) = place else {
         let (status, body) = send(shared, request.clone()).await;
@@ -134,7 +134,7 @@ pub(super) async fn send(shared: &Shared, request: Request) -> (StatusCode, Byte
 }
 
 impl Shared {
-    /// Answers a request that is no call, and counts it as `GET`: it opens a connection.
+    /// Responds to a request that is not a call. It opens a connection, and counts as `GET`.
     fn refuse_bare_get(&self) -> Response<Body> {
         let mut inner = self.inner();
         let overlapping = inner.under_way;
@@ -155,7 +155,7 @@ impl Shared {
         }
     }
 
-    /// Counts a call, and says at which place of the calls it stands. Under weather it has none: calls are many then.
+    /// Counts a call and returns its index. Calls under weather get none, because they are too many.
     fn note(&self, caller: &Caller, request: &Request) -> Option<usize> {
         let privileges = caller
             .has_role()
@@ -173,14 +173,14 @@ impl Shared {
         Some(inner.calls.len() - 1)
     }
 
-    /// When a caller's buyer will have made that many more calls.
+    /// Returns the point at which the caller's buyer will have made this many more calls.
     fn due(&self, caller: &Caller, calls: u64) -> Option<(u32, u64)> {
         let buyer = buyer_of(caller.environment?);
         let so_far = self.inner().by_buyer.get(&buyer).copied().unwrap_or(0);
         Some((buyer, so_far + calls))
     }
 
-    /// What shall happen to a call: what was asked for, else what the weather brings.
+    /// Returns the fault for a call: the scripted one, else that of the weather.
     async fn fault(&self, caller: &Caller, request: &Request) -> Fault {
         let scripted = self.inner().faults.get_mut(&request.operation).and_then(VecDeque::pop_front);
         if let Some(fault) = scripted {
@@ -223,7 +223,7 @@ impl Shared {
         fault
     }
 
-    /// An answer that would have been right a while ago.
+    /// Returns a response that was correct a while ago.
     fn older_answer(&self, request: &Request, roll: u64) -> Option<Bytes> {
         if request.reads_index() {
             return self.pictures.answer(&request.body, roll).map(|picture| Bytes::from(picture.to_string()));
@@ -232,7 +232,7 @@ impl Shared {
         self.memory.answer(request, reads_max)
     }
 
-    /// Keeps a call back.
+    /// Holds a call.
     fn postpone(&self, request: Request, due: Option<(u32, u64)>) -> Response<Body> {
         self.inner().postponed.push(Postponed { request, due });
         answer::cut_off()

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::call::Request;
 use crate::weather::number;
 
-/// What was answered lately to reads that need not be consistent: DynamoDB may give the same answer again though the table
-/// has changed. How long ago is counted in reads, never in time.
+/// The latest responses to reads that need not be consistent. DynamoDB may repeat such a response after a
+/// change of the table. The age counts reads, not time.
 #[derive(Debug, Default)]
 pub(super) struct Memory(Mutex<Answers>);
 
@@ -18,11 +18,11 @@ struct Answers {
     by_question: HashMap<u64, (u64, Bytes)>,
 }
 
-/// More is never asked at the same time.
+/// The largest number of stored questions.
 const QUESTIONS_MAX: usize = 5_000;
 
 impl Memory {
-    /// Takes note of an answer.
+    /// Stores a response.
     pub(super) fn keep(&self, request: &Request, status: StatusCode, answer: &Bytes) {
         if !request.may_be_stale() || !status.is_success() {
             return;
@@ -36,7 +36,7 @@ impl Memory {
         answers.by_question.insert(question(request), (now, answer.clone()));
     }
 
-    /// What was answered to the same question, if that was at most `reads_max` reads ago.
+    /// Returns the last response to the same question if it is at most `reads_max` reads old.
     pub(super) fn answer(&self, request: &Request, reads_max: u64) -> Option<Bytes> {
         let answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, answer) = answers.by_question.get(&question(request))?;

@@ -27,29 +27,29 @@ use self::pictures::Pictures;
 use crate::privileges::Privilege;
 use crate::weather::{Deaths, Weather};
 
-/// Stands between the SDK clients and an embedded service.
+/// A proxy between the SDK clients and an embedded service.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
     shared: Shared,
-    /// A runtime of its own: when it ends, so do the listener and all connections, at once.
+    /// A runtime of its own, whose end closes the listener and all connections at once.
     runtime: Mutex<Option<Runtime>>,
 }
 
-/// What a request to the proxy needs.
+/// The state for serving requests.
 #[derive(Debug, Clone)]
 struct Shared {
     upstream: String,
     client: reqwest::Client,
     inner: Arc<Mutex<Inner>>,
     deaths: Deaths,
-    /// For stale reads of the index.
+    /// The source of stale reads of the index.
     pictures: Arc<Pictures>,
-    /// For other stale reads.
+    /// The source of other stale reads.
     memory: Arc<Memory>,
-    /// Tells of each call that has come in.
+    /// Notifies waiters of each call that arrives.
     arrivals: Arc<Notify>,
-    /// How many connections were accepted.
+    /// The number of accepted connections.
     connections: Arc<AtomicUsize>,
 }
 
@@ -62,17 +62,17 @@ struct Inner {
     faults: HashMap<String, VecDeque<Fault>>,
     postponed: Vec<Postponed>,
     weather: Option<Arc<dyn Weather>>,
-    /// How many calls each buyer's environments have made.
+    /// The number of calls of each buyer's environments.
     by_buyer: HashMap<u32, u64>,
-    /// How many calls of each operation each environment has made.
+    /// The number of calls by environment and operation.
     by_operation: HashMap<(u32, String), u64>,
 }
 
-/// A call that was kept back.
+/// A held call.
 #[derive(Debug)]
 struct Postponed {
     request: Request,
-    /// It is passed on when this buyer's environments have made that many calls.
+    /// The buyer, and the number of his calls after which the proxy forwards this one.
     due: Option<(u32, u64)>,
 }
 
@@ -83,7 +83,7 @@ impl Shared {
 }
 
 impl Proxy {
-    /// Stands before the service at `upstream`; `deaths` tells of environments that are gone.
+    /// Starts a proxy for the service at `upstream`. `deaths` knows the dead environments.
     pub(crate) fn start(upstream: String, deaths: Deaths) -> Self {
         let shared = Shared {
             upstream,
@@ -99,22 +99,22 @@ impl Proxy {
         Self { address, shared, runtime: Mutex::new(Some(runtime)) }
     }
 
-    /// Where the clients find it.
+    /// The URL for the clients.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// From now on nobody listens at the service's port, and all connections are cut.
+    /// Closes the service's port from now on, and cuts all connections.
     pub fn hang_up(&self) {
         if let Some(runtime) = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take() {
             runtime.shutdown_background();
         }
     }
 
-    /// Cuts all connections, as the other side does while an environment is frozen, and goes on listening.
+    /// Cuts all connections, like a service while an environment is frozen, and keeps listening.
     ///
     /// # Panics
-    /// If the port is not to be had again.
+    /// If the port cannot be bound again.
     pub fn cut_connections(&self) {
         self.hang_up();
         let shared = Shared { client: reqwest::Client::new(), ..self.shared.clone() };
@@ -122,49 +122,49 @@ impl Proxy {
         *self.runtime.lock().unwrap_or_else(PoisonError::into_inner) = Some(runtime);
     }
 
-    /// The calls since the last time they were taken, in the order they began.
+    /// Takes the calls since the last time, in the order they began.
     #[must_use]
     pub fn take_calls(&self) -> Vec<AwsCall> {
         std::mem::take(&mut self.shared.inner().calls)
     }
 
-    /// How many connections were opened to it so far.
+    /// Returns the number of connections opened so far.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::Relaxed)
     }
 
-    /// Waits until a call of an operation is among the calls; `GET` is the opening of a connection.
+    /// Waits until a call of an operation is among the calls. `GET` stands for an opened connection.
     pub async fn has_come(&self, operation: &str) {
         self.shared.has_come(operation).await;
     }
 
-    /// The names of the calls since the last time they were taken.
+    /// Takes the operations of the calls since the last time.
     #[must_use]
     pub fn take_operations(&self) -> Vec<String> {
         self.take_calls().into_iter().map(|call| call.operation).collect()
     }
 
-    /// What the functions have needed of their roles so far.
+    /// Returns the privileges that the functions used so far.
     #[must_use]
     pub fn privileges_used(&self) -> Vec<Privilege> {
         self.shared.inner().privileges.iter().cloned().collect()
     }
 
-    /// What happens to the next calls of an operation, one fault each; those after pass.
+    /// Sets the faults of the next calls of an operation, one each. Later calls pass.
     pub fn disturb(&self, operation: &str, faults: impl IntoIterator<Item = Fault>) {
         self.shared.inner().faults.entry(operation.to_owned()).or_default().extend(faults);
     }
 
-    /// From now on the weather decides what happens to the calls of environments that have a number; none: they pass.
+    /// Lets the weather decide on the calls of numbered environments from now on. Without weather they pass.
     pub fn set_weather(&self, weather: Option<Arc<dyn Weather>>) {
         self.shared.inner().weather = weather;
     }
 
-    /// Passes on what was postponed, in the order it came, and says how the service answered.
+    /// Forwards the held calls in the order of arrival. Returns the service's statuses.
     pub async fn deliver(&self) -> Vec<StatusCode> {
         let postponed = std::mem::take(&mut self.shared.inner().postponed);
-        // Its own connections belong to another runtime.
+        // The proxy's own connections belong to another runtime.
         let shared = Shared { client: reqwest::Client::new(), ..self.shared.clone() };
         let mut answers = Vec::new();
         for Postponed { request, .. } in postponed {
@@ -173,18 +173,18 @@ impl Proxy {
         answers
     }
 
-    /// Whether every fault that was asked for has happened.
+    /// True if every scripted fault has happened.
     #[must_use]
     pub fn is_undisturbed(&self) -> bool {
         self.shared.inner().faults.values().all(VecDeque::is_empty)
     }
 
-    /// Takes back all faults that were asked for and have not happened.
+    /// Removes all scripted faults that have not happened.
     pub fn calm(&self) {
         self.shared.inner().faults.clear();
     }
 
-    /// From now on the service takes requests and does not answer.
+    /// Accepts requests from now on without responding.
     pub fn fall_silent(&self) {
         self.shared.inner().silent = true;
     }
@@ -196,18 +196,18 @@ impl Drop for Proxy {
     }
 }
 
-/// Listens, on a runtime of its own.
+/// Listens on a runtime of its own.
 fn serve(address: SocketAddr, shared: &Shared) -> (SocketAddr, Runtime) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let shared = shared.clone();
     let (bound, wait) = mpsc::channel();
     runtime.spawn(async move {
-        // The connections of before may take a moment to be gone.
+        // The old connections may take a moment to close.
         let listener = loop {
             match TcpListener::bind(address).await {
                 Ok(listener) => break listener,
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => tokio::task::yield_now().await,
-                Err(error) => panic!("{address} is not to be had: {error}"),
+                Err(error) => panic!("cannot bind {address}: {error}"),
             }
         };
         bound.send(listener.local_addr().unwrap()).unwrap();

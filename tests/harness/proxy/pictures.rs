@@ -9,25 +9,25 @@ use super::call::Request;
 use super::forward::send;
 use crate::weather::mix;
 
-/// Older pictures of the index, to answer a query from: an index trails its table, each item at a pace of its own. How
-/// old they are is counted in queries, never in time.
+/// Older snapshots of the index, to respond to queries. An index trails its table, and each item has its own
+/// delay. The age counts queries, not time.
 #[derive(Debug, Default)]
 pub(super) struct Pictures(Mutex<HashMap<String, Stock>>);
 
-/// The pictures of one product's stock.
+/// The snapshots of one product's stock.
 #[derive(Debug, Default)]
 struct Stock {
-    /// Queries since the younger picture was taken.
+    /// The number of queries since the younger snapshot.
     queries: u64,
     under_way: bool,
     older: Arc<Picture>,
     younger: Option<Arc<Picture>>,
 }
 
-/// The items of a stock, by their place.
+/// The items of a stock, by position.
 type Picture = BTreeMap<(String, String), Value>;
 
-/// A query of the index that can be answered from a picture.
+/// An index query that a snapshot can serve.
 struct Query<'a> {
     stock: &'a str,
     from: Bound<(String, String)>,
@@ -39,13 +39,13 @@ fn text<'a>(item: &'a Value, name: &str) -> Option<&'a str> {
     item[name]["S"].as_str()
 }
 
-/// Where an item stands: its draw, and, if two have the same, its hash key.
+/// Returns the position of an item: its draw, then its hash key if two draws are equal.
 fn place(item: &Value) -> Option<(String, String)> {
     Some((text(item, "draw")?.to_owned(), text(item, "pk")?.to_owned()))
 }
 
 impl<'a> Query<'a> {
-    /// Reads a query; `None` if it is one that only the service can answer.
+    /// Reads a query. Returns `None` if only the service can serve it.
     fn read(request: &'a Value) -> Option<Self> {
         let unknown = ["FilterExpression", "ProjectionExpression", "Select", "ScanIndexForward"];
         if unknown.iter().any(|name| request.get(name).is_some()) {
@@ -56,7 +56,7 @@ impl<'a> Query<'a> {
             let [name, comparison, value] = part.split_whitespace().collect::<Vec<_>>().try_into().ok()?;
             let name = request["ExpressionAttributeNames"][name].as_str().unwrap_or(name);
             let value = request["ExpressionAttributeValues"][value]["S"].as_str()?;
-            // Hash keys are never empty, so a pair with an empty one stands before all with that draw.
+            // Hash keys are never empty, so an empty one sorts before all items with that draw.
             let at = || (value.to_owned(), String::new());
             match (name, comparison) {
                 ("stock", "=") => stock = Some(value),
@@ -72,7 +72,7 @@ impl<'a> Query<'a> {
         Some(Self { stock: stock?, from, to, limit })
     }
 
-    /// The items it asks for, each as one of the two pictures has it, and one more if there are more.
+    /// Returns the items of the query, each from one of the two snapshots, and one more if there are more.
     fn items(&self, older: &Picture, younger: &Picture, roll: u64) -> Vec<Value> {
         let mut seen = BTreeMap::new();
         for (picture, of_age) in [(older, 0), (younger, 1)] {
@@ -85,8 +85,8 @@ impl<'a> Query<'a> {
 }
 
 impl Pictures {
-    /// Counts a query, and sees to it that the pictures of its stock are at most `queries_max` queries old: the older
-    /// of two, of which one is taken anew when half of them are over.
+    /// Counts a query and renews the snapshots, so that none is more than `queries_max` queries old. There
+    /// are two, and a new one replaces the older after half of these queries.
     pub(super) async fn keep_up(&self, shared: &Shared, request: &Request, queries_max: u64) {
         let every = queries_max / 2;
         let Some(query) = Query::read(&request.body) else { return };
@@ -110,7 +110,7 @@ impl Pictures {
         }
     }
 
-    /// Answers a query from the pictures.
+    /// Responds to a query from the snapshots.
     pub(super) fn answer(&self, request: &Value, roll: u64) -> Option<Value> {
         let query = Query::read(request)?;
         let (older, younger) = self.of(query.stock)?;
@@ -136,7 +136,7 @@ impl Pictures {
     }
 }
 
-/// Reads the whole of a stock.
+/// Reads a whole stock.
 async fn take(shared: &Shared, like: &Request, stock: &str) -> Option<Picture> {
     let mut picture = Picture::new();
     let mut from = Value::Null;
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_answers_page_by_page_as_the_index_does() {
+    fn a_snapshot_returns_the_same_pages_as_the_index() {
         let stock = [("A", "1"), ("B", "3"), ("C", "5"), ("D", "7")];
         let pictures = pictures(&stock, &stock);
         let mut request = query(">=", "3", 2);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn each_key_is_as_one_of_the_pictures_has_it() {
+    fn each_key_comes_from_one_of_the_snapshots() {
         let pictures = pictures(&[("sold", "1"), ("moved", "2")], &[("moved", "3"), ("new", "4")]);
         let mut seen = std::collections::BTreeSet::new();
         for roll in 0..200 {

@@ -17,7 +17,7 @@ use self::reception::web_page;
 /// The webhook key of the receiver's shop.
 const WEBHOOK_KEY: &str = "demo-webhook-key";
 
-/// A callback as it arrived.
+/// A callback that arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Callback {
     /// The header `webhook-id`.
@@ -26,15 +26,15 @@ pub struct Callback {
     pub timestamp: String,
     /// The body.
     pub text: String,
-    /// Whether the shop has taken it, whatever it responded.
+    /// True if the shop accepted it, whatever its response.
     pub is_taken: bool,
 }
 
 impl Callback {
-    /// The signed response in it.
+    /// Returns the signed response.
     ///
     /// # Panics
-    /// If the body is no callback's.
+    /// If the body is not a callback.
     #[must_use]
     pub fn response(&self) -> Value {
         let body: Value = serde_json::from_str(&self.text).unwrap();
@@ -46,11 +46,11 @@ impl Callback {
     }
 }
 
-/// A shop that is called back, with the logic of the shop's plugin: of a callback it reads `identifier`, `code`
-/// and `license_keys` only.
+/// A shop that receives callbacks, with the logic of the shop's plugin. It reads only `identifier`, `code`
+/// and `license_keys` of a callback.
 #[derive(Debug)]
 pub struct Receiver {
-    /// The URL that an order names.
+    /// The URL for orders.
     pub url: String,
     shared: Arc<Mutex<Heard>>,
     serving: JoinHandle<()>,
@@ -59,23 +59,23 @@ pub struct Receiver {
 #[derive(Debug, Default)]
 struct Heard {
     callbacks: Vec<Callback>,
-    /// What happens to the next callbacks; after these, the storm or the plugin decides.
+    /// The receptions of the next callbacks. After these, the storm or the plugin decides.
     scripted: VecDeque<Reception>,
-    /// The number of the storm that the shop's server is in.
+    /// The seed of the storm around the shop's server.
     storm: Option<u64>,
-    /// How many callbacks of each order have arrived in the storm.
+    /// The number of callbacks of each order in the storm.
     arrived: HashMap<String, u64>,
-    /// The orders that the shop knows; all if there are none.
+    /// The orders that the shop knows. If empty, it knows all.
     known: Vec<String>,
-    /// The rows that the plugin has inserted, by order.
+    /// The rows that the plugin inserted, by order.
     rows: Vec<(String, Vec<Value>)>,
 }
 
 impl Receiver {
-    /// A shop that listens on a port of its own, and knows every order.
+    /// Starts a shop that listens on its own port and knows every order.
     ///
     /// # Panics
-    /// If no port can be had.
+    /// If no port is free.
     pub async fn start() -> Self {
         let shared = Arc::new(Mutex::new(Heard::default()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -89,39 +89,39 @@ impl Receiver {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next responses have these statuses, whatever arrives.
+    /// Sets the statuses of the next responses.
     pub fn respond(&self, statuses: &[u16]) {
         self.receive(statuses.iter().map(|status| Reception::Status(*status)));
     }
 
-    /// This happens to the next callbacks, whatever arrives.
+    /// Sets the receptions of the next callbacks.
     pub fn receive(&self, receptions: impl IntoIterator<Item = Reception>) {
         self.heard().scripted.extend(receptions);
     }
 
-    /// Whether everything that was to happen to the next callbacks has happened.
+    /// True if all scripted receptions have happened.
     #[must_use]
     pub fn is_script_over(&self) -> bool {
         self.heard().scripted.is_empty()
     }
 
-    /// From now on the shop's server fails now and then, as the number of the storm decides; `None`: never.
+    /// Makes the shop's server fail at times, as the seed of the storm decides. `None` ends the storm.
     pub fn set_storm(&self, seed: Option<u64>) {
         self.heard().storm = seed;
     }
 
-    /// From now on the shop knows these orders only.
+    /// Limits the orders that the shop knows.
     pub fn know(&self, orders: &[&str]) {
         self.heard().known = orders.iter().map(|order| (*order).to_owned()).collect();
     }
 
-    /// The callbacks that have arrived so far.
+    /// Returns the callbacks so far.
     #[must_use]
     pub fn callbacks(&self) -> Vec<Callback> {
         self.heard().callbacks.clone()
     }
 
-    /// The rows that the plugin has inserted so far, each with its order.
+    /// Returns the rows that the plugin inserted so far, each with its order.
     #[must_use]
     pub fn rows(&self) -> Vec<(String, Vec<Value>)> {
         self.heard().rows.clone()
@@ -162,7 +162,7 @@ impl Heard {
         Reception::in_storm(seed, &order, *arrived)
     }
 
-    /// Does with a callback what the plugin does, and responds as it does.
+    /// Processes a callback like the plugin, and returns its response.
     fn take(&mut self, callback: &mut Callback) -> Response {
         let response = callback.response();
         let order = response["identifier"].as_str().unwrap_or_default().to_owned();

@@ -8,45 +8,45 @@ use http::{StatusCode, header};
 
 use crate::weather::{Deaths, mix, number};
 
-/// The page that the shop shows to whoever has not the webhook key.
+/// The page that the shop shows without the webhook key.
 const HOME_PAGE: &str = "<!DOCTYPE html><html><body>Welcome to the shop</body></html>";
 
-/// The time between two bytes of a body that drips.
+/// The time between two bytes of a dripping body.
 const DRIP_EVERY: Duration = Duration::from_millis(20);
 
-/// What a shop does with a callback.
+/// The reaction of a shop to a callback.
 #[derive(Debug, Clone)]
 pub enum Reception {
-    /// What the plugin does.
+    /// Reacts like the plugin.
     Plugin,
     /// Drops the callback, and responds with this status.
     Status(u16),
-    /// Drops the callback, and asks for another one after so many seconds.
+    /// Drops the callback, and asks for another one after this number of seconds.
     Later(u64),
     /// Drops the callback, and redirects to another page of the shop.
     Redirect,
     /// Drops the callback, and responds with a web page.
     WebPage,
-    /// Takes the callback, and responds with a body that does not end.
+    /// Accepts the callback, and responds with an endless body.
     Endless,
-    /// Takes the callback, and responds with a byte now and then, without an end.
+    /// Accepts the callback, and responds with single bytes without end.
     Drip,
     /// Drops the callback, and never responds.
     Hang,
     /// Drops the callback, and cuts the connection.
     Cut,
-    /// Takes the callback, and never responds.
+    /// Accepts the callback, and never responds.
     TakeAndHang,
-    /// Takes the callback, and cuts the connection.
+    /// Accepts the callback, and cuts the connection.
     TakeAndCut,
-    /// The environment of the worker dies before the shop takes the callback.
+    /// The worker's environment dies before the shop accepts the callback.
     KillBefore(Deaths, u32),
-    /// The environment of the worker dies after the shop has taken the callback.
+    /// The worker's environment dies after the shop accepted the callback.
     KillAfter(Deaths, u32),
 }
 
 impl Reception {
-    /// The reception of the n-th callback of an order in the storm of a number. A quarter of all goes wrong.
+    /// Returns the reception of the n-th callback of an order in a storm. A quarter of them fail.
     pub(super) fn in_storm(seed: u64, order: &str, nth: u64) -> Self {
         match mix(&[seed, 11, number(order), nth]) % 100 {
             0..6 => Self::Status(500),
@@ -61,7 +61,7 @@ impl Reception {
         }
     }
 
-    /// Whether the shop takes the callback.
+    /// True if the shop accepts the callback.
     pub(super) fn takes(&self) -> bool {
         matches!(
             self,
@@ -106,7 +106,7 @@ impl Reception {
     }
 }
 
-/// The page that a shop shows to whoever has not its webhook key.
+/// Returns the page that a shop shows without its webhook key.
 pub(super) fn web_page() -> Response {
     Html(HOME_PAGE).into_response()
 }
@@ -115,7 +115,7 @@ fn of_chunks(chunks: impl stream::Stream<Item = Bytes> + Send + 'static) -> Resp
     Response::new(Body::from_stream(chunks.map(Ok::<_, io::Error>)))
 }
 
-/// A response whose body does not come.
+/// Makes a response that ends before its body.
 fn cut() -> Response {
     let reset = stream::once(async { Err::<Bytes, _>(io::Error::from(io::ErrorKind::ConnectionReset)) });
     Response::new(Body::from_stream(reset))

@@ -14,7 +14,7 @@ use process_orders::Worker;
 
 use crate::{PROCESS_ORDERS, SWEEP_ORDERS};
 
-/// What a gateway's desks are made from.
+/// The parts of a gateway's desks.
 #[derive(Clone)]
 pub(crate) struct Backing {
     pub(crate) dynamodb_url: String,
@@ -27,12 +27,12 @@ pub(crate) struct Backing {
     pub(crate) sqs_url: String,
     pub(crate) queue_url: String,
     pub(crate) callback_limits: CallbackLimits,
-    /// The environment that all desks belong to, if the proxies shall know it.
+    /// The environment of all desks, if the proxies should know it.
     pub(crate) environment: Option<u32>,
 }
 
-/// Settings in a region that no other client has. Within a process the SDK keeps one quota of repetitions for a region.
-/// On Lambda every environment has a process of its own.
+/// Makes settings with a region that no other client has. Within a process the SDK shares one retry quota per
+/// region. On Lambda every environment has its own process.
 pub(super) fn settings_of_its_own(dynamodb_url: String, kms_url: String) -> AwsSettings {
     static REGIONS: AtomicUsize = AtomicUsize::new(0);
     let region = format!("region-{}", REGIONS.fetch_add(1, Ordering::Relaxed));
@@ -40,7 +40,7 @@ pub(super) fn settings_of_its_own(dynamodb_url: String, kms_url: String) -> AwsS
 }
 
 impl Backing {
-    /// The table and KMS, as a function sees them or somebody of another name.
+    /// Makes the clients of the table and KMS for a function or another caller.
     pub(crate) fn services(&self, name: &str) -> (Store, Signer) {
         let clients = self.settings(name).clients(self.timeouts);
         let store = Store::new(clients.dynamodb, TABLE, Arc::clone(&self.randomness))
@@ -49,13 +49,13 @@ impl Backing {
         (store, Signer::new(clients.kms, self.global_key.clone()))
     }
 
-    /// The queue of orders, as a function sees it.
+    /// Makes a function's client of the queue.
     pub(crate) fn queue(&self, name: &str) -> Queue {
         let endpoint = self.endpoint(&self.sqs_url, name);
         Queue::new(self.settings(name).queue(self.timeouts, Some(endpoint)), self.queue_url.clone())
     }
 
-    /// The address of a service. Its path tells the proxies which function calls, and in which environment.
+    /// Returns the address of a service. Its path tells the proxies the calling function and its environment.
     fn endpoint(&self, url: &str, name: &str) -> String {
         let environment = self.environment.map(|number| format!("/{number}")).unwrap_or_default();
         format!("{url}/{name}{environment}")
@@ -66,18 +66,18 @@ impl Backing {
         settings_of_its_own(at(&self.dynamodb_url), at(&self.kms_url))
     }
 
-    /// The function that fills queued orders and calls back.
+    /// Makes the worker that fills queued orders and delivers callbacks.
     pub(crate) fn worker(&self) -> Worker {
         let client = CallbackClient::new(Arc::new(SystemResolver), self.callback_limits).unwrap();
         Worker::new(Arc::new(self.desk(PROCESS_ORDERS)), client)
     }
 
-    /// The desk of the function that brings orders to their end.
+    /// Makes the desk of the sweep.
     pub(crate) fn sweeper(&self) -> Arc<Desk> {
         Arc::new(self.desk(SWEEP_ORDERS))
     }
 
-    /// The desk of a function, or of the gateway itself.
+    /// Makes the desk of a function or of the gateway itself.
     pub(crate) fn desk(&self, name: &str) -> Desk {
         let (store, signer) = self.services(name);
         Desk::new(store, signer, Arc::clone(&self.clock), Arc::clone(&self.randomness))
@@ -85,7 +85,7 @@ impl Backing {
             .with_local_webhooks()
     }
 
-    /// Starts a gateway before functions on these services.
+    /// Starts a gateway in front of functions on these services.
     pub(crate) async fn gateway(&self) -> Gateway {
         Gateway::start(0, |function| self.desk(function.map_or("gateway", Endpoint::name))).await.unwrap()
     }

@@ -11,7 +11,7 @@ use super::{API_KEY, Backing, Shop, settings_of_its_own};
 use crate::weather::Deaths;
 use crate::{ManualClock, Proxy, ScriptedDraws, logs};
 
-/// What a shop starts with.
+/// The settings of a new shop.
 #[derive(Debug, Clone, Copy)]
 pub struct ShopBuilder {
     pub(super) global_signing_key: bool,
@@ -21,26 +21,26 @@ pub struct ShopBuilder {
 }
 
 impl ShopBuilder {
-    /// Without a global signing key.
+    /// Removes the global signing key.
     #[must_use]
     pub fn without_global_signing_key(self) -> Self {
         Self { global_signing_key: false, ..self }
     }
 
-    /// With so few keys to a transaction that orders of more are large ones.
+    /// Limits the keys of a transaction. Orders of more keys are large ones.
     #[must_use]
     pub fn with_sale_keys_max(self, sale_keys_max: usize) -> Self {
         Self { sale_keys_max, ..self }
     }
 
-    /// With the time-outs of real shops. Others wait long, so that a slow machine fails no test that is not about
-    /// time.
+    /// Uses the time-outs of real shops. The default ones are long, so that a slow machine fails only tests
+    /// about time.
     #[must_use]
     pub fn with_checkout_timeouts(self) -> Self {
         Self { timeouts: Timeouts::CHECKOUT, ..self }
     }
 
-    /// With these bounds of an attempt to deliver a callback.
+    /// Uses these limits for an attempt to deliver a callback.
     #[must_use]
     pub fn with_callback_limits(self, callback_limits: CallbackLimits) -> Self {
         Self { callback_limits, ..self }

@@ -1,4 +1,4 @@
-//! Records as the first version of keypool wrote them: claims, and large orders with records of their own.
+//! Records in the form of the first version of keypool: claims, and large orders with their own records.
 
 use keypool_domain::{AttemptId, LicenseKeyRecord, OperatingSystemRandomness};
 use keypool_local::TABLE;
@@ -11,13 +11,13 @@ use super::Shop;
 pub enum FormerState {
     /// Keys were being reserved.
     Reserving,
-    /// The keys were sold, and not every one was marked yet.
+    /// The keys were sold, but some were not marked yet.
     Committed,
 }
 
 impl Shop {
-    /// Stores a large order of the first version for `keys` of product 1, as an environment left it that died: one key was
-    /// listed and not reserved. Its lease ended at the beginning of 2026.
+    /// Stores a large order of the first version for `keys` of product 1, as a dead environment left it. The
+    /// first key was listed but not reserved. The lease ended at the beginning of 2026.
     ///
     /// # Panics
     /// If there are no keys.
@@ -77,11 +77,11 @@ impl Shop {
         }
     }
 
-    /// Turns the record of a request into the claim that the first version would have left: with the word `started` for an
-    /// open one, and with the mark of a creation.
+    /// Turns the record of a request into a claim of the first version. With a lease the claim is open, in
+    /// the state `started`. It has the mark of a creation.
     ///
     /// # Panics
-    /// If there is not one record.
+    /// If there is not exactly one record.
     pub async fn make_claim_of_the_only_record(&self, lease_until: Option<i64>) {
         let table = self.dynamodb_call("Scan", &json!({"TableName": TABLE})).await;
         let items = table["Items"].as_array().unwrap().iter();

@@ -26,47 +26,47 @@ pub(crate) use self::setup::{numbered_generator, numbered_product};
 use crate::weather::{Deaths, Weather};
 use crate::{Environment, ManualClock, Privileges, Proxy, ScriptedDraws, ShopResponse, Sweep, logs};
 
-/// The demo's API key.
+/// The demo API key.
 pub const API_KEY: &str = demo::API_KEY;
 
-/// In so many rounds every queued order must have ended: more than the days of a delivery.
+/// The rounds within which every queued order must end: more than the days of a delivery.
 const ROUNDS_MAX: usize = 40;
 const HALF_A_DAY: i64 = 12 * 3_600;
 
-/// A shop with its own licence desk: the embedded stack, fresh.
+/// A shop with a license desk of its own on a new embedded stack.
 #[derive(Debug)]
 pub struct Shop {
     /// The gateway's base URL.
     pub base_url: String,
-    /// Before DynamoDB.
+    /// The proxy in front of DynamoDB.
     pub dynamodb: Proxy,
-    /// Before KMS.
+    /// The proxy in front of KMS.
     pub kms: Proxy,
-    /// Before SQS.
+    /// The proxy in front of SQS.
     pub sqs: Proxy,
     /// The functions' clock.
     pub clock: Arc<ManualClock>,
     /// The functions' randomness.
     pub draws: Arc<ScriptedDraws>,
-    /// The table, reached past the proxies: for setting up and for looking afterwards.
+    /// The table without the proxy, for setting up and for looking afterwards.
     pub store: Store,
-    /// KMS, reached past the proxies.
+    /// KMS without the proxy.
     pub signer: Signer,
     client: reqwest::Client,
     backing: Backing,
     deaths: Deaths,
-    // Ends with the shop, like the services.
+    // The gateway ends with the shop, like the services.
     _gateway: Gateway,
     services: Services,
 }
 
 impl Shop {
-    /// A shop with the demo.
+    /// Opens a shop with the demo data.
     pub async fn open() -> Self {
         Self::builder().open().await
     }
 
-    /// The table as the command reaches it: through the proxy, with an operator's time-outs.
+    /// Returns the table as the command reaches it: through the proxy, with an operator's time-outs.
     #[must_use]
     pub fn operators_store(&self) -> Store {
         let settings = settings_of_its_own(self.dynamodb.url(), self.kms.url());
@@ -75,19 +75,19 @@ impl Shop {
             .with_timeouts(Timeouts::OPERATOR)
     }
 
-    /// Where the embedded services are, past the proxies: DynamoDB and KMS.
+    /// Returns the URLs of the embedded DynamoDB and KMS, without the proxies.
     #[must_use]
     pub fn services(&self) -> [String; 2] {
         [self.services.dynamodb_url(), self.services.kms_url()]
     }
 
-    /// A signer as a function has it, with connections of its own.
+    /// Returns a signer like a function's, with its own connections.
     #[must_use]
     pub fn signer_of_its_own(&self) -> Signer {
         self.backing.services("gateway").1
     }
 
-    /// A shop to be set up otherwise.
+    /// Builds a shop with other settings.
     #[must_use]
     pub fn builder() -> ShopBuilder {
         ShopBuilder {
@@ -98,7 +98,7 @@ impl Shop {
         }
     }
 
-    /// Sends a form with the demo's API key.
+    /// Sends a form with the demo API key.
     pub async fn post(&self, endpoint: &str, parameters: &[(&str, &str)]) -> ShopResponse {
         let mut form = vec![("api_key", API_KEY)];
         form.extend(parameters);
@@ -111,7 +111,7 @@ impl Shop {
         self.send(self.request(endpoint).form(form)).await
     }
 
-    /// Sends a form with the demo's API key and an `Idempotency-Key`.
+    /// Sends a form with the demo API key and an `Idempotency-Key`.
     pub async fn post_once(
         &self,
         endpoint: &str,
@@ -141,33 +141,34 @@ impl Shop {
         self.send(self.request(endpoint).json(json)).await
     }
 
-    /// A request to an endpoint, to be filled in.
+    /// Starts a request to an endpoint.
     pub fn request(&self, endpoint: &str) -> reqwest::RequestBuilder {
         self.client.post(format!("{}/api/v1/{endpoint}", self.base_url))
     }
 
-    /// Another client of the same shop's HTTP interface.
+    /// Returns the HTTP client of this shop.
     #[must_use]
     pub fn client(&self) -> &reqwest::Client {
         &self.client
     }
 
-    /// Another environment of all functions, with the time-outs of this shop, and with a clock and randomness of its own, in which
-    /// one request is served after the other. The weather disturbs it. Numbers may not be used twice.
+    /// Starts another environment of all functions, with this shop's time-outs and its own clock and
+    /// randomness. It serves one request at a time, and the weather disturbs it. Each number can be used
+    /// once.
     pub async fn environment(&self, number: u32, seed: u64, clock_skew_seconds: i64) -> Environment {
         let (backing, deaths) = (self.backing.clone(), self.deaths.clone());
         Environment::start(number, backing, self.queue(), deaths, seed, clock_skew_seconds).await
     }
 
-    /// Calls the function that brings orders to their end, as its schedule does.
+    /// Calls the sweep like its schedule.
     ///
     /// # Panics
-    /// If it fails.
+    /// If the sweep fails.
     pub async fn sweep_orders(&self) {
         sweep_orders::handle(self.backing.sweeper()).await.unwrap();
     }
 
-    /// The function that fills queued orders and calls back.
+    /// Returns the worker that fills queued orders and delivers callbacks.
     ///
     /// # Panics
     /// If the certificate authorities cannot be read.
@@ -176,7 +177,7 @@ impl Shop {
         self.backing.worker()
     }
 
-    /// Has the queue of orders served until no message is visible. Returns the number of messages.
+    /// Serves the queue of orders until no message is visible. Returns the number of messages.
     ///
     /// # Panics
     /// If the queue fails.
@@ -192,22 +193,22 @@ impl Shop {
         }
     }
 
-    /// The queue of orders, with an operator's time-outs.
+    /// Returns the queue of orders, with an operator's time-outs.
     #[must_use]
     pub fn queue(&self) -> Queue {
         self.services.queue(Timeouts::OPERATOR)
     }
 
-    /// The embedded SQS: its faults.
+    /// Returns the embedded SQS, to set its faults.
     #[must_use]
     pub fn embedded_sqs(&self) -> &Sqs {
         self.services.sqs()
     }
 
-    /// Opens the connections to DynamoDB, as each environment of a function does while it starts.
+    /// Opens the connections to DynamoDB, like each environment of a function at its start.
     ///
     /// # Panics
-    /// If one fails.
+    /// If a connection fails.
     pub async fn warm_up(&self) {
         for endpoint in Endpoint::ALL {
             let (store, _) = self.backing.services(endpoint.name());
@@ -215,14 +216,14 @@ impl Shop {
         }
     }
 
-    /// Does what is done every minute, undisturbed, so many seconds ahead of the shop's clock.
+    /// Runs `sweep` once without disturbance, with a clock ahead of the shop's by this number of seconds.
     pub async fn sweep(&self, sweep: Sweep, ahead_seconds: i64) {
         let clock = Arc::new(ManualClock::off_by(ahead_seconds));
         sweep(Backing { clock, ..self.backing.clone() }.sweeper()).await;
     }
 
-    /// Lets time pass until no queued order is left: minutes first, then half days. Each time, `sweep` runs, and the
-    /// worker processes every message.
+    /// Lets time pass until no queued order is left: minutes first, then half days. Each time `sweep` runs,
+    /// and the worker processes every message.
     ///
     /// # Panics
     /// If the queue or the table fails.
@@ -237,7 +238,7 @@ impl Shop {
         }
     }
 
-    /// From now on the weather decides what happens to the calls of other environments; none: they pass.
+    /// Lets the weather decide on the calls of other environments from now on. Without weather they pass.
     pub fn set_weather(&self, weather: Option<Arc<dyn Weather>>) {
         let [dynamodb, kms, sqs] = self.proxies();
         dynamodb.set_weather(weather.clone());
@@ -245,7 +246,7 @@ impl Shop {
         sqs.set_weather(weather);
     }
 
-    /// Passes on all calls that were postponed.
+    /// Forwards all held calls.
     pub async fn deliver_postponed(&self) {
         for proxy in self.proxies() {
             let _ = proxy.deliver().await;
@@ -256,10 +257,10 @@ impl Shop {
         [&self.dynamodb, &self.kms, &self.sqs]
     }
 
-    /// Sends a request, and checks what is true of every response.
+    /// Sends a request, and checks the form of the response.
     ///
     /// # Panics
-    /// If it is not true of this one.
+    /// If the response has a wrong form.
     pub async fn send(&self, request: reqwest::RequestBuilder) -> ShopResponse {
         let response = ShopResponse::read(request.send().await.unwrap()).await.unwrap();
         response.check_form();
@@ -272,10 +273,10 @@ impl Shop {
         response
     }
 
-    /// The public key that the shop hands out.
+    /// Returns the public key that the shop serves.
     ///
     /// # Panics
-    /// If it does not.
+    /// If the shop serves none.
     pub async fn public_key_pem(&self, product_id: Option<u32>) -> String {
         let query = product_id.map(|id| format!("?product_id={id}")).unwrap_or_default();
         let response =
@@ -284,17 +285,17 @@ impl Shop {
         response.text().await.unwrap()
     }
 
-    /// Whether the signature of a response is the one of the key that its `private_key_used` tells of.
+    /// True if the key that `private_key_used` names made the signature of the response.
     ///
     /// # Panics
-    /// If the shop does not hand out its key.
+    /// If the shop does not serve its key.
     pub async fn verifies(&self, response: &ShopResponse, product_id: u32) -> bool {
         let product_id = (response.envelope_text("private_key_used") == "product").then_some(product_id);
         let key = PublicKey::from_pem(self.public_key_pem(product_id).await.as_bytes()).unwrap();
         SignedEnvelope::from_json(&response.text).unwrap().verify(&key).is_ok()
     }
 
-    /// Calls an operation of DynamoDB past everything, as somebody at a console would.
+    /// Calls an operation of DynamoDB directly, like somebody at a console.
     ///
     /// # Panics
     /// If DynamoDB refuses.
@@ -317,10 +318,10 @@ impl Shop {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// How many keys a product has in stock.
+    /// Returns the number of keys that a product has in stock.
     ///
     /// # Panics
-    /// If the table does not say.
+    /// If the response does not say.
     pub async fn in_stock(&self, product_id: u32) -> usize {
         let asked = self
             .post(
@@ -330,11 +331,11 @@ impl Shop {
             .await;
         match asked.code() {
             802 => usize::try_from(asked.response()["available_quantity"].as_u64().unwrap()).unwrap(),
-            code => panic!("this asks by ordering more than there is, but the answer was {code}"),
+            code => panic!("an order of more keys than in stock got code {code}, not 802"),
         }
     }
 
-    /// A key as the table has it.
+    /// Returns a key from the table.
     ///
     /// # Panics
     /// If there is no such key.
@@ -342,7 +343,7 @@ impl Shop {
         self.store.license_key(&license_key.parse().unwrap()).await.unwrap().unwrap()
     }
 
-    /// The status of a key as the table has it.
+    /// Returns the status of a key from the table.
     ///
     /// # Panics
     /// If there is no such key.
@@ -366,8 +367,8 @@ impl Shop {
 }
 
 impl Drop for Shop {
-    /// Whatever the test was about, no log line may hold a license key, an API key, an owner or a signature, and no
-    /// function may have called what its role does not grant.
+    /// After each test, no log line may contain a license key, an API key, an owner or a signature. No
+    /// function may have made a call without a grant of its role.
     fn drop(&mut self) {
         if !std::thread::panicking() {
             logs::check();

@@ -1,4 +1,4 @@
-//! Sales past the API, for tests that look between their writes.
+//! Sales without the API, for tests that look at the table between the writes.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use keypool_store::{Drawn, Look, RequestSlot, Sale, SaleOutcome, StoreError};
 use super::Shop;
 
 impl Shop {
-    /// Draws from the stock of product 1 as a function does.
+    /// Draws from the stock of product 1 like a function.
     ///
     /// # Panics
     /// If DynamoDB fails.
@@ -21,7 +21,7 @@ impl Shop {
         self.store.draw(product_id, quantity, &HashSet::default(), Look::Twice).await.unwrap()
     }
 
-    /// A sale of keys of product 1, to nobody, whose lease is over at once.
+    /// Makes a sale of keys of product 1 without an owner, whose lease is already over.
     ///
     /// # Panics
     /// Never.
@@ -31,14 +31,14 @@ impl Shop {
         Sale::new("1".parse().unwrap(), assignment, Duration::ZERO, slot)
     }
 
-    /// A response, signed by nobody.
+    /// Makes an unsigned response.
     #[must_use]
     pub fn unsigned_response(&self) -> Envelope {
         let payload = SignablePayload::new(&Reply::LicenseKeyAssigned, self.clock.now());
         payload.into_envelope(PrivateKeyUsed::Global, None)
     }
 
-    /// Finishes a sale, with a minute for it.
+    /// Finishes a sale within a minute.
     pub async fn finish(&self, sale: &Sale, keys: &[LicenseKeyRecord]) -> Result<SaleOutcome, StoreError> {
         let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
         let (response, now) = (self.unsigned_response(), self.clock.now());

@@ -1,4 +1,4 @@
-//! Setting a shop up: products, generators, API keys, stock.
+//! The setup of a shop: products, generators, API keys, stock.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{API_KEY, Shop};
 
 impl Shop {
-    /// Puts new keys into the stock of a product, and says which: through the API.
+    /// Puts new keys into the stock of a product through the API. Returns the keys.
     ///
     /// # Panics
     /// If not all of them are created.
@@ -22,7 +22,7 @@ impl Shop {
         self.stock_named(product_id, "KEY-", count).await
     }
 
-    /// The same, with keys that begin with a text.
+    /// Does the same with keys of this prefix.
     ///
     /// # Panics
     /// If not all of them are created.
@@ -51,10 +51,10 @@ impl Shop {
         all
     }
 
-    /// Reserves keys of a product for a large order whose attempt has died, and returns them.
+    /// Reserves keys of a product for a large order with a dead attempt. Returns the keys.
     ///
     /// # Panics
-    /// If there are fewer.
+    /// If the stock has fewer keys.
     pub async fn dead_order(&self, product_id: u32, count: usize) -> Vec<String> {
         let product_id = product_id.to_string().parse().unwrap();
         let drawn = self.store.draw(product_id, count, &HashSet::default(), Look::Twice).await.unwrap();
@@ -63,10 +63,10 @@ impl Shop {
         keys.iter().map(|key| key.license_key.as_str().to_owned()).collect()
     }
 
-    /// Stores a fresh key, reserved for a large order whose attempt has died, and returns it.
+    /// Stores a generated key, reserved for a large order with a dead attempt. Returns the key.
     ///
     /// # Panics
-    /// If it exists.
+    /// If the key exists.
     pub async fn dead_order_of_a_fresh_key(&self, product_id: u32) -> String {
         let product_id = product_id.to_string().parse().unwrap();
         let key = NewKey {
@@ -95,10 +95,10 @@ impl Shop {
         }
     }
 
-    /// Puts very many keys into stock, past the API.
+    /// Puts very many keys into stock without the API.
     ///
     /// # Panics
-    /// If DynamoDB does not take them.
+    /// If DynamoDB refuses them.
     pub async fn stock_in_bulk(&self, product_id: ProductId, count: usize) {
         let now = keypool_domain::Clock::now(&SystemClock);
         let ids = RowId::block_ending_at(u64::try_from(count).unwrap() + 1_000_000_000, count).unwrap();
@@ -126,7 +126,7 @@ impl Shop {
     /// Sets up a product.
     ///
     /// # Panics
-    /// If it exists.
+    /// If the product exists.
     pub async fn add_product(&self, product: Product) {
         assert_eq!(self.store.create(&product, None).await.unwrap(), CreateOutcome::Created);
     }
@@ -134,13 +134,13 @@ impl Shop {
     /// Sets up a generator.
     ///
     /// # Panics
-    /// If it exists.
+    /// If the generator exists.
     pub async fn add_generator(&self, generator: Generator) {
         let outcome = self.store.create_generator(&generator, None).await.unwrap();
         assert!(matches!(outcome, NewGeneratorOutcome::Created { .. }));
     }
 
-    /// From now on the queued orders of the demo's API key wait for stock so many seconds.
+    /// Sets the waiting time of the demo API key's queued orders, in seconds.
     ///
     /// # Panics
     /// If DynamoDB refuses.
@@ -159,13 +159,13 @@ impl Shop {
     /// Sets up an API key.
     ///
     /// # Panics
-    /// If it exists.
+    /// If the API key exists.
     pub async fn add_api_key(&self, api_key: ApiKeyRecord) {
         assert_eq!(self.store.create(&api_key, None).await.unwrap(), CreateOutcome::Created);
     }
 }
 
-/// A product of this number; its generator will have the same.
+/// Makes a product with this number. Its generator has the same number.
 pub(crate) fn numbered_product(id: u32, signing_key_id: Option<SigningKeyId>) -> Product {
     Product {
         id: id.to_string().parse().unwrap(),
@@ -176,7 +176,7 @@ pub(crate) fn numbered_product(id: u32, signing_key_id: Option<SigningKeyId>) ->
     }
 }
 
-/// A generator of this number for the product of this number.
+/// Makes a generator with this number for the product with this number.
 pub(crate) fn numbered_generator(id: u32, prefix: &str) -> Generator {
     Generator {
         id: id.to_string().parse().unwrap(),
@@ -190,7 +190,7 @@ pub(crate) fn numbered_generator(id: u32, prefix: &str) -> Generator {
     }
 }
 
-/// The `PutRequest` of a `BatchWriteItem` call.
+/// Makes a `PutRequest` of a `BatchWriteItem` call.
 fn put_request(key: &LicenseKeyRecord) -> Value {
     let item = key.item();
     let attributes = item.into_iter().map(|(name, value)| {
@@ -204,7 +204,7 @@ fn put_request(key: &LicenseKeyRecord) -> Value {
     json!({"PutRequest": {"Item": attributes.collect::<serde_json::Map<_, _>>()}})
 }
 
-/// A sale whose lease has been over for long.
+/// Makes a sale whose lease ended long ago.
 fn dead_sale(product_id: ProductId) -> Sale {
     let at = Timestamp::from_unix_microseconds(1_700_000_000_000_000).unwrap();
     let assignment = Assignment::new(keypool_domain::Owner::default(), at, &OperatingSystemRandomness);

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// Which environments are gone: nothing that they still send reaches a service.
+/// The dead environments. None of their calls reaches a service.
 #[derive(Debug, Clone)]
 pub struct Deaths(Arc<watch::Sender<HashSet<u32>>>);
 
@@ -21,16 +21,16 @@ impl Deaths {
         });
     }
 
-    /// Whether an environment is gone.
+    /// True if an environment is dead.
     #[must_use]
     pub fn has(&self, environment: u32) -> bool {
         self.0.borrow().contains(&environment)
     }
 
-    /// Waits until an environment is gone.
+    /// Waits until an environment is dead.
     ///
     /// # Panics
-    /// Never: whoever waits holds what would have to be dropped.
+    /// Never: the waiting method keeps the sender alive.
     pub async fn of(&self, environment: u32) {
         self.0.subscribe().wait_for(|dead| dead.contains(&environment)).await.unwrap();
     }

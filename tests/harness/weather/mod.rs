@@ -1,4 +1,4 @@
-//! What goes wrong between the functions and AWS, decided call by call.
+//! Faults between the functions and AWS, decided for each call.
 
 mod deaths;
 mod rates;
@@ -13,68 +13,68 @@ pub use self::row::Row;
 pub use self::storm::Storm;
 use crate::Fault;
 
-/// A call of an environment, as the weather sees it.
+/// A call of an environment that the weather decides on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// Which environment calls.
+    /// The number of the environment.
     pub environment: u32,
-    /// What, like `UpdateItem`.
+    /// The operation, like `UpdateItem`.
     pub operation: String,
-    /// How many calls of this operation the environment has made before.
+    /// The number of earlier calls of this operation by the environment.
     pub nth: u64,
-    /// Whether it is a read whose answer may be an older one.
+    /// True if it is a read whose response may be stale.
     pub may_be_stale: bool,
 }
 
 impl Seen {
-    /// Whether an operation changes something.
+    /// True if an operation changes the table.
     pub(crate) fn is_write(operation: &str) -> bool {
         matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem" | "BatchWriteItem" | "TransactWriteItems")
     }
 
-    /// Whether an operation is one of SQS.
+    /// True if an operation belongs to SQS.
     pub(crate) fn is_of_queue(operation: &str) -> bool {
         matches!(operation, "SendMessage" | "ChangeMessageVisibility")
     }
 }
 
-/// A call of a request. It is told by its operation and how many of that came before: calls of different operations may go out
-/// side by side, in any order.
+/// A call of a request, identified by its operation and the number of earlier calls of it. Calls of different
+/// operations may run side by side in any order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Point {
     /// The operation.
     pub operation: String,
-    /// How many calls of the operation came before.
+    /// The number of earlier calls of the operation.
     pub nth: usize,
 }
 
-/// Decides what happens to the calls of environments.
+/// Decides the faults of environments' calls.
 pub trait Weather: Debug + Send + Sync {
-    /// What happens to a call.
+    /// Returns the fault of a call.
     fn fault(&self, seen: &Seen) -> Fault;
 
-    /// Takes note of a fault that happened.
+    /// Records a fault that happened.
     fn count(&self, seen: &Seen, fault: &Fault);
 
-    /// How old a stale answer is at most, in reads of its kind; `None` if there are no stale answers.
+    /// The largest age of a stale response, in reads of its kind. `None` disables stale responses.
     fn stale_reads_max(&self) -> Option<u64> {
         None
     }
 }
 
-/// The number of a buyer's n-th environment.
+/// Returns the number of a buyer's n-th environment.
 pub(crate) fn environment_of(buyer: u32, nth: u32) -> u32 {
     (buyer << 16) + nth
 }
 
-/// Which buyer has the environment of this number.
+/// Returns the buyer of the environment with this number.
 pub(crate) fn buyer_of(environment: u32) -> u32 {
     environment >> 16
 }
 
-/// A number that looks random, and is the same for the same numbers.
+/// Returns a number that looks random and depends only on the given numbers.
 pub(crate) fn mix(numbers: &[u64]) -> u64 {
-    // SplitMix64, a round for each number.
+    // SplitMix64, with a round for each number.
     numbers.iter().fold(0, |state, number| {
         let mut mixed = (state ^ number).wrapping_add(0x9e37_79b9_7f4a_7c15);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -83,7 +83,7 @@ pub(crate) fn mix(numbers: &[u64]) -> u64 {
     })
 }
 
-/// A number for a text, the same in every run.
+/// Returns a number for a text, the same in every run.
 pub(crate) fn number(text: &str) -> u64 {
     // FNV-1a.
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |state, byte| {

@@ -1,42 +1,42 @@
-/// How often what goes wrong: so many of 10,000 calls that it can happen to.
+/// The rates of faults, in calls out of 10,000 that can have the fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rates {
-    /// Calls that are held up for some milliseconds.
+    /// Calls with a delay of some milliseconds.
     pub delayed: u32,
     /// Calls that the service never sees.
     pub request_lost: u32,
-    /// Calls that are done, but whose answer is lost.
+    /// Calls that the service executes, but whose response is lost.
     pub response_lost: u32,
-    /// Calls that are done, but never answered.
+    /// Calls that the service executes without ever responding.
     pub stalled: u32,
     /// Writes that arrive after their sender has given up.
     pub postponed: u32,
-    /// Calls that are throttled, in each of the ways there are.
+    /// Throttled calls, of each kind.
     pub throttled: u32,
-    /// Writes that meet a transaction, in each of the ways there are.
+    /// Writes that conflict with a transaction, of each kind.
     pub conflicts: u32,
-    /// Calls that end in an error of the service.
+    /// Calls that fail with an error of the service.
     pub internal_errors: u32,
     /// Reads of several keys that leave some unread.
     pub unread: u32,
-    /// Reads, of the index and others that need not be consistent, that have an older answer.
+    /// Stale reads, of the index and others that need not be consistent.
     pub stale: u32,
-    /// Messages that the queue accepts and forgets.
+    /// Messages that the queue accepts and loses.
     pub messages_forgotten: u32,
     /// Messages that are sent twice.
     pub messages_doubled: u32,
-    /// Calls at which the environment dies.
+    /// Calls that kill the environment.
     pub deaths: u32,
-    /// Blocks of 16 calls that begin with a row of the same fault: longer than anybody repeats a call.
+    /// Blocks of 16 calls that begin with a row of one fault, longer than any caller retries.
     pub rows: u32,
-    /// How old a stale answer is at most, in reads of its kind.
+    /// The largest age of a stale response, in reads of its kind.
     pub stale_reads_max: u64,
-    /// How far the clock of an environment may be off, in seconds.
+    /// The largest offset of an environment's clock, in seconds.
     pub clock_skew_seconds: u32,
 }
 
 impl Rates {
-    /// Nothing goes wrong.
+    /// The absence of faults.
     pub const CALM: Self = Self {
         delayed: 0,
         request_lost: 0,
@@ -56,7 +56,7 @@ impl Rates {
         clock_skew_seconds: 0,
     };
 
-    /// More goes wrong in an hour than AWS manages in years, and still most orders are served.
+    /// More faults in an hour than AWS has in years, with most orders still served.
     pub const STORM: Self = Self {
         delayed: 300,
         request_lost: 100,
@@ -76,7 +76,7 @@ impl Rates {
         clock_skew_seconds: 20,
     };
 
-    /// So many times as often.
+    /// Multiplies all rates.
     #[must_use]
     pub fn times(self, strength: u32) -> Self {
         Self {

@@ -3,7 +3,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::{Point, Seen, Weather};
 use crate::Fault;
 
-/// The same fault, some times in a row: at one call, and at the next ones of the same operation. Notes all calls.
+/// A fault that repeats at one call and at the next ones of the same operation. Records all calls.
 #[derive(Debug)]
 pub struct Row {
     begins: Option<(Point, Fault)>,
@@ -12,25 +12,25 @@ pub struct Row {
 }
 
 impl Row {
-    /// This fault, so many times from that call on.
+    /// Makes a row with this fault, for this number of calls from one call on.
     #[must_use]
     pub fn of(fault: Fault, times: usize, from: Point) -> Self {
         Self { begins: Some((from, fault)), times, points: Mutex::default() }
     }
 
-    /// No fault: notes the calls, nothing else.
+    /// Makes a row without a fault, which only records the calls.
     #[must_use]
     pub fn none() -> Self {
         Self { begins: None, times: 0, points: Mutex::default() }
     }
 
-    /// The calls so far.
+    /// Returns the calls so far.
     #[must_use]
     pub fn points(&self) -> Vec<Point> {
         self.noted().clone()
     }
 
-    /// Whether it is the end of the process.
+    /// True if the fault kills the process.
     pub(crate) fn ends_the_process(&self) -> bool {
         let fault = self.begins.as_ref().map(|(_, fault)| fault);
         matches!(fault, Some(Fault::DieBefore | Fault::DieAfter | Fault::DieAndPostpone(_)))

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::{Rates, Seen, Weather, mix, number};
 use crate::Fault;
 
-/// Everything that real AWS does now and then, all the time. What happens to the n-th call of an operation by an
-/// environment is decided by the seed, the environment, the operation and n alone: another order of threads changes
-/// nothing for it, and the same number brings the same storm again.
+/// Every rare fault of AWS, all the time. The fault of an environment's n-th call of an operation depends
+/// only on the seed, the environment, the operation and n. So another order of threads changes nothing, and
+/// the same seed repeats the storm.
 #[derive(Debug)]
 pub struct Storm {
     seed: u64,
@@ -15,7 +15,7 @@ pub struct Storm {
     counts: Mutex<BTreeMap<String, u64>>,
 }
 
-/// How many calls a row of faults is decided for at a time.
+/// The number of calls for which a row of faults is decided.
 const BLOCK: u64 = 16;
 
 /// The kinds of faults, each with a rate.
@@ -37,7 +37,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// What comes in rows.
+    /// The kinds that come in rows.
     const ROWS: [Self; 6] = [
         Self::RequestLost,
         Self::ResponseLost,
@@ -47,7 +47,7 @@ impl Kind {
         Self::InternalError,
     ];
 
-    /// Whether it can happen to a call.
+    /// True if the fault can happen to a call.
     fn concerns(self, seen: &Seen) -> bool {
         let writes = Seen::is_write(&seen.operation);
         match self {
@@ -62,19 +62,19 @@ impl Kind {
 }
 
 impl Storm {
-    /// The storm of this number.
+    /// Makes the storm of this seed.
     #[must_use]
     pub fn new(seed: u64, rates: Rates) -> Self {
         Self { seed, rates, counts: Mutex::default() }
     }
 
-    /// How often each kind of fault has happened so far.
+    /// Returns the number of faults so far, by kind.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<String, u64> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How far off an environment's clock is, in seconds.
+    /// Returns the offset of an environment's clock, in seconds.
     #[must_use]
     pub fn clock_skew_seconds(&self, environment: u32) -> i64 {
         let most = u64::from(self.rates.clock_skew_seconds);
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_number_brings_the_same_storm() {
+    fn the_same_seed_repeats_the_storm() {
         let faults = |seed| {
             let storm = Storm::new(seed, Rates::STORM);
             (0..2_000).map(|n| storm.fault(&seen(7, "UpdateItem", n))).collect::<Vec<_>>()
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_come_as_often_as_they_shall() {
+    fn faults_happen_at_their_rates() {
         let rates = Rates { response_lost: 1_000, stale: 2_000, ..Rates::CALM };
         let storm = Storm::new(1, rates);
         let count = |operation, fault: fn(&Fault) -> bool| {
