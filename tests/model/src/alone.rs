@@ -1,4 +1,4 @@
-//! The fate of an attempt that begins when all others have ended.
+//! The fate of an attempt that begins after all others have ended.
 
 use crate::attempt::{At, Attempt, Told};
 use crate::desk::{Desk, Request, State};
@@ -8,13 +8,13 @@ use crate::settle::Settle;
 use crate::table::{AttemptId, Record, Status};
 use crate::turn::Turn;
 
-/// More steps than a process needs that is alone.
+/// More steps than a process needs when it runs alone.
 const STEPS_MAX: usize = 100;
 
 impl Desk {
     /// True if no dead attempt blocks others: a new attempt for each of the requests gets an answer, and a
-    /// sweep that is alone ends. Then a new attempt gets the recorded response; or else keys, if there are
-    /// enough.
+    /// sweep that runs alone ends. After that, a new attempt gets the recorded response. Without one, it gets
+    /// keys if there are enough.
     pub(crate) fn can_go_on(&self, state: &State) -> bool {
         let mut swept = state.clone();
         self.requests.iter().all(|request| self.is_answered_alone(state, *request))

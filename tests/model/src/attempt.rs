@@ -11,7 +11,7 @@ use crate::write::Write;
 pub enum Told {
     /// No answer yet, or ever.
     Nothing,
-    /// These keys are sold to you (803).
+    /// These keys are sold to the caller (803).
     Sold(Response),
     /// The stock is too small (802).
     Refused,
@@ -36,13 +36,13 @@ pub enum At {
     Selling(Picks),
     /// Find out whether a small sale was made, and prevent it if not.
     Fencing(Picks),
-    /// Send a small sale of fresh keys again to find out whether it was made.
+    /// Repeat a small sale of fresh keys to find out whether it was made.
     Resending(Picks),
     /// Record the response. Only without [`crate::Rule::RecordsResponseInSale`].
     Recording(Keys),
     /// Take a part of a large order.
     Taking(Picks),
-    /// Put a tombstone, so that a first take of unknown outcome cannot land any more.
+    /// Put a tombstone, so that a first take of unknown outcome can no longer succeed.
     Burying,
     /// Sell a large order.
     Finishing(Picks),
@@ -68,13 +68,13 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// An attempt that has done nothing yet.
+    /// Makes an attempt that has done nothing yet.
     pub(crate) fn new(desk: &Desk, attempt: AttemptId) -> Self {
         let at = if desk.request(attempt).header.is_some() { At::Reading } else { At::Drawing };
         Self { draws_left: desk.draws_max, ..Self::at(at) }
     }
 
-    /// Ends it. What it had in memory is gone.
+    /// Ends the attempt. Its memory is lost.
     pub(crate) fn end(&mut self) {
         *self = Self { told: self.told, ..Self::at(At::Ended) };
     }
@@ -84,7 +84,7 @@ impl Attempt {
         Self { at, replaces: Record::Absent, taken, draws_left: 0, told: Told::Nothing }
     }
 
-    /// Tells the caller, who hears only the first answer.
+    /// Answers the caller, who gets only the first answer.
     pub(crate) fn tell(&mut self, told: Told) {
         if self.told == Told::Nothing {
             self.told = told;

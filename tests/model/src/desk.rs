@@ -8,9 +8,9 @@ use crate::settle::Settle;
 use crate::table::{ATTEMPTS_MAX, AttemptId, Record, Status, Table};
 use crate::write::{Outcome, Write};
 
-/// The number of writes that can be held up at the same time.
+/// The largest number of writes held up at the same time.
 pub const HELD_UP_MAX: usize = 3;
-/// The number of sweeps that run at the same time.
+/// The largest number of concurrent sweeps.
 pub const SWEEPS_MAX: usize = 2;
 
 /// The request that an attempt serves.
@@ -20,14 +20,14 @@ pub struct Request {
     pub quantity: u8,
     /// The Idempotency-Key, if there is one. Attempts with the same one serve one buyer.
     pub header: Option<u8>,
-    /// The keys do not come from the stock, but are made when they are sold.
+    /// True if the keys do not come from the stock, but are made when they are sold.
     pub makes_fresh_keys: bool,
-    /// The key is for the owner of the old key, and takes its place.
+    /// True if the key is for the owner of the old key, and replaces it.
     pub replaces_key: bool,
 }
 
 impl Request {
-    /// A request for so many keys of the stock.
+    /// A request for this number of keys from the stock.
     #[must_use]
     pub fn of(quantity: u8) -> Self {
         Self { quantity, header: None, makes_fresh_keys: false, replaces_key: false }
@@ -45,14 +45,14 @@ impl Request {
         Self { makes_fresh_keys: true, ..self }
     }
 
-    /// The request for a key in the place of the old one.
+    /// The request for a key that replaces the old one.
     #[must_use]
     pub fn replacing(self) -> Self {
         Self { replaces_key: true, ..self }
     }
 }
 
-/// The bounds of an exploration: who buys, and what may go wrong.
+/// The bounds of an exploration: the buyers, and the possible faults.
 #[derive(Debug, Clone)]
 pub struct Desk {
     /// The protocol.
@@ -72,14 +72,14 @@ pub struct Desk {
     pub sweeps: u8,
     /// The number of processes that crash.
     pub crashes: u8,
-    /// The number of times a process gets no answer in time. It sends the write again, or stops waiting.
+    /// The number of times a process gets no answer in time. It repeats the write, or stops waiting.
     pub timeouts: u8,
     /// The number of assigned keys that an operator puts back in stock.
     pub releases: u8,
 }
 
 impl Desk {
-    /// Attempts to buy from a stock, with the complete protocol and nothing going wrong.
+    /// Makes a desk with the complete protocol and no faults.
     #[must_use]
     pub fn new(stock: u8, requests: impl IntoIterator<Item = Request>) -> Self {
         Self {
@@ -96,7 +96,7 @@ impl Desk {
         }
     }
 
-    /// The same desk without some rules of the protocol.
+    /// Returns the same desk without some rules of the protocol.
     #[must_use]
     pub fn without(self, rules: impl IntoIterator<Item = Rule>) -> Self {
         Self { protocol: Protocol::without(rules), ..self }
@@ -140,7 +140,7 @@ impl Desk {
         self.wants(id, attempt).min(self.small_max)
     }
 
-    /// The place of an attempt's request record. A small sale without an Idempotency-Key has none.
+    /// The id of an attempt's request record. A small sale without an Idempotency-Key has none.
     pub(crate) fn record_id(&self, attempt: AttemptId) -> Option<AttemptId> {
         match self.request(attempt).header {
             Some(header) => self.attempts().find(|id| self.request(*id).header == Some(header)),
@@ -154,7 +154,7 @@ impl Desk {
     }
 }
 
-/// The writes that are under way though nobody waits for them.
+/// The writes under way that no process waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct HeldUp([Option<Write>; HELD_UP_MAX]);
 
@@ -189,7 +189,7 @@ pub struct State {
     pub attempts: [Attempt; ATTEMPTS_MAX],
     /// The sweeps at work, sorted, since they are alike.
     pub sweeps: [Option<Settle>; SWEEPS_MAX],
-    /// The writes under way that nobody waits for.
+    /// The writes under way that no process waits for.
     pub held_up: HeldUp,
     /// The number of crashes still to come.
     pub crashes_left: u8,
@@ -197,7 +197,7 @@ pub struct State {
     pub timeouts_left: u8,
     /// The number of releases still to come.
     pub releases_left: u8,
-    /// The past, as far as it matters.
+    /// The relevant past.
     pub history: History,
 }
 
@@ -221,7 +221,7 @@ impl State {
         state
     }
 
-    /// Makes a write. True if it is done, now or before.
+    /// Makes a write. True if its change is made, now or before.
     pub(crate) fn write(&mut self, desk: &Desk, write: Write) -> bool {
         let outcome = write.apply(desk, &mut self.table);
         if let Write::Sell { attempt, .. } | Write::Finish { attempt, .. } = write
@@ -252,7 +252,7 @@ impl State {
         })
     }
 
-    /// True if nothing more happens: nobody is at work, no write is under way, and there is no entry.
+    /// True if nothing more happens: no process is at work, no write is under way, and there is no entry.
     #[must_use]
     pub fn is_quiet(&self, desk: &Desk) -> bool {
         self.all_attempts_ended(desk)

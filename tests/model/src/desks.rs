@@ -1,4 +1,4 @@
-//! The desks to explore: small enough to meet every state, large enough for what can go wrong.
+//! The desks to explore: small enough to reach every state, large enough for every fault.
 
 use crate::desk::{Desk, Request};
 
@@ -21,7 +21,7 @@ pub fn small_pair() -> Desk {
     Desk { small_max: 2, crashes: 1, timeouts: 2, releases: 1, ..Desk::new(3, requests) }
 }
 
-/// One buyer with an Idempotency-Key asks twice, maybe at the same time.
+/// One buyer with an Idempotency-Key asks twice, possibly at the same time.
 #[must_use]
 pub fn small_with_header() -> Desk {
     let requests = [Request::of(1).with_header(0); 2];
@@ -136,7 +136,7 @@ pub fn replacement() -> Desk {
     Desk { crashes: 1, timeouts: 2, ..Desk::new(2, requests) }
 }
 
-/// A replacement with an Idempotency-Key is asked for twice, beside another one.
+/// A buyer asks twice for a replacement with an Idempotency-Key, beside another replacement.
 #[must_use]
 pub fn replacement_with_header() -> Desk {
     let once = Request::of(1).replacing().with_header(0);

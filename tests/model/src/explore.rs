@@ -37,7 +37,7 @@ pub enum Action {
     TakesUp(AttemptId),
     /// A write is made, and the process gets the answer.
     Writes(Process, Write),
-    /// A process gets no answer, and sends the same write again. The first copy is held up.
+    /// A process gets no answer, and repeats the write. The first copy is held up.
     Repeats(Process, Write),
     /// A process gets no answer, and stops waiting: its time is over, or the deadline comes.
     StopsWaiting {
@@ -48,14 +48,14 @@ pub enum Action {
         /// True if it arrives at some time; false if it is lost.
         held_up: bool,
     },
-    /// A process dies.
+    /// A process crashes.
     Crashes {
         /// The process.
         process: Process,
         /// True if the write it waits for arrives at some time; false if there is none or it is lost.
         held_up: bool,
     },
-    /// A write arrives that was held up.
+    /// A held-up write arrives.
     Arrives(Write),
     /// An operator puts an assigned key back in stock.
     Releases(KeyId),
@@ -75,7 +75,7 @@ impl Desk {
         self.attempts().map(Process::Attempt).chain([0, 1].map(Process::Sweep))
     }
 
-    /// All ways to draw as many keys as the next write of the attempt needs.
+    /// Returns all ways to draw as many keys as the next write of the attempt needs.
     pub(crate) fn draws(&self, state: &State, id: AttemptId) -> Vec<Picks> {
         let attempt = &state.attempts[usize::from(id)];
         let (count, taken) = (self.draws_count(id, attempt), attempt.taken_keys());
@@ -83,7 +83,7 @@ impl Desk {
         for key in key_ids().filter(|key| !taken.contains(*key)) {
             let now = state.table.key(key);
             let versions: Vec<u8> = if self.request(id).makes_fresh_keys {
-                // Made at random, so nobody else makes the same.
+                // Fresh keys are random, so no other attempt makes the same.
                 let is_new = now.status == Status::Absent && key >= self.stock;
                 is_new.then_some(now.version).into_iter().collect()
             } else if self.old_windows {
@@ -148,7 +148,7 @@ impl Desk {
         }
     }
 
-    /// The state after an action. `None` if it goes beyond the bounds.
+    /// Returns the state after an action. `None` if it exceeds the bounds.
     pub(crate) fn after(&self, state: &State, action: Action) -> Option<State> {
         let mut state = state.clone();
         match action {
@@ -250,4 +250,4 @@ impl Model for Desk {
     }
 }
 
-const _: () = assert!(SWEEPS_MAX == 2, "all sweeps are among the processes");
+const _: () = assert!(SWEEPS_MAX == 2, "the processes include all sweeps");

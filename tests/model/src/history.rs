@@ -3,18 +3,18 @@
 use crate::picks::{KEYS_MAX, KeyId, Keys, key_ids};
 use crate::table::{ATTEMPTS_MAX, AttemptId, Status, Table};
 
-/// The past, as far as it matters.
+/// The relevant past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct History {
     /// For each key the versions at which it was in stock, as bits. A window may show any of them.
     in_stock_at: [u16; KEYS_MAX],
     /// For each key the attempts that have owned it since it was last released, as bits.
     owners: [u8; KEYS_MAX],
-    /// For each attempt the keys that it owned until they were released, and does not own again.
+    /// For each attempt the released keys that it owned before and does not own again.
     released: [Keys; ATTEMPTS_MAX],
     /// The attempts that have sold, as bits.
     sold: u8,
-    /// For each attempt the keys of the response it has signed last.
+    /// For each attempt the keys of the last response it signed.
     pub(crate) signed: [Keys; ATTEMPTS_MAX],
 }
 
@@ -35,7 +35,7 @@ impl History {
         *released = released.with(key);
     }
 
-    /// Notes the owners and the stock.
+    /// Records the owners and the stock.
     pub(crate) fn observe(&mut self, table: &Table) {
         for key in key_ids() {
             let index = usize::from(key);
@@ -56,7 +56,7 @@ impl History {
         (0..16).filter(move |version| versions >> version & 1 == 1)
     }
 
-    /// The owner of a key: it is assigned, or reserved for an attempt that has sold.
+    /// Returns the owner of a key. The key is assigned, or reserved for an attempt that has sold.
     #[must_use]
     pub fn owner(&self, table: &Table, key: KeyId) -> Option<AttemptId> {
         match table.key(key).status {
@@ -66,7 +66,7 @@ impl History {
         }
     }
 
-    /// True if a key has had no owner since it was last released, or still has the only one.
+    /// True if a key has had no owner since its last release, or only its current one.
     #[must_use]
     pub fn has_one_owner(&self, table: &Table, key: KeyId) -> bool {
         self.owners[usize::from(key)] == self.owner(table, key).map_or(0, |owner| 1 << owner)
@@ -84,7 +84,7 @@ impl History {
         self.released[usize::from(attempt)]
     }
 
-    /// The keys of the response that an attempt has signed last.
+    /// The keys of the last response that an attempt signed.
     #[must_use]
     pub fn signed(&self, attempt: AttemptId) -> Keys {
         self.signed[usize::from(attempt)]

@@ -6,11 +6,11 @@
 //!
 //! - `tests/holds.rs` explores every state of every desk in [`desks`], and finds that the [`properties`]
 //!   hold.
-//! - `tests/teeth.rs` leaves out one rule of the [`protocol`] after the other, and finds each time a run that
-//!   ends badly. So every rule is needed, and the model can see why.
+//! - `tests/teeth.rs` leaves out one rule of the [`protocol`] at a time, and each time finds a run that
+//!   violates a property. So every rule is needed, and the model shows why.
 //! - `cargo run -p keypool-model --example trace -- BeginsOnce` shows such runs step by step.
 //!
-//! # What is modelled
+//! # Scope
 //!
 //! - **The table** ([`table`]): license keys with status, version and attempt; request records (open, done or
 //!   void); parts; entries. Each [`write::Write`] is atomic and conditional, alone or as a transaction.
@@ -25,12 +25,12 @@
 //! - **The window**: a draw uses a window that was read at any moment before, even before its attempt began.
 //!   The window shows each key at any version at which the key was ever in stock, or not at all. Any draw may
 //!   find too few keys.
-//! - **The network**: a write that gets no answer is sent again, or its process stops waiting. Either way it
+//! - **The network**: a process without an answer repeats the write or stops waiting. Either way the write
 //!   arrives before the next step of its sender (a lost response), at any time later, or never.
 //! - **The deadline**: it comes before a draw, or while any write is under way. The attempt then resolves the
 //!   outcome; the resolution may get no answer either.
 //! - **Crashes** between any two steps. The write that the process waited for arrives later, or never.
-//! - **Leases**: there is no clock. Any open record may be voided at any moment, while its attempt is at
+//! - **Leases**: there is no clock. Any open record may be voided at any moment, even while its attempt is at
 //!   work.
 //! - **The operator** puts assigned keys back in stock, at any moment.
 //!
@@ -38,22 +38,22 @@
 //!
 //! Two or three keys; one to three attempts; two or three draws and up to two parts for each; one crash; up
 //! to three time-outs; one release; at most three writes held up at a time ([`desk::HELD_UP_MAX`]). [`desks`]
-//! has the numbers of each desk. Within these bounds every state is met: from fifteen thousand to two and a
-//! half million for a desk, thirteen million in all. The tests assert that there are so many. States are told
-//! apart by 64-bit hashes.
+//! has the numbers of each desk. The checker reaches every state within these bounds: from eight thousand to
+//! two and a half million for a desk, fourteen million in all. The tests assert lower bounds. States are
+//! distinguished by 64-bit hashes.
 //!
-//! # What is left out
+//! # Omissions
 //!
-//! - Waiting and time. An order that finds too few keys is refused here; the function voids and undoes it,
-//!   waits, and tries again as a new attempt, which begins at any time in the model anyway.
-//! - Expiry. A write is never held up for longer than void and done records are kept, nor a repetition for
-//!   longer than DynamoDB remembers its token.
-//! - Reads of their own, but for the first read of a record. Other reads happen with the write that calls for
+//! - Waiting and time. An order that finds too few keys is refused here. The function voids and undoes it,
+//!   waits, and retries as a new attempt. In the model a new attempt can begin at any time anyway.
+//! - Expiry. Void and done records outlive every held-up write, and DynamoDB remembers a token longer than
+//!   any repetition is held up.
+//! - Separate reads, except the first read of a record. Other reads happen together with the write that needs
 //!   them. They are consistent. A read of the fenced key after a conflict adds nothing to a refused fence.
-//! - Throttles and transaction conflicts. They say nothing about the outcome, and are repeated like a lost
+//! - Throttles and transaction conflicts. They reveal nothing about the outcome, and are repeated like a lost
 //!   response.
-//! - Blocking keys, creating and generating keys (except the fresh keys of a sale), and signatures (a
-//!   response is known by its keys).
+//! - Blocking keys, creating and generating keys (except the fresh keys of a sale), and signatures (the model
+//!   identifies a response by its keys).
 
 mod alone;
 pub mod attempt;

@@ -1,4 +1,4 @@
-//! Sets of license keys, and keys together with the versions that a draw has seen.
+//! Sets of license keys, and keys with the versions that a draw has seen.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ pub const KEYS_MAX: usize = 3;
 /// A license key, as an index.
 pub type KeyId = u8;
 
-/// All license keys there can be.
+/// Returns all possible license keys.
 pub fn key_ids() -> impl Iterator<Item = KeyId> {
     0..3
 }
@@ -27,13 +27,13 @@ impl Keys {
         key_ids().map(|key| self.0 >> key & 1).sum()
     }
 
-    /// True if there is none.
+    /// True if the set is empty.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// True if `key` is one of them.
+    /// True if the set contains `key`.
     #[must_use]
     pub fn contains(self, key: KeyId) -> bool {
         self.0 >> key & 1 == 1
@@ -81,7 +81,7 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// License keys as a draw has seen them: each with its version. Versions begin at 1.
+/// License keys of a draw, each with the version it saw. Versions begin at 1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Picks([u8; KEYS_MAX]);
 
@@ -89,7 +89,7 @@ impl Picks {
     /// No key.
     pub const NONE: Self = Self([0; KEYS_MAX]);
 
-    /// The version at which `key` was seen, if it is one of them.
+    /// The version at which `key` was seen, if the picks contain it.
     #[must_use]
     pub fn seen(self, key: KeyId) -> Option<u8> {
         Some(self.0[usize::from(key)]).filter(|seen| *seen > 0)
@@ -106,7 +106,7 @@ impl Picks {
         self.iter().map(|(key, _)| key).collect()
     }
 
-    /// True if there is none.
+    /// True if there are no picks.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self == Self::NONE

@@ -9,25 +9,25 @@ use crate::table::{AttemptId, Record, Response, Status};
 
 /// A key has at most one owner, until an operator releases it.
 pub const ONE_OWNER: &str = "a key has one owner";
-/// Two responses never name the same key, unless an operator released it in between.
+/// Two responses never name the same key, unless an operator released it between them.
 pub const NO_KEY_TWICE: &str = "no key is told twice";
 /// An attempt sells only keys that its signed response names.
 pub const SIGNED_BEFORE: &str = "signed before sold";
 /// An attempt owns all keys of its order, or none.
 pub const ALL_OR_NONE: &str = "all or none";
-/// The buyer owns the keys of the response, but for those that an operator released.
+/// The buyer owns the keys of the response, except those that an operator released.
 pub const TOLD_IS_OWNED: &str = "what is told is owned";
 /// An attempt that reports that nothing was sold, or refuses, owns no key, now and later.
 pub const NOTHING_SOLD_IS_TRUE: &str = "nothing is sold after nothing-sold was told";
-/// When nothing more happens, no key is reserved, and no part is left.
+/// No key is reserved and no part exists when nothing more happens.
 pub const NO_KEY_LOST: &str = "no key is lost";
 /// At most one attempt sells under an Idempotency-Key.
 pub const ONE_SALE_PER_HEADER: &str = "one sale per Idempotency-Key";
-/// All responses under an Idempotency-Key are the recorded one, and a sale is recorded.
+/// All responses under an Idempotency-Key equal the recorded one, and every sale is recorded.
 pub const ONE_ANSWER_PER_HEADER: &str = "one answer per Idempotency-Key";
-/// A key has one successor at most: it is blocked if and only if the owner has got another one.
+/// A key has one successor at most: it is blocked if and only if its owner got another key.
 pub const REPLACED_ONCE: &str = "a key is replaced once";
-/// When all attempts have ended, a new attempt gets an answer; after a sweep, it gets what it should.
+/// A new attempt gets an answer when all attempts have ended. After a sweep, it gets the correct one.
 pub const CAN_GO_ON: &str = "another attempt can succeed";
 
 /// A buyer gets keys.
@@ -40,12 +40,12 @@ pub const FAILS: &str = "fails";
 pub const STAYS_UNKNOWN: &str = "stays unknown";
 /// A buyer learns that another attempt is at work.
 pub const IN_PROGRESS: &str = "is in progress";
-/// Keys are sold by an attempt that died before it answered.
+/// An attempt sold keys, but died before it answered.
 pub const SELLS_UNTOLD: &str = "sells untold";
-/// A key is told to one buyer, released, and told to another.
+/// One buyer gets a key, an operator releases it, and another buyer gets it.
 pub const SELLS_AGAIN: &str = "sells a released key";
 
-/// All that must hold in every state.
+/// All properties that must hold in every state.
 pub const ALWAYS: [&str; 11] = [
     ONE_OWNER,
     NO_KEY_TWICE,
@@ -155,7 +155,7 @@ fn nothing_is_lost(desk: &Desk, state: &State) -> bool {
     let in_place = key_ids().all(|key| match state.table.key(key).status {
         Status::Available | Status::Assigned(_) => true,
         Status::Reserved(_) => false,
-        // Keys of the stock are never deleted; a fresh one may never be stored.
+        // Keys of the stock are never deleted. A fresh key may never be stored.
         Status::Absent => key >= desk.stock,
     });
     in_place && state.table.parts.iter().flatten().all(|part| part.is_empty())

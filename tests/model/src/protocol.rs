@@ -1,4 +1,4 @@
-//! The rules of the protocol. Each can be left out, to see what goes wrong without it.
+//! The rules of the protocol. Each can be left out, to show its purpose.
 
 /// A rule of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -7,42 +7,42 @@ pub enum Rule {
     ChecksVersion,
     /// A repeated sale of one key recognizes the key that its first copy assigned.
     KnowsOwnSale,
-    /// All repetitions of a transaction carry one token, so the repetition of a committed one succeeds.
+    /// All repetitions of a transaction carry one token, so repeating a committed one succeeds.
     RepeatsWithOneToken,
     /// A sale changes all its keys in one transaction; a take reserves its keys and lists them in one.
     WritesInOneTransaction,
     /// An attempt signs the response before it sells the keys.
     SignsFirst,
-    /// An attempt ends a write of unknown outcome before it goes on, so that it cannot land any more. It
-    /// fences off a sale, or voids an order, before it reports that nothing was sold. It puts a tombstone in
-    /// the place of a first take before it deletes the entry.
+    /// An attempt resolves a write of unknown outcome before it continues, so that the write can no longer
+    /// succeed. It fences off a sale, or voids an order, before it reports that nothing was sold. It puts a
+    /// tombstone in place of a first take before it deletes the entry.
     ResolvesUnknownOutcome,
     /// An attempt whose fence is refused looks for its own id in the key.
     ReadsRefusedFence,
-    /// A key that has changed more than once proves nothing: the record decides, or the outcome stays
+    /// A key that has changed more than once proves nothing. The record decides, or the outcome stays
     /// unknown.
     DoubtsMovedKey,
     /// The transaction of the sale also records the response under the Idempotency-Key.
     RecordsResponseInSale,
-    /// A later take and a finish require the record to be open for their attempt; a small sale requires that
-    /// none is open or done.
+    /// A later take and a finish require an open record of their attempt. A small sale requires that no
+    /// record is open or done.
     ChecksRecord,
     /// An attempt begins once: its first take names the state that it replaces, which never comes back.
     BeginsOnce,
-    /// A void record, also a tombstone, stays while late writes may arrive; a done record stays as long as
-    /// its entry.
+    /// A void record, including a tombstone, stays while late writes may arrive. A done record stays as long
+    /// as its entry.
     KeepsRecords,
     /// Only an open record is voided.
     VoidsOnlyOpen,
-    /// Parts are read after the void, with strong consistency.
+    /// The parts are read after the void, with strong consistency.
     ReadsPartsAfterVoid,
-    /// An undo and a hand-over change a key only while it is reserved for their attempt.
+    /// An undo and a hand-over change a key only if it is reserved for their attempt.
     ChangesOnlyOwnReservation,
-    /// A part is deleted in the transaction that changes its keys, and not before.
+    /// A part is deleted in the transaction that changes its keys.
     DeletesPartWithKeys,
     /// An entry is deleted after all its parts.
     DeletesEntryLast,
-    /// A replacement blocks the old key in the transaction that sells the new one, and only if no other replacement
+    /// A replacement blocks the old key in the transaction that sells the new one, unless another replacement
     /// has blocked it.
     ReplacesOnce,
     /// A new attempt settles an open record whose lease is over, and replaces it.

@@ -1,6 +1,6 @@
 //! Settling an entry: void the attempt if it is open, then hand its parts over or undo them.
 //!
-//! The sweep does it, an attempt with its own entry, and a later attempt for the same record.
+//! A sweep settles entries. An attempt settles its own entry, and a later attempt one of the same record.
 
 use crate::desk::Desk;
 use crate::picks::Keys;
@@ -27,12 +27,12 @@ pub struct Settle {
     attempt: AttemptId,
     stage: Stage,
     hands_over: bool,
-    /// The parts still to be changed.
+    /// The parts with unchanged keys.
     parts: Parts,
 }
 
 impl Settle {
-    /// Takes an attempt up. An open record may be voided at any moment, since there is no clock.
+    /// Starts to settle an attempt. An open record may be voided at any moment, since there is no clock.
     pub(crate) fn begin(desk: &Desk, table: &Table, attempt: AttemptId) -> Self {
         let begun = Self::void(desk, table, attempt);
         if desk.record(table, attempt) == Some(Record::Open(attempt)) {
@@ -49,7 +49,7 @@ impl Settle {
         Self { attempt, stage: Stage::Voiding, hands_over: false, parts }
     }
 
-    /// Hands over from memory what this attempt has taken and sold.
+    /// Hands over the parts that this attempt has taken and sold, from its memory.
     pub(crate) fn hand_over(desk: &Desk, attempt: AttemptId, parts: Parts) -> Self {
         Self { attempt, stage: Stage::Voiding, hands_over: true, parts }.starts(desk)
     }
@@ -80,9 +80,9 @@ impl Settle {
         }
     }
 
-    /// Goes on after the answer to the pending write. `None` when all is done.
+    /// Continues after the answer to the pending write. `None` when the attempt is settled.
     ///
-    /// A refused change of a part means that somebody else has made it.
+    /// A refused change of a part means that another process has made it.
     pub(crate) fn answered(mut self, desk: &Desk, table: &Table) -> Option<Self> {
         match self.stage {
             Stage::Voiding => Some(self.decides(desk, table)),

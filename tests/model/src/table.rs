@@ -4,8 +4,7 @@ use crate::desk::Desk;
 use crate::picks::{KEYS_MAX, KeyId, Keys};
 use crate::protocol::Rule;
 
-/// The number of attempts in a model, including the one that tries afterwards whether buying is still
-/// possible.
+/// The number of attempts in a model, including a last one that checks that buying still works.
 pub const ATTEMPTS_MAX: usize = 4;
 /// The number of parts of a large order.
 pub const PARTS_MAX: usize = 2;
@@ -65,7 +64,7 @@ pub enum Record {
     Open(AttemptId),
     /// An attempt has sold keys for it.
     Done(Response),
-    /// The attempt was called off.
+    /// The attempt was aborted.
     Void(AttemptId),
 }
 
@@ -76,7 +75,7 @@ impl Record {
         matches!(self, Self::Absent | Self::Void(_))
     }
 
-    /// True if a first take may replace it that has `read` this state: it is absent, or still so.
+    /// True if a first take that `read` this state may replace the record: it is absent, or unchanged.
     #[must_use]
     pub(crate) fn may_be_replaced(self, desk: &Desk, read: Self) -> bool {
         if desk.keeps(Rule::BeginsOnce) { self == Self::Absent || self == read } else { self.is_free() }
@@ -97,13 +96,13 @@ pub type Parts = [Keys; PARTS_MAX];
 pub struct Table {
     /// License keys.
     pub keys: [Key; KEYS_MAX],
-    /// Request records. Attempts with the same Idempotency-Key share that of the first of them.
+    /// Request records. Attempts with the same Idempotency-Key share the record of the first one.
     pub records: [Record; ATTEMPTS_MAX],
     /// The parts of each attempt.
     pub parts: [Parts; ATTEMPTS_MAX],
     /// True for each attempt that has an entry.
     pub entries: [bool; ATTEMPTS_MAX],
-    /// The attempt that has replaced the old key, which was sold long before.
+    /// The attempt that replaced the old key, which was sold long before.
     pub replaced_by: Option<AttemptId>,
     /// The transactions that DynamoDB has committed: for each attempt the numbers of their draws, as bits.
     tokens: [u8; ATTEMPTS_MAX],
@@ -131,7 +130,7 @@ impl Table {
         self.keys[usize::from(key)]
     }
 
-    /// A license key, to change it.
+    /// A license key to change.
     pub fn key_mut(&mut self, key: KeyId) -> &mut Key {
         &mut self.keys[usize::from(key)]
     }

@@ -7,14 +7,13 @@ use stateright::{Checker as _, HasDiscoveries, Model as _};
 use crate::desk::Desk;
 use crate::explore::Action;
 
-/// A run to a state that violates `property`, if there is one: the shortest if `shortest`, else the first
-/// that is met.
+/// Finds a run to a state that violates `property`: the shortest one if `shortest`, else the first one found.
 #[must_use]
 pub fn counterexample(desk: &Desk, property: &'static str, shortest: bool) -> Option<Vec<Action>> {
     let mut found: Option<Vec<Action>> = None;
     loop {
         let checker = desk.clone().checker().finish_when(HasDiscoveries::AnyOf(BTreeSet::from([property])));
-        // The next search skips states as deep as the run that was found. (The first state has depth 1.)
+        // The next search skips states as deep as the end of this run. (The first state has depth 1.)
         let checker = match &found {
             Some(run) => checker.target_max_depth(run.len() + 1),
             None => checker,

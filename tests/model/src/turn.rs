@@ -1,4 +1,4 @@
-//! The next step of an attempt: after a draw, after an answer, and when no answer comes.
+//! The next step of an attempt: after a draw, after an answer, or without an answer.
 
 use crate::attempt::{At, Attempt, Told};
 use crate::desk::{Desk, State};
@@ -7,7 +7,7 @@ use crate::protocol::Rule;
 use crate::settle::Settle;
 use crate::table::{AttemptId, Record, Response, Status, Table};
 
-/// An attempt with all it can see. Of the table it looks only at items that came with the answer to its
+/// An attempt with all it can see. It reads only those items of the table that came with the answer to its
 /// write.
 pub(crate) struct Turn<'a> {
     desk: &'a Desk,
@@ -33,7 +33,7 @@ impl<'a> Turn<'a> {
         self.desk.record(self.table, self.id)
     }
 
-    /// Reads the record, before anything is written.
+    /// Reads the record before any write.
     pub(crate) fn reads(&mut self) {
         match self.record() {
             Some(Record::Open(other)) if self.desk.keeps(Rule::TakesOver) => {
@@ -43,7 +43,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Goes on if the record is free.
+    /// Continues if the record is free.
     fn replaces_record(&mut self) {
         match self.record().filter(|record| record.is_free()) {
             Some(record) => {
@@ -71,8 +71,8 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Ends with this answer, and undoes a large order that has taken parts. No write of unknown outcome is
-    /// under way that could sell.
+    /// Ends with this answer, and undoes a large order that has taken parts. No write under way with an
+    /// unknown outcome can sell.
     pub(crate) fn fails(&mut self, told: Told) {
         self.attempt.tell(told);
         if self.attempt.taken_parts() > 0 {
@@ -82,13 +82,13 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// True if the key that the attempt is to replace was replaced by another attempt.
+    /// True if another attempt replaced the key that this attempt wants to replace.
     fn is_replaced(&self) -> bool {
         self.desk.request(self.id).replaces_key && self.table.replaced_by.is_some_and(|by| by != self.id)
     }
 
-    /// Finds too few keys, or a key that was replaced before. Only the record shows whether another attempt has
-    /// sold them to this very buyer.
+    /// Ends when there are too few keys, or when the key was replaced before. Only the record shows whether
+    /// another attempt sold keys to the same buyer.
     pub(crate) fn refuses(&mut self) {
         match self.record() {
             Some(Record::Done(_)) => self.fails(self.lost()),
@@ -148,7 +148,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Gets no answer in time: the outcome of the pending write is unknown, and it may still arrive.
+    /// Handles a time-out: the outcome of the pending write is unknown, and it may still arrive.
     pub(crate) fn gets_no_answer(&mut self) {
         let resolves = self.desk.keeps(Rule::ResolvesUnknownOutcome);
         match self.attempt.at {
@@ -172,8 +172,8 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// The answer of an attempt that does not hold its record, and has not sold under it unless the record
-    /// says so.
+    /// Returns the answer of an attempt that does not hold its record. It has sold only if the record says
+    /// so.
     fn lost(&self) -> Told {
         match self.record() {
             Some(Record::Done(response)) => Told::Sold(response),
@@ -182,7 +182,8 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// A write was refused. If the record still allows it, a key was gone, and others are drawn.
+    /// Handles a refused write. If the record still allows it, a key was missed, and the attempt draws
+    /// others.
     fn missed(&mut self, allows: impl Fn(Record) -> bool) {
         if self.record().is_some_and(|record| !allows(record)) {
             let told = self.lost();
@@ -194,7 +195,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// The fence was refused. The key, then the record, says why.
+    /// Handles a refused fence. The key, then the record, shows the reason.
     fn fence_refused(&self, picks: Picks) -> Told {
         let Some((key, seen)) = picks.iter().next() else { return Told::Unknown };
         let key = self.table.key(key);
@@ -213,7 +214,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// The keys are the buyer's. Without their rules the response is signed, or recorded, only now.
+    /// Handles a sale. Without their rules the attempt signs, or records, the response only now.
     fn sold(&mut self) {
         let (At::Selling(picks) | At::Resending(picks) | At::Finishing(picks)) = self.attempt.at else {
             return;
@@ -233,7 +234,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Voids its own large order and undoes it. (A void that finds it done hands it over.)
+    /// Voids and undoes its own large order. (If the void finds it done, the attempt hands it over.)
     fn settles(&mut self) {
         self.attempt.at = At::Settling(Settle::void(self.desk, self.table, self.id));
     }

@@ -5,17 +5,17 @@ use crate::picks::{KeyId, Keys, Picks};
 use crate::protocol::Rule;
 use crate::table::{AttemptId, Key, Record, Response, Status, Table};
 
-/// A request to write. While it is under way it may be held up for any time.
+/// A request to write. It may be held up for any time.
 ///
-/// A `draw` is the number of the draw that led to the write. It stands for the `ClientRequestToken`.
-#[expect(missing_docs, reason = "the names of the fields say who writes, and what")]
+/// A `draw` is the number of the draw behind the write. It stands for the `ClientRequestToken`.
+#[expect(missing_docs, reason = "the field names explain themselves")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Write {
     /// Sells the keys of a small sale. A replacement also blocks the old key.
     Sell { attempt: AttemptId, draw: u8, picks: Picks },
-    /// Raises the version of a key, so that no write that requires `seen` can succeed any more.
+    /// Raises the version of a key, so that no write that requires `seen` can succeed afterwards.
     Fence { key: KeyId, seen: u8 },
-    /// Records the response of a small sale. A write of its own only without [`Rule::RecordsResponseInSale`].
+    /// Records the response of a small sale. A separate write only without [`Rule::RecordsResponseInSale`].
     Record { attempt: AttemptId, keys: Keys },
     /// Reserves the keys of a part, and puts the part. The first take also puts the entry, and opens the
     /// record in place of the state that it `replaces`.
@@ -24,19 +24,19 @@ pub enum Write {
     Bury { attempt: AttemptId, replaces: Record },
     /// Sells the last keys of a large order together with the `taken` ones.
     Finish { attempt: AttemptId, draw: u8, picks: Picks, taken: Keys },
-    /// Calls the attempt off.
+    /// Aborts the attempt.
     Void { attempt: AttemptId },
     /// Turns the reservations of a part into sales, and deletes the part.
     HandOver { attempt: AttemptId, part: u8, keys: Keys },
     /// Puts the keys of a part back in stock, and deletes the part.
     Undo { attempt: AttemptId, part: u8, keys: Keys },
-    /// Deletes a part. A write of its own only without [`Rule::DeletesPartWithKeys`].
+    /// Deletes a part. A separate write only without [`Rule::DeletesPartWithKeys`].
     DeletePart { attempt: AttemptId, part: u8 },
     /// Deletes the entry.
     DeleteEntry { attempt: AttemptId },
 }
 
-/// What became of a write.
+/// The outcome of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The condition does not hold.
@@ -130,7 +130,7 @@ impl Write {
     }
 }
 
-/// Makes all changes or none. A repetition of a committed transaction changes nothing, and succeeds.
+/// Makes all changes or none. Repeating a committed transaction changes nothing, and succeeds.
 fn transact(
     desk: &Desk,
     table: &mut Table,
@@ -169,7 +169,7 @@ fn is_open(desk: &Desk, table: &Table, attempt: AttemptId) -> bool {
     desk.record(table, attempt) == Some(Record::Open(attempt))
 }
 
-/// The condition of a sale of one key by a single update: the first copy of it has sold the key.
+/// Checks a sale of one key by a single update: true if its first copy has sold the key.
 fn knows_own_sale(desk: &Desk, table: &Table, attempt: AttemptId, picks: Picks) -> bool {
     desk.keeps(Rule::KnowsOwnSale)
         && !desk.is_transaction(attempt)
@@ -178,7 +178,7 @@ fn knows_own_sale(desk: &Desk, table: &Table, attempt: AttemptId, picks: Picks) 
             .all(|(key, seen)| table.key(key) == Key { status: Status::Assigned(attempt), version: seen + 1 })
 }
 
-/// Changes those keys that are as they were drawn. True if all are.
+/// Changes those keys that are unchanged since the draw. True if all are.
 fn change_keys(desk: &Desk, table: &mut Table, picks: Picks, attempt: AttemptId, status: Status) -> bool {
     let fresh = desk.request(attempt).makes_fresh_keys;
     let mut all = true;
@@ -195,7 +195,8 @@ fn change_keys(desk: &Desk, table: &mut Table, picks: Picks, attempt: AttemptId,
     all
 }
 
-/// Blocks the old key, if the attempt replaces it and no other has. True as well if the sale replaces none.
+/// Blocks the old key if the attempt replaces it and no other has. Also true for a sale without a
+/// replacement.
 fn block_replaced(desk: &Desk, table: &mut Table, attempt: AttemptId) -> bool {
     if !desk.request(attempt).replaces_key {
         return true;
@@ -207,7 +208,7 @@ fn block_replaced(desk: &Desk, table: &mut Table, attempt: AttemptId) -> bool {
     holds
 }
 
-/// Records that `attempt` has sold `keys`, if the record allows it. True as well if the sale needs no record.
+/// Records that `attempt` has sold `keys`, if the record allows it. Also true if the sale needs no record.
 fn record_sale(desk: &Desk, table: &mut Table, attempt: AttemptId, keys: Keys) -> bool {
     let checks = desk.keeps(Rule::ChecksRecord);
     let is_large = desk.is_large(attempt);

@@ -1,4 +1,4 @@
-//! The complete protocol holds, in every state of every desk.
+//! Checks that the complete protocol holds in every state of every desk.
 #![expect(clippy::print_stdout, reason = "`--nocapture` shows the number of states")]
 
 use keypool_model::properties::{
@@ -9,7 +9,7 @@ use stateright::{Checker as _, Model as _};
 
 const COMMON: [&str; 3] = [SELLS, REFUSES, FAILS];
 
-/// Explores every state. A change of the model must not make it explore less than `at_least` states.
+/// Explores every state. After a change, the model must still explore at least `at_least` states.
 fn holds(desk: Desk, possible: &[&'static str], at_least: usize) {
     let checker = desk.checker().spawn_bfs().join();
     for property in ALWAYS {
@@ -23,8 +23,8 @@ fn holds(desk: Desk, possible: &[&'static str], at_least: usize) {
     assert!(states >= at_least, "only {states} states");
 }
 
-/// One test for each line: its name, the desk, what must be possible there besides [`COMMON`], and the least
-/// number of states.
+/// Makes one test for each line: its name, the desk, the properties that must be possible there besides
+/// [`COMMON`], and the smallest number of states.
 macro_rules! in_every_state {
     ($($test:ident: $desk:ident, [$($possible:ident),*], $at_least:literal;)*) => {
         $(#[test]
@@ -60,8 +60,8 @@ in_every_state! {
     replacements_by_a_fresh_key: replacement_by_fresh, [STAYS_UNKNOWN, SELLS_UNTOLD], 8_000;
 }
 
-/// A window may have been read before the attempt began: a key was sold and released since, and the draw
-/// shows it as it was before.
+/// A window may be older than the attempt: the key was sold and released since, and the draw shows its
+/// earlier version.
 #[test]
 fn a_draw_uses_a_window_from_before_the_attempt() {
     let desk = Desk { releases: 1, ..Desk::new(1, [Request::of(1), Request::of(1)]) };

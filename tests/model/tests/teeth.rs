@@ -1,4 +1,4 @@
-//! Without any one of its rules the protocol fails: the checker finds a run.
+//! Checks that the protocol fails without any one of its rules: the checker finds a run.
 #![expect(clippy::print_stdout, reason = "`--nocapture` shows the runs")]
 
 use keypool_model::properties::{
@@ -8,17 +8,17 @@ use keypool_model::properties::{
 use keypool_model::trace::counterexample;
 use keypool_model::{Desk, Rule, desks};
 
-/// Shows the shortest run that violates `property` at that desk without the rule.
+/// Shows the shortest run at that desk that violates `property` without the rule.
 fn breaks(rule: Rule, desk: Desk, property: &'static str) {
     let run = counterexample(&desk.without([rule]), property, true);
-    assert!(run.is_some(), "{property}, even without {rule:?}");
+    assert!(run.is_some(), "no run without {rule:?} violates: {property}");
     println!("without {rule:?} not: {property}");
     for action in run.unwrap_or_default() {
         println!("    {action:?}");
     }
 }
 
-/// One test for each line: its name, the rule to leave out, the desk, and the property that fails.
+/// Makes one test for each line: its name, the rule to leave out, the desk, and the property that fails.
 macro_rules! without {
     ($($test:ident: $rule:ident, $desk:ident, $property:ident;)*) => {
         $(#[test]
