@@ -1,4 +1,4 @@
-"""moto's AWS on a port of its own, with what it refuses written down, and the part of the stack that it can hold."""
+"""Runs moto's AWS on its own port, records its refusals, and deploys the part of the stack that moto supports."""
 
 import re
 import threading
@@ -14,7 +14,7 @@ import differences
 
 TEMPLATE = Path(__file__).parents[2] / "infra" / "template.yaml"
 TABLE_SETTINGS = ["AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode", "DeletionProtectionEnabled"]
-# The functions that sell, as the template calls them.
+# The functions that sell, named as in the template.
 SELLERS = [
     "AssignLicenseKey", "RandomAssignLicenseKeys", "ProcessOrders", "UpdateLicenseKey", "ReplaceLicenseKey",
 ]
@@ -27,7 +27,7 @@ CREDENTIALS = {
 
 
 class Quiet(WSGIRequestHandler):
-    """Keeps connections open, as AWS does, and logs nothing."""
+    """Keeps connections open like AWS, and logs nothing."""
 
     protocol_version = "HTTP/1.1"
 
@@ -36,13 +36,13 @@ class Quiet(WSGIRequestHandler):
 
 
 def is_odd_cancellation(body):
-    """A transaction that was cancelled for something else than a condition."""
+    """True if a transaction was canceled for another reason than a condition."""
     codes = set(re.findall(rb'"Code": *"(\w+)"', body)) if b"TransactionCanceledException" in body else set()
     return not codes <= {b"None", b"ConditionalCheckFailed"}
 
 
 class Aws:
-    """The services, and what they refused."""
+    """The services and their refusals."""
 
     def __init__(self):
         self._lock = differences.mend()
@@ -74,12 +74,12 @@ class Aws:
         return [body]
 
     def take_refused(self):
-        """What was refused since the last time."""
+        """Takes the refusals since the last time."""
         refused, self._refused = self._refused, []
         return refused
 
     def called(self):
-        """How often each operation was called."""
+        """Returns the number of calls of each operation."""
         return dict(sorted(self._called.items()))
 
     def client(self, service):
@@ -88,7 +88,7 @@ class Aws:
         )
 
     def deploy(self, stack, api_url):
-        """Makes the table as the template has it, the signing key, the queue of orders, and a stack that tells of them."""
+        """Makes the template's table, the signing key, the queue of orders, and a stack with their names as outputs."""
         table = yaml.safe_load(TEMPLATE.read_text())["Resources"]["Table"]["Properties"]
         dynamodb, kms = self.client("dynamodb"), self.client("kms")
         name = f"{stack}-Table"
@@ -111,7 +111,7 @@ class Aws:
         return name, key, queue
 
     def log(self, stack, function, lines):
-        """Puts lines of a function into its log group, as Lambda does."""
+        """Puts lines of a function into its log group, like Lambda."""
         logs, now = self.client("logs"), int(time.time() * 1_000)
         group = {"logGroupName": f"{stack}-{function}", "logStreamName": "environment"}
         logs.create_log_stream(**group)

@@ -1,4 +1,4 @@
-"""The functions and the command against moto's DynamoDB, KMS and SQS: whatever is refused that should work is a fault."""
+"""Runs the functions and the command against moto's DynamoDB, KMS and SQS. An unexpected refusal is a fault."""
 
 import json
 import os
@@ -21,32 +21,32 @@ ENDPOINTS = [
     "create-license-keys", "generate", "assign-license-key", "random-assign-license-keys", QUEUED, "update-license-key",
     "replace-license-key", "get-available-license-keys-count", "get-license-keys",
 ]
-# Nobody has this name, so no callback goes anywhere.
+# Nobody owns this name, so no callback reaches anybody.
 WEBHOOK_URL = "https://shop.invalid/?keevault-webhook=a-key"
-# More than a transaction takes.
+# More keys than a transaction allows.
 LARGE = 120
 # The keys of a part. The last part of an order is never reserved.
 PART = 96
 # A dead order has a lease of some seconds.
 SWEPT_WITHIN = 60
 STACK = "shop"
-# Subcommands that neither read nor write a stack on AWS.
+# Subcommands that do not use a stack on AWS.
 NOT_HERE = {"local", "completions"}
 
 
 class Shop:
-    """A stack on moto, and what has been found out about it."""
+    """A stack on moto, and the results of its checks."""
 
     def __init__(self, binaries, folder):
         self.binaries, self.folder = binaries, folder
         self.checks, self.faults, self.subcommands, self.api_key = 0, [], set(), ""
         self.aws = Aws()
-        # All services by the one variable.
+        # This variable sets the endpoint of all services.
         self.environment = CREDENTIALS | {"AWS_ENDPOINT_URL": self.aws.url, "HOME": str(folder), "PATH": os.environ["PATH"]}
         self.functions = {}
         self.url = api(self.functions)
         self.table, self.key, self.queue = self.aws.deploy(STACK, self.url)
-        # The second after the stack was made.
+        # One second after the stack was made.
         self.began = time.time() + 1
         for name in [*ENDPOINTS, "process-orders", "sweep-orders"]:
             self.start(name)
@@ -58,7 +58,7 @@ class Shop:
         self.functions[name] = Function(self.binaries / name, self.environment | names)
 
     def check(self, holds, said):
-        """One fact, and that AWS refused nothing on the way to it."""
+        """Checks one fact, and that AWS refused nothing before it."""
         self.checks += 1
         refused = self.aws.take_refused()
         if not holds or refused:
@@ -66,7 +66,7 @@ class Shop:
             print(f"fault: {self.faults[-1]}", flush=True)
 
     def post(self, endpoint, expected, idempotency_key=None, **parameters):
-        """Sends a form as a shop does, which must be answered by this status and code; gives the answer's text."""
+        """Sends a form like a shop. The response must have this status and code. Returns its text."""
         headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
         body = urllib.parse.urlencode({"api_key": self.api_key} | parameters).encode()
         try:
@@ -80,7 +80,7 @@ class Shop:
         return text
 
     def keypool(self, *arguments, expected=0, target=("--stack", STACK)):
-        """Runs the command, which must end with this exit code; gives what it prints."""
+        """Runs the command, which must end with this exit code. Returns its output."""
         words = [word for word in arguments if re.fullmatch("[a-z-]+", word) and not word.startswith("-")]
         self.subcommands |= {arguments[0], " ".join(words[:2])}
         command = [self.binaries / "keypool", *arguments, *target]
@@ -91,13 +91,13 @@ class Shop:
         return done.stdout
 
     def verify(self, text):
-        """Checks the signature of an answer."""
+        """Checks the signature of a response."""
         (self.folder / "response.json").write_text(text)
         self.keypool("verify", "response.json")
 
 
 def set_up(shop):
-    """Products, generators and API keys, by the command."""
+    """Makes products, generators and API keys with the command."""
     for name in ["Demo", "Own key", "No generator"]:
         shop.keypool("product", "create", "--name", name)
     shop.keypool("generator", "create", "--product", "1")
@@ -108,7 +108,7 @@ def set_up(shop):
     csv.write_text("license_key\n" + "".join(f"IMPORTED-{n:04}\n" for n in range(LARGE + 40)))
     shop.keypool("keys", "import", "keys.csv", "--product", "1", "--dry-run")
     shop.keypool("keys", "import", "keys.csv", "--product", "1")
-    # The receipt knows the table by its id: nothing is left to do.
+    # The receipt names the table by its id, so nothing is left to import.
     again = shop.keypool("keys", "import", "keys.csv", "--product", "1", "--json")
     shop.check(len(listed(shop, "--product", "1")) == LARGE + 40, f"imported again: {again}")
 
@@ -118,22 +118,22 @@ def listed(shop, *which):
 
 
 def samples(shop):
-    """The contract's samples: codes and members."""
+    """Checks the codes and members of the contract's samples."""
     for endpoint in ["create-license-keys", "generate", "random-assign-license-keys", "assign-license-key"]:
         sample = json.loads((VECTORS / f"{endpoint}.json").read_text())
-        # The sample was answered twice: there was one of its keys already.
+        # The sample of create-license-keys has one duplicate, because one of its keys existed already.
         code = {"create-license-keys": 900, "generate": 815, "random-assign-license-keys": 803, "assign-license-key": 801}
         expected = [s["body"]["response"] for s in sample["example_responses"] if s["body"]["response"]["code"] == code[endpoint]]
         text = shop.post(endpoint, (200, code[endpoint]), **(sample["example_request"] | {"api_key": shop.api_key}))
         members = list(json.loads(text)["response"])
-        shop.check(members == list(expected[0]), f"{endpoint} answers {members}, not {list(expected[0])}")
+        shop.check(members == list(expected[0]), f"{endpoint} returns {members}, not {list(expected[0])}")
         shop.verify(text)
     shop.post("create-license-keys", (200, 902), **(
         json.loads((VECTORS / "create-license-keys.json").read_text())["example_request"] | {"api_key": shop.api_key}))
 
 
 def repetitions(shop):
-    """The same Idempotency-Key: the same bytes, or 422."""
+    """Repeats an Idempotency-Key. The response has the same bytes, or is a 422."""
     created = {"product_id": "3", "activation_limit": "1", "validity": "30", "status": "available"}
     for endpoint, code, parameters, others in [
         ("create-license-keys", 900, created | {"license_keys": '["TWICE-1","TWICE-2"]'}, created | {"license_keys": '["X"]'}),
@@ -150,8 +150,8 @@ def repetitions(shop):
 
 
 def sales(shop):
-    """From stock and made fresh, small and large, and what there is too little of."""
-    # An order before may have drawn any of them.
+    """Sells keys from stock and generated keys, in small and large orders, and from a stock that is too small."""
+    # An earlier order may have drawn any of them.
     named = listed(shop, "--product", "1", "--status", "available")[0]["license_key"]
     shop.post("assign-license-key", (200, 800), license_key=named, owner_name="Ada", owner_email="ada@example.com")
     shop.post("assign-license-key", (200, 801), license_key=named)
@@ -174,7 +174,7 @@ def sales(shop):
 
 
 def after_the_sale(shop):
-    """A key that is sold under an order, found, changed and replaced, and a stock that is counted."""
+    """Sells a key under an order, finds, changes and replaces it, and counts a stock."""
     order = {"product_id": "1", "quantity": "1", "identifier": "31", "owner_name": "Ada"}
     sold = json.loads(shop.post("random-assign-license-keys", (200, 803), **order))["response"]["license_keys"][0]
     key = sold["license_key"]
@@ -191,7 +191,7 @@ def after_the_sale(shop):
     shop.post("replace-license-key", (200, 862), license_key=key, reason="lost")
     in_stock = len(listed(shop, "--product", "1", "--status", "available"))
     counted = json.loads(shop.post("get-available-license-keys-count", (200, 741), product_id="1"))["response"]["count"]
-    shop.check(counted == in_stock, f"{counted} keys are counted, not {in_stock}")
+    shop.check(counted == in_stock, f"the count is {counted}, not {in_stock}")
     shop.post("get-available-license-keys-count", (200, 740), product_id="9")
     successor = json.loads(first)["response"]["license_keys"][0]["license_key"]
     shop.keypool("keys", "replace", successor, "--reason", "lost")
@@ -199,25 +199,25 @@ def after_the_sale(shop):
 
 
 def personal_data(shop):
-    """What is stored of an owner is shown and erased: the keys stay sold, and a repetition gives no response."""
+    """Exports and erases an owner's data. The keys stay sold, and a repetition gets no response."""
     order = {"product_id": "1", "quantity": "2", "owner_name": "Grace", "owner_email": "grace@example.com"}
     shop.post("random-assign-license-keys", (200, 803), "forgotten", **order)
     stored = json.loads(shop.keypool("owner", "export", "grace@example.com", "--json"))
-    shop.check(len(stored) == 3, f"two keys and a response are stored of Grace: {stored}")
+    shop.check(len(stored) == 3, f"Grace should have two keys and a response: {stored}")
     shop.keypool("owner", "erase", "grace@example.com", "--dry-run")
     shop.keypool("owner", "erase", "grace@example.com")
     left = json.loads(shop.keypool("owner", "export", "grace@example.com", "--json"))
-    shop.check(left == [], f"of Grace there is left {left}")
-    shop.check(len(listed(shop, "--owner", "erased")) == 2, "the keys that Grace bought do not stay sold")
+    shop.check(left == [], f"data of Grace remains: {left}")
+    shop.check(len(listed(shop, "--owner", "erased")) == 2, "Grace's keys do not stay sold")
     shop.post("random-assign-license-keys", (409, 0), "forgotten", **order)
 
 
 def queued(shop):
-    """Queued orders: filled though no shop can be told, repeated, waiting, cancelled."""
+    """Queues orders that are filled without a reachable shop, repeated, waiting or canceled."""
     sqs = shop.aws.client("sqs")
 
     def process():
-        """Hands the messages to the worker as Lambda does, and deletes what it does not return; gives their number."""
+        """Hands messages to the worker like Lambda, and deletes those it does not return. Returns their number."""
         received = sqs.receive_message(QueueUrl=shop.queue, MaxNumberOfMessages=10, AttributeNames=["All"])
         messages = received.get("Messages", [])
         records = [{"messageId": message["MessageId"], "receiptHandle": message["ReceiptHandle"], "body": message["Body"],
@@ -239,7 +239,7 @@ def queued(shop):
     shop.check(shop.post(QUEUED, (200, 807), "queued", **order) == first, f"{QUEUED} repeats other bytes")
     shop.post(QUEUED, (200, 804), **(order | {"webhook_url": "https://10.0.0.1/"}))
     shop.post(QUEUED, (200, 807), product_id="3", quantity="900", webhook_url=WEBHOOK_URL)
-    shop.check(process() == 3, "there are other messages than those of three orders")
+    shop.check(process() == 3, "the queue does not have the messages of three orders")
     undelivered, waiting = orders("--undelivered"), orders("--waiting")
     shop.check(len(undelivered) == 2 and len(waiting) == 1, f"orders: {undelivered} {waiting}")
     shop.keypool("orders", "redeliver", undelivered[0]["id"])
@@ -247,37 +247,37 @@ def queued(shop):
     sqs.send_message(QueueUrl=shop.queue, MessageBody=waiting[0]["id"])
     process()
     shown = shop.keypool("orders", "show", waiting[0]["id"], "--json")
-    shop.check(json.loads(shown)["code"] == 802, f"a cancelled order is not ended: {shown}")
+    shop.check(json.loads(shown)["code"] == 802, f"a canceled order has not ended: {shown}")
 
 
 def sweep(shop):
-    """Large orders whose environment dies: before they are decided their keys go back, afterwards they are the buyer's."""
+    """Kills the environment of a large order. Before the commit, the sweep returns its keys to stock."""
     shop.check(shop.functions["sweep-orders"].invoke({})[0] == "response", "a sweep with nothing to do fails")
     shop.post("generate", (200, 815), generator_id="1", quantity=str(LARGE))
     before = len(listed(shop, "--product", "1", "--status", "available"))
     seller = "random-assign-license-keys"
-    # The environment dies with its first part reserved, when the response is to be signed.
+    # The environment dies with its first part reserved, before it signs the response.
     shop.aws.before = lambda operation: operation == "Sign" and shop.functions[seller].process.kill()
     shop.post(seller, (502, 0), product_id="1", quantity=str(LARGE))
     shop.aws.before = lambda operation: None
     shop.start(seller)
     reserved = len(listed(shop, "--product", "1", "--status", "reserved"))
-    shop.check(reserved == PART, f"{reserved} keys are reserved by the dead order, not {PART}")
+    shop.check(reserved == PART, f"the dead order reserves {reserved} keys, not {PART}")
     end = time.monotonic() + SWEPT_WITHIN
     available = 0
     while available != before and time.monotonic() < end:
-        # Until its lease is over.
+        # The sweep waits until the lease is over.
         time.sleep(1)
         kind, answer = shop.functions["sweep-orders"].invoke({"detail-type": "Scheduled Event"})
         shop.check(kind == "response", f"a sweep fails: {answer}")
         if kind != "response":
             break
         available = len(listed(shop, "--product", "1", "--status", "available"))
-    shop.check(available == before, f"{available} keys are in stock after the sweep, not {before}")
+    shop.check(available == before, f"after the sweep {available} keys are in stock, not {before}")
 
 
 def operate(shop):
-    """Every subcommand that reads or writes."""
+    """Runs every subcommand that reads or writes."""
     for noun, subject, update in [
         ("product", "1", ["--name", "Renamed"]),
         ("generator", "2", ["--suffix", "-X"]),
@@ -300,12 +300,12 @@ def operate(shop):
     ]:
         shop.keypool("keys", verb, key, *more)
     after = [key["license_key"] for key in listed(shop, "--product", "1", "--status", "available")]
-    shop.check(sorted(after) == sorted(available), "what was blocked or assigned did not come back")
+    shop.check(sorted(after) == sorted(available), "blocked or assigned keys did not return to stock")
     for arguments in [["stock"], ["audit"], ["target"]]:
         shop.keypool(*arguments)
     checks = json.loads(shop.keypool("doctor", "--json"))["checks"]
     not_ok = {check["check"] for check in checks if check["level"] != "ok"}
-    # CloudWatch is not asked (`cloudwatch-cbor`), and the stack has neither a sweep nor alarms.
+    # moto lacks these calls of CloudWatch (`cloudwatch-cbor`), and the stack has neither a sweep nor alarms.
     shop.check(not_ok <= {"sweep", "alarms", "KMS quota"}, f"doctor: {checks}")
     shop.keypool("product", "list", target=("--table", shop.table))
     shop.api_key = shop.keypool("api-key", "create", "--name", "calls").strip()
@@ -320,7 +320,7 @@ def operate(shop):
 
 
 def restore(shop):
-    """A sold key that is for sale again is found by the functions' logs, and blocked."""
+    """Finds a sold key that is for sale again through the functions' logs, and blocks it."""
     sold = listed(shop, "--product", "1", "--status", "assigned", "--owner", "Ada")[0]["license_key"]
     shop.keypool("keys", "release", sold, "--take-from-owner")
     for seller in SELLERS:
@@ -328,16 +328,16 @@ def restore(shop):
         lines = [line.strip() for line in shop.functions[name].log if line.strip()]
         shop.aws.log(STACK, seller, lines)
     yesterday = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(shop.began - 86_400))
-    # The groups are younger than that: sales may be missing.
+    # The log groups are younger than that, so sales may be missing.
     shop.keypool("restore", "check", "--restored-to", yesterday, "--dry-run", expected=4)
     began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(shop.began))
     shop.keypool("restore", "check", "--restored-to", began)
     key = json.loads(shop.keypool("keys", "show", sold, "--json").splitlines()[0])
-    shop.check(key["status"] == "blocked", f"a key that was sold and restored is not blocked: {key['status']}")
+    shop.check(key["status"] == "blocked", f"a sold and restored key is not blocked: {key['status']}")
 
 
 def every_subcommand(shop):
-    """None was left out."""
+    """Checks that every subcommand ran."""
     def names(*of):
         text = subprocess.run([shop.binaries / "keypool", *of, "--help"], capture_output=True, text=True, check=True).stdout
         section = text.partition("\nCommands:\n")[2].partition("\n\n")[0]
@@ -347,7 +347,7 @@ def every_subcommand(shop):
         wanted = [f"{noun} {verb}" for verb in names(noun)] or [noun]
         for subcommand in wanted:
             ran = noun in NOT_HERE or subcommand in shop.subcommands
-            shop.check(ran, f"keypool {subcommand} was not run: run it, or give the reason in NOT_HERE")
+            shop.check(ran, f"keypool {subcommand} did not run: run it, or list it in NOT_HERE")
 
 
 def main():

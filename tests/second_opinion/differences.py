@@ -1,4 +1,4 @@
-"""Where moto differs from AWS: each difference stands here under a name, and README.md gives its reason."""
+"""Differences between moto and AWS. Each has a name here, and README.md gives its reason."""
 
 import copy
 import json
@@ -23,7 +23,7 @@ ROW = re.compile(r"^\| `([a-z-]+)` \|", re.MULTILINE)
 
 
 def table_id():
-    """Lets DescribeTable give the table an id."""
+    """Makes DescribeTable return an id of the table."""
     describe = Table.describe
 
     def with_id(self, base_key="TableDescription"):
@@ -36,7 +36,7 @@ def table_id():
 
 
 def digest():
-    """Lets Sign take a digest for a digest."""
+    """Makes Sign treat a digest as a digest."""
     sign = KmsResponse.sign
     kind = threading.local()
 
@@ -56,12 +56,12 @@ def digest():
 
 
 def partiql_insert():
-    """Lets BatchExecuteStatement insert: as a put, with all that moto checks of one, on condition that there is no item."""
+    """Makes BatchExecuteStatement insert by a put with moto's checks, on condition that the item does not exist."""
     insert = re.compile(r"""INSERT INTO "([^"]+)" VALUE \{(('[a-z_]+': \?(, )?)+)\}""")
 
     def batch(self):
         statements = self.body["Statements"]
-        assert 1 <= len(statements) <= 25, "AWS takes 25 statements at most"
+        assert 1 <= len(statements) <= 25, "AWS accepts 25 statements at most"
         answers = []
         for statement in statements:
             table, members, *_ = insert.fullmatch(statement["Statement"]).groups()
@@ -83,7 +83,7 @@ def partiql_insert():
 
 
 def transaction_copies():
-    """Lets a transaction copy the table once, not once for each of its actions."""
+    """Makes a transaction copy the table once, not once for each of its actions."""
     transact = models.DynamoDBBackend.transact_write_items
 
     def transact_with_one_copy(self, transact_items):
@@ -106,7 +106,7 @@ def transaction_copies():
 
 
 def transaction_tokens():
-    """Lets a transaction that is sent again with its token succeed without a second write."""
+    """Makes a repeated transaction with the same token succeed without a second write."""
     transact = DynamoHandler.transact_write_items
     committed = {}
 
@@ -120,12 +120,12 @@ def transaction_tokens():
 
 
 def default_quotas():
-    """Lets Service Quotas tell the default of a quota."""
+    """Makes Service Quotas return the default of a quota."""
     ServiceQuotasResponse.get_aws_default_service_quota = lambda self: json.dumps({"Quota": {"Value": 1_000.0}})
 
 
 def parallel_requests():
-    """Lets one request follow the other. The server takes the lock."""
+    """Makes requests run one after the other. The server takes the lock."""
     return threading.Lock()
 
 
@@ -139,13 +139,13 @@ MENDED = {
     "parallel-requests": parallel_requests,
 }
 
-# Requests that moto does not know at all, by their path.
+# Requests that moto lacks, by their path.
 ABSENT = {"cloudwatch-cbor": re.compile(r"/service/GraniteServiceVersion20100801/operation/(GetMetricData|DescribeAlarms)")}
 
 
 def mend():
-    """Mends all, and gives the lock that requests are served under."""
+    """Applies all fixes. Returns the lock under which requests are served."""
     explained = ROW.findall(README.read_text())
     known = [*MENDED, *ABSENT]
-    assert explained == known, f"README.md explains {explained}, but this knows {known}"
+    assert explained == known, f"README.md explains {explained}, but this file has {known}"
     return {name: mend() for name, mend in MENDED.items()}["parallel-requests"]

@@ -1,4 +1,4 @@
-"""The functions' binaries, run as Lambda runs them, and the HTTP API before them."""
+"""Runs the functions' binaries like Lambda, with an HTTP API in front of them."""
 
 import base64
 import json
@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 def serve(answer):
-    """An HTTP server on a port of its own. `answer` makes status, headers and body of method, path, headers and body."""
+    """Starts an HTTP server on its own port. `answer` maps method, path, headers and body to status, headers and body."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -36,7 +36,7 @@ def serve(answer):
 
 
 class Function:
-    """One environment of a function, with a Lambda Runtime API of its own."""
+    """An environment of a function, with its own Lambda Runtime API."""
 
     def __init__(self, binary, environment):
         self._events, self._answers, self._turn = queue.Queue(), queue.Queue(), threading.Lock()
@@ -59,7 +59,7 @@ class Function:
         return 202, {}, b""
 
     def invoke(self, event):
-        """What the function answers, and `response` or `error`."""
+        """Returns `response` or `error`, and the content. Returns `ended` if the process ends."""
         with self._turn:
             self._events.put(event)
             while self.process.poll() is None:
@@ -75,7 +75,7 @@ class Function:
 
 
 def api(functions):
-    """An HTTP API that hands requests to functions, as API Gateway does; its base URL."""
+    """Starts an HTTP API that hands requests to functions like API Gateway. Returns its base URL."""
 
     def answer(method, path, headers, body):
         name = path.rpartition("/")[2]
@@ -88,7 +88,7 @@ def api(functions):
 
 
 def event(method, path, headers, body):
-    """An event of an HTTP API (payload 2.0)."""
+    """Makes an event of an HTTP API (payload 2.0)."""
     route = f"{method} {path}"
     http = {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.7", "userAgent": "shop"}
     context = {

@@ -1,4 +1,4 @@
-"""The deployment template as CloudFormation gets it: transformed by SAM, without a network or an account.
+"""Checks the deployment template in its form for CloudFormation: transformed by SAM, without a network or an account.
 
     check.py            checks the transformed template, then breaks each rule on purpose
     check.py --list     prints its resources, names and policies
@@ -14,7 +14,7 @@ import pathlib
 import sys
 import time
 
-os.environ["AWS_DEFAULT_REGION"] = "eu-central-1"  # the translator asks for one; the template must not depend on it
+os.environ["AWS_DEFAULT_REGION"] = "eu-central-1"  # the translator needs a region; the template must not depend on it
 
 logging.disable(logging.WARNING)
 
@@ -26,10 +26,10 @@ from samtranslator.yaml_helper import yaml_parse
 
 TEMPLATE = pathlib.Path(__file__).parents[2] / "infra" / "template.yaml"
 
-# Services whose names are unique for an account, not for an account and a region.
+# Resources whose names are unique within an account, not within a region.
 GLOBAL = ("AWS::CloudWatch::Dashboard", "AWS::IAM::", "AWS::S3::", "AWS::CloudFront::", "AWS::Route53::")
 
-# Managed policies change without notice. The only one is AWS's for X-Ray, and only while tracing is on.
+# Managed policies change without notice. The only one here is AWS's for X-Ray, while tracing is on.
 XRAY = {"Fn::Sub": "arn:${AWS::Partition}:iam::aws:policy/AWSXRayDaemonWriteAccess"}
 MANAGED_POLICIES = {
     f"{function}FunctionRole": [{"Fn::If": ["Traces", XRAY, {"Ref": "AWS::NoValue"}]}]
@@ -50,7 +50,7 @@ MANAGED_POLICIES = {
 
 
 class NoPolicies:
-    """Names of managed policies are not looked up: the template has to name them by ARN."""
+    """A lookup without results: the template must name managed policies by ARN."""
 
     def load(self):
         return {}
@@ -65,7 +65,7 @@ def transformed(source):
 
 
 def names(resources):
-    """Physical names that the template chooses: (logical id, type, property, value)."""
+    """Yields the physical names in the template: (logical id, type, property, value)."""
     for logical_id, resource in resources.items():
         schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", resource["Type"]).schema
         create_only = [path.removeprefix("/properties/") for path in schema.get("createOnlyProperties") or []]
@@ -148,7 +148,7 @@ def queue_faults(resources):
     redrive = queue.get("RedrivePolicy") or {}
     if redrive.get("deadLetterTargetArn") != {"Fn::GetAtt": ["OrdersDeadLetterQueue", "Arn"]}:
         yield "OrdersQueue: no dead letter queue"
-    # A callback is tried about 15 times, and each time counts as a receive.
+    # A callback has about 15 attempts, and each counts as a receive.
     if redrive.get("maxReceiveCount", 0) < 30:
         yield "OrdersQueue: a message dies before its callback does"
     arn = "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:" + queue["QueueName"]["Fn::Sub"]
@@ -178,7 +178,7 @@ def lint_faults(template):
 
 
 def broken(source):
-    """Each rule, broken in the source: (what a fault must say, the broken source)."""
+    """Yields each rule, broken in the source: (text of the fault, broken source)."""
 
     def change(edit):
         changed = copy.deepcopy(source)
@@ -307,7 +307,7 @@ def main():
     for expected, changed in broken(source):
         count += 1
         if not any(expected in fault for fault in faults(transformed(changed))):
-            found.append(f"nothing found where this is so: {expected}")
+            found.append(f"no fault found for: {expected}")
     for fault in found:
         print(fault)
     seconds = time.monotonic() - started
