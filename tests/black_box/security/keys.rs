@@ -84,7 +84,7 @@ async fn a_copy_of_the_table_has_keys_and_owners_but_no_secret() {
     let table = shop.dynamodb_call("Scan", &json!({"TableName": "keypool"})).await;
     let text = table.to_string();
     for sold in [&stock[0], &made.license_keys()[0], "An owner"] {
-        assert!(text.contains(sold), "the table must hold the goods");
+        assert!(text.contains(sold), "the table must hold keys and owners");
     }
     for secret in [API_KEY, "PRIVATE KEY", &sold.envelope_text("signature"), &made.envelope_text("signature")]
     {

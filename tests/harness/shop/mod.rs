@@ -216,7 +216,7 @@ impl Shop {
         }
     }
 
-    /// Runs `sweep` once without disturbance, with a clock ahead of the shop's by this number of seconds.
+    /// Runs `sweep` once without disturbance, with a clock this number of seconds ahead of the real time.
     pub async fn sweep(&self, sweep: Sweep, ahead_seconds: i64) {
         let clock = Arc::new(ManualClock::off_by(ahead_seconds));
         sweep(Backing { clock, ..self.backing.clone() }.sweeper()).await;
