@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use keypool_tests::history::{Mix, SWEEP, Trial};
-use keypool_tests::{Rates, Shop, lines_with, log_quietly};
+use keypool_tests::storms::{FaultRates, Mix, SWEEP, StormRun};
+use keypool_tests::{Shop, lines_with, log_quietly};
 
 /// Many buyers order in a storm of faults; afterwards every key must be where it belongs.
 #[derive(Debug, Parser)]
@@ -43,12 +43,12 @@ struct Arguments {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     log_quietly();
-    let trial = Trial {
+    let run = StormRun {
         seed: arguments.seed,
         orders: arguments.orders,
         buyers: arguments.buyers,
         mix: Mix::USUAL,
-        rates: Rates::STORM.times(arguments.strength),
+        rates: FaultRates::STORM.times(arguments.strength),
         sweep: SWEEP,
     };
     let shop =
@@ -65,7 +65,7 @@ async fn main() -> ExitCode {
         }
     };
     let figures = tokio::select! {
-        figures = trial.run(&shop, &placed) => figures,
+        figures = run.run(&shop, &placed) => figures,
         () = watch => return ExitCode::FAILURE,
     };
     bar.finish_and_clear();

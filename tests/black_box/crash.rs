@@ -3,7 +3,7 @@
 //! call meets a fault, once or until the caller gives up. Afterwards no key is lost.
 
 use keypool_tests::Shop;
-use keypool_tests::history::{Before, Disturbance, SWEEP, Scenario, What, WorkerScenario};
+use keypool_tests::storms::{Before, FaultCase, SWEEP, Scenario, What, WorkerScenario};
 
 /// The largest number of keys in a transaction here, so that three keys are a large order.
 const TRANSACTION_KEYS_MAX: usize = 2;
@@ -11,7 +11,7 @@ const TRANSACTION_KEYS_MAX: usize = 2;
 /// Disturbs every call of a request, without an `Idempotency-Key` and with one. Expects that the undisturbed
 /// run makes these calls in this order, possibly with others between them.
 async fn expect_nothing_lost(scenario: Scenario, sale_keys_max: usize, calls: &[&str]) {
-    let disturb = async |scenario: &Scenario, disturbances: Vec<Disturbance>| {
+    let disturb = async |scenario: &Scenario, disturbances: Vec<FaultCase>| {
         let shop = Shop::builder().with_sale_keys_max(sale_keys_max).open().await;
         let found = scenario.disturb_everywhere(&shop, &disturbances, SWEEP).await;
         if !scenario.idempotent {
@@ -23,11 +23,11 @@ async fn expect_nothing_lost(scenario: Scenario, sale_keys_max: usize, calls: &[
     let idempotent = Scenario { idempotent: true, ..scenario.clone() };
     // The runs overlap, because they mostly wait.
     tokio::join!(
-        disturb(&scenario, Disturbance::crashes()),
-        disturb(&scenario, Disturbance::slips()),
-        disturb(&scenario, Disturbance::rows()),
-        disturb(&idempotent, Disturbance::crashes()),
-        disturb(&idempotent, Disturbance::rows()),
+        disturb(&scenario, FaultCase::crashes()),
+        disturb(&scenario, FaultCase::once()),
+        disturb(&scenario, FaultCase::persistent()),
+        disturb(&idempotent, FaultCase::crashes()),
+        disturb(&idempotent, FaultCase::persistent()),
     );
 }
 
@@ -144,15 +144,15 @@ async fn nothing_is_lost_while_an_order_of_fresh_keys_is_queued() {
 
 /// Disturbs every call of a worker's turn. Expects these calls, among others, in the undisturbed run.
 async fn expect_filled_and_told(scenario: WorkerScenario, sale_keys_max: usize, calls: &[&str]) {
-    let disturb = async |disturbances: Vec<Disturbance>| {
+    let disturb = async |disturbances: Vec<FaultCase>| {
         let shop = Shop::builder().with_sale_keys_max(sale_keys_max).open().await;
         let found = scenario.disturb_everywhere(&shop, &disturbances).await;
         assert!(calls.iter().all(|call| found.calls.iter().any(|made| made == call)), "{:?}", found.calls);
         assert!(found.violations.is_empty(), "{:#?}", found.violations);
     };
-    let [crashes, slips, rows] =
-        [Disturbance::crashes(), Disturbance::slips(), Disturbance::rows()].map(|all| Box::pin(disturb(all)));
-    tokio::join!(crashes, slips, rows);
+    let [crashes, once, persistent] =
+        [FaultCase::crashes(), FaultCase::once(), FaultCase::persistent()].map(|all| Box::pin(disturb(all)));
+    tokio::join!(crashes, once, persistent);
 }
 
 const FIRST_TURN: WorkerScenario = WorkerScenario {

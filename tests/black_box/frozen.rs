@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use keypool_tests::Shop;
-use keypool_tests::history::{Scenario, What};
+use keypool_tests::storms::{Scenario, What};
 
 /// Freezes a request at each of its calls, and expects these calls, among others, in the undisturbed run.
 async fn expect_no_lie(scenario: Scenario, calls: &[&str]) {

@@ -3,16 +3,16 @@
 
 use std::sync::atomic::AtomicU64;
 
-use keypool_tests::history::{Mix, SWEEP, Trial, ViolationKind};
-use keypool_tests::{Rates, Shop, Sweep};
+use keypool_tests::storms::{FaultRates, Mix, SWEEP, StormRun, ViolationKind};
+use keypool_tests::{Shop, Sweep};
 
 const MIX: Mix = Mix { big: 0, created_keys_max: 30, ..Mix::USUAL };
 
 /// Runs a storm in which orders of more than `sale_keys_max` keys are large ones.
 async fn expect_nothing_lost(seed: u64, sale_keys_max: usize, mix: Mix) {
-    let trial = Trial { seed, orders: 300, buyers: 8, mix, rates: Rates::STORM, sweep: SWEEP };
+    let run = StormRun { seed, orders: 300, buyers: 8, mix, rates: FaultRates::STORM, sweep: SWEEP };
     let shop = Shop::builder().with_checkout_timeouts().with_sale_keys_max(sale_keys_max).open().await;
-    let figures = trial.run(&shop, &AtomicU64::new(0)).await;
+    let figures = run.run(&shop, &AtomicU64::new(0)).await;
     assert!(figures.violations.is_empty(), "{figures}");
     assert!(figures.answered(803) > 0 && figures.replays > 0 && figures.faults.len() > 10, "{figures}");
     // The shop's server failed some callbacks.
@@ -45,9 +45,9 @@ async fn a_storm_over_queued_orders_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_over_replacements_loses_nothing() {
     let mix = Mix { replace: 600, ..MIX };
-    let trial = Trial { seed: 6, orders: 300, buyers: 8, mix, rates: Rates::STORM, sweep: SWEEP };
+    let run = StormRun { seed: 6, orders: 300, buyers: 8, mix, rates: FaultRates::STORM, sweep: SWEEP };
     let shop = Shop::builder().with_checkout_timeouts().open().await;
-    let figures = trial.run(&shop, &AtomicU64::new(0)).await;
+    let figures = run.run(&shop, &AtomicU64::new(0)).await;
     assert!(figures.violations.is_empty(), "{figures}");
     assert!(figures.answered(860) > 10 && figures.answered(862) > 10, "{figures}");
 }
@@ -55,13 +55,13 @@ async fn a_storm_over_replacements_loses_nothing() {
 /// Proves that the check finds violations: without the sweep, messages that the queue lost are never resent.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_without_a_queue_sweep_loses_orders() {
-    let rates = Rates { messages_forgotten: 5_000, ..Rates::CALM };
+    let rates = FaultRates { messages_forgotten: 5_000, ..FaultRates::CALM };
     let sweep: Sweep = |desk| {
         Box::pin(async move {
             let _ = desk.store().sweep(desk.clock().now()).await;
         })
     };
-    let trial = Trial { seed: 5, orders: 60, buyers: 4, mix: Mix { queued: 1_200, ..MIX }, rates, sweep };
-    let figures = trial.run(&Shop::open().await, &AtomicU64::new(0)).await;
+    let run = StormRun { seed: 5, orders: 60, buyers: 4, mix: Mix { queued: 1_200, ..MIX }, rates, sweep };
+    let figures = run.run(&Shop::open().await, &AtomicU64::new(0)).await;
     assert!(figures.violations_of(ViolationKind::Lost) > 0, "{figures}");
 }

@@ -8,8 +8,8 @@ use keypool_queue::Queue;
 use process_orders::Worker;
 use tokio::runtime::Runtime;
 
-use crate::shop::Backing;
-use crate::weather::Deaths;
+use crate::faults::KilledEnvironments;
+use crate::shop::StackConfig;
 use crate::{API_KEY, ManualClock, SeededRandomness, ShopResponse};
 
 /// The work of every minute in an environment: it completes abandoned work. A failure waits for the next
@@ -31,7 +31,7 @@ pub struct Environment {
     /// The queue as Lambda reaches it for a function. Nothing disturbs it.
     queue: Queue,
     client: reqwest::Client,
-    deaths: Deaths,
+    deaths: KilledEnvironments,
     // The gateway ends with the environment.
     _gateway: Gateway,
     runtime: Option<Runtime>,
@@ -44,14 +44,14 @@ pub struct Lost;
 impl Environment {
     pub(crate) async fn start(
         number: u32,
-        backing: Backing,
+        backing: StackConfig,
         queue: Queue,
-        deaths: Deaths,
+        deaths: KilledEnvironments,
         seed: u64,
         clock_skew_seconds: i64,
     ) -> Self {
         let clock = Arc::new(ManualClock::off_by(clock_skew_seconds));
-        let backing = Backing {
+        let backing = StackConfig {
             clock: Arc::clone(&clock) as _,
             randomness: Arc::new(SeededRandomness::new(seed)),
             environment: Some(number),
@@ -140,7 +140,7 @@ impl Environment {
 
     /// The dead environments.
     #[must_use]
-    pub fn deaths(&self) -> &Deaths {
+    pub fn deaths(&self) -> &KilledEnvironments {
         &self.deaths
     }
 

@@ -9,7 +9,7 @@
 
 mod clock;
 mod environment;
-pub mod history;
+mod faults;
 pub mod lambda;
 mod logs;
 mod openssl;
@@ -23,11 +23,13 @@ mod response;
 mod sample;
 mod shape;
 mod shop;
+#[path = "../storms/mod.rs"]
+pub mod storms;
 mod tls;
-mod weather;
 
 pub use clock::ManualClock;
 pub use environment::{Environment, Lost, Sweep};
+pub use faults::{CallSite, FaultPlan, KilledEnvironments, ObservedCall};
 pub use logs::{lines_with, log_quietly};
 pub use openssl::openssl_verifies;
 pub use privileges::{
@@ -43,4 +45,3 @@ pub use sample::{sample, sample_envelope, sample_text};
 pub use shape::Shape;
 pub use shop::{API_KEY, FormerState, Shop, ShopBuilder};
 pub use tls::{Certificate, TlsFront};
-pub use weather::{Deaths, Point, Rates, Row, Seen, Storm, Weather};

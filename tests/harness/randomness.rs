@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use keypool_domain::{OperatingSystemRandomness, Randomness};
 
-use crate::weather::mix;
+use crate::faults::mix;
 
 /// The operating system's randomness, with an optional limit: draws start in the first quarter of the stock.
 /// With more than a few windows in stock, such a draw never wraps around, so its cost is constant.

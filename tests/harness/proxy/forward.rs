@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::call::{AwsCall, Caller, Request, consumed};
 use super::{Fault, Postponed, Shared, answer};
+use crate::faults::{ObservedCall, buyer_of};
 use crate::privileges::Privilege;
-use crate::weather::{Seen, buyer_of};
 
 /// Forwards a call to the service and returns the response, or injects a fault.
 pub(super) async fn forward(State(shared): State<Shared>, request: extract::Request) -> Response<Body> {
@@ -109,7 +109,7 @@ async fn disturbed(
 async fn passed_on(shared: &Shared, mut request: Request, place: Option<usize>) -> (StatusCode, Bytes) {
     let Some(place) = place else {
         let (status, body) = send(shared, request.clone()).await;
-        shared.memory.keep(&request, status, &body);
+        shared.table_snapshots.keep(&request, status, &body);
         return (status, body);
     };
     request.ask_for_units();
@@ -155,7 +155,7 @@ impl Shared {
         }
     }
 
-    /// Counts a call and returns its index. Calls under weather get none, because they are too many.
+    /// Counts a call and returns its index. Calls under a fault plan get none, because they are too many.
     fn note(&self, caller: &Caller, request: &Request) -> Option<usize> {
         let privileges = caller
             .has_role()
@@ -164,7 +164,7 @@ impl Shared {
         inner.privileges.extend(privileges.into_iter().flatten());
         let overlapping = inner.under_way;
         inner.under_way += 1;
-        if caller.environment.is_some() && inner.weather.is_some() {
+        if caller.environment.is_some() && inner.fault_plan.is_some() {
             return None;
         }
         let operation = request.operation.clone();
@@ -180,23 +180,23 @@ impl Shared {
         Some((buyer, so_far + calls))
     }
 
-    /// Returns the fault for a call: the scripted one, else that of the weather.
+    /// Returns the fault for a call: the scripted one, else that of the fault plan.
     async fn fault(&self, caller: &Caller, request: &Request) -> Fault {
         let scripted = self.inner().faults.get_mut(&request.operation).and_then(VecDeque::pop_front);
         if let Some(fault) = scripted {
             return fault;
         }
         let Some(environment) = caller.environment else { return Fault::Pass };
-        let (weather, seen, due) = {
+        let (fault_plan, seen, due) = {
             let mut inner = self.inner();
-            let Some(weather) = inner.weather.clone() else { return Fault::Pass };
+            let Some(fault_plan) = inner.fault_plan.clone() else { return Fault::Pass };
             let buyer = buyer_of(environment);
             let calls = inner.by_buyer.entry(buyer).or_default();
             *calls += 1;
             let calls = *calls;
             let nth = inner.by_operation.entry((environment, request.operation.clone())).or_default();
             *nth += 1;
-            let seen = Seen {
+            let seen = ObservedCall {
                 environment,
                 operation: request.operation.clone(),
                 nth: *nth - 1,
@@ -204,32 +204,36 @@ impl Shared {
             };
             let is_due = |kept: &mut Postponed| kept.due.is_some_and(|(of, at)| of == buyer && at <= calls);
             let due: Vec<Postponed> = inner.postponed.extract_if(.., is_due).collect();
-            (weather, seen, due)
+            (fault_plan, seen, due)
         };
         for Postponed { request, .. } in due {
             send(self, request).await;
         }
-        let fault = weather.fault(&seen);
+        let fault = fault_plan.fault(&seen);
         if request.reads_index()
-            && let Some(queries_max) = weather.stale_reads_max()
+            && let Some(queries_max) = fault_plan.stale_reads_max()
         {
-            self.pictures.keep_up(self, request, queries_max).await;
+            self.index_snapshots.keep_up(self, request, queries_max).await;
         }
         let nothing_older = matches!(fault, Fault::Stale(roll) if self.older_answer(request, roll).is_none());
         if fault == Fault::Pass || nothing_older {
             return Fault::Pass;
         }
-        weather.count(&seen, &fault);
+        fault_plan.count(&seen, &fault);
         fault
     }
 
     /// Returns a response that was correct a while ago.
     fn older_answer(&self, request: &Request, roll: u64) -> Option<Bytes> {
         if request.reads_index() {
-            return self.pictures.answer(&request.body, roll).map(|picture| Bytes::from(picture.to_string()));
+            return self
+                .index_snapshots
+                .answer(&request.body, roll)
+                .map(|snapshot| Bytes::from(snapshot.to_string()));
         }
-        let reads_max = self.inner().weather.as_ref().and_then(|weather| weather.stale_reads_max())?;
-        self.memory.answer(request, reads_max)
+        let reads_max =
+            self.inner().fault_plan.as_ref().and_then(|fault_plan| fault_plan.stale_reads_max())?;
+        self.table_snapshots.answer(request, reads_max)
     }
 
     /// Holds a call.

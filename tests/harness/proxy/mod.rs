@@ -2,8 +2,8 @@ mod answer;
 mod call;
 mod fault;
 mod forward;
-mod memory;
-mod pictures;
+mod index_snapshots;
+mod table_snapshots;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
@@ -22,10 +22,10 @@ pub use self::call::AwsCall;
 use self::call::Request;
 pub use self::fault::Fault;
 use self::forward::{forward, send};
-use self::memory::Memory;
-use self::pictures::Pictures;
+use self::index_snapshots::IndexSnapshots;
+use self::table_snapshots::TableSnapshots;
+use crate::faults::{FaultPlan, KilledEnvironments};
 use crate::privileges::Privilege;
-use crate::weather::{Deaths, Weather};
 
 /// A proxy between the SDK clients and an embedded service.
 #[derive(Debug)]
@@ -42,11 +42,11 @@ struct Shared {
     upstream: String,
     client: reqwest::Client,
     inner: Arc<Mutex<Inner>>,
-    deaths: Deaths,
+    deaths: KilledEnvironments,
     /// The source of stale reads of the index.
-    pictures: Arc<Pictures>,
+    index_snapshots: Arc<IndexSnapshots>,
     /// The source of other stale reads.
-    memory: Arc<Memory>,
+    table_snapshots: Arc<TableSnapshots>,
     /// Notifies waiters of each call that arrives.
     arrivals: Arc<Notify>,
     /// The number of accepted connections.
@@ -61,7 +61,7 @@ struct Inner {
     silent: bool,
     faults: HashMap<String, VecDeque<Fault>>,
     postponed: Vec<Postponed>,
-    weather: Option<Arc<dyn Weather>>,
+    fault_plan: Option<Arc<dyn FaultPlan>>,
     /// The number of calls of each buyer's environments.
     by_buyer: HashMap<u32, u64>,
     /// The number of calls by environment and operation.
@@ -84,14 +84,14 @@ impl Shared {
 
 impl Proxy {
     /// Starts a proxy for the service at `upstream`. `deaths` knows the dead environments.
-    pub(crate) fn start(upstream: String, deaths: Deaths) -> Self {
+    pub(crate) fn start(upstream: String, deaths: KilledEnvironments) -> Self {
         let shared = Shared {
             upstream,
             client: reqwest::Client::new(),
             inner: Arc::default(),
             deaths,
-            pictures: Arc::default(),
-            memory: Arc::default(),
+            index_snapshots: Arc::default(),
+            table_snapshots: Arc::default(),
             arrivals: Arc::default(),
             connections: Arc::default(),
         };
@@ -156,9 +156,9 @@ impl Proxy {
         self.shared.inner().faults.entry(operation.to_owned()).or_default().extend(faults);
     }
 
-    /// Lets the weather decide on the calls of numbered environments from now on. Without weather they pass.
-    pub fn set_weather(&self, weather: Option<Arc<dyn Weather>>) {
-        self.shared.inner().weather = weather;
+    /// Sets the plan of faults for the calls of numbered environments from now on. Without a plan they pass.
+    pub fn set_fault_plan(&self, fault_plan: Option<Arc<dyn FaultPlan>>) {
+        self.shared.inner().fault_plan = fault_plan;
     }
 
     /// Forwards the held calls in the order of arrival. Returns the service's statuses.

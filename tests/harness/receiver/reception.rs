@@ -6,7 +6,7 @@ use axum::response::{Html, IntoResponse as _, Response};
 use futures_util::{StreamExt as _, stream};
 use http::{StatusCode, header};
 
-use crate::weather::{Deaths, mix, number};
+use crate::faults::{KilledEnvironments, mix, number};
 
 /// The page that the shop shows without the webhook key.
 const HOME_PAGE: &str = "<!DOCTYPE html><html><body>Welcome to the shop</body></html>";
@@ -40,9 +40,9 @@ pub enum Reception {
     /// Accepts the callback, and cuts the connection.
     TakeAndCut,
     /// The worker's environment dies before the shop accepts the callback.
-    KillBefore(Deaths, u32),
+    KillBefore(KilledEnvironments, u32),
     /// The worker's environment dies after the shop accepted the callback.
-    KillAfter(Deaths, u32),
+    KillAfter(KilledEnvironments, u32),
 }
 
 impl Reception {

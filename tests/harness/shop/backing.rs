@@ -16,7 +16,7 @@ use crate::{PROCESS_ORDERS, SWEEP_ORDERS};
 
 /// The parts of a gateway's desks.
 #[derive(Clone)]
-pub(crate) struct Backing {
+pub(crate) struct StackConfig {
     pub(crate) dynamodb_url: String,
     pub(crate) kms_url: String,
     pub(crate) global_key: Option<SigningKeyId>,
@@ -39,7 +39,7 @@ pub(super) fn settings_of_its_own(dynamodb_url: String, kms_url: String) -> AwsS
     AwsSettings { region, ..Services::settings(dynamodb_url, kms_url) }
 }
 
-impl Backing {
+impl StackConfig {
     /// Makes the clients of the table and KMS for a function or another caller.
     pub(crate) fn services(&self, name: &str) -> (Store, Signer) {
         let clients = self.settings(name).clients(self.timeouts);
@@ -91,8 +91,8 @@ impl Backing {
     }
 }
 
-impl fmt::Debug for Backing {
+impl fmt::Debug for StackConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Backing").field("environment", &self.environment).finish_non_exhaustive()
+        f.debug_struct("StackConfig").field("environment", &self.environment).finish_non_exhaustive()
     }
 }

@@ -7,8 +7,8 @@ use keypool_local::{Services, TABLE, demo};
 use keypool_signing::Signer;
 use keypool_store::Store;
 
-use super::{API_KEY, Backing, Shop, settings_of_its_own};
-use crate::weather::Deaths;
+use super::{API_KEY, Shop, StackConfig, settings_of_its_own};
+use crate::faults::KilledEnvironments;
 use crate::{ManualClock, Proxy, ScriptedDraws, logs};
 
 /// The settings of a new shop.
@@ -62,12 +62,12 @@ impl ShopBuilder {
         let global_key = demo::global_signing_key().unwrap();
         demo::provision(&store, &signer).await.unwrap();
 
-        let deaths = Deaths::default();
+        let deaths = KilledEnvironments::default();
         let dynamodb = Proxy::start(services.dynamodb_url(), deaths.clone());
         let kms = Proxy::start(services.kms_url(), deaths.clone());
         let sqs = Proxy::start(services.sqs().url(), deaths.clone());
         let draws = Arc::new(ScriptedDraws::default());
-        let backing = Backing {
+        let backing = StackConfig {
             dynamodb_url: dynamodb.url(),
             kms_url: kms.url(),
             global_key: self.global_signing_key.then_some(global_key),

@@ -18,12 +18,12 @@ use process_orders::Worker;
 use reqwest::multipart::Form;
 use serde_json::Value;
 
-pub(crate) use self::backing::Backing;
+pub(crate) use self::backing::StackConfig;
 use self::backing::settings_of_its_own;
 pub use self::builder::ShopBuilder;
 pub use self::former::FormerState;
 pub(crate) use self::setup::{numbered_generator, numbered_product};
-use crate::weather::{Deaths, Weather};
+use crate::faults::{FaultPlan, KilledEnvironments};
 use crate::{Environment, ManualClock, Privileges, Proxy, ScriptedDraws, ShopResponse, Sweep, logs};
 
 /// The demo API key.
@@ -53,8 +53,8 @@ pub struct Shop {
     /// KMS without the proxy.
     pub signer: Signer,
     client: reqwest::Client,
-    backing: Backing,
-    deaths: Deaths,
+    backing: StackConfig,
+    deaths: KilledEnvironments,
     // The gateway ends with the shop, like the services.
     _gateway: Gateway,
     services: Services,
@@ -153,7 +153,7 @@ impl Shop {
     }
 
     /// Starts another environment of all functions, with this shop's time-outs and its own clock and
-    /// randomness. It serves one request at a time, and the weather disturbs it. Each number can be used
+    /// randomness. It serves one request at a time, and the fault plan disturbs it. Each number can be used
     /// once.
     pub async fn environment(&self, number: u32, seed: u64, clock_skew_seconds: i64) -> Environment {
         let (backing, deaths) = (self.backing.clone(), self.deaths.clone());
@@ -219,7 +219,7 @@ impl Shop {
     /// Runs `sweep` once without disturbance, with a clock this number of seconds ahead of the real time.
     pub async fn sweep(&self, sweep: Sweep, ahead_seconds: i64) {
         let clock = Arc::new(ManualClock::off_by(ahead_seconds));
-        sweep(Backing { clock, ..self.backing.clone() }.sweeper()).await;
+        sweep(StackConfig { clock, ..self.backing.clone() }.sweeper()).await;
     }
 
     /// Lets time pass until no queued order is left: minutes first, then half days. Each time `sweep` runs,
@@ -238,12 +238,12 @@ impl Shop {
         }
     }
 
-    /// Lets the weather decide on the calls of other environments from now on. Without weather they pass.
-    pub fn set_weather(&self, weather: Option<Arc<dyn Weather>>) {
+    /// Sets the plan of faults for the calls of numbered environments from now on. Without a plan they pass.
+    pub fn set_fault_plan(&self, fault_plan: Option<Arc<dyn FaultPlan>>) {
         let [dynamodb, kms, sqs] = self.proxies();
-        dynamodb.set_weather(weather.clone());
-        kms.set_weather(weather.clone());
-        sqs.set_weather(weather);
+        dynamodb.set_fault_plan(fault_plan.clone());
+        kms.set_fault_plan(fault_plan.clone());
+        sqs.set_fault_plan(fault_plan);
     }
 
     /// Forwards all held calls.

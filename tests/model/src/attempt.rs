@@ -1,7 +1,7 @@
 //! One run of a function for one request: its position, and the write it waits for.
 
-use crate::desk::Desk;
 use crate::picks::{Keys, Picks};
+use crate::scenario::Scenario;
 use crate::settle::Settle;
 use crate::table::{AttemptId, PARTS_MAX, Parts, Record, Response};
 use crate::write::Write;
@@ -69,9 +69,9 @@ pub struct Attempt {
 
 impl Attempt {
     /// Makes an attempt that has done nothing yet.
-    pub(crate) fn new(desk: &Desk, attempt: AttemptId) -> Self {
-        let at = if desk.request(attempt).header.is_some() { At::Reading } else { At::Drawing };
-        Self { draws_left: desk.draws_max, ..Self::at(at) }
+    pub(crate) fn new(scenario: &Scenario, attempt: AttemptId) -> Self {
+        let at = if scenario.request(attempt).header.is_some() { At::Reading } else { At::Drawing };
+        Self { draws_left: scenario.draws_max, ..Self::at(at) }
     }
 
     /// Ends the attempt. Its memory is lost.
@@ -110,8 +110,8 @@ impl Attempt {
 
     /// The write it waits for.
     #[must_use]
-    pub fn pending(&self, desk: &Desk, attempt: AttemptId) -> Option<Write> {
-        let draw = desk.draws_max - self.draws_left;
+    pub fn pending(&self, scenario: &Scenario, attempt: AttemptId) -> Option<Write> {
+        let draw = scenario.draws_max - self.draws_left;
         Some(match self.at {
             At::Replacing(settle) | At::Settling(settle) => settle.pending(),
             At::Selling(picks) | At::Resending(picks) => Write::Sell { attempt, draw, picks },

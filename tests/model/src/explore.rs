@@ -3,9 +3,9 @@
 use stateright::{Model, Property};
 
 use crate::attempt::{At, Attempt, Told};
-use crate::desk::{Desk, SWEEPS_MAX, State};
 use crate::picks::{KeyId, Picks, key_ids};
 use crate::protocol::Rule;
+use crate::scenario::{SWEEPS_MAX, Scenario, State};
 use crate::settle::Settle;
 use crate::table::{AttemptId, Record, Status};
 use crate::turn::Turn;
@@ -63,7 +63,7 @@ pub enum Action {
     Expires(AttemptId),
 }
 
-impl Desk {
+impl Scenario {
     pub(crate) fn pending(&self, state: &State, process: Process) -> Option<Write> {
         match process {
             Process::Attempt(id) => state.attempts[usize::from(id)].pending(self, id),
@@ -207,7 +207,7 @@ impl Desk {
     }
 }
 
-impl Model for Desk {
+impl Model for Scenario {
     type State = State;
     type Action = Action;
 

@@ -4,9 +4,9 @@
 //! outcome of a write. Ordinary tests try some of the ways in which their steps interleave. This crate tries
 //! all of them, for a few keys and a few buyers.
 //!
-//! - `tests/holds.rs` explores every state of every desk in [`desks`], and finds that the [`properties`]
+//! - `tests/holds.rs` explores every state of every scenario in [`scenarios`], and finds that the [`properties`]
 //!   hold.
-//! - `tests/teeth.rs` leaves out one rule of the [`protocol`] at a time, and each time finds a run that
+//! - `tests/mutations.rs` leaves out one rule of the [`protocol`] at a time, and each time finds a run that
 //!   violates a property. So every rule is needed, and the model shows why.
 //! - `cargo run -p keypool-model --example trace -- BeginsOnce` shows such runs step by step.
 //!
@@ -37,9 +37,9 @@
 //! # Bounds
 //!
 //! Two or three keys; one to three attempts; two or three draws and up to two parts for each; one crash; up
-//! to three time-outs; one release; at most three writes held up at a time ([`desk::HELD_UP_MAX`]). [`desks`]
-//! has the numbers of each desk. The checker reaches every state within these bounds: from eight thousand to
-//! two and a half million for a desk, fourteen million in all. The tests assert lower bounds. States are
+//! to three time-outs; one release; at most three writes held up at a time ([`scenario::HELD_UP_MAX`]). [`scenarios`]
+//! has the numbers of each scenario. The checker reaches every state within these bounds: from eight thousand to
+//! two and a half million for a scenario, fourteen million in all. The tests assert lower bounds. States are
 //! distinguished by 64-bit hashes.
 //!
 //! # Omissions
@@ -55,20 +55,20 @@
 //! - Blocking keys, creating and generating keys (except the fresh keys of a sale), and signatures (the model
 //!   identifies a response by its keys).
 
-mod alone;
 pub mod attempt;
-pub mod desk;
-pub mod desks;
 pub mod explore;
 pub mod history;
 pub mod picks;
 pub mod properties;
 pub mod protocol;
+pub mod scenario;
+pub mod scenarios;
+mod sequential;
 pub mod settle;
 pub mod table;
 pub mod trace;
 mod turn;
 pub mod write;
 
-pub use desk::{Desk, Request};
 pub use protocol::{Protocol, Rule};
+pub use scenario::{Request, Scenario};

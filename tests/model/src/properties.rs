@@ -3,8 +3,8 @@
 use stateright::Property;
 
 use crate::attempt::Told;
-use crate::desk::{Desk, State};
 use crate::picks::{Keys, key_ids};
+use crate::scenario::{Scenario, State};
 use crate::table::{AttemptId, Record, Response, Status};
 
 /// A key has at most one owner, until an operator releases it.
@@ -60,62 +60,73 @@ pub const ALWAYS: [&str; 11] = [
     CAN_GO_ON,
 ];
 
-pub(crate) fn all() -> Vec<Property<Desk>> {
+pub(crate) fn all() -> Vec<Property<Scenario>> {
     vec![
         Property::always(ONE_OWNER, |_, state: &State| {
             key_ids().all(|key| state.history.has_one_owner(&state.table, key))
         }),
-        Property::always(NO_KEY_TWICE, |desk: &Desk, state: &State| {
-            let responses: Vec<Response> = told(desk, state).map(|(_, response)| response).collect();
+        Property::always(NO_KEY_TWICE, |scenario: &Scenario, state: &State| {
+            let responses: Vec<Response> = told(scenario, state).map(|(_, response)| response).collect();
             responses.iter().all(|a| {
                 responses.iter().all(|b| a == b || !not_released(state, *a).meets(not_released(state, *b)))
             })
         }),
-        Property::always(SIGNED_BEFORE, |desk: &Desk, state: &State| {
-            desk.attempts().all(|id| owned(state, id).without(state.history.signed(id)).is_empty())
+        Property::always(SIGNED_BEFORE, |scenario: &Scenario, state: &State| {
+            scenario.attempts().all(|id| owned(state, id).without(state.history.signed(id)).is_empty())
         }),
-        Property::always(ALL_OR_NONE, |desk: &Desk, state: &State| {
-            desk.attempts().all(|id| all_or_none(desk, state, id))
+        Property::always(ALL_OR_NONE, |scenario: &Scenario, state: &State| {
+            scenario.attempts().all(|id| all_or_none(scenario, state, id))
         }),
-        Property::always(TOLD_IS_OWNED, |desk: &Desk, state: &State| {
-            told(desk, state).all(|(_, response)| {
+        Property::always(TOLD_IS_OWNED, |scenario: &Scenario, state: &State| {
+            told(scenario, state).all(|(_, response)| {
                 not_released(state, response) == owned(state, response.by)
-                    && response.keys.count() == desk.request(response.by).quantity
+                    && response.keys.count() == scenario.request(response.by).quantity
             })
         }),
-        Property::always(NOTHING_SOLD_IS_TRUE, |desk: &Desk, state: &State| {
-            desk.attempts().all(|id| {
+        Property::always(NOTHING_SOLD_IS_TRUE, |scenario: &Scenario, state: &State| {
+            scenario.attempts().all(|id| {
                 let promised = matches!(told_to(state, id), Told::NothingSold | Told::Refused);
                 !promised || owned(state, id).is_empty()
             })
         }),
-        Property::always(NO_KEY_LOST, |desk: &Desk, state: &State| {
-            !state.is_quiet(desk) || nothing_is_lost(desk, state)
+        Property::always(NO_KEY_LOST, |scenario: &Scenario, state: &State| {
+            !state.is_quiet(scenario) || nothing_is_lost(scenario, state)
         }),
-        Property::always(ONE_SALE_PER_HEADER, |desk: &Desk, state: &State| {
-            headers(desk).all(|header| sellers(desk, state, header).count() <= 1)
+        Property::always(ONE_SALE_PER_HEADER, |scenario: &Scenario, state: &State| {
+            headers(scenario).all(|header| sellers(scenario, state, header).count() <= 1)
         }),
-        Property::always(ONE_ANSWER_PER_HEADER, |desk: &Desk, state: &State| {
-            headers(desk).all(|header| one_answer(desk, state, header))
+        Property::always(ONE_ANSWER_PER_HEADER, |scenario: &Scenario, state: &State| {
+            headers(scenario).all(|header| one_answer(scenario, state, header))
         }),
-        Property::always(REPLACED_ONCE, |desk: &Desk, state: &State| {
-            let replacing = desk.attempts().filter(|id| desk.request(*id).replaces_key);
+        Property::always(REPLACED_ONCE, |scenario: &Scenario, state: &State| {
+            let replacing = scenario.attempts().filter(|id| scenario.request(*id).replaces_key);
             replacing.filter(|id| !owned(state, *id).is_empty()).eq(state.table.replaced_by)
         }),
-        Property::always(CAN_GO_ON, |desk: &Desk, state: &State| {
-            !state.all_attempts_ended(desk) || desk.can_go_on(state)
+        Property::always(CAN_GO_ON, |scenario: &Scenario, state: &State| {
+            !state.all_attempts_ended(scenario) || scenario.can_go_on(state)
         }),
-        Property::sometimes(SELLS, |desk: &Desk, state: &State| told(desk, state).next().is_some()),
-        Property::sometimes(REFUSES, |desk: &Desk, state: &State| is_told(desk, state, Told::Refused)),
-        Property::sometimes(FAILS, |desk: &Desk, state: &State| is_told(desk, state, Told::NothingSold)),
-        Property::sometimes(STAYS_UNKNOWN, |desk: &Desk, state: &State| is_told(desk, state, Told::Unknown)),
-        Property::sometimes(IN_PROGRESS, |desk: &Desk, state: &State| is_told(desk, state, Told::InProgress)),
-        Property::sometimes(SELLS_UNTOLD, |desk: &Desk, state: &State| {
+        Property::sometimes(SELLS, |scenario: &Scenario, state: &State| {
+            told(scenario, state).next().is_some()
+        }),
+        Property::sometimes(REFUSES, |scenario: &Scenario, state: &State| {
+            is_told(scenario, state, Told::Refused)
+        }),
+        Property::sometimes(FAILS, |scenario: &Scenario, state: &State| {
+            is_told(scenario, state, Told::NothingSold)
+        }),
+        Property::sometimes(STAYS_UNKNOWN, |scenario: &Scenario, state: &State| {
+            is_told(scenario, state, Told::Unknown)
+        }),
+        Property::sometimes(IN_PROGRESS, |scenario: &Scenario, state: &State| {
+            is_told(scenario, state, Told::InProgress)
+        }),
+        Property::sometimes(SELLS_UNTOLD, |scenario: &Scenario, state: &State| {
             let untold = |id| told_to(state, id) == Told::Nothing && !owned(state, id).is_empty();
-            state.is_quiet(desk) && desk.attempts().any(untold)
+            state.is_quiet(scenario) && scenario.attempts().any(untold)
         }),
-        Property::sometimes(SELLS_AGAIN, |desk: &Desk, state: &State| {
-            told(desk, state).any(|(_, a)| told(desk, state).any(|(_, b)| a.by != b.by && a.keys == b.keys))
+        Property::sometimes(SELLS_AGAIN, |scenario: &Scenario, state: &State| {
+            told(scenario, state)
+                .any(|(_, a)| told(scenario, state).any(|(_, b)| a.by != b.by && a.keys == b.keys))
         }),
     ]
 }
@@ -124,15 +135,15 @@ fn told_to(state: &State, id: AttemptId) -> Told {
     state.attempts[usize::from(id)].told
 }
 
-fn told(desk: &Desk, state: &State) -> impl Iterator<Item = (AttemptId, Response)> {
-    desk.attempts().filter_map(|id| match told_to(state, id) {
+fn told(scenario: &Scenario, state: &State) -> impl Iterator<Item = (AttemptId, Response)> {
+    scenario.attempts().filter_map(|id| match told_to(state, id) {
         Told::Sold(response) => Some((id, response)),
         _ => None,
     })
 }
 
-fn is_told(desk: &Desk, state: &State, what: Told) -> bool {
-    desk.attempts().any(|id| told_to(state, id) == what)
+fn is_told(scenario: &Scenario, state: &State, what: Told) -> bool {
+    scenario.attempts().any(|id| told_to(state, id) == what)
 }
 
 fn owned(state: &State, id: AttemptId) -> Keys {
@@ -144,41 +155,44 @@ fn not_released(state: &State, response: Response) -> Keys {
     response.keys.without(state.history.released(response.by))
 }
 
-fn all_or_none(desk: &Desk, state: &State, id: AttemptId) -> bool {
+fn all_or_none(scenario: &Scenario, state: &State, id: AttemptId) -> bool {
     let (owned, signed) = (owned(state, id), state.history.signed(id));
-    let whole = signed.count() == desk.request(id).quantity
+    let whole = signed.count() == scenario.request(id).quantity
         && signed.without(state.history.released(id)) == owned.without(state.history.released(id));
     owned.is_empty() || whole
 }
 
-fn nothing_is_lost(desk: &Desk, state: &State) -> bool {
+fn nothing_is_lost(scenario: &Scenario, state: &State) -> bool {
     let in_place = key_ids().all(|key| match state.table.key(key).status {
         Status::Available | Status::Assigned(_) => true,
         Status::Reserved(_) => false,
         // Keys of the stock are never deleted. A fresh key may never be stored.
-        Status::Absent => key >= desk.stock,
+        Status::Absent => key >= scenario.stock,
     });
     in_place && state.table.parts.iter().flatten().all(|part| part.is_empty())
 }
 
-fn headers(desk: &Desk) -> impl Iterator<Item = u8> {
-    let last = desk.requests.iter().filter_map(|request| request.header).max();
+fn headers(scenario: &Scenario) -> impl Iterator<Item = u8> {
+    let last = scenario.requests.iter().filter_map(|request| request.header).max();
     0..last.map_or(0, |last| last + 1)
 }
 
 /// The attempts under an Idempotency-Key that have sold.
-fn sellers(desk: &Desk, state: &State, header: u8) -> impl Iterator<Item = AttemptId> {
-    desk.attempts().filter(move |id| desk.request(*id).header == Some(header) && state.history.has_sold(*id))
+fn sellers(scenario: &Scenario, state: &State, header: u8) -> impl Iterator<Item = AttemptId> {
+    scenario
+        .attempts()
+        .filter(move |id| scenario.request(*id).header == Some(header) && state.history.has_sold(*id))
 }
 
-fn one_answer(desk: &Desk, state: &State, header: u8) -> bool {
-    let mut attempts = desk.attempts().filter(|id| desk.request(*id).header == Some(header));
-    let recorded = match attempts.next().and_then(|id| desk.record(&state.table, id)) {
+fn one_answer(scenario: &Scenario, state: &State, header: u8) -> bool {
+    let mut attempts = scenario.attempts().filter(|id| scenario.request(*id).header == Some(header));
+    let recorded = match attempts.next().and_then(|id| scenario.record(&state.table, id)) {
         Some(Record::Done(response)) => Some(response),
         _ => None,
     };
-    told(desk, state)
-        .filter(|(id, _)| desk.request(*id).header == Some(header))
+    told(scenario, state)
+        .filter(|(id, _)| scenario.request(*id).header == Some(header))
         .all(|(_, told)| Some(told) == recorded)
-        && sellers(desk, state, header).all(|seller| recorded.is_some_and(|recorded| recorded.by == seller))
+        && sellers(scenario, state, header)
+            .all(|seller| recorded.is_some_and(|recorded| recorded.by == seller))
 }

@@ -2,9 +2,9 @@
 //!
 //! A sweep settles entries. An attempt settles its own entry, and a later attempt one of the same record.
 
-use crate::desk::Desk;
 use crate::picks::Keys;
 use crate::protocol::Rule;
+use crate::scenario::Scenario;
 use crate::table::{AttemptId, PARTS_MAX, Parts, Record, Table};
 use crate::write::Write;
 
@@ -33,25 +33,25 @@ pub struct Settle {
 
 impl Settle {
     /// Starts to settle an attempt. An open record may be voided at any moment, since there is no clock.
-    pub(crate) fn begin(desk: &Desk, table: &Table, attempt: AttemptId) -> Self {
-        let begun = Self::void(desk, table, attempt);
-        if desk.record(table, attempt) == Some(Record::Open(attempt)) {
+    pub(crate) fn begin(scenario: &Scenario, table: &Table, attempt: AttemptId) -> Self {
+        let begun = Self::void(scenario, table, attempt);
+        if scenario.record(table, attempt) == Some(Record::Open(attempt)) {
             begun
         } else {
-            begun.decides(desk, table)
+            begun.decides(scenario, table)
         }
     }
 
     /// Voids an attempt without reading the record first.
-    pub(crate) fn void(desk: &Desk, table: &Table, attempt: AttemptId) -> Self {
-        let reads_later = desk.keeps(Rule::ReadsPartsAfterVoid);
+    pub(crate) fn void(scenario: &Scenario, table: &Table, attempt: AttemptId) -> Self {
+        let reads_later = scenario.keeps(Rule::ReadsPartsAfterVoid);
         let parts = if reads_later { [Keys::NONE; PARTS_MAX] } else { table.parts(attempt) };
         Self { attempt, stage: Stage::Voiding, hands_over: false, parts }
     }
 
     /// Hands over the parts that this attempt has taken and sold, from its memory.
-    pub(crate) fn hand_over(desk: &Desk, attempt: AttemptId, parts: Parts) -> Self {
-        Self { attempt, stage: Stage::Voiding, hands_over: true, parts }.starts(desk)
+    pub(crate) fn hand_over(scenario: &Scenario, attempt: AttemptId, parts: Parts) -> Self {
+        Self { attempt, stage: Stage::Voiding, hands_over: true, parts }.starts(scenario)
     }
 
     /// The attempt to settle.
@@ -83,40 +83,40 @@ impl Settle {
     /// Continues after the answer to the pending write. `None` when the attempt is settled.
     ///
     /// A refused change of a part means that another process has made it.
-    pub(crate) fn answered(mut self, desk: &Desk, table: &Table) -> Option<Self> {
+    pub(crate) fn answered(mut self, scenario: &Scenario, table: &Table) -> Option<Self> {
         match self.stage {
-            Stage::Voiding => Some(self.decides(desk, table)),
+            Stage::Voiding => Some(self.decides(scenario, table)),
             Stage::DeletingPart => Some(Self { stage: Stage::ChangingKeys, ..self }),
             Stage::ChangingKeys => {
                 if let Some((part, _)) = self.part() {
                     self.parts[usize::from(part)] = Keys::NONE;
                 }
-                self.next_part(desk)
+                self.next_part(scenario)
             }
-            Stage::DeletingEntry if desk.keeps(Rule::DeletesEntryLast) => None,
-            Stage::DeletingEntry => self.next_part(desk),
+            Stage::DeletingEntry if scenario.keeps(Rule::DeletesEntryLast) => None,
+            Stage::DeletingEntry => self.next_part(scenario),
         }
     }
 
     /// Decides by the record, and reads the parts.
-    fn decides(self, desk: &Desk, table: &Table) -> Self {
+    fn decides(self, scenario: &Scenario, table: &Table) -> Self {
         let hands_over =
-            desk.record(table, self.attempt).is_some_and(|record| record.is_done_by(self.attempt));
-        let reads = desk.keeps(Rule::ReadsPartsAfterVoid);
+            scenario.record(table, self.attempt).is_some_and(|record| record.is_done_by(self.attempt));
+        let reads = scenario.keeps(Rule::ReadsPartsAfterVoid);
         let parts = if reads { table.parts(self.attempt) } else { self.parts };
-        Self { hands_over, parts, ..self }.starts(desk)
+        Self { hands_over, parts, ..self }.starts(scenario)
     }
 
-    fn starts(self, desk: &Desk) -> Self {
+    fn starts(self, scenario: &Scenario) -> Self {
         let last = Self { stage: Stage::DeletingEntry, ..self };
-        if desk.keeps(Rule::DeletesEntryLast) { self.next_part(desk).unwrap_or(last) } else { last }
+        if scenario.keeps(Rule::DeletesEntryLast) { self.next_part(scenario).unwrap_or(last) } else { last }
     }
 
-    fn next_part(self, desk: &Desk) -> Option<Self> {
+    fn next_part(self, scenario: &Scenario) -> Option<Self> {
         let stage = match self.part() {
-            Some(_) if desk.keeps(Rule::DeletesPartWithKeys) => Stage::ChangingKeys,
+            Some(_) if scenario.keeps(Rule::DeletesPartWithKeys) => Stage::ChangingKeys,
             Some(_) => Stage::DeletingPart,
-            None if desk.keeps(Rule::DeletesEntryLast) => Stage::DeletingEntry,
+            None if scenario.keeps(Rule::DeletesEntryLast) => Stage::DeletingEntry,
             None => return None,
         };
         Some(Self { stage, ..self })

@@ -1,8 +1,8 @@
 //! The table: license keys, request records, parts and entries.
 
-use crate::desk::Desk;
 use crate::picks::{KEYS_MAX, KeyId, Keys};
 use crate::protocol::Rule;
+use crate::scenario::Scenario;
 
 /// The number of attempts in a model, including a last one that checks that buying still works.
 pub const ATTEMPTS_MAX: usize = 4;
@@ -77,8 +77,8 @@ impl Record {
 
     /// True if a first take that `read` this state may replace the record: it is absent, or unchanged.
     #[must_use]
-    pub(crate) fn may_be_replaced(self, desk: &Desk, read: Self) -> bool {
-        if desk.keeps(Rule::BeginsOnce) { self == Self::Absent || self == read } else { self.is_free() }
+    pub(crate) fn may_be_replaced(self, scenario: &Scenario, read: Self) -> bool {
+        if scenario.keeps(Rule::BeginsOnce) { self == Self::Absent || self == read } else { self.is_free() }
     }
 
     /// True if this attempt has sold.

@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 
 use stateright::{Checker as _, HasDiscoveries, Model as _};
 
-use crate::desk::Desk;
 use crate::explore::Action;
+use crate::scenario::Scenario;
 
 /// Finds a run to a state that violates `property`: the shortest one if `shortest`, else the first one found.
 #[must_use]
-pub fn counterexample(desk: &Desk, property: &'static str, shortest: bool) -> Option<Vec<Action>> {
+pub fn counterexample(scenario: &Scenario, property: &'static str, shortest: bool) -> Option<Vec<Action>> {
     let mut found: Option<Vec<Action>> = None;
     loop {
-        let checker = desk.clone().checker().finish_when(HasDiscoveries::AnyOf(BTreeSet::from([property])));
+        let checker =
+            scenario.clone().checker().finish_when(HasDiscoveries::AnyOf(BTreeSet::from([property])));
         // The next search skips states as deep as the end of this run. (The first state has depth 1.)
         let checker = match &found {
             Some(run) => checker.target_max_depth(run.len() + 1),

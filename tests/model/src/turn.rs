@@ -1,16 +1,16 @@
 //! The next step of an attempt: after a draw, after an answer, or without an answer.
 
 use crate::attempt::{At, Attempt, Told};
-use crate::desk::{Desk, State};
 use crate::picks::{Keys, Picks};
 use crate::protocol::Rule;
+use crate::scenario::{Scenario, State};
 use crate::settle::Settle;
 use crate::table::{AttemptId, Record, Response, Status, Table};
 
 /// An attempt with all it can see. It reads only those items of the table that came with the answer to its
 /// write.
 pub(crate) struct Turn<'a> {
-    desk: &'a Desk,
+    scenario: &'a Scenario,
     table: &'a Table,
     id: AttemptId,
     attempt: &'a mut Attempt,
@@ -18,10 +18,10 @@ pub(crate) struct Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
-    pub(crate) fn new(desk: &'a Desk, state: &'a mut State, id: AttemptId) -> Self {
+    pub(crate) fn new(scenario: &'a Scenario, state: &'a mut State, id: AttemptId) -> Self {
         let index = usize::from(id);
         Self {
-            desk,
+            scenario,
             table: &state.table,
             id,
             attempt: &mut state.attempts[index],
@@ -30,14 +30,14 @@ impl<'a> Turn<'a> {
     }
 
     fn record(&self) -> Option<Record> {
-        self.desk.record(self.table, self.id)
+        self.scenario.record(self.table, self.id)
     }
 
     /// Reads the record before any write.
     pub(crate) fn reads(&mut self) {
         match self.record() {
-            Some(Record::Open(other)) if self.desk.keeps(Rule::TakesOver) => {
-                self.attempt.at = At::Replacing(Settle::begin(self.desk, self.table, other));
+            Some(Record::Open(other)) if self.scenario.keeps(Rule::TakesOver) => {
+                self.attempt.at = At::Replacing(Settle::begin(self.scenario, self.table, other));
             }
             _ => self.replaces_record(),
         }
@@ -48,7 +48,7 @@ impl<'a> Turn<'a> {
         match self.record().filter(|record| record.is_free()) {
             Some(record) => {
                 self.attempt.at = At::Drawing;
-                if self.desk.is_large(self.id) {
+                if self.scenario.is_large(self.id) {
                     self.attempt.replaces = record;
                 }
             }
@@ -58,15 +58,15 @@ impl<'a> Turn<'a> {
 
     /// Draws these keys. Signs the response if they are the last.
     pub(crate) fn draws(&mut self, picks: Picks) {
-        let is_large = self.desk.is_large(self.id);
-        let takes = self.desk.takes(self.id, self.attempt);
+        let is_large = self.scenario.is_large(self.id);
+        let takes = self.scenario.takes(self.id, self.attempt);
         self.attempt.draws_left -= 1;
         self.attempt.at = match (is_large, takes) {
             (true, true) => At::Taking(picks),
             (true, false) => At::Finishing(picks),
             (false, _) => At::Selling(picks),
         };
-        if !takes && self.desk.keeps(Rule::SignsFirst) {
+        if !takes && self.scenario.keeps(Rule::SignsFirst) {
             *self.signed = self.attempt.taken_keys().and(picks.keys());
         }
     }
@@ -84,7 +84,7 @@ impl<'a> Turn<'a> {
 
     /// True if another attempt replaced the key that this attempt wants to replace.
     fn is_replaced(&self) -> bool {
-        self.desk.request(self.id).replaces_key && self.table.replaced_by.is_some_and(|by| by != self.id)
+        self.scenario.request(self.id).replaces_key && self.table.replaced_by.is_some_and(|by| by != self.id)
     }
 
     /// Ends when there are too few keys, or when the key was replaced before. Only the record shows whether
@@ -99,7 +99,7 @@ impl<'a> Turn<'a> {
     /// Gets the answer to the pending write.
     pub(crate) fn answered(&mut self, done: bool) {
         match self.attempt.at {
-            At::Replacing(settle) => match settle.answered(self.desk, self.table) {
+            At::Replacing(settle) => match settle.answered(self.scenario, self.table) {
                 Some(settle) => self.attempt.at = At::Replacing(settle),
                 None => self.replaces_record(),
             },
@@ -124,22 +124,22 @@ impl<'a> Turn<'a> {
                 self.attempt.at = At::Drawing;
             }
             At::Taking(_) if self.attempt.taken_parts() == 0 => {
-                let (desk, replaces) = (self.desk, self.attempt.replaces);
-                self.missed(|record| record.may_be_replaced(desk, replaces));
+                let (scenario, replaces) = (self.scenario, self.attempt.replaces);
+                self.missed(|record| record.may_be_replaced(scenario, replaces));
             }
             At::Taking(_) | At::Finishing(_) => {
                 let mine = self.id;
                 self.missed(|record| record == Record::Open(mine));
             }
             At::Burying if done => {
-                self.attempt.at = At::Settling(Settle::begin(self.desk, self.table, self.id));
+                self.attempt.at = At::Settling(Settle::begin(self.scenario, self.table, self.id));
             }
             At::Burying => self.settles(),
             At::Settling(settle) => {
                 if settle.is_voiding() && self.attempt.told == Told::Nothing {
                     self.attempt.tell(self.lost());
                 }
-                match settle.answered(self.desk, self.table) {
+                match settle.answered(self.scenario, self.table) {
                     Some(settle) => self.attempt.at = At::Settling(settle),
                     None => self.attempt.end(),
                 }
@@ -150,9 +150,9 @@ impl<'a> Turn<'a> {
 
     /// Handles a time-out: the outcome of the pending write is unknown, and it may still arrive.
     pub(crate) fn gets_no_answer(&mut self) {
-        let resolves = self.desk.keeps(Rule::ResolvesUnknownOutcome);
+        let resolves = self.scenario.keeps(Rule::ResolvesUnknownOutcome);
         match self.attempt.at {
-            At::Selling(picks) if resolves && self.desk.request(self.id).makes_fresh_keys => {
+            At::Selling(picks) if resolves && self.scenario.request(self.id).makes_fresh_keys => {
                 self.attempt.at = At::Resending(picks);
             }
             At::Selling(picks) if resolves => self.attempt.at = At::Fencing(picks),
@@ -199,11 +199,11 @@ impl<'a> Turn<'a> {
     fn fence_refused(&self, picks: Picks) -> Told {
         let Some((key, seen)) = picks.iter().next() else { return Told::Unknown };
         let key = self.table.key(key);
-        if !self.desk.keeps(Rule::ReadsRefusedFence) {
+        if !self.scenario.keeps(Rule::ReadsRefusedFence) {
             Told::NothingSold
         } else if key.status == Status::Assigned(self.id) {
             Told::Sold(Response { by: self.id, keys: picks.keys() })
-        } else if !self.desk.keeps(Rule::DoubtsMovedKey) {
+        } else if !self.scenario.keeps(Rule::DoubtsMovedKey) {
             Told::NothingSold
         } else if self.record().is_some() {
             self.lost()
@@ -221,14 +221,14 @@ impl<'a> Turn<'a> {
         };
         let keys = self.attempt.taken_keys().and(picks.keys());
         *self.signed = keys;
-        let is_large = self.desk.is_large(self.id);
-        if !is_large && self.record().is_some() && !self.desk.keeps(Rule::RecordsResponseInSale) {
+        let is_large = self.scenario.is_large(self.id);
+        if !is_large && self.record().is_some() && !self.scenario.keeps(Rule::RecordsResponseInSale) {
             self.attempt.at = At::Recording(keys);
             return;
         }
         self.attempt.tell(Told::Sold(Response { by: self.id, keys }));
         if is_large {
-            self.attempt.at = At::Settling(Settle::hand_over(self.desk, self.id, self.attempt.taken));
+            self.attempt.at = At::Settling(Settle::hand_over(self.scenario, self.id, self.attempt.taken));
         } else {
             self.attempt.end();
         }
@@ -236,6 +236,6 @@ impl<'a> Turn<'a> {
 
     /// Voids and undoes its own large order. (If the void finds it done, the attempt hands it over.)
     fn settles(&mut self) {
-        self.attempt.at = At::Settling(Settle::void(self.desk, self.table, self.id));
+        self.attempt.at = At::Settling(Settle::void(self.scenario, self.table, self.id));
     }
 }

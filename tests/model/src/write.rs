@@ -1,8 +1,8 @@
 //! The writes to the table. Each is atomic and conditional.
 
-use crate::desk::Desk;
 use crate::picks::{KeyId, Keys, Picks};
 use crate::protocol::Rule;
+use crate::scenario::Scenario;
 use crate::table::{AttemptId, Key, Record, Response, Status, Table};
 
 /// A request to write. It may be held up for any time.
@@ -55,17 +55,19 @@ impl Outcome {
 
 impl Write {
     /// Makes the change if its condition holds.
-    pub(crate) fn apply(self, desk: &Desk, table: &mut Table) -> Outcome {
+    pub(crate) fn apply(self, scenario: &Scenario, table: &mut Table) -> Outcome {
         let done = match self {
             Self::Sell { attempt, draw, picks } => {
-                if knows_own_sale(desk, table, attempt, picks) {
+                if knows_own_sale(scenario, table, attempt, picks) {
                     return Outcome::DoneBefore;
                 }
-                return transact(desk, table, (attempt, draw), |table| {
-                    let recorded = !desk.keeps(Rule::RecordsResponseInSale)
-                        || record_sale(desk, table, attempt, picks.keys());
-                    let blocked = block_replaced(desk, table, attempt);
-                    change_keys(desk, table, picks, attempt, Status::Assigned(attempt)) && recorded && blocked
+                return transact(scenario, table, (attempt, draw), |table| {
+                    let recorded = !scenario.keeps(Rule::RecordsResponseInSale)
+                        || record_sale(scenario, table, attempt, picks.keys());
+                    let blocked = block_replaced(scenario, table, attempt);
+                    change_keys(scenario, table, picks, attempt, Status::Assigned(attempt))
+                        && recorded
+                        && blocked
                 });
             }
             Self::Fence { key, seen } => {
@@ -76,32 +78,32 @@ impl Write {
                 }
                 holds
             }
-            Self::Record { attempt, keys } => record_sale(desk, table, attempt, keys),
+            Self::Record { attempt, keys } => record_sale(scenario, table, attempt, keys),
             Self::Take { attempt, draw, part, picks, replaces } => {
-                return transact(desk, table, (attempt, draw), |table| {
+                return transact(scenario, table, (attempt, draw), |table| {
                     let open = match replaces {
-                        Some(replaces) => replace(desk, table, attempt, replaces, Record::Open(attempt)),
-                        None => is_open(desk, table, attempt) || !desk.keeps(Rule::ChecksRecord),
+                        Some(replaces) => replace(scenario, table, attempt, replaces, Record::Open(attempt)),
+                        None => is_open(scenario, table, attempt) || !scenario.keeps(Rule::ChecksRecord),
                     };
                     if open {
                         table.parts[usize::from(attempt)][usize::from(part)] = picks.keys();
                         table.entries[usize::from(attempt)] |= replaces.is_some();
                     }
-                    change_keys(desk, table, picks, attempt, Status::Reserved(attempt)) && open
+                    change_keys(scenario, table, picks, attempt, Status::Reserved(attempt)) && open
                 });
             }
             Self::Bury { attempt, replaces } => {
-                replace(desk, table, attempt, replaces, Record::Void(attempt))
+                replace(scenario, table, attempt, replaces, Record::Void(attempt))
             }
             Self::Finish { attempt, draw, picks, taken } => {
-                return transact(desk, table, (attempt, draw), |table| {
-                    let recorded = record_sale(desk, table, attempt, taken.and(picks.keys()));
-                    change_keys(desk, table, picks, attempt, Status::Assigned(attempt)) && recorded
+                return transact(scenario, table, (attempt, draw), |table| {
+                    let recorded = record_sale(scenario, table, attempt, taken.and(picks.keys()));
+                    change_keys(scenario, table, picks, attempt, Status::Assigned(attempt)) && recorded
                 });
             }
             Self::Void { attempt } => {
-                let only_open = desk.keeps(Rule::VoidsOnlyOpen);
-                let Some(record) = record_mut(desk, table, attempt) else { return Outcome::Refused };
+                let only_open = scenario.keeps(Rule::VoidsOnlyOpen);
+                let Some(record) = record_mut(scenario, table, attempt) else { return Outcome::Refused };
                 let holds = *record == Record::Open(attempt) || (!only_open && record.is_done_by(attempt));
                 if holds {
                     *record = Record::Void(attempt);
@@ -109,11 +111,13 @@ impl Write {
                 holds
             }
             Self::HandOver { attempt, part, keys } => {
-                change_part(desk, table, attempt, part, keys, |key| key.becomes(Status::Assigned(attempt)))
+                change_part(scenario, table, attempt, part, keys, |key| {
+                    key.becomes(Status::Assigned(attempt))
+                })
             }
             Self::Undo { attempt, part, keys } => {
-                let fresh = desk.request(attempt).makes_fresh_keys;
-                change_part(desk, table, attempt, part, keys, |key| {
+                let fresh = scenario.request(attempt).makes_fresh_keys;
+                change_part(scenario, table, attempt, part, keys, |key| {
                     if fresh { *key = Key::ABSENT } else { key.becomes(Status::Available) }
                 })
             }
@@ -132,59 +136,65 @@ impl Write {
 
 /// Makes all changes or none. Repeating a committed transaction changes nothing, and succeeds.
 fn transact(
-    desk: &Desk,
+    scenario: &Scenario,
     table: &mut Table,
     (attempt, draw): (AttemptId, u8),
     change: impl FnOnce(&mut Table) -> bool,
 ) -> Outcome {
-    if table.has_committed(attempt, draw) && desk.keeps(Rule::RepeatsWithOneToken) {
+    if table.has_committed(attempt, draw) && scenario.keeps(Rule::RepeatsWithOneToken) {
         return Outcome::DoneBefore;
     }
     let before = *table;
     let holds = change(table);
-    if holds && desk.is_transaction(attempt) {
+    if holds && scenario.is_transaction(attempt) {
         table.commits(attempt, draw);
     }
-    if !holds && desk.keeps(Rule::WritesInOneTransaction) {
+    if !holds && scenario.keeps(Rule::WritesInOneTransaction) {
         *table = before;
     }
     Outcome::of(holds)
 }
 
-fn record_mut<'a>(desk: &Desk, table: &'a mut Table, attempt: AttemptId) -> Option<&'a mut Record> {
-    table.records.get_mut(usize::from(desk.record_id(attempt)?))
+fn record_mut<'a>(scenario: &Scenario, table: &'a mut Table, attempt: AttemptId) -> Option<&'a mut Record> {
+    table.records.get_mut(usize::from(scenario.record_id(attempt)?))
 }
 
 /// Puts a record in place of the state that was read.
-fn replace(desk: &Desk, table: &mut Table, attempt: AttemptId, read: Record, put: Record) -> bool {
-    let Some(record) = record_mut(desk, table, attempt) else { return false };
-    let holds = record.may_be_replaced(desk, read);
+fn replace(scenario: &Scenario, table: &mut Table, attempt: AttemptId, read: Record, put: Record) -> bool {
+    let Some(record) = record_mut(scenario, table, attempt) else { return false };
+    let holds = record.may_be_replaced(scenario, read);
     if holds {
         *record = put;
     }
     holds
 }
 
-fn is_open(desk: &Desk, table: &Table, attempt: AttemptId) -> bool {
-    desk.record(table, attempt) == Some(Record::Open(attempt))
+fn is_open(scenario: &Scenario, table: &Table, attempt: AttemptId) -> bool {
+    scenario.record(table, attempt) == Some(Record::Open(attempt))
 }
 
 /// Checks a sale of one key by a single update: true if its first copy has sold the key.
-fn knows_own_sale(desk: &Desk, table: &Table, attempt: AttemptId, picks: Picks) -> bool {
-    desk.keeps(Rule::KnowsOwnSale)
-        && !desk.is_transaction(attempt)
+fn knows_own_sale(scenario: &Scenario, table: &Table, attempt: AttemptId, picks: Picks) -> bool {
+    scenario.keeps(Rule::KnowsOwnSale)
+        && !scenario.is_transaction(attempt)
         && picks
             .iter()
             .all(|(key, seen)| table.key(key) == Key { status: Status::Assigned(attempt), version: seen + 1 })
 }
 
 /// Changes those keys that are unchanged since the draw. True if all are.
-fn change_keys(desk: &Desk, table: &mut Table, picks: Picks, attempt: AttemptId, status: Status) -> bool {
-    let fresh = desk.request(attempt).makes_fresh_keys;
+fn change_keys(
+    scenario: &Scenario,
+    table: &mut Table,
+    picks: Picks,
+    attempt: AttemptId,
+    status: Status,
+) -> bool {
+    let fresh = scenario.request(attempt).makes_fresh_keys;
     let mut all = true;
     for (key, seen) in picks.iter() {
         let key = table.key_mut(key);
-        let as_drawn = key.version == seen || !desk.keeps(Rule::ChecksVersion);
+        let as_drawn = key.version == seen || !scenario.keeps(Rule::ChecksVersion);
         let in_stock = key.status == Status::Available && as_drawn;
         if (fresh && *key == Key::ABSENT) || (!fresh && in_stock) {
             key.becomes(status);
@@ -197,11 +207,11 @@ fn change_keys(desk: &Desk, table: &mut Table, picks: Picks, attempt: AttemptId,
 
 /// Blocks the old key if the attempt replaces it and no other has. Also true for a sale without a
 /// replacement.
-fn block_replaced(desk: &Desk, table: &mut Table, attempt: AttemptId) -> bool {
-    if !desk.request(attempt).replaces_key {
+fn block_replaced(scenario: &Scenario, table: &mut Table, attempt: AttemptId) -> bool {
+    if !scenario.request(attempt).replaces_key {
         return true;
     }
-    let holds = table.replaced_by.is_none() || !desk.keeps(Rule::ReplacesOnce);
+    let holds = table.replaced_by.is_none() || !scenario.keeps(Rule::ReplacesOnce);
     if holds {
         table.replaced_by = Some(attempt);
     }
@@ -209,10 +219,10 @@ fn block_replaced(desk: &Desk, table: &mut Table, attempt: AttemptId) -> bool {
 }
 
 /// Records that `attempt` has sold `keys`, if the record allows it. Also true if the sale needs no record.
-fn record_sale(desk: &Desk, table: &mut Table, attempt: AttemptId, keys: Keys) -> bool {
-    let checks = desk.keeps(Rule::ChecksRecord);
-    let is_large = desk.is_large(attempt);
-    let Some(record) = record_mut(desk, table, attempt) else { return true };
+fn record_sale(scenario: &Scenario, table: &mut Table, attempt: AttemptId, keys: Keys) -> bool {
+    let checks = scenario.keeps(Rule::ChecksRecord);
+    let is_large = scenario.is_large(attempt);
+    let Some(record) = record_mut(scenario, table, attempt) else { return true };
     let holds = if is_large { *record == Record::Open(attempt) } else { record.is_free() };
     if holds || !checks {
         *record = Record::Done(Response { by: attempt, keys });
@@ -222,7 +232,7 @@ fn record_sale(desk: &Desk, table: &mut Table, attempt: AttemptId, keys: Keys) -
 
 /// Changes the keys of a part if all are reserved for the attempt, and deletes the part.
 fn change_part(
-    desk: &Desk,
+    scenario: &Scenario,
     table: &mut Table,
     attempt: AttemptId,
     part: u8,
@@ -230,10 +240,10 @@ fn change_part(
     change: impl Fn(&mut Key),
 ) -> bool {
     let reserved = keys.iter().all(|key| table.key(key).status == Status::Reserved(attempt));
-    let holds = reserved || !desk.keeps(Rule::ChangesOnlyOwnReservation);
+    let holds = reserved || !scenario.keeps(Rule::ChangesOnlyOwnReservation);
     if holds {
         keys.iter().for_each(|key| change(table.key_mut(key)));
-        if desk.keeps(Rule::DeletesPartWithKeys) {
+        if scenario.keeps(Rule::DeletesPartWithKeys) {
             table.parts[usize::from(attempt)][usize::from(part)] = Keys::NONE;
         }
     }

@@ -1,17 +1,17 @@
-//! Checks that the complete protocol holds in every state of every desk.
+//! Checks that the complete protocol holds in every state of every scenario.
 #![expect(clippy::print_stdout, reason = "`--nocapture` shows the number of states")]
 
 use keypool_model::properties::{
     ALWAYS, FAILS, IN_PROGRESS, REFUSES, SELLS, SELLS_AGAIN, SELLS_UNTOLD, STAYS_UNKNOWN,
 };
-use keypool_model::{Desk, Request, desks};
+use keypool_model::{Request, Scenario, scenarios};
 use stateright::{Checker as _, Model as _};
 
 const COMMON: [&str; 3] = [SELLS, REFUSES, FAILS];
 
 /// Explores every state. After a change, the model must still explore at least `at_least` states.
-fn holds(desk: Desk, possible: &[&'static str], at_least: usize) {
-    let checker = desk.checker().spawn_bfs().join();
+fn holds(scenario: Scenario, possible: &[&'static str], at_least: usize) {
+    let checker = scenario.checker().spawn_bfs().join();
     for property in ALWAYS {
         checker.assert_no_discovery(property);
     }
@@ -23,13 +23,13 @@ fn holds(desk: Desk, possible: &[&'static str], at_least: usize) {
     assert!(states >= at_least, "only {states} states");
 }
 
-/// Makes one test for each line: its name, the desk, the properties that must be possible there besides
+/// Makes one test for each line: its name, the scenario, the properties that must be possible there besides
 /// [`COMMON`], and the smallest number of states.
 macro_rules! in_every_state {
-    ($($test:ident: $desk:ident, [$($possible:ident),*], $at_least:literal;)*) => {
+    ($($test:ident: $scenario:ident, [$($possible:ident),*], $at_least:literal;)*) => {
         $(#[test]
         fn $test() {
-            holds(desks::$desk(), &[$($possible),*], $at_least);
+            holds(scenarios::$scenario(), &[$($possible),*], $at_least);
         })*
     };
 }
@@ -64,18 +64,18 @@ in_every_state! {
 /// earlier version.
 #[test]
 fn a_draw_uses_a_window_from_before_the_attempt() {
-    let desk = Desk { releases: 1, ..Desk::new(1, [Request::of(1), Request::of(1)]) };
-    let state = desk.init_states().remove(0);
+    let scenario = Scenario { releases: 1, ..Scenario::new(1, [Request::of(1), Request::of(1)]) };
+    let state = scenario.init_states().remove(0);
     let state =
         ["Draws(0, {0: 1})", "Writes(Attempt(0), Sell", "Releases(0)"].iter().fold(state, |state, name| {
             let mut actions = Vec::new();
-            desk.actions(&state, &mut actions);
+            scenario.actions(&state, &mut actions);
             actions.retain(|action| format!("{action:?}").starts_with(name));
-            let next = actions.first().and_then(|action| desk.next_state(&state, *action));
+            let next = actions.first().and_then(|action| scenario.next_state(&state, *action));
             next.unwrap_or_else(|| unreachable!("{name} is possible"))
         });
     let mut actions = Vec::new();
-    desk.actions(&state, &mut actions);
+    scenario.actions(&state, &mut actions);
     let draws: Vec<String> = actions
         .iter()
         .map(|action| format!("{action:?}"))

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use super::Shared;
 use super::call::Request;
 use super::forward::send;
-use crate::weather::mix;
+use crate::faults::mix;
 
 /// Older snapshots of the index, to respond to queries. An index trails its table, and each item has its own
 /// delay. The age counts queries, not time.
 #[derive(Debug, Default)]
-pub(super) struct Pictures(Mutex<HashMap<String, Stock>>);
+pub(super) struct IndexSnapshots(Mutex<HashMap<String, Stock>>);
 
 /// The snapshots of one product's stock.
 #[derive(Debug, Default)]
@@ -20,12 +20,12 @@ struct Stock {
     /// The number of queries since the younger snapshot.
     queries: u64,
     under_way: bool,
-    older: Arc<Picture>,
-    younger: Option<Arc<Picture>>,
+    older: Arc<Snapshot>,
+    younger: Option<Arc<Snapshot>>,
 }
 
 /// The items of a stock, by position.
-type Picture = BTreeMap<(String, String), Value>;
+type Snapshot = BTreeMap<(String, String), Value>;
 
 /// An index query that a snapshot can serve.
 struct Query<'a> {
@@ -73,18 +73,18 @@ impl<'a> Query<'a> {
     }
 
     /// Returns the items of the query, each from one of the two snapshots, and one more if there are more.
-    fn items(&self, older: &Picture, younger: &Picture, roll: u64) -> Vec<Value> {
+    fn items(&self, older: &Snapshot, younger: &Snapshot, roll: u64) -> Vec<Value> {
         let mut seen = BTreeMap::new();
-        for (picture, of_age) in [(older, 0), (younger, 1)] {
-            let items = picture.range((self.from.clone(), self.to.clone()));
-            let as_old = items.filter(|((_, pk), _)| mix(&[roll, crate::weather::number(pk)]) & 1 == of_age);
+        for (snapshot, of_age) in [(older, 0), (younger, 1)] {
+            let items = snapshot.range((self.from.clone(), self.to.clone()));
+            let as_old = items.filter(|((_, pk), _)| mix(&[roll, crate::faults::number(pk)]) & 1 == of_age);
             seen.extend(as_old.take(self.limit.saturating_add(1)));
         }
         seen.into_values().take(self.limit.saturating_add(1)).cloned().collect()
     }
 }
 
-impl Pictures {
+impl IndexSnapshots {
     /// Counts a query and renews the snapshots, so that none is more than `queries_max` queries old. There
     /// are two, and a new one replaces the older after half of these queries.
     pub(super) async fn keep_up(&self, shared: &Shared, request: &Request, queries_max: u64) {
@@ -99,13 +99,13 @@ impl Pictures {
             }
             stock.under_way = true;
         }
-        let picture = take(shared, request, query.stock).await;
+        let snapshot = take(shared, request, query.stock).await;
         let mut stocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let stock = stocks.entry(query.stock.to_owned()).or_default();
         stock.under_way = false;
-        if let Some(picture) = picture {
-            let picture = Arc::new(picture);
-            stock.older = stock.younger.replace(Arc::clone(&picture)).unwrap_or(picture);
+        if let Some(snapshot) = snapshot {
+            let snapshot = Arc::new(snapshot);
+            stock.older = stock.younger.replace(Arc::clone(&snapshot)).unwrap_or(snapshot);
             stock.queries = 0;
         }
     }
@@ -129,7 +129,7 @@ impl Pictures {
         Some(answer)
     }
 
-    fn of(&self, stock: &str) -> Option<(Arc<Picture>, Arc<Picture>)> {
+    fn of(&self, stock: &str) -> Option<(Arc<Snapshot>, Arc<Snapshot>)> {
         let stocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let stock = stocks.get(stock)?;
         Some((Arc::clone(&stock.older), Arc::clone(stock.younger.as_ref()?)))
@@ -137,8 +137,8 @@ impl Pictures {
 }
 
 /// Reads a whole stock.
-async fn take(shared: &Shared, like: &Request, stock: &str) -> Option<Picture> {
-    let mut picture = Picture::new();
+async fn take(shared: &Shared, like: &Request, stock: &str) -> Option<Snapshot> {
+    let mut snapshot = Snapshot::new();
     let mut from = Value::Null;
     loop {
         let mut body = json!({
@@ -154,11 +154,11 @@ async fn take(shared: &Shared, like: &Request, stock: &str) -> Option<Picture> {
         let (status, answer) = send(shared, like.with_body(body)).await;
         let mut answer: Value = serde_json::from_slice(&answer).ok().filter(|_| status.is_success())?;
         if let Value::Array(items) = answer["Items"].take() {
-            picture.extend(items.into_iter().filter_map(|item| Some((place(&item)?, item))));
+            snapshot.extend(items.into_iter().filter_map(|item| Some((place(&item)?, item))));
         }
         from = answer["LastEvaluatedKey"].take();
         if from.is_null() {
-            return Some(picture);
+            return Some(snapshot);
         }
     }
 }
@@ -171,14 +171,14 @@ mod tests {
         json!({"pk": {"S": pk}, "sk": {"S": "KEY"}, "stock": {"S": "PRODUCT#1"}, "draw": {"S": draw}})
     }
 
-    fn picture(items: &[(&str, &str)]) -> Arc<Picture> {
+    fn snapshot(items: &[(&str, &str)]) -> Arc<Snapshot> {
         let items = items.iter().map(|(pk, draw)| item(pk, draw));
         Arc::new(items.map(|item| (place(&item).unwrap(), item)).collect())
     }
 
-    fn pictures(older: &[(&str, &str)], younger: &[(&str, &str)]) -> Pictures {
-        let stock = Stock { older: picture(older), younger: Some(picture(younger)), ..Stock::default() };
-        Pictures(Mutex::new(HashMap::from([("PRODUCT#1".to_owned(), stock)])))
+    fn snapshots(older: &[(&str, &str)], younger: &[(&str, &str)]) -> IndexSnapshots {
+        let stock = Stock { older: snapshot(older), younger: Some(snapshot(younger)), ..Stock::default() };
+        IndexSnapshots(Mutex::new(HashMap::from([("PRODUCT#1".to_owned(), stock)])))
     }
 
     fn query(condition: &str, place: &str, limit: usize) -> Value {
@@ -199,24 +199,24 @@ mod tests {
     #[test]
     fn a_snapshot_returns_the_same_pages_as_the_index() {
         let stock = [("A", "1"), ("B", "3"), ("C", "5"), ("D", "7")];
-        let pictures = pictures(&stock, &stock);
+        let snapshots = snapshots(&stock, &stock);
         let mut request = query(">=", "3", 2);
-        let page = pictures.answer(&request, 1).unwrap();
+        let page = snapshots.answer(&request, 1).unwrap();
         assert_eq!(keys(&page), ["B", "C"]);
         request["ExclusiveStartKey"] = page["LastEvaluatedKey"].clone();
-        let page = pictures.answer(&request, 1).unwrap();
+        let page = snapshots.answer(&request, 1).unwrap();
         assert_eq!(keys(&page), ["D"]);
         assert!(page.get("LastEvaluatedKey").is_none());
-        assert_eq!(keys(&pictures.answer(&query("<", "5", 9), 1).unwrap()), ["A", "B"]);
-        assert!(pictures.answer(&query("BETWEEN", "5", 9), 1).is_none());
+        assert_eq!(keys(&snapshots.answer(&query("<", "5", 9), 1).unwrap()), ["A", "B"]);
+        assert!(snapshots.answer(&query("BETWEEN", "5", 9), 1).is_none());
     }
 
     #[test]
     fn each_key_comes_from_one_of_the_snapshots() {
-        let pictures = pictures(&[("sold", "1"), ("moved", "2")], &[("moved", "3"), ("new", "4")]);
+        let snapshots = snapshots(&[("sold", "1"), ("moved", "2")], &[("moved", "3"), ("new", "4")]);
         let mut seen = std::collections::BTreeSet::new();
         for roll in 0..200 {
-            let answer = pictures.answer(&query(">=", "0", 9), roll).unwrap();
+            let answer = snapshots.answer(&query(">=", "0", 9), roll).unwrap();
             let keys = keys(&answer);
             assert_eq!(keys.iter().filter(|key| **key == "moved").count(), 1);
             seen.insert(keys.join(" "));

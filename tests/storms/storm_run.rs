@@ -6,17 +6,17 @@ use futures_util::future::join_all;
 use keypool_local::demo;
 use keypool_signing::PublicKey;
 
-use super::buyer::{Buyer, Market, post};
+use super::buyer::{Buyer, RunContext, post};
 use super::{
-    CREATED, Called, Entry, Figures, History, MADE, Mix, OWNER, Order, Outcome, PublicKeys, Told, Violation,
-    ViolationKind,
+    CREATED, Called, Entry, FaultRates, Figures, History, MADE, Mix, OWNER, Order, Outcome, PublicKeys,
+    SeededFaults, SignedResult, Violation, ViolationKind,
 };
 use crate::shop::numbered_product;
-use crate::{Environment, Lost, Rates, Receiver, Shop, Storm, Sweep, logs, openssl_verifies};
+use crate::{Environment, Lost, Receiver, Shop, Sweep, logs, openssl_verifies};
 
 /// Many buyers in a storm.
 #[derive(Debug, Clone, Copy)]
-pub struct Trial {
+pub struct StormRun {
     /// The seed that repeats the storm and its orders.
     pub seed: u64,
     /// The number of orders, without repeated ones.
@@ -26,7 +26,7 @@ pub struct Trial {
     /// The mix of orders.
     pub mix: Mix,
     /// The rates of faults.
-    pub rates: Rates,
+    pub rates: FaultRates,
     /// The work of every minute, which buyers run at times.
     pub sweep: Sweep,
 }
@@ -48,8 +48,8 @@ const REPLAYS_MAX: usize = 5;
 /// day for which responses are kept.
 const AFTERWARDS_SECONDS: i64 = 8 * 3_600;
 
-impl Trial {
-    /// Runs the trial on a new shop. `placed` counts the orders.
+impl StormRun {
+    /// Runs the run on a new shop. `placed` counts the orders.
     ///
     /// # Panics
     /// If the shop cannot be set up, or a log line contains a secret.
@@ -65,9 +65,9 @@ impl Trial {
         }
         shop.let_orders_wait_for(WAIT_SECONDS).await;
         let receiver = Receiver::start().await;
-        receiver.set_storm((self.rates != Rates::CALM).then_some(self.seed));
-        let storm = Arc::new(Storm::new(self.seed, self.rates));
-        let market = Market {
+        receiver.set_storm((self.rates != FaultRates::CALM).then_some(self.seed));
+        let storm = Arc::new(SeededFaults::new(self.seed, self.rates));
+        let context = RunContext {
             shop,
             seed: self.seed,
             mix: self.mix,
@@ -79,11 +79,11 @@ impl Trial {
             known: Mutex::new(history.initial_stock.clone()),
             wrong: Mutex::default(),
         };
-        shop.set_weather(Some(Arc::clone(&storm) as _));
+        shop.set_fault_plan(Some(Arc::clone(&storm) as _));
         let buyers = (1..=self.buyers).map(|number| {
-            let market = &market;
+            let context = &context;
             async move {
-                let mut buyer = Buyer::new(market, number).await;
+                let mut buyer = Buyer::new(context, number).await;
                 for nth in (number - 1..self.orders).step_by(usize::try_from(self.buyers).unwrap()) {
                     buyer.place(nth / self.buyers).await;
                     placed.fetch_add(1, Ordering::Relaxed);
@@ -98,20 +98,20 @@ impl Trial {
             signatures += verified;
         }
 
-        shop.set_weather(None);
+        shop.set_fault_plan(None);
         receiver.set_storm(None);
         shop.deliver_postponed().await;
         shop.sweep(self.sweep, AFTERWARDS_SECONDS).await;
-        let replays = replay(&market, &mut history.entries).await;
+        let replays = replay(&context, &mut history.entries).await;
         shop.sweep(self.sweep, AFTERWARDS_SECONDS).await;
         shop.let_queue_end(self.sweep).await;
         let table = super::Table::read(shop).await;
-        let (called, wrong_calls) = Called::read(&receiver, &history.entries, &market.public_keys);
+        let (called, wrong_calls) = Called::read(&receiver, &history.entries, &context.public_keys);
         signatures += u64::try_from(called.len()).unwrap();
         history.called = called;
         let mut figures = Figures::of(self.seed, &history, &table);
         figures.violations.extend(wrong_calls);
-        let wrong = market.wrong.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let wrong = context.wrong.into_inner().unwrap_or_else(PoisonError::into_inner);
         figures
             .violations
             .extend(wrong.into_iter().map(|text| Violation { kind: ViolationKind::Other, text }));
@@ -137,18 +137,18 @@ async fn public_keys(shop: &Shop) -> PublicKeys {
 }
 
 /// Returns the response to an order, without disturbance.
-async fn answer_now(environment: &Environment, order: &Order) -> Result<Told, String> {
+async fn answer_now(environment: &Environment, order: &Order) -> Result<SignedResult, String> {
     let response = post(environment, order).await.map_err(|Lost| "no response".to_owned())?;
     match response.status {
-        200 => Ok(Told::read(&response)),
+        200 => Ok(SignedResult::read(&response)),
         _ => Err(response.text),
     }
 }
 
 /// Repeats every request with an `Idempotency-Key`, without disturbance. Old responses must repeat byte for
 /// byte, and the other requests must get a response.
-async fn replay(market: &Market<'_>, entries: &mut [Entry]) -> u64 {
-    let environment = market.shop.environment(1, market.seed, AFTERWARDS_SECONDS).await;
+async fn replay(context: &RunContext<'_>, entries: &mut [Entry]) -> u64 {
+    let environment = context.shop.environment(1, context.seed, AFTERWARDS_SECONDS).await;
     let mut replays = 0;
     for Entry { order, outcome } in entries.iter_mut().filter(|entry| entry.order.idempotency_key.is_some()) {
         let mut answer = answer_now(&environment, order).await;
@@ -159,21 +159,21 @@ async fn replay(market: &Market<'_>, entries: &mut [Entry]) -> u64 {
         }
         let wrong = match (&outcome, answer) {
             // Refusals are not stored. A later request may succeed, and its outcome counts.
-            (Outcome::Told(before), Ok(now)) if before.is_refusal() => {
-                *outcome = Outcome::Told(now);
+            (Outcome::SignedResult(before), Ok(now)) if before.is_refusal() => {
+                *outcome = Outcome::SignedResult(now);
                 continue;
             }
-            (Outcome::Told(before), Ok(now)) if *before == now => {
+            (Outcome::SignedResult(before), Ok(now)) if *before == now => {
                 replays += 1;
                 continue;
             }
             (Outcome::Nothing | Outcome::Unavailable(_) | Outcome::Refused, Ok(now)) => {
-                *outcome = Outcome::Told(now);
+                *outcome = Outcome::SignedResult(now);
                 continue;
             }
             (_, now) => format!("{order}: first response {outcome:?}, now {now:?}"),
         };
-        market.wrong.lock().unwrap_or_else(PoisonError::into_inner).push(wrong);
+        context.wrong.lock().unwrap_or_else(PoisonError::into_inner).push(wrong);
     }
     replays
 }

@@ -1,30 +1,38 @@
-//! Compares the orders of buyers and their responses with the table: no key is sold twice, lost, or of
-//! unknown origin.
+//! Runs with faults, and the check of what they leave: no key is sold twice, lost, or of unknown origin.
+//!
+//! A [`StormRun`] has many buyers and random faults. A [`Scenario`] repeats one request with a fault at each of its
+//! calls. Both keep the history of orders and responses, and compare it with the table.
 
 mod buyer;
 mod called;
 mod check;
-mod disturbance;
 mod entry;
+mod fault_case;
+mod fault_rates;
 mod figures;
 mod freeze;
 mod mix;
 mod order;
+mod repeated_fault;
 mod scenario;
+mod seeded_faults;
+mod storm_run;
 mod table;
-mod trial;
 mod worker;
 
 pub use self::called::Called;
 pub use self::check::{Kind as ViolationKind, Violation};
-pub use self::entry::{Entry, Outcome, PublicKeys, Row, Told};
+pub use self::entry::{Entry, Outcome, PublicKeys, Row, SignedResult};
+pub use self::fault_rates::FaultRates;
 pub use self::figures::{Figures, Queued, Unavailable};
 pub use self::freeze::{FrozenRun, FrozenRuns};
 pub use self::mix::Mix;
 pub use self::order::{Order, What};
-pub use self::scenario::{Disturbance, Expected, Found, Scenario};
+pub use self::repeated_fault::RepeatedFault;
+pub use self::scenario::{Expected, FaultCase, Found, Scenario};
+pub use self::seeded_faults::SeededFaults;
+pub use self::storm_run::StormRun;
 pub use self::table::{Stored, Table};
-pub use self::trial::Trial;
 pub use self::worker::{Before, WorkerScenario};
 
 use crate::Sweep;

@@ -1,6 +1,6 @@
 use std::collections::{HashMap, HashSet};
 
-use super::{CREATED, Called, Entry, History, MADE, Order, Outcome, Stored, Table, Told, What};
+use super::{CREATED, Called, Entry, History, MADE, Order, Outcome, SignedResult, Stored, Table, What};
 use crate::Promise;
 
 /// A violated invariant.
@@ -73,7 +73,7 @@ impl<'a> Check<'a> {
                 self.queued(entry, *quantity, &calls);
             }
             match &entry.outcome {
-                Outcome::Told(told) => self.told(&entry.order, told),
+                Outcome::SignedResult(told) => self.told(&entry.order, told),
                 Outcome::Unavailable(Promise::NothingSold) => self.promised(&entry.order),
                 Outcome::Nothing | Outcome::Unavailable(_) => self.not_told(&entry.order),
                 Outcome::Refused => self.refused(&entry.order),
@@ -101,7 +101,7 @@ impl<'a> Check<'a> {
         self.by_owner.get(order.owner.as_str()).cloned().unwrap_or_default()
     }
 
-    fn told(&mut self, order: &'a Order, told: &'a Told) {
+    fn told(&mut self, order: &'a Order, told: &'a SignedResult) {
         let owned = self.owned_by(order).len();
         match (&order.what, told.code) {
             (What::Buy { quantity, .. }, 803) => self.sold(order, *quantity, told),
@@ -136,7 +136,7 @@ impl<'a> Check<'a> {
     }
 
     /// Checks a sale: the table has exactly the buyer's keys, with the data of the response.
-    fn sold(&mut self, order: &'a Order, quantity: usize, told: &'a Told) {
+    fn sold(&mut self, order: &'a Order, quantity: usize, told: &'a SignedResult) {
         let owned = self.owned_by(order).len();
         if told.rows.len() != quantity || owned != quantity {
             let rows = told.rows.len();
@@ -177,7 +177,7 @@ impl<'a> Check<'a> {
             self.violated(Kind::Lost, order, format!("has {owned} keys without a callback"));
         }
         match outcome {
-            Outcome::Told(told) if told.code == 807 && calls.is_empty() => {
+            Outcome::SignedResult(told) if told.code == 807 && calls.is_empty() => {
                 self.violated(Kind::Lost, order, "was accepted, but got no callback");
             }
             Outcome::Unavailable(Promise::NothingSold) | Outcome::Refused if !calls.is_empty() => {
@@ -203,7 +203,7 @@ impl<'a> Check<'a> {
     }
 
     /// Checks a replacement: the table has it, and the successor belongs to the same owner only.
-    fn replaced(&mut self, order: &'a Order, license_key: &str, told: &'a Told) {
+    fn replaced(&mut self, order: &'a Order, license_key: &str, told: &'a SignedResult) {
         let [row] = &told.rows[..] else {
             return self.violated(Kind::Lost, order, format!("the response has {} keys", told.rows.len()));
         };
@@ -247,7 +247,7 @@ impl<'a> Check<'a> {
                 wrong(Kind::Lost, "has another owner, or both keys are in use");
             }
             let knows = |entry: &&&Entry| match &entry.outcome {
-                Outcome::Told(told) => told.rows.iter().any(|row| row.license_key == *successor),
+                Outcome::SignedResult(told) => told.rows.iter().any(|row| row.license_key == *successor),
                 Outcome::Unavailable(promise) => *promise != Promise::NothingSold,
                 Outcome::Nothing => true,
                 Outcome::Refused => false,
@@ -259,7 +259,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn created(&mut self, order: &Order, keys: &[String], told: &Told) {
+    fn created(&mut self, order: &Order, keys: &[String], told: &SignedResult) {
         let theirs = self.by_mark.get(&order.mark).map_or(0, Vec::len);
         if told.created != Some((theirs, keys.len() - theirs)) {
             let text = format!("reported {:?} of {}, the table has {theirs}", told.created, keys.len());
@@ -361,7 +361,7 @@ impl<'a> Check<'a> {
         let mut unanswered = 0;
         for Entry { order, outcome } in &self.history.entries {
             match (&order.what, outcome) {
-                (What::Generate(_), Outcome::Told(told)) => {
+                (What::Generate(_), Outcome::SignedResult(told)) => {
                     for key in told.made.iter().filter(|key| !listed.insert(key.as_str())) {
                         let text = format!("{order}: {key} was generated for another order");
                         self.violations.push(Violation { kind: Kind::SoldTwice, text });
@@ -384,7 +384,7 @@ impl<'a> Check<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::Row;
+    use crate::storms::Row;
 
     const KEYS: [&str; 2] = ["CREATED-KEY-1", "CREATED-KEY-2"];
 
@@ -398,9 +398,9 @@ mod tests {
         }
     }
 
-    fn told(code: u64, keys: &[&str]) -> Told {
+    fn told(code: u64, keys: &[&str]) -> SignedResult {
         let rows = keys.iter().map(|key| row(key, "Buyer-Number-1")).collect();
-        Told { digest: 0, code, rows, made: Vec::new(), created: None }
+        SignedResult { digest: 0, code, rows, made: Vec::new(), created: None }
     }
 
     fn called(code: u64, keys: &[&str]) -> Called {
@@ -408,7 +408,7 @@ mod tests {
     }
 
     fn accepted() -> Outcome {
-        Outcome::Told(told(807, &[]))
+        Outcome::SignedResult(told(807, &[]))
     }
 
     /// Returns the violations of a queued order of two keys from a stock of two, whose owner has `keys` keys.
@@ -474,7 +474,7 @@ mod tests {
             Order { what, product: 11, owner, mark: n, idempotency_key: None }
         };
         let sale = order(What::Assign(KEYS[0].to_owned()), 1);
-        let mut entries = vec![Entry { order: sale, outcome: Outcome::Told(told(800, &KEYS[..1])) }];
+        let mut entries = vec![Entry { order: sale, outcome: Outcome::SignedResult(told(800, &KEYS[..1])) }];
         for (outcome, n) in outcomes.into_iter().zip(2..) {
             let what = What::Replace { license_key: KEYS[0].to_owned(), generate: false };
             entries.push(Entry { order: order(what, n), outcome });
@@ -495,8 +495,8 @@ mod tests {
 
     #[test]
     fn a_correct_replacement_is_no_violation() {
-        let done = || Outcome::Told(told(860, &KEYS[1..]));
-        let refused = || Outcome::Told(told(862, &[]));
+        let done = || Outcome::SignedResult(told(860, &KEYS[1..]));
+        let refused = || Outcome::SignedResult(told(862, &[]));
         for outcomes in [vec![done()], vec![refused(), done()], vec![Outcome::Nothing, refused()]] {
             assert_eq!(wrong_replacement(outcomes, |_| ()), []);
         }
@@ -505,7 +505,7 @@ mod tests {
     #[test]
     fn each_broken_promise_of_a_replacement_is_a_violation() {
         type Change = fn(&mut HashMap<String, Stored>);
-        let done = || Outcome::Told(told(860, &KEYS[1..]));
+        let done = || Outcome::SignedResult(told(860, &KEYS[1..]));
         let refused = Outcome::Unavailable(Promise::NothingSold);
         let both_in_use: Change = |keys| keys.get_mut(KEYS[0]).unwrap().status = "assigned".to_owned();
         let of_another: Change =

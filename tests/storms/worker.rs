@@ -4,12 +4,12 @@ use std::sync::Arc;
 use keypool_domain::{Clock as _, SystemClock};
 
 use super::{
-    CREATED, Called, Disturbance, Entry, Found, History, MADE, OWNER, Order, Outcome, PublicKeys, SWEEP,
-    Table, Told, Violation, ViolationKind, What,
+    CREATED, Called, Entry, FaultCase, Found, History, MADE, OWNER, Order, Outcome, PublicKeys,
+    RepeatedFault, SWEEP, SignedResult, Table, Violation, ViolationKind, What,
 };
+use crate::faults::{CallSite, ObservedCall, mix};
 use crate::shop::{numbered_generator, numbered_product};
-use crate::weather::{Point, Row, Seen, mix};
-use crate::{Deaths, Receiver, Reception, Shop, logs};
+use crate::{KilledEnvironments, Receiver, Reception, Shop, logs};
 
 /// A queued order, and the turn of the worker to disturb at every call that it makes to AWS.
 #[derive(Debug, Clone, Copy)]
@@ -53,24 +53,24 @@ impl WorkerScenario {
     ///
     /// # Panics
     /// If the shop cannot be set up, or does not accept an order.
-    pub async fn disturb_everywhere(&self, shop: &Shop, disturbances: &[Disturbance]) -> Found {
+    pub async fn disturb_everywhere(&self, shop: &Shop, cases: &[FaultCase]) -> Found {
         [OWNER, CREATED, MADE].into_iter().for_each(logs::keep_secret);
         let receiver = Receiver::start().await;
         let mut scene = Scene { scenario: *self, shop, receiver, history: History::default(), runs: 0 };
-        let undisturbed = Arc::new(Row::none());
+        let undisturbed = Arc::new(RepeatedFault::none());
         shop.let_orders_wait_for(WAIT_SECONDS).await;
         let calls_back = scene.run(&undisturbed, "undisturbed", None).await > 0;
         let calls = undisturbed.points();
         let (mut points, mut known, mut disturbed) = (VecDeque::from(calls.clone()), calls.clone(), 0);
         while let Some(point) = points.pop_front() {
-            let Point { operation, nth } = &point;
-            for disturbance in disturbances {
-                let writes = Seen::is_write(operation) || Seen::is_of_queue(operation);
-                if disturbance.writes_only && !writes {
+            let CallSite { operation, nth } = &point;
+            for case in cases {
+                let writes = ObservedCall::is_write(operation) || ObservedCall::is_of_queue(operation);
+                if case.writes_only && !writes {
                     continue;
                 }
-                let row = Arc::new(Row::of(disturbance.fault.clone(), disturbance.times, point.clone()));
-                scene.run(&row, &format!("{}-{operation}-{}", disturbance.name, nth + 1), None).await;
+                let row = Arc::new(RepeatedFault::of(case.fault.clone(), case.times, point.clone()));
+                scene.run(&row, &format!("{}-{operation}-{}", case.name, nth + 1), None).await;
                 disturbed += 1;
                 for point in row.points().into_iter().filter(|_| row.ends_the_process()) {
                     if !known.contains(&point) {
@@ -94,7 +94,7 @@ impl WorkerScenario {
 }
 
 /// The death of an environment around a callback.
-type Death = fn(Deaths, u32) -> Reception;
+type Death = fn(KilledEnvironments, u32) -> Reception;
 
 /// A running scenario.
 struct Scene<'a> {
@@ -107,7 +107,7 @@ struct Scene<'a> {
 
 impl Scene<'_> {
     /// Runs the scenario once. Returns the number of callbacks in the worker's turn.
-    async fn run(&mut self, row: &Arc<Row>, name: &str, death: Option<Death>) -> usize {
+    async fn run(&mut self, row: &Arc<RepeatedFault>, name: &str, death: Option<Death>) -> usize {
         self.runs += 1;
         let (shop, scenario, number) = (self.shop, self.scenario, self.runs);
         self.place(name).await;
@@ -117,10 +117,10 @@ impl Scene<'_> {
         let mut environment = shop.environment(number, mix(&[12, u64::from(number)]), ahead).await;
         self.receiver.receive(death.map(|death| death(environment.deaths().clone(), number)));
         let heard_before = self.receiver.callbacks().len();
-        shop.set_weather(Some(Arc::clone(row) as _));
+        shop.set_fault_plan(Some(Arc::clone(row) as _));
         while environment.work().await.is_ok_and(|messages| messages > 0) {}
         environment.kill();
-        shop.set_weather(None);
+        shop.set_fault_plan(None);
         let heard = self.receiver.callbacks().len() - heard_before;
         assert!(self.receiver.is_script_over(), "{}-{name}: no callback", scenario.name);
 
@@ -149,7 +149,9 @@ impl Scene<'_> {
             parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let answer = shop.post(order.endpoint(), &parameters).await;
         assert_eq!(answer.code(), 807, "{order}: {}", answer.text);
-        self.history.entries.push(Entry { order, outcome: Outcome::Told(Told::read(&answer)) });
+        self.history
+            .entries
+            .push(Entry { order, outcome: Outcome::SignedResult(SignedResult::read(&answer)) });
     }
 
     /// Causes the event before the turn of the worker.

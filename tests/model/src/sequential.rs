@@ -1,9 +1,9 @@
 //! The fate of an attempt that begins after all others have ended.
 
 use crate::attempt::{At, Attempt, Told};
-use crate::desk::{Desk, Request, State};
 use crate::explore::{Action, Process};
 use crate::picks::{Picks, key_ids};
+use crate::scenario::{Request, Scenario, State};
 use crate::settle::Settle;
 use crate::table::{AttemptId, Record, Status};
 use crate::turn::Turn;
@@ -11,7 +11,7 @@ use crate::turn::Turn;
 /// More steps than a process needs when it runs alone.
 const STEPS_MAX: usize = 100;
 
-impl Desk {
+impl Scenario {
     /// True if no dead attempt blocks others: a new attempt for each of the requests gets an answer, and a
     /// sweep that runs alone ends. After that, a new attempt gets the recorded response. Without one, it gets
     /// keys if there are enough.
@@ -24,8 +24,8 @@ impl Desk {
 
     fn is_answered_alone(&self, state: &State, request: Request) -> bool {
         let alone = self.begins_alone(state, request);
-        alone.is_some_and(|(desk, mut state, id)| {
-            matches!(desk.runs_alone(&mut state, id), Told::Sold(_) | Told::Refused)
+        alone.is_some_and(|(scenario, mut state, id)| {
+            matches!(scenario.runs_alone(&mut state, id), Told::Sold(_) | Told::Refused)
         })
     }
 
@@ -41,11 +41,11 @@ impl Desk {
     }
 
     fn succeeds_alone(&self, state: &State, request: Request) -> bool {
-        let Some((desk, mut state, id)) = self.begins_alone(state, request) else { return false };
-        let record = desk.record(&state.table, id);
+        let Some((scenario, mut state, id)) = self.begins_alone(state, request) else { return false };
+        let record = scenario.record(&state.table, id);
         let is_replaced = request.replaces_key && state.table.replaced_by.is_some();
-        let enough = !is_replaced && desk.picks_alone(&state, id, request.quantity).is_some();
-        match (record, desk.runs_alone(&mut state, id)) {
+        let enough = !is_replaced && scenario.picks_alone(&state, id, request.quantity).is_some();
+        match (record, scenario.runs_alone(&mut state, id)) {
             (Some(Record::Done(response)), told) => told == Told::Sold(response),
             (_, Told::Sold(response)) => enough && response.by == id,
             (_, Told::Refused) => !enough,
@@ -53,13 +53,13 @@ impl Desk {
         }
     }
 
-    /// The desk with one more attempt.
+    /// The scenario with one more attempt.
     fn begins_alone(&self, state: &State, request: Request) -> Option<(Self, State, AttemptId)> {
         let id = AttemptId::try_from(self.requests.len()).ok()?;
-        let (mut desk, mut state) = (self.clone(), state.clone());
-        desk.requests.push(request);
-        state.attempts[usize::from(id)] = Attempt::new(&desk, id);
-        Some((desk, state, id))
+        let (mut scenario, mut state) = (self.clone(), state.clone());
+        scenario.requests.push(request);
+        state.attempts[usize::from(id)] = Attempt::new(&scenario, id);
+        Some((scenario, state, id))
     }
 
     fn runs_alone(&self, state: &mut State, id: AttemptId) -> Told {

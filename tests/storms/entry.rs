@@ -17,7 +17,7 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// A signed response.
-    Told(Told),
+    SignedResult(SignedResult),
     /// No response: the connection was lost, and the outcome is unknown.
     Nothing,
     /// A 503 at each attempt, with the weakest of its promises.
@@ -28,7 +28,7 @@ pub enum Outcome {
 
 /// The contents of a signed response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct SignedResult {
     /// A digest of the whole body.
     pub digest: u128,
     /// `response.code`.
@@ -91,7 +91,7 @@ impl PublicKeys {
     }
 }
 
-impl Told {
+impl SignedResult {
     /// True if the code says that nothing was done.
     #[must_use]
     pub fn is_refusal(&self) -> bool {

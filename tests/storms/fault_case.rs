@@ -1,7 +1,7 @@
-use super::{Disturbance, Expected};
+use super::{Expected, FaultCase};
 use crate::Fault;
 
-impl Disturbance {
+impl FaultCase {
     /// Kills the process at the call: before the service sees it, after the service executed it, or while it
     /// is under way.
     #[must_use]
@@ -22,7 +22,7 @@ impl Disturbance {
 
     /// Faults that happen once, and that nobody notices.
     #[must_use]
-    pub fn slips() -> Vec<Self> {
+    pub fn once() -> Vec<Self> {
         let slip = |name, fault, writes_only| Self {
             name,
             fault,
@@ -42,7 +42,7 @@ impl Disturbance {
 
     /// Faults that last until the caller gives up. The buyer gets his response, or nothing is done.
     #[must_use]
-    pub fn rows() -> Vec<Self> {
+    pub fn persistent() -> Vec<Self> {
         let row = |name, fault, times| Self {
             name,
             fault,

@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::{Entry, History, Outcome, Table, Violation, ViolationKind, What};
 use crate::Promise;
 
-/// The results of a trial.
+/// The results of a run.
 #[derive(Debug, Clone)]
 pub struct Figures {
-    /// The seed that repeats the trial.
+    /// The seed that repeats the run.
     pub seed: u64,
     /// Orders that buyers placed, including repeated ones.
     pub orders: usize,
@@ -66,7 +66,7 @@ impl Figures {
         let mut answers = BTreeMap::new();
         for entry in &history.entries {
             let code = match &entry.outcome {
-                Outcome::Told(told) => told.code,
+                Outcome::SignedResult(told) => told.code,
                 Outcome::Nothing | Outcome::Unavailable(_) | Outcome::Refused => 0,
             };
             *answers.entry(code).or_default() += 1;
@@ -208,7 +208,7 @@ impl fmt::Display for Figures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::{Order, Row, Stored};
+    use crate::storms::{Order, Row, Stored};
 
     /// Returns the figures of a history of one order that ended with a 503, whose owner may have a key.
     fn of(promise: Promise, what: What, with_key: bool) -> Figures {

@@ -2,7 +2,7 @@ use keypool_domain::Randomness;
 
 use super::{Order, What};
 use crate::SeededRandomness;
-use crate::weather::mix;
+use crate::faults::mix;
 
 /// The mix of requests: weights of their kinds, and the share with an `Idempotency-Key`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,21 +1,15 @@
 //! Faults between the functions and AWS, decided for each call.
 
-mod deaths;
-mod rates;
-mod row;
-mod storm;
+mod killed_environments;
 
 use std::fmt::Debug;
 
-pub use self::deaths::Deaths;
-pub use self::rates::Rates;
-pub use self::row::Row;
-pub use self::storm::Storm;
+pub use self::killed_environments::KilledEnvironments;
 use crate::Fault;
 
-/// A call of an environment that the weather decides on.
+/// A call of an environment that a fault plan decides on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct ObservedCall {
     /// The number of the environment.
     pub environment: u32,
     /// The operation, like `UpdateItem`.
@@ -26,7 +20,7 @@ pub struct Seen {
     pub may_be_stale: bool,
 }
 
-impl Seen {
+impl ObservedCall {
     /// True if an operation changes the table.
     pub(crate) fn is_write(operation: &str) -> bool {
         matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem" | "BatchWriteItem" | "TransactWriteItems")
@@ -41,7 +35,7 @@ impl Seen {
 /// A call of a request, identified by its operation and the number of earlier calls of it. Calls of different
 /// operations may run side by side in any order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Point {
+pub struct CallSite {
     /// The operation.
     pub operation: String,
     /// The number of earlier calls of the operation.
@@ -49,12 +43,12 @@ pub struct Point {
 }
 
 /// Decides the faults of environments' calls.
-pub trait Weather: Debug + Send + Sync {
+pub trait FaultPlan: Debug + Send + Sync {
     /// Returns the fault of a call.
-    fn fault(&self, seen: &Seen) -> Fault;
+    fn fault(&self, seen: &ObservedCall) -> Fault;
 
     /// Records a fault that happened.
-    fn count(&self, seen: &Seen, fault: &Fault);
+    fn count(&self, seen: &ObservedCall, fault: &Fault);
 
     /// The largest age of a stale response, in reads of its kind. `None` disables stale responses.
     fn stale_reads_max(&self) -> Option<u64> {

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Entry, Order, PublicKeys, Told, Violation, ViolationKind, What};
+use super::{Entry, Order, PublicKeys, SignedResult, Violation, ViolationKind, What};
 use crate::{Callback, Receiver, ShopResponse};
 
 /// The callbacks of one queued order.
@@ -12,7 +12,7 @@ pub struct Called {
     /// The shop's identifier of the order.
     pub identifier: String,
     /// The signed response.
-    pub told: Told,
+    pub told: SignedResult,
     /// The number of callbacks that arrived.
     pub callbacks: usize,
     /// The number of callbacks that the shop accepted.
@@ -50,7 +50,7 @@ impl Called {
                 if !orders.get(&identifier).is_some_and(|order| public_keys.verify(&response, order)) {
                     violated(format!("the signature in a callback of order {identifier} is wrong"));
                 }
-                called.push(Self { identifier, told: Told::read(&response), callbacks: 0, taken: 0 });
+                called.push(Self { identifier, told: SignedResult::read(&response), callbacks: 0, taken: 0 });
                 (called.len() - 1, text.clone())
             });
             if *first != text {

@@ -6,10 +6,11 @@ use keypool_store::Look;
 
 use super::buyer::post;
 use super::{
-    CREATED, Called, Entry, History, MADE, OWNER, Order, Outcome, PublicKeys, Table, Told, Violation, What,
+    CREATED, Called, Entry, History, MADE, OWNER, Order, Outcome, PublicKeys, RepeatedFault, SignedResult,
+    Table, Violation, What,
 };
+use crate::faults::{CallSite, ObservedCall, mix};
 use crate::shop::{numbered_generator, numbered_product};
-use crate::weather::{Point, Row, Seen, mix};
 use crate::{Environment, Fault, Lost, Promise, Receiver, Shop, ShopResponse, Sweep, logs};
 
 /// A request to disturb at every call that it makes to AWS.
@@ -30,7 +31,7 @@ pub struct Scenario {
 
 /// An event at a call.
 #[derive(Debug, Clone)]
-pub struct Disturbance {
+pub struct FaultCase {
     /// The name in messages.
     pub name: &'static str,
     /// The fault.
@@ -43,7 +44,7 @@ pub struct Disturbance {
     pub expected: Expected,
 }
 
-/// The response that a buyer must get despite a disturbance.
+/// The response that a buyer must get despite a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
     /// The response of an undisturbed run.
@@ -76,25 +77,25 @@ impl Scenario {
     ///
     /// # Panics
     /// If the shop cannot be set up, or a buyer does not get the expected response.
-    pub async fn disturb_everywhere(&self, shop: &Shop, disturbances: &[Disturbance], sweep: Sweep) -> Found {
+    pub async fn disturb_everywhere(&self, shop: &Shop, cases: &[FaultCase], sweep: Sweep) -> Found {
         [OWNER, CREATED, MADE].into_iter().for_each(logs::keep_secret);
         let receiver = Receiver::start().await;
         let mut scene = Scene { scenario: self, shop, receiver, history: History::default(), runs: 0 };
-        let undisturbed = Arc::new(Row::none());
+        let undisturbed = Arc::new(RepeatedFault::none());
         scene.run(&undisturbed, "undisturbed", Expected::Answer, sweep).await;
         let calls = undisturbed.points();
         let (mut points, mut disturbed) = (VecDeque::from(calls.clone()), 0);
         let mut known = calls.clone();
         while let Some(point) = points.pop_front() {
-            let Point { operation, nth } = &point;
-            for disturbance in disturbances {
-                let writes = Seen::is_write(operation) || Seen::is_of_queue(operation);
-                if disturbance.writes_only && !writes {
+            let CallSite { operation, nth } = &point;
+            for case in cases {
+                let writes = ObservedCall::is_write(operation) || ObservedCall::is_of_queue(operation);
+                if case.writes_only && !writes {
                     continue;
                 }
-                let row = Arc::new(Row::of(disturbance.fault.clone(), disturbance.times, point.clone()));
-                let name = format!("{}-{operation}-{}", disturbance.name, nth + 1);
-                scene.run(&row, &name, self.expected(disturbance), sweep).await;
+                let row = Arc::new(RepeatedFault::of(case.fault.clone(), case.times, point.clone()));
+                let name = format!("{}-{operation}-{}", case.name, nth + 1);
+                scene.run(&row, &name, self.expected(case), sweep).await;
                 disturbed += 1;
                 // A run may need more calls than the first, if a draw passes the end of the stock. Retries of
                 // a disturbed call do not count.
@@ -115,17 +116,15 @@ impl Scenario {
 }
 
 impl Scenario {
-    fn expected(&self, disturbance: &Disturbance) -> Expected {
+    fn expected(&self, case: &FaultCase) -> Expected {
         // Keys that are generated for an order were never in stock. If they arrive late, no response names
         // them, and no stock lacks them.
         let makes_keys = matches!(
             (self.what)(&[]),
             What::Buy { generate: true, .. } | What::Replace { generate: true, .. }
         );
-        match disturbance.expected {
-            Expected::AnswerOrRefusal if makes_keys && disturbance.fault == Fault::Postpone => {
-                Expected::Nothing
-            }
+        match case.expected {
+            Expected::AnswerOrRefusal if makes_keys && case.fault == Fault::Postpone => Expected::Nothing,
             expected => expected,
         }
     }
@@ -142,7 +141,7 @@ struct Scene<'a> {
 
 impl Scene<'_> {
     /// Runs the scenario once.
-    async fn run(&mut self, row: &Arc<Row>, name: &str, expected: Expected, sweep: Sweep) {
+    async fn run(&mut self, row: &Arc<RepeatedFault>, name: &str, expected: Expected, sweep: Sweep) {
         self.runs += 1;
         let product = 100 + self.runs;
         let (shop, scenario) = (self.shop, self.scenario);
@@ -166,12 +165,12 @@ impl Scene<'_> {
             self.sell(license_key, product, name).await;
         }
         let first = order(0);
-        shop.set_weather(Some(Arc::clone(row) as _));
+        shop.set_fault_plan(Some(Arc::clone(row) as _));
         let mut environment = self.environment(0, 0).await;
         let answer = post(&environment, &first).await;
         let died = environment.is_dead();
         environment.kill();
-        shop.set_weather(None);
+        shop.set_fault_plan(None);
         // A row that would begin after the last call disturbs nothing.
         let outcome = self.outcome(&first, answer, if died { Expected::Nothing } else { expected });
         shop.sweep(sweep, AFTERWARDS_SECONDS).await;
@@ -186,7 +185,8 @@ impl Scene<'_> {
         shop.let_queue_end(sweep).await;
         if scenario.idempotent {
             let once_more = self.tell(&environment, &again, Expected::Answer).await;
-            for told in [outcome, asked_again].iter().filter(|told| matches!(told, Outcome::Told(_))) {
+            for told in [outcome, asked_again].iter().filter(|told| matches!(told, Outcome::SignedResult(_)))
+            {
                 assert_eq!(*told, once_more, "{first}: two different responses");
             }
             self.history.entries.push(Entry { order: first, outcome: once_more });
@@ -208,7 +208,9 @@ impl Scene<'_> {
         };
         let answer = post(&self.environment(2, 0).await, &order).await.unwrap();
         assert_eq!(answer.code(), 800, "{order}: {}", answer.text);
-        self.history.entries.push(Entry { order, outcome: Outcome::Told(Told::read(&answer)) });
+        self.history
+            .entries
+            .push(Entry { order, outcome: Outcome::SignedResult(SignedResult::read(&answer)) });
     }
 
     async fn environment(&self, part: u32, skew: i64) -> Environment {
@@ -216,22 +218,22 @@ impl Scene<'_> {
         self.shop.environment(number, mix(&[8, u64::from(number)]), skew).await
     }
 
-    /// Sends an order without disturbance.
+    /// Sends an order without case.
     async fn tell(&self, environment: &Environment, order: &Order, expected: Expected) -> Outcome {
         self.outcome(order, post(environment, order).await, expected)
     }
 
     /// Returns the outcome of a response.
     fn outcome(&self, order: &Order, answer: Result<ShopResponse, Lost>, expected: Expected) -> Outcome {
-        let told = answer.as_ref().ok().filter(|response| response.status == 200).map(Told::read);
+        let told = answer.as_ref().ok().filter(|response| response.status == 200).map(SignedResult::read);
         let promise = answer.as_ref().ok().and_then(Promise::of);
         let code = told.as_ref().map(|told| told.code);
         let answer = answer.map(|response| response.text);
         match (told, expected) {
-            (Some(told), Expected::Nothing) => Outcome::Told(told),
+            (Some(told), Expected::Nothing) => Outcome::SignedResult(told),
             (Some(told), _) => {
                 assert_eq!(code, Some(self.scenario.code), "{order}: {answer:?}");
-                Outcome::Told(told)
+                Outcome::SignedResult(told)
             }
             (None, Expected::Nothing) => promise.map_or(Outcome::Nothing, Outcome::Unavailable),
             (None, Expected::AnswerOrRefusal) => Outcome::Refused,
@@ -257,6 +259,8 @@ impl Scene<'_> {
         };
         let answer = post(environment, &order).await.unwrap();
         assert_eq!(answer.code(), 803, "{order}: {}", answer.text);
-        self.history.entries.push(Entry { order, outcome: Outcome::Told(Told::read(&answer)) });
+        self.history
+            .entries
+            .push(Entry { order, outcome: Outcome::SignedResult(SignedResult::read(&answer)) });
     }
 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 use keypool_local::DeliveryFaults;
 
 use super::mix::Place;
-use super::{Entry, Mix, Order, Outcome, PublicKeys, Told, What};
-use crate::weather::{environment_of, mix};
-use crate::{Environment, Lost, Promise, Shop, ShopResponse, Storm, Sweep};
+use super::{Entry, Mix, Order, Outcome, PublicKeys, SeededFaults, SignedResult, What};
+use crate::faults::{environment_of, mix};
+use crate::{Environment, Lost, Promise, Shop, ShopResponse, Sweep};
 
 /// The context that buyers share.
 #[derive(Debug)]
-pub(super) struct Market<'a> {
+pub(super) struct RunContext<'a> {
     pub(super) shop: &'a Shop,
     pub(super) seed: u64,
     pub(super) mix: Mix,
@@ -19,7 +19,7 @@ pub(super) struct Market<'a> {
     /// The URL for the callbacks of queued orders.
     pub(super) webhook_url: &'a str,
     pub(super) public_keys: PublicKeys,
-    pub(super) storm: Arc<Storm>,
+    pub(super) storm: Arc<SeededFaults>,
     /// Keys that exist or existed: the latest created ones.
     pub(super) known: Mutex<Vec<String>>,
     /// Requests with a response that no request should get.
@@ -43,7 +43,7 @@ const LEASE_SECONDS: i64 = 60;
 /// one request at a time.
 #[derive(Debug)]
 pub(super) struct Buyer<'a> {
-    market: &'a Market<'a>,
+    context: &'a RunContext<'a>,
     number: u32,
     environments: [Environment; 2],
     /// The number of environments used so far.
@@ -55,7 +55,7 @@ pub(super) struct Buyer<'a> {
 
 /// The result of one request.
 enum Came {
-    Told(Told),
+    SignedResult(SignedResult),
     /// 503.
     Unavailable(Promise),
     /// No response: the outcome is unknown.
@@ -65,31 +65,31 @@ enum Came {
 }
 
 impl<'a> Buyer<'a> {
-    pub(super) async fn new(market: &'a Market<'a>, number: u32) -> Self {
+    pub(super) async fn new(context: &'a RunContext<'a>, number: u32) -> Self {
         let environments =
-            [Self::environment(market, number, 0).await, Self::environment(market, number, 1).await];
-        Self { market, number, environments, used: 2, entries: Vec::new(), sent: 0, signatures: 0 }
+            [Self::environment(context, number, 0).await, Self::environment(context, number, 1).await];
+        Self { context, number, environments, used: 2, entries: Vec::new(), sent: 0, signatures: 0 }
     }
 
-    async fn environment(market: &Market<'_>, buyer: u32, nth: u32) -> Environment {
+    async fn environment(context: &RunContext<'_>, buyer: u32, nth: u32) -> Environment {
         let number = environment_of(buyer, nth);
-        let skew = market.storm.clock_skew_seconds(number);
-        market.shop.environment(number, mix(&[market.seed, 6, u64::from(number)]), skew).await
+        let skew = context.storm.clock_skew_seconds(number);
+        context.shop.environment(number, mix(&[context.seed, 6, u64::from(number)]), skew).await
     }
 
     /// Places the n-th order and repeats it until a response comes or the buyer gives up. Some orders first
     /// run the sweep in the buyer's environment, with faults like everything else.
     pub(super) async fn place(&mut self, nth: u32) {
-        if nth.is_multiple_of(ORDERS_A_SWEEP) && self.environments[0].sweep(self.market.sweep).await.is_err()
+        if nth.is_multiple_of(ORDERS_A_SWEEP) && self.environments[0].sweep(self.context.sweep).await.is_err()
         {
             self.replace(0).await;
         }
-        let at = Place { seed: self.market.seed, buyer: self.number, nth };
+        let at = Place { seed: self.context.seed, buyer: self.number, nth };
         if nth.is_multiple_of(ORDERS_A_BATCH) {
             self.work(nth).await;
         }
-        let known = self.market.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let order = self.market.mix.order(at, self.market.products, &known, self.market.webhook_url);
+        let known = self.context.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let order = self.context.mix.order(at, self.context.products, &known, self.context.webhook_url);
         self.remember_keys(&order);
         if order.idempotency_key.is_some() {
             let outcome = self.insist(&order).await;
@@ -100,11 +100,11 @@ impl<'a> Buyer<'a> {
         for attempt in 0..Place::ATTEMPTS_MAX {
             let order = Order { owner: at.owner(attempt), mark: at.mark(attempt), ..order.clone() };
             let outcome = match self.send(&order, 0).await {
-                Came::Told(told) => Outcome::Told(told),
+                Came::SignedResult(told) => Outcome::SignedResult(told),
                 Came::Unavailable(promise) => Outcome::Unavailable(promise),
                 Came::Nothing | Came::UnderWay => Outcome::Nothing,
             };
-            let done = matches!(outcome, Outcome::Told(_));
+            let done = matches!(outcome, Outcome::SignedResult(_));
             self.entries.push(Entry { order, outcome });
             if done {
                 return;
@@ -114,8 +114,9 @@ impl<'a> Buyer<'a> {
 
     /// Serves a batch of messages in the second environment. Some batches begin with the latest messages.
     async fn work(&mut self, nth: u32) {
-        let shop = self.market.shop;
-        let reversed = mix(&[self.market.seed, 10, u64::from(self.number), u64::from(nth)]).is_multiple_of(2);
+        let shop = self.context.shop;
+        let reversed =
+            mix(&[self.context.seed, 10, u64::from(self.number), u64::from(nth)]).is_multiple_of(2);
         shop.embedded_sqs().set_faults(DeliveryFaults { reversed, ..DeliveryFaults::default() });
         shop.clock.advance_seconds(BATCH_SECONDS);
         self.environments[1].clock.advance_seconds(BATCH_SECONDS);
@@ -127,21 +128,21 @@ impl<'a> Buyer<'a> {
     /// Repeats the request until a response comes, alternating between the environments. Some first attempts
     /// go to both at once.
     async fn insist(&mut self, order: &Order) -> Outcome {
-        let mut first: Option<Told> = None;
+        let mut first: Option<SignedResult> = None;
         // The weakest promise so far. It is void once an attempt is lost.
         let (mut promise, mut is_lost) = (None::<Promise>, false);
         for send in 0..SENDS_MAX {
-            let both = send == 0 && mix(&[self.market.seed, 7, u64::from(order.mark)]).is_multiple_of(8);
+            let both = send == 0 && mix(&[self.context.seed, 7, u64::from(order.mark)]).is_multiple_of(8);
             let came =
                 if both { self.send_twice(order).await } else { vec![self.send(order, send % 2).await] };
             for came in came {
                 match (came, &first) {
                     // Refusals are not stored. A later attempt may succeed.
-                    (Came::Told(told), Some(_)) if told.is_refusal() => {}
-                    (Came::Told(told), Some(first)) if !first.is_refusal() && told != *first => {
+                    (Came::SignedResult(told), Some(_)) if told.is_refusal() => {}
+                    (Came::SignedResult(told), Some(first)) if !first.is_refusal() && told != *first => {
                         self.report(order, &format!("first response {first:?}, later response {told:?}"));
                     }
-                    (Came::Told(told), _) => first = Some(told),
+                    (Came::SignedResult(told), _) => first = Some(told),
                     (Came::UnderWay, _) => {
                         let environment = &self.environments[usize::try_from(1 - send % 2).unwrap()];
                         environment.clock.advance_seconds(LEASE_SECONDS);
@@ -151,7 +152,7 @@ impl<'a> Buyer<'a> {
                 }
             }
             if let Some(told) = first {
-                return Outcome::Told(told);
+                return Outcome::SignedResult(told);
             }
         }
         promise.filter(|_| !is_lost).map_or(Outcome::Nothing, Outcome::Unavailable)
@@ -166,7 +167,7 @@ impl<'a> Buyer<'a> {
     async fn send_twice(&mut self, order: &Order) -> Vec<Came> {
         let [one, other] = &self.environments;
         // The second request starts while the first is at a random point of its way.
-        let later = Duration::from_millis(mix(&[self.market.seed, 9, u64::from(order.mark)]) % 60);
+        let later = Duration::from_millis(mix(&[self.context.seed, 9, u64::from(order.mark)]) % 60);
         let second = async {
             tokio::time::sleep(later).await;
             post(other, order).await
@@ -187,10 +188,10 @@ impl<'a> Buyer<'a> {
         match response.status {
             200 => {
                 self.signatures += 1;
-                if !self.market.public_keys.verify(&response, order) {
+                if !self.context.public_keys.verify(&response, order) {
                     self.report(order, "the signature is wrong");
                 }
-                Came::Told(Told::read(&response))
+                Came::SignedResult(SignedResult::read(&response))
             }
             503 => Came::Unavailable(Promise::of(&response).unwrap()),
             409 => Came::UnderWay,
@@ -203,19 +204,19 @@ impl<'a> Buyer<'a> {
 
     /// Replaces a dead environment.
     async fn replace(&mut self, which: usize) {
-        self.environments[which] = Self::environment(self.market, self.number, self.used).await;
+        self.environments[which] = Self::environment(self.context, self.number, self.used).await;
         self.used += 1;
     }
 
     fn report(&self, order: &Order, what: &str) {
-        let mut wrong = self.market.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wrong = self.context.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         wrong.push(format!("{order}: {what}"));
     }
 
     /// Makes the keys that this order creates known to other buyers.
     fn remember_keys(&self, order: &Order) {
         let What::Create(keys) = &order.what else { return };
-        let mut known = self.market.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.context.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.extend(keys.iter().cloned());
         let surplus = known.len().saturating_sub(KNOWN_MAX);
         known.drain(..surplus);

@@ -5,12 +5,12 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 
 use super::call::Request;
-use crate::weather::number;
+use crate::faults::number;
 
 /// The latest responses to reads that need not be consistent. DynamoDB may repeat such a response after a
 /// change of the table. The age counts reads, not time.
 #[derive(Debug, Default)]
-pub(super) struct Memory(Mutex<Answers>);
+pub(super) struct TableSnapshots(Mutex<Answers>);
 
 #[derive(Debug, Default)]
 struct Answers {
@@ -21,7 +21,7 @@ struct Answers {
 /// The largest number of stored questions.
 const QUESTIONS_MAX: usize = 5_000;
 
-impl Memory {
+impl TableSnapshots {
     /// Stores a response.
     pub(super) fn keep(&self, request: &Request, status: StatusCode, answer: &Bytes) {
         if !request.may_be_stale() || !status.is_success() {

@@ -2,16 +2,17 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Rates, Seen, Weather, mix, number};
-use crate::Fault;
+use super::FaultRates;
+use crate::faults::{mix, number};
+use crate::{Fault, FaultPlan, ObservedCall};
 
 /// Every rare fault of AWS, all the time. The fault of an environment's n-th call of an operation depends
 /// only on the seed, the environment, the operation and n. So another order of threads changes nothing, and
 /// the same seed repeats the storm.
 #[derive(Debug)]
-pub struct Storm {
+pub struct SeededFaults {
     seed: u64,
-    rates: Rates,
+    rates: FaultRates,
     counts: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -48,10 +49,10 @@ impl Kind {
     ];
 
     /// True if the fault can happen to a call.
-    fn concerns(self, seen: &Seen) -> bool {
-        let writes = Seen::is_write(&seen.operation);
+    fn concerns(self, seen: &ObservedCall) -> bool {
+        let writes = ObservedCall::is_write(&seen.operation);
         match self {
-            Self::Postponed => writes || Seen::is_of_queue(&seen.operation),
+            Self::Postponed => writes || ObservedCall::is_of_queue(&seen.operation),
             Self::Conflict => writes && seen.operation != "BatchWriteItem",
             Self::Unread => seen.operation == "BatchGetItem",
             Self::Stale => seen.may_be_stale,
@@ -61,10 +62,10 @@ impl Kind {
     }
 }
 
-impl Storm {
+impl SeededFaults {
     /// Makes the storm of this seed.
     #[must_use]
-    pub fn new(seed: u64, rates: Rates) -> Self {
+    pub fn new(seed: u64, rates: FaultRates) -> Self {
         Self { seed, rates, counts: Mutex::default() }
     }
 
@@ -82,7 +83,7 @@ impl Storm {
         i64::try_from(skew).unwrap_or(0) - i64::from(self.rates.clock_skew_seconds)
     }
 
-    fn kind(&self, seen: &Seen) -> Option<Kind> {
+    fn kind(&self, seen: &ObservedCall) -> Option<Kind> {
         let call = [self.seed, u64::from(seen.environment), number(&seen.operation)];
         let row = mix(&[call.as_slice(), &[1, seen.nth / BLOCK]].concat());
         if row % 10_000 < u64::from(self.rates.rows) {
@@ -122,15 +123,15 @@ impl Storm {
     }
 }
 
-impl Weather for Storm {
-    fn fault(&self, seen: &Seen) -> Fault {
+impl FaultPlan for SeededFaults {
+    fn fault(&self, seen: &ObservedCall) -> Fault {
         let Some(kind) = self.kind(seen) else { return Fault::Pass };
         let roll = mix(&[self.seed, u64::from(seen.environment), number(&seen.operation), seen.nth, 4]);
         let one_of = |faults: &[Fault]| faults[usize::try_from(roll).unwrap_or(0) % faults.len()].clone();
         let at = usize::try_from(roll >> 32).unwrap_or(0);
         let cancel = |reason| Fault::Cancel { reason, at };
         let (is_kms, is_transaction) = (seen.operation == "Sign", seen.operation == "TransactWriteItems");
-        let is_queue = Seen::is_of_queue(&seen.operation);
+        let is_queue = ObservedCall::is_of_queue(&seen.operation);
         match kind {
             Kind::Delayed => Fault::Delay(Duration::from_millis(roll % 30)),
             Kind::RequestLost => Fault::LoseRequest,
@@ -174,10 +175,10 @@ impl Weather for Storm {
         }
     }
 
-    fn count(&self, seen: &Seen, fault: &Fault) {
+    fn count(&self, seen: &ObservedCall, fault: &Fault) {
         let service = match seen.operation.as_str() {
             "Sign" => "KMS",
-            operation if Seen::is_of_queue(operation) => "SQS",
+            operation if ObservedCall::is_of_queue(operation) => "SQS",
             _ => "DynamoDB",
         };
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -193,14 +194,14 @@ impl Weather for Storm {
 mod tests {
     use super::*;
 
-    fn seen(environment: u32, operation: &str, nth: u64) -> Seen {
-        Seen { environment, operation: operation.to_owned(), nth, may_be_stale: operation == "Query" }
+    fn seen(environment: u32, operation: &str, nth: u64) -> ObservedCall {
+        ObservedCall { environment, operation: operation.to_owned(), nth, may_be_stale: operation == "Query" }
     }
 
     #[test]
     fn the_same_seed_repeats_the_storm() {
         let faults = |seed| {
-            let storm = Storm::new(seed, Rates::STORM);
+            let storm = SeededFaults::new(seed, FaultRates::STORM);
             (0..2_000).map(|n| storm.fault(&seen(7, "UpdateItem", n))).collect::<Vec<_>>()
         };
         assert_eq!(faults(1), faults(1));
@@ -209,8 +210,8 @@ mod tests {
 
     #[test]
     fn faults_happen_at_their_rates() {
-        let rates = Rates { response_lost: 1_000, stale: 2_000, ..Rates::CALM };
-        let storm = Storm::new(1, rates);
+        let rates = FaultRates { response_lost: 1_000, stale: 2_000, ..FaultRates::CALM };
+        let storm = SeededFaults::new(1, rates);
         let count = |operation, fault: fn(&Fault) -> bool| {
             (0..10_000).filter(|n| fault(&storm.fault(&seen(1, operation, *n)))).count()
         };

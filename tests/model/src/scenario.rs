@@ -1,4 +1,4 @@
-//! A license desk of a certain size, and its state.
+//! A license scenario of a certain size, and its state.
 
 use crate::attempt::{At, Attempt};
 use crate::history::History;
@@ -54,7 +54,7 @@ impl Request {
 
 /// The bounds of an exploration: the buyers, and the possible faults.
 #[derive(Debug, Clone)]
-pub struct Desk {
+pub struct Scenario {
     /// The protocol.
     pub protocol: Protocol,
     /// One request for each attempt. Each begins at any time.
@@ -78,8 +78,8 @@ pub struct Desk {
     pub releases: u8,
 }
 
-impl Desk {
-    /// Makes a desk with the complete protocol and no faults.
+impl Scenario {
+    /// Makes a scenario with the complete protocol and no faults.
     #[must_use]
     pub fn new(stock: u8, requests: impl IntoIterator<Item = Request>) -> Self {
         Self {
@@ -96,7 +96,7 @@ impl Desk {
         }
     }
 
-    /// Returns the same desk without some rules of the protocol.
+    /// Returns the same scenario without some rules of the protocol.
     #[must_use]
     pub fn without(self, rules: impl IntoIterator<Item = Rule>) -> Self {
         Self { protocol: Protocol::without(rules), ..self }
@@ -180,7 +180,7 @@ impl HeldUp {
     }
 }
 
-/// The state of a desk.
+/// The state of a scenario.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct State {
     /// The table.
@@ -202,19 +202,19 @@ pub struct State {
 }
 
 impl State {
-    pub(crate) fn initial(desk: &Desk) -> Self {
-        let mut attempts = [Attempt::new(desk, 0); ATTEMPTS_MAX];
+    pub(crate) fn initial(scenario: &Scenario) -> Self {
+        let mut attempts = [Attempt::new(scenario, 0); ATTEMPTS_MAX];
         for (id, attempt) in (0..).zip(&mut attempts) {
-            *attempt = Attempt::new(desk, id);
+            *attempt = Attempt::new(scenario, id);
         }
         let mut state = Self {
-            table: Table::new(desk.stock),
+            table: Table::new(scenario.stock),
             attempts,
             sweeps: [None; SWEEPS_MAX],
             held_up: HeldUp::default(),
-            crashes_left: desk.crashes,
-            timeouts_left: desk.timeouts,
-            releases_left: desk.releases,
+            crashes_left: scenario.crashes,
+            timeouts_left: scenario.timeouts,
+            releases_left: scenario.releases,
             history: History::default(),
         };
         state.history.observe(&state.table);
@@ -222,8 +222,8 @@ impl State {
     }
 
     /// Makes a write. True if its change is made, now or before.
-    pub(crate) fn write(&mut self, desk: &Desk, write: Write) -> bool {
-        let outcome = write.apply(desk, &mut self.table);
+    pub(crate) fn write(&mut self, scenario: &Scenario, write: Write) -> bool {
+        let outcome = write.apply(scenario, &mut self.table);
         if let Write::Sell { attempt, .. } | Write::Finish { attempt, .. } = write
             && outcome == Outcome::Done
         {
@@ -245,17 +245,17 @@ impl State {
 
     /// True if every attempt has ended, or has not begun.
     #[must_use]
-    pub fn all_attempts_ended(&self, desk: &Desk) -> bool {
-        desk.attempts().all(|id| {
+    pub fn all_attempts_ended(&self, scenario: &Scenario) -> bool {
+        scenario.attempts().all(|id| {
             let attempt = &self.attempts[usize::from(id)];
-            attempt.at == At::Ended || *attempt == Attempt::new(desk, id)
+            attempt.at == At::Ended || *attempt == Attempt::new(scenario, id)
         })
     }
 
     /// True if nothing more happens: no process is at work, no write is under way, and there is no entry.
     #[must_use]
-    pub fn is_quiet(&self, desk: &Desk) -> bool {
-        self.all_attempts_ended(desk)
+    pub fn is_quiet(&self, scenario: &Scenario) -> bool {
+        self.all_attempts_ended(scenario)
             && self.held_up.iter().next().is_none()
             && self.sweeps.iter().all(Option::is_none)
             && !self.table.entries.contains(&true)

@@ -6,11 +6,11 @@ use keypool_model::properties::{
     ONE_OWNER, ONE_SALE_PER_HEADER, REPLACED_ONCE, SIGNED_BEFORE, TOLD_IS_OWNED,
 };
 use keypool_model::trace::counterexample;
-use keypool_model::{Desk, Rule, desks};
+use keypool_model::{Rule, Scenario, scenarios};
 
-/// Shows the shortest run at that desk that violates `property` without the rule.
-fn breaks(rule: Rule, desk: Desk, property: &'static str) {
-    let run = counterexample(&desk.without([rule]), property, true);
+/// Shows the shortest run at that scenario that violates `property` without the rule.
+fn breaks(rule: Rule, scenario: Scenario, property: &'static str) {
+    let run = counterexample(&scenario.without([rule]), property, true);
     assert!(run.is_some(), "no run without {rule:?} violates: {property}");
     println!("without {rule:?} not: {property}");
     for action in run.unwrap_or_default() {
@@ -18,12 +18,12 @@ fn breaks(rule: Rule, desk: Desk, property: &'static str) {
     }
 }
 
-/// Makes one test for each line: its name, the rule to leave out, the desk, and the property that fails.
+/// Makes one test for each line: its name, the rule to leave out, the scenario, and the property that fails.
 macro_rules! without {
-    ($($test:ident: $rule:ident, $desk:ident, $property:ident;)*) => {
+    ($($test:ident: $rule:ident, $scenario:ident, $property:ident;)*) => {
         $(#[test]
         fn $test() {
-            breaks(Rule::$rule, desks::$desk(), $property);
+            breaks(Rule::$rule, scenarios::$scenario(), $property);
         })*
     };
 }
@@ -66,7 +66,7 @@ without! {
 
 #[test]
 fn every_rule_is_left_out_somewhere() {
-    let tests = include_str!("teeth.rs").split("every_rule_is_left_out").next().unwrap_or_default();
+    let tests = include_str!("mutations.rs").split("every_rule_is_left_out").next().unwrap_or_default();
     for rule in Rule::ALL {
         assert!(tests.contains(&format!(": {rule:?}, ")), "no test leaves {rule:?} out");
     }

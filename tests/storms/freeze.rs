@@ -12,19 +12,19 @@ use tokio::time::Instant;
 
 use super::buyer::post;
 use super::{
-    CREATED, Entry, History, MADE, OWNER, Order, Outcome, SWEEP, Scenario, Table, Told, Violation,
+    CREATED, Entry, History, MADE, OWNER, Order, Outcome, SWEEP, Scenario, SignedResult, Table, Violation,
     ViolationKind,
 };
+use crate::faults::{CallSite, FaultPlan, ObservedCall, mix};
 use crate::lambda::{LambdaFunction, binary_of, request_event};
 use crate::shop::{numbered_generator, numbered_product};
-use crate::weather::{Point, Seen, Weather, mix};
 use crate::{API_KEY, Fault, Promise, Shop, ShopResponse, logs};
 
 /// A request whose environment froze at one of its calls until the time for a response was over.
 #[derive(Debug, Clone)]
 pub struct FrozenRun {
     /// The call, or `None` for the undisturbed run.
-    pub at: Option<Point>,
+    pub at: Option<CallSite>,
     /// True if the request reached this call.
     pub is_frozen: bool,
     /// The request.
@@ -66,12 +66,14 @@ impl Scenario {
     pub async fn freeze_everywhere(&self, shop: &Shop, binary: &Path) -> FrozenRuns {
         [OWNER, CREATED, MADE].into_iter().for_each(logs::keep_secret);
         let freezer = Arc::new(Freezer::default());
-        shop.set_weather(Some(Arc::clone(&freezer) as _));
+        shop.set_fault_plan(Some(Arc::clone(&freezer) as _));
         let scene = Scene { scenario: self, shop, binary, freezer: &freezer };
         let mut history = History::default();
         let (undisturbed, stock) = scene.run(0, None).await;
         history.initial_stock.extend(stock);
-        let Outcome::Told(told) = &undisturbed.outcome else { panic!("{}: no response", undisturbed.order) };
+        let Outcome::SignedResult(told) = &undisturbed.outcome else {
+            panic!("{}: no response", undisturbed.order)
+        };
         assert_eq!(told.code, self.code, "{}", undisturbed.order);
 
         let points = sample(&freezer.points_of(0));
@@ -82,7 +84,7 @@ impl Scenario {
             history.initial_stock.extend(stock);
             runs.push(run);
         }
-        shop.set_weather(None);
+        shop.set_fault_plan(None);
         shop.sweep(SWEEP, AFTERWARDS_SECONDS).await;
         history.entries =
             runs.iter().map(|run| Entry { order: run.order.clone(), outcome: run.outcome.clone() }).collect();
@@ -110,7 +112,9 @@ impl FrozenRun {
 impl std::fmt::Display for FrozenRun {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.at {
-            Some(Point { operation, nth }) => write!(f, "{}, frozen at {operation} {}", self.order, nth + 1),
+            Some(CallSite { operation, nth }) => {
+                write!(f, "{}, frozen at {operation} {}", self.order, nth + 1)
+            }
             None => write!(f, "{}, undisturbed", self.order),
         }
     }
@@ -126,7 +130,7 @@ struct Scene<'a> {
 
 impl Scene<'_> {
     /// Runs the request once, in its own process and for its own product. Also returns the product's stock.
-    async fn run(&self, number: u32, at: Option<Point>) -> (FrozenRun, Vec<String>) {
+    async fn run(&self, number: u32, at: Option<CallSite>) -> (FrozenRun, Vec<String>) {
         let (shop, scenario) = (self.shop, self.scenario);
         let product = 100 + number;
         shop.add_product(numbered_product(product, None)).await;
@@ -149,7 +153,7 @@ impl Scene<'_> {
             Outcome::Unavailable(promise)
         } else {
             assert_eq!(answer.status, 200, "{order}: {}", answer.text);
-            Outcome::Told(Told::read(&answer))
+            Outcome::SignedResult(SignedResult::read(&answer))
         };
         (FrozenRun { at, is_frozen, order, outcome, keys_at_the_answer, keys_at_the_end }, stock)
     }
@@ -175,7 +179,7 @@ impl Scene<'_> {
         function: &LambdaFunction,
         order: &Order,
         number: u32,
-        at: Option<Point>,
+        at: Option<CallSite>,
     ) -> (ShopResponse, bool) {
         let mut frozen = self.freezer.freeze(number, function.process(), at);
         let parameters = order.parameters();
@@ -214,14 +218,14 @@ async fn send_again(shop: &Shop, entries: &mut [Entry]) -> Vec<Violation> {
     let mut violations = Vec::new();
     for Entry { order, outcome } in entries {
         let answer = post(&environment, order).await.unwrap();
-        let told = (answer.status == 200).then(|| Told::read(&answer));
+        let told = (answer.status == 200).then(|| SignedResult::read(&answer));
         match (&*outcome, told) {
-            (Outcome::Told(before), Some(now)) if *before == now => {}
-            (Outcome::Told(before), now) => violations.push(Violation {
+            (Outcome::SignedResult(before), Some(now)) if *before == now => {}
+            (Outcome::SignedResult(before), now) => violations.push(Violation {
                 kind: ViolationKind::Other,
                 text: format!("{order}: first response {before:?}, later response {now:?}"),
             }),
-            (_, Some(now)) => *outcome = Outcome::Told(now),
+            (_, Some(now)) => *outcome = Outcome::SignedResult(now),
             (_, None) => violations.push(Violation {
                 kind: ViolationKind::Other,
                 text: format!("{order}: unexpected response {}", answer.text),
@@ -232,8 +236,8 @@ async fn send_again(shop: &Shop, entries: &mut [Entry]) -> Vec<Violation> {
 }
 
 /// Selects some calls of each operation.
-fn sample(points: &[Point]) -> Vec<Point> {
-    let mut by_operation = BTreeMap::<&str, Vec<&Point>>::new();
+fn sample(points: &[CallSite]) -> Vec<CallSite> {
+    let mut by_operation = BTreeMap::<&str, Vec<&CallSite>>::new();
     for point in points {
         by_operation.entry(&point.operation).or_default().push(point);
     }
@@ -252,21 +256,21 @@ struct Freezer(Mutex<HashMap<u32, Freeze>>);
 #[derive(Debug)]
 struct Freeze {
     process: Pid,
-    at: Option<Point>,
-    points: Vec<Point>,
+    at: Option<CallSite>,
+    points: Vec<CallSite>,
     frozen: watch::Sender<bool>,
 }
 
 impl Freezer {
     /// Watches an environment from now on. The receiver turns true when the process stops.
-    fn freeze(&self, environment: u32, process: u32, at: Option<Point>) -> watch::Receiver<bool> {
+    fn freeze(&self, environment: u32, process: u32, at: Option<CallSite>) -> watch::Receiver<bool> {
         let (frozen, when) = watch::channel(false);
         let process = Pid::from_raw(i32::try_from(process).unwrap()).unwrap();
         self.freezes().insert(environment, Freeze { process, at, points: Vec::new(), frozen });
         when
     }
 
-    fn points_of(&self, environment: u32) -> Vec<Point> {
+    fn points_of(&self, environment: u32) -> Vec<CallSite> {
         self.freezes()[&environment].points.clone()
     }
 
@@ -275,12 +279,13 @@ impl Freezer {
     }
 }
 
-impl Weather for Freezer {
+impl FaultPlan for Freezer {
     /// The call itself always passes: the response waits in the socket of the stopped process.
-    fn fault(&self, seen: &Seen) -> Fault {
+    fn fault(&self, seen: &ObservedCall) -> Fault {
         let mut freezes = self.freezes();
         if let Some(freeze) = freezes.get_mut(&seen.environment) {
-            let point = Point { operation: seen.operation.clone(), nth: usize::try_from(seen.nth).unwrap() };
+            let point =
+                CallSite { operation: seen.operation.clone(), nth: usize::try_from(seen.nth).unwrap() };
             if freeze.at.as_ref() == Some(&point) {
                 kill_process(freeze.process, Signal::STOP).unwrap();
                 freeze.frozen.send_replace(true);
@@ -290,18 +295,18 @@ impl Weather for Freezer {
         Fault::Pass
     }
 
-    fn count(&self, _seen: &Seen, _fault: &Fault) {}
+    fn count(&self, _seen: &ObservedCall, _fault: &Fault) {}
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::What;
+    use crate::storms::What;
 
     #[test]
     fn a_promise_is_broken_by_keys_then_or_later() {
         let run = |promise, keys_at_the_answer, keys_at_the_end| FrozenRun {
-            at: Some(Point { operation: "UpdateItem".to_owned(), nth: 0 }),
+            at: Some(CallSite { operation: "UpdateItem".to_owned(), nth: 0 }),
             is_frozen: true,
             order: Order {
                 what: What::Buy { quantity: 1, generate: false },
@@ -328,8 +333,8 @@ mod tests {
 
     #[test]
     fn a_sample_has_the_first_and_the_last_call_of_each_operation() {
-        let points = |operation: &str, nths: &[usize]| -> Vec<Point> {
-            nths.iter().map(|nth| Point { operation: operation.to_owned(), nth: *nth }).collect()
+        let points = |operation: &str, nths: &[usize]| -> Vec<CallSite> {
+            nths.iter().map(|nth| CallSite { operation: operation.to_owned(), nth: *nth }).collect()
         };
         let all = [
             points("Query", &[0]),

@@ -1,24 +1,23 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Point, Seen, Weather};
-use crate::Fault;
+use crate::{CallSite, Fault, FaultPlan, ObservedCall};
 
 /// A fault that repeats at one call and at the next ones of the same operation. Records all calls.
 #[derive(Debug)]
-pub struct Row {
-    begins: Option<(Point, Fault)>,
+pub struct RepeatedFault {
+    begins: Option<(CallSite, Fault)>,
     times: usize,
-    points: Mutex<Vec<Point>>,
+    points: Mutex<Vec<CallSite>>,
 }
 
-impl Row {
-    /// Makes a row with this fault, for this number of calls from one call on.
+impl RepeatedFault {
+    /// Makes a plan with this fault, for this number of calls from one call on.
     #[must_use]
-    pub fn of(fault: Fault, times: usize, from: Point) -> Self {
+    pub fn of(fault: Fault, times: usize, from: CallSite) -> Self {
         Self { begins: Some((from, fault)), times, points: Mutex::default() }
     }
 
-    /// Makes a row without a fault, which only records the calls.
+    /// Makes a plan without a fault, which only records the calls.
     #[must_use]
     pub fn none() -> Self {
         Self { begins: None, times: 0, points: Mutex::default() }
@@ -26,7 +25,7 @@ impl Row {
 
     /// Returns the calls so far.
     #[must_use]
-    pub fn points(&self) -> Vec<Point> {
+    pub fn points(&self) -> Vec<CallSite> {
         self.noted().clone()
     }
 
@@ -36,16 +35,16 @@ impl Row {
         matches!(fault, Some(Fault::DieBefore | Fault::DieAfter | Fault::DieAndPostpone(_)))
     }
 
-    fn noted(&self) -> MutexGuard<'_, Vec<Point>> {
+    fn noted(&self) -> MutexGuard<'_, Vec<CallSite>> {
         self.points.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Weather for Row {
-    fn fault(&self, seen: &Seen) -> Fault {
+impl FaultPlan for RepeatedFault {
+    fn fault(&self, seen: &ObservedCall) -> Fault {
         let mut points = self.noted();
         let nth = points.iter().filter(|point| point.operation == seen.operation).count();
-        points.push(Point { operation: seen.operation.clone(), nth });
+        points.push(CallSite { operation: seen.operation.clone(), nth });
         match &self.begins {
             Some((from, fault))
                 if from.operation == seen.operation && (from.nth..from.nth + self.times).contains(&nth) =>
@@ -56,5 +55,5 @@ impl Weather for Row {
         }
     }
 
-    fn count(&self, _seen: &Seen, _fault: &Fault) {}
+    fn count(&self, _seen: &ObservedCall, _fault: &Fault) {}
 }

@@ -5,15 +5,15 @@ use tokio::sync::watch;
 
 /// The dead environments. None of their calls reaches a service.
 #[derive(Debug, Clone)]
-pub struct Deaths(Arc<watch::Sender<HashSet<u32>>>);
+pub struct KilledEnvironments(Arc<watch::Sender<HashSet<u32>>>);
 
-impl Default for Deaths {
+impl Default for KilledEnvironments {
     fn default() -> Self {
         Self(Arc::new(watch::Sender::new(HashSet::new())))
     }
 }
 
-impl Deaths {
+impl KilledEnvironments {
     /// Kills an environment.
     pub fn kill(&self, environment: u32) {
         self.0.send_modify(|dead| {

@@ -1,6 +1,6 @@
 /// The rates of faults, in calls out of 10,000 that can have the fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rates {
+pub struct FaultRates {
     /// Calls with a delay of some milliseconds.
     pub delayed: u32,
     /// Calls that the service never sees.
@@ -35,7 +35,7 @@ pub struct Rates {
     pub clock_skew_seconds: u32,
 }
 
-impl Rates {
+impl FaultRates {
     /// The absence of faults.
     pub const CALM: Self = Self {
         delayed: 0,
