@@ -112,7 +112,7 @@ impl Write {
             }
             Self::HandOver { attempt, part, keys } => {
                 change_part(scenario, table, attempt, part, keys, |key| {
-                    key.becomes(Status::Assigned(attempt))
+                    key.becomes(Status::Assigned(attempt));
                 })
             }
             Self::Undo { attempt, part, keys } => {
