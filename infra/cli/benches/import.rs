@@ -1,10 +1,10 @@
-//! How fast, and in how much memory, `keypool keys import` puts keys into the embedded stack; beside it, in the same run, a
-//! loop that puts them one after the other.
+//! Measures the speed and the memory of `keypool keys import` on the embedded stack. For comparison, the same
+//! run measures a loop that puts keys one by one.
 //!
-//! `cargo bench -p keypool --bench import -- --keys 1000000` prints a table in Markdown. With `--profile dev` before the
-//! `--` nothing is built anew; stack and command are slower then.
+//! `cargo bench -p keypool --bench import -- --keys 1000000` prints a Markdown table. `--profile dev` before
+//! the `--` avoids a new build, but the stack and the command are then slower.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement that fails has nothing to say")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a failed measurement has no result")]
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _};
@@ -25,26 +25,26 @@ use keypool_domain::{
 use keypool_local::{DataFolder, Services, TABLE};
 use keypool_store::Store;
 
-/// How many keys the loop puts, into the empty table and again into the full one, which takes its time.
+/// The number of keys that the loop puts into the empty table, and again into the full one.
 const ONE_BY_ONE: u32 = 5_000;
 
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// How many keys to import
+    /// The number of keys to import
     #[arg(long, default_value_t = 100_000)]
     keys: u32,
-    /// The stack keeps its data in memory, so that no write waits for the disk
+    /// Keep the data of the stack in memory, so that no write waits for the disk
     #[arg(long)]
     memory: bool,
-    /// How many milliseconds DynamoDB is away, there and back; on AWS it is some 5 from the same region
+    /// The round-trip time to DynamoDB in milliseconds; some 5 within a region of AWS
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     latency_ms: u32,
-    /// What cargo adds
+    /// The argument that cargo adds
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// A stack that ends with the measurement, however that ends.
+/// A stack that ends with the measurement, even if that fails.
 struct Stack(Child);
 
 impl Drop for Stack {
@@ -54,7 +54,7 @@ impl Drop for Stack {
     }
 }
 
-/// What a run of the command took.
+/// The cost of a run of the command.
 struct Run {
     seconds: f64,
     peak_kib: u64,
@@ -99,7 +99,7 @@ fn main() {
         "| one by one, {ONE_BY_ONE} into the full table | {:.1} | {into_full:.0} | | |",
         of_each / into_full
     );
-    // As long as the loop would take for all of them, if it slows down evenly.
+    // The speed of the loop for all keys, if it slows down evenly.
     let one_by_one = 2.0 / (1.0 / into_empty + 1.0 / into_full);
     println!("| one by one, {} | {:.1} | {one_by_one:.0} | 1.0 | |", arguments.keys, keys / one_by_one);
     for (name, run) in [("import", import), ("--dry-run", rehearsal)] {
@@ -108,7 +108,7 @@ fn main() {
     }
 }
 
-/// Puts a network between DynamoDB and whoever finds the stack by its data folder.
+/// Puts a delay between DynamoDB and every client that finds the stack by its data folder.
 fn move_away(folder: &Path, one_way: Duration) {
     let path = folder.join(".keypool/endpoints.json");
     let mut endpoints = DataFolder::endpoints_at(&folder.join(".keypool")).unwrap();
@@ -126,7 +126,7 @@ fn move_away(folder: &Path, one_way: Duration) {
     });
 }
 
-/// Carries what comes from one side to the other, each piece a while after it came.
+/// Copies bytes from one side to the other, each piece after the delay.
 fn carry(mut from: TcpStream, mut to: TcpStream, one_way: Duration) {
     to.set_nodelay(true).unwrap();
     let (pieces, due) = mpsc::channel::<(Instant, Vec<u8>)>();
@@ -137,7 +137,7 @@ fn carry(mut from: TcpStream, mut to: TcpStream, one_way: Duration) {
                 break;
             }
         }
-        // The other side is told that no more comes.
+        // Close the other side for writing.
         let _ = to.shutdown(Shutdown::Write);
     });
     let mut buffer = vec![0; 65_536];
@@ -162,7 +162,7 @@ fn measure(folder: &Path, options: &[&str]) -> Run {
     let status = format!("/proc/{}/status", child.id());
     let mut peak_kib = 0;
     loop {
-        // The mark only rises, so the last look before the end is near enough.
+        // The high-water mark only rises, so the last value before the end is close enough.
         let text = fs::read_to_string(&status).unwrap_or_default();
         let mark = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let mark = mark.and_then(|mark| mark.trim().trim_end_matches(" kB").parse().ok());
@@ -175,7 +175,7 @@ fn measure(folder: &Path, options: &[&str]) -> Run {
     }
 }
 
-/// Keys a second by conditional puts, one after the other.
+/// Measures the keys per second of conditional puts, one by one.
 #[tokio::main]
 async fn one_by_one(folder: &Path) -> f64 {
     let endpoints = DataFolder::endpoints_at(&folder.join(".keypool")).unwrap();

@@ -1,11 +1,12 @@
-//! What changed, in a few words.
+//! Short descriptions of changes.
 
 use serde_json::Value;
 
-/// The most characters of a difference in a table; `--json` has all of it.
+/// The most characters of a difference in a table; `--json` prints all of it.
 const CHARACTERS_MAX: usize = 120;
 
-/// Each member that is not the same before and after, as `name: before → after`. Of something new, the members it has.
+/// Lists each member that differs, as `name: before → after`. Lists the members of a new record as `name:
+/// value`.
 pub(crate) fn between(before: Option<&Value>, after: Option<&Value>) -> String {
     let members = |value: Option<&Value>| value.and_then(Value::as_object).cloned().unwrap_or_default();
     let (old, new) = (members(before), members(after));
@@ -23,7 +24,7 @@ pub(crate) fn between(before: Option<&Value>, after: Option<&Value>) -> String {
     parts.collect::<Vec<_>>().join(", ")
 }
 
-/// The same, cut to what a row of a table has room for.
+/// Describes the same difference, cut to fit a row of a table.
 pub(crate) fn in_short(before: Option<&Value>, after: Option<&Value>) -> String {
     let whole = between(before, after);
     if whole.chars().count() <= CHARACTERS_MAX {
@@ -32,7 +33,7 @@ pub(crate) fn in_short(before: Option<&Value>, after: Option<&Value>) -> String 
     whole.chars().take(CHARACTERS_MAX - 1).chain(['…']).collect()
 }
 
-/// How a value is shown that is not there, or empty.
+/// The text for a value that is absent or empty.
 pub(crate) const NOTHING: &str = "-";
 
 fn text(value: Option<&Value>) -> String {
@@ -57,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stays_is_not_told() {
+    fn unchanged_members_are_left_out() {
         let before = json!({"name": "Office", "generator_id": 3, "networks": ["10.0.0.0/8"], "prefix": ""});
         let after = json!({"name": "Büro", "generator_id": null, "networks": ["10.0.0.0/8", "::1/128"], "prefix": ""});
         assert_eq!(

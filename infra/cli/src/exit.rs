@@ -1,40 +1,40 @@
 use std::fmt;
 use std::process::ExitCode;
 
-/// How a command ends that did not fail.
+/// The end of a command that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// All was done, or all is well.
+    /// The command did everything, or every check passed.
     Done,
-    /// A part was not done; the output says which, and why.
+    /// A part failed; the output says which part, and why.
     Partly,
-    /// What was to be checked does not hold.
+    /// A check failed.
     DoesNotHold,
-    /// A person had enough; what was done stays.
+    /// Interrupted by the user. Completed work is kept.
     Interrupted,
 }
 
-/// What `--help` ends with. (clap finds most wrong arguments.)
+/// The end of the text of `--help`. (clap itself finds most wrong arguments.)
 pub(crate) const HELP: &str = "\
 Examples:
-  keypool local                                     everything on this machine, with a demo
-  keypool stock                                     what is left, of the stack that runs here
+  keypool local                                     run the whole stack here, with demo data
+  keypool stock                                     show the stock of the local stack
   keypool keys import keys.csv --product 42         fill the stock
-  keypool --stack shop doctor                       look over a stack on AWS
-  keypool verify response.json                      is this answer ours?
+  keypool --stack shop doctor                       check a stack on AWS
+  keypool verify response.json                      check the signature of a response
 
 Exit codes:
   0    done
-  1    not done; standard error says why
+  1    failed; standard error says why
   2    wrong arguments
-  3    done in part: the output says what was refused, and why
-  4    it does not hold: a signature is wrong, an answer was a refusal, the doctor found a fault
-  130  interrupted; what was done so far stays, and the command can be given again";
+  3    partly done; the output says what was refused, and why
+  4    a check failed: a wrong signature, a refusal by the API, or a fault found by the doctor
+  130  interrupted; completed work is kept, and the command can be run again";
 
-/// Wrong arguments, as clap ends for those that it finds itself.
+/// The exit code for wrong arguments, the same as clap's.
 pub(crate) const WRONG_ARGUMENTS: u8 = 2;
 
-/// Arguments that are valid one by one, but do not fit each other.
+/// Arguments that are valid alone, but not together.
 #[derive(Debug)]
 pub(crate) struct WrongArguments(pub(crate) &'static str);
 
@@ -46,7 +46,7 @@ impl fmt::Display for WrongArguments {
 
 impl std::error::Error for WrongArguments {}
 
-/// Interrupted by Ctrl-C, as shells say it.
+/// The exit code after Ctrl-C, as shells define it.
 pub(crate) const INTERRUPTED: u8 = 130;
 
 impl From<Exit> for ExitCode {

@@ -1,4 +1,4 @@
-//! HTTP, for what is asked of the API itself.
+//! An HTTP client for requests to the API.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,13 +14,13 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
-/// API Gateway gives no answer later than that.
+/// The time limit of a request. API Gateway never takes longer.
 const WITHIN: Duration = Duration::from_secs(30);
 
-/// Lambda gives no larger answer than 6 MB.
+/// The largest response that is read. Lambda allows 6 MB.
 const BODY_BYTES_MAX: usize = 8 * 1_048_576;
 
-/// The origin of an API: `https://HOST`, or `http://` on this machine.
+/// The base URL of an API: `https://HOST`, or `http://` on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BaseUrl(String);
 
@@ -36,7 +36,7 @@ impl FromStr for BaseUrl {
         match uri.scheme_str() {
             Some("https") => {}
             Some("http") if is_this_machine(host) => {}
-            Some("http") => return Err("must begin with https://: an API key would travel in clear text"),
+            Some("http") => return Err("must begin with https://: http would expose the API key"),
             _ => return Err("must begin with https://"),
         }
         Ok(Self(text.trim_end_matches('/').to_owned()))
@@ -57,7 +57,7 @@ fn is_this_machine(host: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -66,25 +66,25 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// A header, if it is there and is text.
+    /// The value of a header, if it is present and text.
     pub(crate) fn header(&self, name: impl AsRef<str>) -> Option<&str> {
         self.headers.get(name.as_ref())?.to_str().ok()
     }
 
-    /// When it was given, by the clock of the one who gave it.
+    /// The time of the response by the server's clock.
     pub(crate) fn date(&self) -> Option<jiff::Timestamp> {
         let date = jiff::fmt::rfc2822::parse(self.header(DATE)?).ok()?;
         Some(date.timestamp())
     }
 
-    /// Whether its type is that, whatever parameters come with it.
+    /// Returns true if the response has this media type; parameters do not matter.
     pub(crate) fn is_of_type(&self, media_type: &str) -> bool {
         let given = self.header(CONTENT_TYPE).unwrap_or_default();
         given.split(';').next().is_some_and(|given| given.trim().eq_ignore_ascii_case(media_type))
     }
 }
 
-/// Sends a request and reads the whole answer, within 30 seconds.
+/// Sends a request and reads the whole response, within 30 seconds.
 pub(crate) async fn send(
     method: Method,
     url: &str,
@@ -95,27 +95,28 @@ pub(crate) async fn send(
     for (name, value) in headers {
         request = request.header(name, value);
     }
-    let request = request.body(Full::new(body.into())).with_context(|| format!("{url} is no URL"))?;
+    let request = request.body(Full::new(body.into())).with_context(|| format!("{url} is not a URL"))?;
     let client = Client::builder(TokioExecutor::new()).build(connector()?);
     let exchange = async {
-        // Its own text names what happened only in its last cause.
+        // Only the last cause of the error says what happened.
         let answer = client.request(request).await.map_err(|error| anyhow!("{}", last_cause(&error)))?;
         let (parts, body) = answer.into_parts();
         let body = Limited::new(body, BODY_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| anyhow!("the answer broke off: {}", last_cause(&*error)))?.to_bytes();
+        let body =
+            body.map_err(|error| anyhow!("the response broke off: {}", last_cause(&*error)))?.to_bytes();
         anyhow::Ok(Answer { status: parts.status, headers: parts.headers, body })
     };
     match tokio::time::timeout(WITHIN, exchange).await {
-        Ok(answer) => answer.with_context(|| format!("no answer from {url}")),
-        Err(_) => bail!("no answer from {url} within {} seconds", WITHIN.as_secs()),
+        Ok(answer) => answer.with_context(|| format!("no response from {url}")),
+        Err(_) => bail!("no response from {url} within {} seconds", WITHIN.as_secs()),
     }
 }
 
-/// TLS with the certificates that this machine trusts.
+/// Connects by TLS and trusts the certificates that this machine trusts.
 fn connector() -> anyhow::Result<HttpsConnector<HttpConnector>> {
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     let builder = HttpsConnectorBuilder::new().with_provider_and_native_roots(provider);
-    let builder = builder.context("this machine's certificates cannot be read")?;
+    let builder = builder.context("cannot read this machine's certificates")?;
     Ok(builder.https_or_http().enable_http1().build())
 }
 
@@ -132,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_api_key_never_travels_in_clear_text() {
+    fn a_base_url_must_be_encrypted_or_local() {
         for good in ["https://a.example", "http://127.0.0.1:9000/", "http://localhost", "http://[::1]:1"] {
             assert!(good.parse::<BaseUrl>().is_ok(), "{good}");
         }

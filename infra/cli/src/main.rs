@@ -1,10 +1,10 @@
-//! The `keypool` command: the embedded stack, and all that an operator does.
+//! The `keypool` command: the embedded stack, and the tools of an operator.
 //!
-//! Each subcommand is one file in `commands`; `target` finds out which table it works on, and who works on it; `cloud`
-//! asks AWS what else it knows of a stack; `output` is the only place that prints, for people or, with `--json`, for
-//! programs; `view` says how records look in JSON; `http` asks the API; `envelope` reads what it answers, `public_keys`
-//! are those it is checked against; `difference` says what changed; `moment` reads times; `advice` tells the way out of
-//! an error; `exit` has the exit codes.
+//! Each subcommand is one file in `commands`. `target` opens the table and identifies the operator. `cloud`
+//! asks AWS for further facts about a stack. Only `output` prints: for people or, with `--json`, for
+//! programs. `view` renders records as JSON. `http` calls the API, `envelope` reads its responses, and
+//! `public_keys` finds the keys to check them with. `difference` describes changes, `moment` parses times,
+//! `advice` suggests remedies for errors, and `exit` defines the exit codes.
 
 mod advice;
 mod cloud;
@@ -28,17 +28,17 @@ use crate::exit::{HELP, WRONG_ARGUMENTS, WrongArguments};
 use crate::output::Output;
 use crate::target::TargetOptions;
 
-/// The licence desk of an online shop.
+/// The license desk of an online shop.
 ///
-/// `keypool local` runs all of it on this machine. The other commands manage products, generators, API keys,
-/// signing keys and the stock: of the stack that runs on the data folder or, with --stack or --table, of one on AWS.
-/// `keypool target` says which.
+/// `keypool local` runs the whole stack on this machine. The other commands manage products, generators, API
+/// keys, signing keys and the stock. By default they act on the local stack of the data folder; --stack or
+/// --table selects a stack or table on AWS. `keypool target` shows the selection.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, after_help = HELP)]
 struct Arguments {
     #[command(flatten)]
     target: TargetOptions,
-    /// Print JSON, for scripts: one value, or one object a line where a list may be long
+    /// Print JSON for scripts: one value, or one object per line for long lists
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]

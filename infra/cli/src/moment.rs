@@ -1,11 +1,11 @@
-//! Times on the command line: lengths of time, and moments.
+//! Times on the command line: durations and moments.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use keypool_domain::{Clock as _, InvalidTimestamp, SystemClock, Timestamp};
 
-/// A length of time, to the second: `90s`, `30m`, `24h`, `7d`, `2w`, or `0`.
+/// A duration in whole seconds: `90s`, `30m`, `24h`, `7d`, `2w`, or `0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span(Duration);
 
@@ -13,9 +13,8 @@ impl FromStr for Span {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const FORM: &str =
-            "must be a length of time: a number with s, m, h, d or w, like 90s, 24h or 7d; or 0";
-        /// A hundred years: more is a slip.
+        const FORM: &str = "must be a duration: a number with s, m, h, d or w, such as 90s, 24h or 7d; or 0";
+        /// A hundred years; more is a typing error.
         const SECONDS_MAX: u64 = 100 * 366 * 24 * 60 * 60;
         if text == "0" {
             return Ok(Self(Duration::ZERO));
@@ -39,12 +38,12 @@ impl FromStr for Span {
 }
 
 impl Span {
-    /// The length itself.
+    /// The duration.
     pub(crate) fn duration(self) -> Duration {
         self.0
     }
 
-    /// How many seconds it has.
+    /// The number of seconds.
     pub(crate) fn seconds(self) -> u64 {
         self.0.as_secs()
     }
@@ -53,18 +52,18 @@ impl Span {
         i64::try_from(self.0.as_micros()).unwrap_or(i64::MAX)
     }
 
-    /// So long after a moment.
+    /// The moment this long after `moment`.
     pub(crate) fn after(self, moment: Timestamp) -> Option<Timestamp> {
         Timestamp::from_unix_microseconds(moment.unix_microseconds().checked_add(self.microseconds())?)
     }
 
-    /// So long before a moment.
+    /// The moment this long before `moment`.
     pub(crate) fn before(self, moment: Timestamp) -> Option<Timestamp> {
         Timestamp::from_unix_microseconds(moment.unix_microseconds().checked_sub(self.microseconds())?)
     }
 }
 
-/// A length of time as [`Span`] reads it, to the second: `12h`, `7d`, `0`.
+/// Formats a duration as [`Span`] parses it, in whole seconds: `12h`, `7d`, `0`.
 pub(crate) fn length(time: Duration) -> String {
     let seconds = time.as_secs();
     let units = [(24 * 60 * 60, 'd'), (60 * 60, 'h'), (60, 'm')];
@@ -75,7 +74,7 @@ pub(crate) fn length(time: Duration) -> String {
     }
 }
 
-/// A moment in the past, as an operator says it: so long ago, or a date or time in UTC.
+/// A moment in the past as an operator writes it: a duration before now, or a date or time in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Since {
     Ago(Span),
@@ -91,13 +90,13 @@ impl FromStr for Since {
             return Ok(Self::At(moment));
         }
         text.parse().map(Self::Ago).map_err(|_| {
-            "must be a length of time, like 24h or 7d, a date as YYYY-MM-DD, or a time as 2026-11-21T07:00:00Z"
+            "must be a duration such as 24h or 7d, a date as YYYY-MM-DD, or a time as 2026-11-21T07:00:00Z"
         })
     }
 }
 
 impl Since {
-    /// The moment that is meant now.
+    /// The moment, counted from `now`.
     pub(crate) fn moment(self, now: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Ago(span) => span.before(now),
@@ -106,7 +105,7 @@ impl Since {
     }
 }
 
-/// The first moment after a day, which must not be over.
+/// The end of a day, which must not be in the past.
 pub(crate) fn end_of_day(text: &str) -> Result<Timestamp, &'static str> {
     const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
     const LAST: &str = "must not be later than 9999-12-29";
@@ -115,10 +114,10 @@ pub(crate) fn end_of_day(text: &str) -> Result<Timestamp, &'static str> {
         InvalidTimestamp::TooLate => LAST,
     })?;
     let end = Timestamp::from_unix_microseconds(day.unix_microseconds() + DAY_US).ok_or(LAST)?;
-    if end <= SystemClock.now() { Err("must not be a day that is over") } else { Ok(end) }
+    if end <= SystemClock.now() { Err("must not be in the past") } else { Ok(end) }
 }
 
-/// A moment that is over, as RFC 3339 writes it.
+/// Parses a moment in the past, in the form of RFC 3339.
 pub(crate) fn past(text: &str) -> Result<Timestamp, &'static str> {
     match Timestamp::from_rfc3339(text) {
         None => Err("must be a time as 2026-11-24T16:00:00Z"),
@@ -127,7 +126,7 @@ pub(crate) fn past(text: &str) -> Result<Timestamp, &'static str> {
     }
 }
 
-/// A moment to the second, as a person reads it.
+/// Formats a moment for people, in whole seconds.
 pub(crate) fn to_the_second(moment: Timestamp) -> String {
     let text = moment.to_microseconds_text();
     format!("{}Z", text.chars().take("2026-11-21T07:00:00".len()).collect::<String>().replace('T', " "))
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_of_time_are_read() {
+    fn durations_are_parsed() {
         let now = at("2026-11-21T07:00:00Z");
         for (text, later) in [
             ("0", "2026-11-21T07:00:00Z"),
@@ -172,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_is_written_as_it_is_read() {
+    fn a_duration_is_formatted_as_it_is_parsed() {
         for text in ["0", "90s", "61m", "36h", "7d", "365d"] {
             assert_eq!(length(text.parse::<Span>().unwrap().duration()), text);
         }
@@ -180,17 +179,17 @@ mod tests {
     }
 
     #[test]
-    fn the_last_day_is_named() {
+    fn the_last_day_is_9999_12_29() {
         assert_eq!(end_of_day("9999-12-29"), Ok(at("9999-12-30T00:00:00Z")));
         for text in ["9999-12-30", "9999-12-31"] {
             assert_eq!(end_of_day(text), Err("must not be later than 9999-12-29"), "{text}");
         }
         assert_eq!(end_of_day("9999-12-32"), Err("must be a date as YYYY-MM-DD"));
-        assert_eq!(end_of_day("2024-01-08"), Err("must not be a day that is over"));
+        assert_eq!(end_of_day("2024-01-08"), Err("must not be in the past"));
     }
 
     #[test]
-    fn a_moment_in_the_past_is_said_in_three_ways() {
+    fn a_moment_in_the_past_has_three_forms() {
         let now = at("2026-11-21T07:00:00Z");
         for (text, moment) in [
             ("7d", "2026-11-14T07:00:00Z"),

@@ -1,4 +1,4 @@
-//! How records look: in JSON, for `--json` and in the audit trail, and in texts for people.
+//! Renders records: as JSON, for `--json` and the audit trail, and as text for people.
 
 use keypool_domain::{
     ApiKeyRecord, Generator, Method, OrderReference, Owner, OwnerField, Product, QueuedOrder, WebhookUrl,
@@ -40,7 +40,7 @@ pub(crate) fn generator(generator: &Generator) -> Value {
     value
 }
 
-/// An API key, without the key. A setting that is not set is null.
+/// An API key record, without the key. A setting that is not set is null.
 pub(crate) fn api_key(api_key: &ApiKeyRecord) -> Value {
     let settings = &api_key.settings;
     json!({
@@ -60,7 +60,7 @@ pub(crate) fn api_key(api_key: &ApiKeyRecord) -> Value {
     })
 }
 
-/// A queued order. Of the webhook URL, only what holds no key.
+/// A queued order. The webhook URL lacks its query, which holds the webhook key.
 pub(crate) fn order(order: &QueuedOrder) -> Value {
     let request = &order.request;
     let mut value = json!({
@@ -104,7 +104,7 @@ pub(crate) fn webhook_without_key(url: &WebhookUrl) -> String {
     }
 }
 
-/// An owner in a text for people: `Ada <ada@example.com>`.
+/// An owner as text for people: `Ada <ada@example.com>`.
 pub(crate) fn owner(owner: &Owner) -> String {
     let email = owner.email.as_ref().map(|email| format!("<{}>", printable(email.as_str())));
     let parts = [owner.name.as_ref().map(|name| printable(name.as_str())), email];

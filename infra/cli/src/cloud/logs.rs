@@ -4,10 +4,10 @@ use keypool_domain::Timestamp;
 
 use crate::target::{Aws, in_words};
 
-/// The most requests for one page: CloudWatch Logs takes few requests a second, and throttles what is beyond.
+/// The most requests for one page. CloudWatch Logs accepts few requests a second and throttles the rest.
 const ATTEMPTS_MAX: u32 = 10;
 
-/// CloudWatch Logs.
+/// A client of CloudWatch Logs.
 #[derive(Debug)]
 pub(crate) struct Logs {
     client: aws_sdk_cloudwatchlogs::Client,
@@ -17,17 +17,17 @@ pub(crate) struct Logs {
 #[derive(Debug)]
 pub(crate) struct LogGroup {
     pub(crate) name: String,
-    /// When it was made.
+    /// The time of its creation.
     pub(crate) created_at: Option<Timestamp>,
-    /// How many days it keeps lines; `None` for ever.
+    /// The days for which it keeps lines; `None` is forever.
     pub(crate) retention_days: Option<u32>,
 }
 
-/// A line as it is in a log group.
+/// A line of a log group.
 #[derive(Debug)]
 pub(crate) struct LogLine {
     pub(crate) message: String,
-    /// Where it is, for whoever looks for it.
+    /// Its log group, stream and time, for messages.
     pub(crate) place: String,
 }
 
@@ -38,7 +38,7 @@ impl Logs {
         Self { client: aws_sdk_cloudwatchlogs::Client::from_conf(config.build()) }
     }
 
-    /// Asks how long a log group keeps its lines.
+    /// Reads the age and the retention of a log group.
     pub(crate) async fn group(&self, name: &str) -> anyhow::Result<LogGroup> {
         let mut pages = self.client.describe_log_groups().log_group_name_prefix(name).into_paginator().send();
         while let Some(page) = pages.next().await {
@@ -50,10 +50,11 @@ impl Logs {
                 return Ok(LogGroup { name: name.to_owned(), created_at, retention_days });
             }
         }
-        anyhow::bail!("there is no log group {name}: what it held is lost, or the stack was deployed anew")
+        anyhow::bail!("there is no log group {name}: it was deleted, or the stack was deployed anew")
     }
 
-    /// Reads a page of the lines since `since` that contain `text`. Gives them, and where the next page begins.
+    /// Reads a page of the lines since `since` that contain `text`. Returns them with the token of the next
+    /// page.
     pub(crate) async fn page(
         &self,
         group: &str,
@@ -75,7 +76,7 @@ impl Logs {
             let stream = event.log_stream_name().unwrap_or("an unnamed stream");
             let at = event.timestamp().and_then(of_milliseconds);
             let at = at.map_or_else(String::new, |at| format!(" at {at}"));
-            let message = event.message().context("CloudWatch Logs gives a line without a text")?;
+            let message = event.message().context("CloudWatch Logs returned a line without text")?;
             Ok(LogLine { message: message.to_owned(), place: format!("{group}, {stream}{at}") })
         });
         Ok((lines.collect::<anyhow::Result<_>>()?, page.next_token().map(str::to_owned)))

@@ -1,4 +1,4 @@
-//! Facts that AWS has about a deployed stack beyond its table and its keys: resources, log lines, metrics, alarms,
+//! Facts from AWS about a deployed stack beyond its table and keys: resources, log lines, metrics, alarms and
 //! quotas.
 
 mod logs;

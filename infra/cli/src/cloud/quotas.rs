@@ -2,7 +2,7 @@ use aws_sdk_servicequotas::operation::get_service_quota::GetServiceQuotaError;
 
 use crate::target::{Aws, in_words};
 
-/// A quota, as Service Quotas calls it.
+/// A quota, by its codes in Service Quotas.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Quota {
     pub(crate) service: &'static str,
@@ -15,7 +15,7 @@ pub(crate) const CONCURRENT_EXECUTIONS: Quota = Quota { service: "lambda", code:
 pub(crate) const RSA_REQUESTS: Quota = Quota { service: "kms", code: "L-2AC98190" };
 
 impl Quota {
-    /// A command that asks AWS for more.
+    /// The command that requests an increase from AWS.
     pub(crate) fn request(self, value: &str) -> String {
         let Self { service, code } = self;
         format!(
@@ -25,7 +25,7 @@ impl Quota {
     }
 }
 
-/// The account's value of a quota in this region. Where nothing was applied to the account, AWS's default.
+/// Reads the account's value of a quota in this region, or AWS's default if the account has none.
 pub(crate) async fn quota(aws: &Aws, quota: Quota) -> anyhow::Result<Option<f64>> {
     let client = aws_sdk_servicequotas::Client::new(aws.config());
     let Quota { service, code } = quota;

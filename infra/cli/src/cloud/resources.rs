@@ -2,7 +2,7 @@ use anyhow::Context as _;
 
 use crate::target::{Aws, in_words};
 
-/// The resources of a stack, which `infra/template.yaml` names.
+/// The resources of a stack, by their names in `infra/template.yaml`.
 #[derive(Debug)]
 pub(crate) struct Resources(Vec<Resource>);
 
@@ -32,14 +32,14 @@ impl Resources {
         Ok(Self(resources))
     }
 
-    /// What AWS calls the resource that the template calls `name`.
+    /// The physical id of the resource that the template calls `name`.
     pub(crate) fn physical_id(&self, name: &str) -> anyhow::Result<&str> {
         let named = self.0.iter().find(|resource| resource.name == name);
         let id = named.map(|resource| resource.physical_id.as_str());
         id.with_context(|| format!("the stack has no resource {name}: deploy it again (`sam deploy`)"))
     }
 
-    /// What AWS calls all resources of a type.
+    /// The physical ids of all resources of a type.
     pub(crate) fn of_kind(&self, kind: &str) -> Vec<String> {
         let of_kind = self.0.iter().filter(|resource| resource.kind == kind);
         of_kind.map(|resource| resource.physical_id.clone()).collect()

@@ -8,27 +8,27 @@ use aws_sdk_cloudwatch::types::{
 
 use crate::target::{Aws, in_words};
 
-/// The number of alarms in one request: `CloudWatch` takes no more.
+/// The most alarms that `CloudWatch` accepts in one request.
 const ALARMS_MAX: usize = 100;
 const MINUTE_SECONDS: i32 = 60;
 
-/// An alarm that rings.
+/// An alarm in the state ALARM.
 #[derive(Debug)]
 pub(crate) struct Alarm {
     pub(crate) name: String,
     pub(crate) reason: String,
 }
 
-/// The values of a metric, minute by minute.
+/// The totals of a metric over its minutes.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Readings {
-    /// All of it.
+    /// The sum of all minutes.
     pub(crate) sum: f64,
-    /// The most in one minute.
+    /// The highest value of a minute.
     pub(crate) peak: f64,
 }
 
-/// Those of the alarms that ring.
+/// Finds those of the named alarms that are in the state ALARM.
 pub(crate) async fn ringing(aws: &Aws, names: &[String]) -> anyhow::Result<Vec<Alarm>> {
     let client = aws_sdk_cloudwatch::Client::new(aws.config());
     let mut alarms = Vec::new();

@@ -9,26 +9,26 @@ use crate::moment::{Since, to_the_second};
 use crate::output::{Output, Table};
 use crate::target::Target;
 
-/// Show who changed what by this command, the youngest first.
+/// Show who changed what, latest first.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     keypool audit --since 7d\n  \
     keypool audit --subject \"product 42\" --since 2026-01-01\n  \
     keypool audit --action api-key. --json | jq -r '[.at, .principal, .action, .subject] | @tsv'\n\n\
-    Every change made by this command is written with its entry, both or neither; work on many keys has an entry \
-    before and one after. API keys are named by their SHA-256 and never shown.\n\
-    Costs half a read unit for 4 KB of entries since then (some ten), and for each month.")]
+    Every change and its entry are written in one transaction. Work on many keys has one entry before it and one \
+    after it. Entries name API keys by their SHA-256 and never show them.\n\
+    Costs half a read unit for 4 KB of entries (some ten), and for each month.")]
 pub(crate) struct Audit {
-    /// How far back: a length of time (24h, 30d), a date or a time in UTC
+    /// The start of the period: a duration before now (24h, 30d), or a date or time in UTC
     #[arg(long, value_name = "DURATION|DATE", default_value = "30d")]
     since: Since,
-    /// How many entries at most
+    /// The most entries to show
     #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
-    /// Only what was done to something whose name has this text in it
+    /// Only entries whose subject contains this text
     #[arg(long, value_name = "TEXT")]
     subject: Option<String>,
-    /// Only actions with this text in their name, like product.update or api-key.
+    /// Only actions whose name contains this text, such as product.update or api-key.
     #[arg(long, value_name = "TEXT")]
     action: Option<String>,
 }
@@ -38,7 +38,7 @@ impl Audit {
         let now = SystemClock.now();
         let since = self.since.moment(now).context("--since goes back before the year 0")?;
         let limit = usize::try_from(self.limit)?;
-        // One more than asked for tells whether there are more.
+        // One entry more than the limit shows that there are more.
         let wanted = |entry: &AuditEntry| self.wants(entry);
         let mut entries = target.store.audit_trail(since, now, limit + 1, wanted).await?;
         let more = entries.len() > limit;
@@ -49,10 +49,11 @@ impl Audit {
             print(&entries, output)?;
         }
         if entries.is_empty() {
-            output.note(&format!("Nothing of that kind was done since {}.", to_the_second(since)));
+            output.note(&format!("There are no such entries since {}.", to_the_second(since)));
         }
         if more {
-            output.note(&format!("There are more: these are the youngest {limit}; --limit shows more."));
+            output
+                .note(&format!("There are more entries: these are the latest {limit}; --limit shows more."));
         }
         Ok(Exit::Done)
     }
@@ -64,7 +65,7 @@ impl Audit {
 }
 
 fn print(entries: &[AuditEntry], output: Output) -> anyhow::Result<()> {
-    // A row of a terminal has no room for all of it.
+    // A row on a terminal has no room for the whole difference.
     let what_changed = if output.is_terminal() { difference::in_short } else { difference::between };
     let mut table = Table::new(["TIME", "WHO", "ACTION", "SUBJECT", "WHAT CHANGED"]);
     for entry in entries {
@@ -79,7 +80,7 @@ fn print(entries: &[AuditEntry], output: Output) -> anyhow::Result<()> {
     output.line(&table.to_string())
 }
 
-/// What a person looks for in an ARN: `operator/ada` of `arn:aws:sts::123456789012:assumed-role/operator/ada`.
+/// The readable part of an ARN: `operator/ada` of `arn:aws:sts::123456789012:assumed-role/operator/ada`.
 fn who(principal: &str) -> &str {
     if !principal.starts_with("arn:") {
         return principal;
@@ -105,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_an_arn_the_name_is_shown() {
+    fn an_arn_is_shown_by_its_name() {
         for (principal, shown) in [
             ("arn:aws:sts::123456789012:assumed-role/operator/ada", "operator/ada"),
             ("arn:aws:iam::123456789012:user/ada", "ada"),

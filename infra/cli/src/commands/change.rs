@@ -1,4 +1,4 @@
-//! What is said of changes.
+//! Messages about changes.
 
 use clap::Args;
 use serde_json::Value;
@@ -7,18 +7,18 @@ use crate::difference;
 use crate::exit::Exit;
 use crate::output::Output;
 
-/// Functions keep what they read of products, generators and API keys for a minute.
-const WARM: &str = "Functions that are warm go by what they read before for up to 60 seconds.";
+/// Functions cache products, generators and API keys for a minute.
+const WARM: &str = "Warm functions may use the old data for up to 60 seconds.";
 
 #[derive(Debug, Args)]
 pub(super) struct Reason {
-    /// Why; noted in the audit trail
+    /// The reason, for the audit trail
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
 
 impl Reason {
-    /// Adds the reason to what the audit trail says of a record after a change.
+    /// Adds the reason to the record after a change, for the audit trail.
     pub(super) fn note(&self, after: &mut Value) {
         if let Some(reason) = &self.reason {
             after["reason"] = Value::String(reason.clone());
@@ -26,7 +26,7 @@ impl Reason {
     }
 }
 
-/// It is made.
+/// Reports a change that was made.
 pub(super) fn done(subject: &str, before: &Value, after: &Value, output: Output) -> anyhow::Result<Exit> {
     let what = difference::between(Some(before), Some(after));
     output.result(&format!("{subject} changed: {what}"), after)?;
@@ -34,21 +34,21 @@ pub(super) fn done(subject: &str, before: &Value, after: &Value, output: Output)
     Ok(Exit::Done)
 }
 
-/// Says that a change is not seen everywhere at once.
+/// Warns that warm functions see a change later.
 pub(super) fn warm(output: Output) {
     output.note(WARM);
 }
 
-/// It was so before, and nothing was written.
+/// Reports that a record had these values before, so nothing was written.
 pub(super) fn nothing(subject: &str, value: &Value, output: Output) -> anyhow::Result<Exit> {
-    output.result(&format!("{subject} is so already: nothing to change"), value)?;
+    output.result(&format!("{subject} is already up to date"), value)?;
     Ok(Exit::Done)
 }
 
-/// Somebody else was quicker.
+/// The error for a record that somebody else changed at the same time.
 pub(super) fn meanwhile(subject: &str) -> anyhow::Error {
     anyhow::anyhow!(
-        "{subject} was changed by somebody else at the same moment, and nothing was written: look at it, and give \
-         the command again"
+        "somebody else changed {subject} at the same moment, and nothing was written: look at it, and run the \
+         command again"
     )
 }

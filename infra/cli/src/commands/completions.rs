@@ -5,14 +5,14 @@ use crate::Arguments;
 use crate::exit::Exit;
 use crate::output::Output;
 
-/// Print completions for a shell.
+/// Print the completion script for a shell.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     keypool completions bash > ~/.local/share/bash-completion/completions/keypool\n  \
     keypool completions zsh > ~/.zfunc/_keypool\n  \
     keypool completions fish > ~/.config/fish/completions/keypool.fish")]
 pub(crate) struct Completions {
-    /// Which shell
+    /// The shell
     #[arg(value_enum)]
     shell: Shell,
 }

@@ -10,28 +10,27 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::exit::Exit;
 use crate::output::Output;
 
-/// Run everything on this machine: the API, DynamoDB and KMS.
+/// Run the whole stack on this machine: the API, DynamoDB and KMS.
 ///
-/// All of it in this process, on loopback, with a demo to try. Logs go to standard error, one JSON object a line;
-/// `LOG_LEVEL` says how much (error, warn, info, debug, trace).
+/// The stack runs in this process, on loopback, with demo data. Logs go to standard error, one JSON object
+/// per line; `LOG_LEVEL` sets their level (error, warn, info, debug, trace).
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
         keypool local\n  \
         keypool local --memory --port 0 --json\n\n\
-        Ctrl-C stops it. What it holds is kept in the data folder, unless --memory is given.")]
+        Ctrl-C stops it. The data folder keeps the data, unless --memory is given.")]
 pub(crate) struct Local {
-    /// The port of 127.0.0.1 to serve on; 0 picks a free one
+    /// The port on 127.0.0.1; 0 picks a free one
     #[arg(long, default_value_t = 9000)]
     port: u16,
-    /// Keep nothing: all is gone when it stops. (The data folder then only says where it runs)
+    /// Keep the data in memory, and lose it on exit (the data folder then only records the addresses)
     #[arg(long)]
     memory: bool,
 }
 
 impl Local {
     pub(crate) async fn run(&self, data_dir: &Path, output: Output) -> anyhow::Result<Exit> {
-        init_logs(log_level()?, Stack::WARNS_OF_BUSINESS, std::io::stderr)
-            .context("logging does not start")?;
+        init_logs(log_level()?, Stack::WARNS_OF_BUSINESS, std::io::stderr).context("cannot start logging")?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let storage = if self.memory { Storage::Memory } else { Storage::Disk };
@@ -56,7 +55,7 @@ impl Local {
 fn welcome(base_url: &str, data_dir: &Path, storage: Storage) -> String {
     let kept = match storage {
         Storage::Disk => format!("kept in {}", data_dir.display()),
-        Storage::Memory => "kept in memory, gone when this stops".to_owned(),
+        Storage::Memory => "kept in memory, lost on exit".to_owned(),
     };
     let api_key = demo::API_KEY;
     format!(
@@ -71,7 +70,7 @@ fn welcome(base_url: &str, data_dir: &Path, storage: Storage) -> String {
   public keys  {base_url}/public-key.pem
                {base_url}/public-key.pem?product_id=2
 
-Put keys into stock, make some, give one by name, give three at random, find an order, count a stock:
+Put keys into stock, generate some, assign one by name, assign three at random, find an order, count a stock:
 
   curl {base_url}/api/v1/create-license-keys -d api_key={api_key} \
     -d 'license_keys=["FIRST-0001","FIRST-0002","FIRST-0003"]' -d product_id=1 \

@@ -28,36 +28,36 @@ use crate::target::TargetOptions;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Local(local::Local),
-    /// Set up products, list and change them
+    /// Create, list and change products
     #[command(subcommand)]
     Product(product::Product),
-    /// Set up generators, which make license keys, list and change them
+    /// Create, list and change generators of license keys
     #[command(subcommand)]
     Generator(generator::Generator),
-    /// Set up API keys, which open the API, list, change and replace them
+    /// Create, list, change and replace API keys
     #[command(subcommand)]
     ApiKey(api_key::ApiKey),
-    /// Make, choose and replace the keys that sign responses, and hand out their public halves
+    /// Create, choose and replace the keys that sign responses; print public keys
     #[command(subcommand)]
     SigningKey(signing_key::SigningKey),
-    /// Put license keys into stock, look at them, change them
+    /// Import, show, export and change license keys
     #[command(subcommand)]
     Keys(keys::Keys),
-    /// Look at queued orders, have a shop told again, end an order that waits
+    /// Show queued orders, repeat callbacks, cancel orders
     #[command(subcommand)]
     Orders(orders::Orders),
-    /// Show what is stored of an owner, and erase it
+    /// Show or erase the data of an owner
     #[command(subcommand)]
     Owner(owner::Owner),
     Stock(stock::Stock),
-    /// Make a restored table fit to sell from
+    /// Prepare a restored table for sales
     #[command(subcommand)]
     Restore(restore::Restore),
     Audit(audit::Audit),
     Verify(verify::Verify),
     Call(Box<call::Call>),
     Doctor(doctor::Doctor),
-    /// Say which table the other commands work on, and as whom
+    /// Show the table that the other commands use, and your identity
     #[command(after_help = "Examples:\n  \
         keypool target\n  \
         keypool target --stack shop --region eu-central-1 --json")]
@@ -88,10 +88,10 @@ impl Command {
     }
 }
 
-/// How many ids that were chosen by hand are stepped over to find a free one.
+/// The most ids that are tried to find a free one. Ids chosen by hand are taken.
 const IDS_TRIED_MAX: usize = 1_000;
 
-/// The next id of a counter, as the type it is for.
+/// Takes the next id from a counter.
 async fn next_id<T: TryFrom<u64>>(store: &Store, counter: Counter) -> anyhow::Result<T> {
     let id = store.next_id(counter).await?;
     T::try_from(id).map_err(|_| anyhow::anyhow!("there are no more ids"))

@@ -11,34 +11,34 @@ use crate::exit::Exit;
 use crate::output::{BAD, FAINT, GOOD, Output, Table, WARNING};
 use crate::target::Target;
 
-/// Show what is in stock of each product, and how it sells.
+/// Show the stock and the sales of each product.
 ///
-/// It reads the whole table: some 4 read units for a hundred keys, a few cents for ten million. "Lasts" is how long the
-/// stock lasts if it sells as in the last 24 hours; "made when sold" is a product with a generator and nothing in stock.
-/// "Estimate" is the size of the stock as one draw sees it, and how far that is from the count. The metric
-/// `StockEstimate` has it for every draw, so an alarm needs no count. "Waited for" is how many keys queued orders
-/// wait for; new keys go to them first.
+/// The command reads the whole table: some 4 read units for a hundred keys, a few cents for ten million.
+/// LASTS is the time until the stock is sold out at the rate of the last 24 hours; "made when sold" is a
+/// product with a generator and an empty stock. ESTIMATE is the size of the stock as one draw sees it, and
+/// its deviation from the count. The metric `StockEstimate` has it for every draw, so an alarm needs no
+/// count. WAITED FOR is the number of keys that queued orders wait for; new keys go to them first.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     keypool stock\n  \
     keypool stock --product 42 --json\n  \
     keypool stock --watch --every 300\n\n\
-    With --watch, Ctrl-C ends it.")]
+    Ctrl-C ends --watch.")]
 pub(crate) struct Stock {
-    /// This product alone
+    /// Only this product
     #[arg(long, value_name = "NUMBER")]
     product: Option<ProductId>,
-    /// Show it again and again
+    /// Refresh the table until interrupted
     #[arg(long)]
     watch: bool,
-    /// How many seconds pass in between
+    /// The seconds between two refreshes
     #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "watch", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     every: u64,
 }
 
-/// How wide a bar is, in columns.
+/// The width of a bar, in columns.
 const BAR: u64 = 20;
-/// A stock that lasts shorter than that is shown as low, in hours.
+/// A stock that lasts fewer hours than this is shown as low.
 const LOW_HOURS: u64 = 48;
 
 impl Stock {
@@ -56,7 +56,7 @@ impl Stock {
                     output.clear_screen()?;
                 }
                 self.show(target, output).await?;
-                // Each look costs a reading of the table.
+                // Each refresh reads the whole table, so stop if nobody reads the output.
                 if !output.is_read() {
                     return Ok(Exit::Done);
                 }
@@ -94,7 +94,7 @@ impl Stock {
             line.estimate = Some(drawn.stock);
         }
         if let (Some(id), []) = (self.product, lines.as_slice()) {
-            bail!("there is no product {id}, nor a key of it");
+            bail!("there is no product {id}, and no key of it");
         }
         let mut table = Table::new([
             "PRODUCT",
@@ -118,12 +118,12 @@ impl Stock {
     }
 }
 
-/// What is known of one product's stock.
+/// The stock of one product.
 struct Line {
     id: ProductId,
     name: Option<String>,
     is_active: bool,
-    /// The generator that makes its keys when there are none in stock, if it is switched on.
+    /// The generator that makes its keys when the stock is empty, if it is active.
     generator_id: Option<GeneratorId>,
     inventory: Inventory,
     /// The number of keys that queued orders wait for.
@@ -132,7 +132,7 @@ struct Line {
     estimate: Option<StockSize>,
 }
 
-/// Those of the products, and of keys whose product is not there.
+/// Builds a line for each product, and for each missing product that has keys.
 fn lines(
     products: &[Product],
     inventory: &BTreeMap<ProductId, Inventory>,
@@ -195,7 +195,7 @@ impl Line {
         ]
     }
 
-    /// The estimate of one draw, and how far it is from the count. This is the metric that the alarm of a low stock uses.
+    /// The estimate of one draw and its deviation from the count. The alarm for a low stock uses this metric.
     fn estimate_beside_count(&self) -> String {
         match self.estimate {
             None => String::new(),
@@ -240,7 +240,7 @@ impl Line {
     }
 }
 
-/// A bar as long as `count` is to `most`; as soon as there is one, one can see it.
+/// Draws a bar for `count` out of `most`. A count above zero is always visible.
 fn bar(count: u64, most: u64) -> String {
     let eighths = (count * BAR * 8).checked_div(most).unwrap_or(0).max(u64::from(count > 0));
     let last = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn an_estimate_stands_beside_the_count() {
+    fn an_estimate_shows_its_deviation_from_the_count() {
         let line = |estimate| Line {
             inventory: Inventory { available: 1_000, ..Inventory::default() },
             estimate,
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn how_long_a_stock_lasts() {
+    fn a_stock_lasts_hours_days_or_years() {
         let line = |available, sold_last_day| Line {
             inventory: Inventory { available, sold_last_day, ..Inventory::default() },
             ..Line::without_keys(ProductId::MIN)

@@ -4,13 +4,11 @@ use crate::exit::Exit;
 use crate::output::Output;
 use crate::target::{Place, Target};
 
-/// Says which table the other commands work on, and as whom.
+/// Prints the table that the other commands use, and the operator's identity.
 pub(crate) async fn run(target: &Target, output: Output) -> anyhow::Result<Exit> {
     let principal = target.principal().await?;
     let (kind, place) = match &target.place {
-        Place::Local(folder) => {
-            ("local", format!("the stack that runs on the data folder {}", folder.display()))
-        }
+        Place::Local(folder) => ("local", format!("the local stack of the data folder {}", folder.display())),
         Place::Aws(aws) => ("aws", format!("AWS, region {}", aws.region())),
     };
     let global = target.global_signing_key.as_ref().map(ToString::to_string);

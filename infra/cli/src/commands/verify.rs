@@ -13,11 +13,11 @@ use crate::output::{BAD, GOOD, Output, printable};
 use crate::public_keys::{KeyOptions, NamedKey, of_target};
 use crate::target::TargetOptions;
 
-/// Check the signature of a response, and say what was signed.
+/// Check the signature of a response, and show the signed content.
 ///
-/// Reads a response as a shop's plugin got it: the whole JSON, with `response`, `response_base64`,
-/// `private_key_used` and `signature`. Without --pem and --jwks it is checked against the target's own keys: the
-/// global one, or that of the product it is about, and those that signed before them.
+/// The input is a response as a shop's plugin received it: the whole JSON, with `response`,
+/// `response_base64`, `private_key_used` and `signature`. Without --pem and --jwks, the keys of the target
+/// are used: the global key or the key of the response's product, and their predecessors.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -26,28 +26,28 @@ Examples:
   keypool verify response.json --jwks keys.json --json
 
 Exit codes:
-  0  it holds
-  1  it could not be checked: a file cannot be read, a key is not known, AWS does not answer
-  4  it does not hold, or is no envelope
+  0  the signature is valid
+  1  not checked: a file is unreadable, a key is unknown, or AWS does not respond
+  4  the signature is wrong, or the input is not an envelope
 
-License keys are not shown, unless --show is given. Against --pem or --jwks nothing is asked of AWS; else it costs \
-one call of KMS, a read unit for each key that signed before, and to find a product's key half a read unit, or one \
-and a half where the response does not name the product.")]
+License keys are not shown, unless --show is given. With --pem or --jwks the command makes no call to AWS. Without \
+them it costs one KMS call, a read unit for each former key, and half a read unit to find a product's key, or one \
+and a half if the response does not name the product.")]
 pub(crate) struct Verify {
-    /// The file; `-` or nothing is standard input
+    /// The file; `-` or no argument is standard input
     #[arg(default_value = "-", hide_default_value = true)]
     file: PathBuf,
     #[command(flatten)]
     keys: KeyOptions,
-    /// The product whose key signed it, where the response does not tell
+    /// The product whose key signed the response, if the response does not name it
     #[arg(long, value_name = "NUMBER", conflicts_with_all = ["pem", "jwks"])]
     product: Option<ProductId>,
-    /// Show the license keys, too
+    /// Show the license keys
     #[arg(long)]
     show: bool,
 }
 
-/// No response is larger than 6 MB; what is much larger is something else.
+/// The largest input. A response has 6 MB at most.
 const BYTES_MAX: u64 = 16 * 1_048_576;
 
 impl Verify {
@@ -78,7 +78,7 @@ impl Verify {
     ) -> anyhow::Result<Vec<NamedKey>> {
         let target = options.open().await?;
         let mut product = self.product.or_else(|| received.said.product());
-        // Keys that were generated do not say whose they are, but the table knows them.
+        // A response with generated keys does not name their product, but the table does.
         if let (None, Some(key)) = (product, received.said.a_license_key()) {
             product = target.store.license_key(&key).await?.map(|key| key.product_id);
         }
@@ -88,7 +88,7 @@ impl Verify {
     fn read(&self, output: Output) -> anyhow::Result<Vec<u8>> {
         let is_input = self.file.as_os_str() == "-";
         let name = if is_input { "standard input".to_owned() } else { self.file.display().to_string() };
-        let failed = || format!("{name} cannot be read");
+        let failed = || format!("cannot read {name}");
         let reader: Box<dyn Read> = if is_input {
             if io::stdin().is_terminal() {
                 output.note("Reading the response from standard input; Ctrl-D ends it.");
@@ -100,7 +100,7 @@ impl Verify {
         let mut bytes = Vec::new();
         reader.take(BYTES_MAX + 1).read_to_end(&mut bytes).with_context(failed)?;
         if bytes.len() as u64 > BYTES_MAX {
-            bail!("{name} is larger than 16 MiB: that is no response");
+            bail!("{name} is larger than 16 MiB: it is not a response");
         }
         Ok(bytes)
     }
@@ -115,14 +115,14 @@ impl Verify {
             return output.value(&self.value(received, checked));
         }
         match checked {
-            Ok(named) => output.line(&format!("{GOOD}holds{GOOD:#}         signed by {}", named.name))?,
-            Err(Fault(reason)) => output.line(&format!("{BAD}does not hold:{BAD:#} {reason}"))?,
+            Ok(named) => output.line(&format!("{GOOD}valid{GOOD:#}         signed by {}", named.name))?,
+            Err(Fault(reason)) => output.line(&format!("{BAD}invalid:{BAD:#} {reason}"))?,
         }
         let Some(received) = received else { return Ok(()) };
         if let Ok(named) = checked {
             output.line(&format!("kid           {}", named.key.thumbprint()))?;
         } else {
-            output.line("What its response_base64 says, which is not to be believed:")?;
+            output.line("Its response_base64 claims the following. Do not trust it:")?;
         }
         output.line(&format!("key used      {}", received.used.as_str()))?;
         self.print_said(output, &received.said)

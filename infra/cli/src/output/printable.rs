@@ -1,17 +1,17 @@
-//! Texts from elsewhere, a buyer's name say, without what a terminal would take for commands.
+//! Makes foreign text, such as a buyer's name, safe for a terminal.
 
-/// What stands in the place of a character that is left out.
+/// The replacement for an unsafe character.
 const INSTEAD: char = '\u{fffd}';
 
-/// The ends of the escape sequences that this command's own styles are made of.
+/// The escape sequences of this command's own styles, without the escape character.
 const STYLES: [&str; 6] = ["[0m", "[1m", "[2m", "[31m", "[32m", "[33m"];
 
-/// The text, in one line that stays where it is put.
+/// Replaces every unsafe character, line breaks included.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if is_command(c) { INSTEAD } else { c }).collect()
 }
 
-/// The same of one that may be styled.
+/// Replaces unsafe characters, but keeps styles.
 pub(super) fn printable_cell(text: &str) -> String {
     let mut parts = text.split('\x1b');
     let mut printed = parts.next().map(printable).unwrap_or_default();
@@ -23,12 +23,12 @@ pub(super) fn printable_cell(text: &str) -> String {
     printed
 }
 
-/// The same of several lines.
+/// Replaces unsafe characters, but keeps styles and line breaks.
 pub(super) fn printable_lines(text: &str) -> String {
     text.split('\n').map(printable_cell).collect::<Vec<_>>().join("\n")
 }
 
-/// Control characters, and those that turn the direction in which a line is read.
+/// Returns true for control characters, and for those that change the reading direction.
 fn is_command(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_terminal_is_not_commanded_by_a_text() {
+    fn a_text_cannot_control_a_terminal() {
         assert_eq!(printable("Ada\r\n\x1b[2J\u{202e}é"), "Ada\u{fffd}\u{fffd}\u{fffd}[2J\u{fffd}é");
         assert_eq!(printable_cell("a\x1b]0;title\x07b\nc"), "a\u{fffd}]0;title\u{fffd}b\u{fffd}c");
         let styled = format!("{BAD}no{BAD:#}, not at all");

@@ -2,13 +2,13 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// How far a long work is. Shown on standard error if that is a terminal, else not at all.
+/// A progress bar on standard error, shown only if that is a terminal.
 #[derive(Debug)]
 pub(crate) struct Progress {
     bar: ProgressBar,
 }
 
-/// How often a bar moves on its own, so that a person sees that work goes on.
+/// The time between two redraws of a bar, which show that work goes on.
 const TICK: Duration = Duration::from_millis(120);
 
 impl Progress {
@@ -26,19 +26,19 @@ impl Progress {
         Self { bar }
     }
 
-    /// So much is done.
+    /// Sets the amount that is done.
     pub(crate) fn set(&self, done: u64) {
         self.bar.set_position(done);
     }
 
-    /// Some more is done.
+    /// Adds to the amount that is done.
     pub(crate) fn add(&self, more: u64) {
         self.bar.inc(more);
     }
 }
 
 impl Drop for Progress {
-    /// The terminal is as it was before.
+    /// Removes the bar from the terminal.
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }

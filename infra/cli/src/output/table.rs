@@ -4,7 +4,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::{STRONG, printable_cell};
 
-/// Rows under a heading, in columns that line up.
+/// Rows under a heading, in aligned columns.
 #[derive(Debug)]
 pub(crate) struct Table {
     heading: Vec<&'static str>,
@@ -23,7 +23,7 @@ impl Table {
     }
 }
 
-/// How many columns of a terminal a text takes: styles take none.
+/// The width of a text in terminal columns, styles not counted.
 fn width(text: &str) -> usize {
     anstream::adapter::strip_str(text).to_string().width()
 }
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_line_up_whatever_is_in_them() {
+    fn columns_of_wide_or_styled_text_line_up() {
         let mut table = Table::new(["A", "WIDE", "END"]);
         table.row(["キー".to_owned(), format!("{BAD}no{BAD:#}"), "x".to_owned()]);
         table.row(["b".to_owned(), "longer".to_owned(), String::new()]);

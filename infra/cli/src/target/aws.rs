@@ -25,7 +25,7 @@ impl fmt::Debug for Aws {
 }
 
 impl Aws {
-    /// Reads the profile or the environment.
+    /// Loads the configuration from the AWS profile or the environment.
     pub(super) async fn load(region: Option<&str>) -> anyhow::Result<Self> {
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
         if let Some(region) = region {
@@ -33,10 +33,10 @@ impl Aws {
         }
         let config = loader.load().await;
         let credentials = config.credentials_provider().context(NO_CREDENTIALS)?;
-        // Asked for now, to be able to say that it is they that are missing.
+        // Fetched now, so that the error names missing credentials.
         credentials.provide_credentials().await.context(NO_CREDENTIALS)?;
         let region = config.region().map(ToString::to_string);
-        let region = region.context("no region: name one with --region, or set AWS_REGION")?;
+        let region = region.context("no region: give --region, or set AWS_REGION")?;
         Ok(Self { config, credentials, region })
     }
 
@@ -45,7 +45,7 @@ impl Aws {
         &self.region
     }
 
-    /// The address of DynamoDB: `named` if the operator names one, else the configured one, else the region's own.
+    /// The URL of DynamoDB: `named` if the operator gives one, else the configured one, else the region's.
     pub(super) fn dynamodb_url(&self, named: Option<&str>) -> String {
         if let Some(url) = named.map(str::to_owned).or_else(|| self.endpoint("DynamoDB")) {
             return url;
@@ -54,7 +54,7 @@ impl Aws {
         format!("https://dynamodb.{}.{top}", self.region)
     }
 
-    /// What clients of DynamoDB and KMS need.
+    /// The settings for clients of DynamoDB and KMS.
     pub(super) fn settings(&self, dynamodb_endpoint: Option<String>) -> AwsSettings {
         AwsSettings {
             region: self.region.clone(),
@@ -64,8 +64,9 @@ impl Aws {
         }
     }
 
-    /// The address of a service, if the environment or the profile sets one: the service's own setting goes before the
-    /// one of all services. The clients of STS and `CloudFormation` look it up by themselves, in the same way.
+    /// The endpoint URL of a service, if the environment or the profile sets one. A setting for the service
+    /// takes precedence over the one for all services. The clients of STS and `CloudFormation` apply the same
+    /// rule.
     fn endpoint(&self, service_id: &str) -> Option<String> {
         let key = ServiceConfigKey::builder().service_id(service_id);
         let key = key.env("AWS_ENDPOINT_URL").profile("endpoint_url").build().ok()?;
@@ -73,20 +74,20 @@ impl Aws {
         of_service.or_else(|| self.config.endpoint_url().map(str::to_owned))
     }
 
-    /// Whose credentials these are.
+    /// Asks STS whose credentials these are.
     pub(super) async fn principal(&self) -> anyhow::Result<Principal> {
         let identity = aws_sdk_sts::Client::new(&self.config).get_caller_identity().send().await;
         let identity = identity.map_err(|error| in_words("sts:GetCallerIdentity", &error))?;
-        Ok(Principal::new(identity.arn().context("STS names no one")?))
+        Ok(Principal::new(identity.arn().context("STS returned no ARN")?))
     }
 
-    /// The settings that were read, for other services.
+    /// The loaded configuration, for clients of other services.
     pub(crate) fn config(&self) -> &SdkConfig {
         &self.config
     }
 }
 
-/// An error of a service that has no crate of its own here, in one sentence.
+/// Describes in one sentence an error of a service that no other crate of keypool calls.
 pub(crate) fn in_words<E, R>(operation: &str, error: &SdkError<E, R>) -> anyhow::Error
 where
     E: ProvideErrorMetadata,
@@ -97,13 +98,15 @@ where
         return match kind {
             AwsErrorKind::Rejected => anyhow!("{operation}: the request could not be built"),
             _ => {
-                anyhow!("{service} does not answer ({code}): check the network and the region, and try again")
+                anyhow!(
+                    "{service} does not respond ({code}): check the network and the region, and try again"
+                )
             }
         };
     };
     match (kind, code.as_str()) {
         (_, "AccessDenied" | "AccessDeniedException") => anyhow!(
-            "these credentials lack the permission {operation}: have it granted, or use others by AWS_PROFILE"
+            "these credentials lack the permission {operation}: have it granted, or set AWS_PROFILE to others"
         ),
         (_, "ExpiredToken" | "ExpiredTokenException") => {
             anyhow!("the credentials have expired: sign in again (`aws sso login`), or renew them")
@@ -112,7 +115,7 @@ where
             anyhow!("AWS does not know these credentials: check AWS_PROFILE or the access key")
         }
         (AwsErrorKind::Throttled, _) => {
-            anyhow!("{operation}: AWS takes no more for now; give the command again in a minute")
+            anyhow!("{operation}: AWS throttles requests: run the command again in a minute")
         }
         (_, code) => anyhow!("{operation}: {} ({code})", refused.err().message().unwrap_or("refused")),
     }

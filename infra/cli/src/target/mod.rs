@@ -1,4 +1,4 @@
-//! Which table a command works on, and who works on it.
+//! The table that a command works on, and the operator who runs it.
 
 mod aws;
 mod stack;
@@ -21,31 +21,30 @@ use tokio::sync::OnceCell;
 
 pub(crate) use self::aws::{Aws, in_words};
 
-/// Where the embedded stack keeps its data, unless told otherwise.
+/// The default data folder of the embedded stack.
 pub(crate) const DATA_DIR: &str = ".keypool";
 
-/// Which table a command works on.
+/// The options that select a table.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Target")]
 pub(crate) struct TargetOptions {
-    // Their variables are read by `named`: what is said counts, whichever variable is set.
-    /// The stack on AWS, as it was deployed; it knows its table, API and signing key [env: `KEYPOOL_STACK`]
+    // `named` reads the variables of both: an option takes precedence over either variable.
+    /// The stack on AWS; its table, API and signing key come from its outputs [env: `KEYPOOL_STACK`]
     #[arg(long, global = true, value_name = "NAME", conflicts_with = "table")]
     stack: Option<String>,
-    /// The table on AWS; without it and --stack, the stack that runs on the data folder [env: `KEYPOOL_TABLE`]
+    /// The table on AWS; without it and --stack, the local stack of the data folder [env: `KEYPOOL_TABLE`]
     #[arg(long, global = true, value_name = "NAME")]
     table: Option<String>,
-    /// The region; without it, that of the AWS profile or environment
+    /// The AWS region [default: that of the AWS profile or environment]
     #[arg(long, global = true, env = "AWS_REGION", value_name = "NAME")]
     region: Option<String>,
-    /// Another address of DynamoDB, and of no other service
-    /// [env: `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL`]
+    /// The URL of DynamoDB (and of no other service) [env: `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL`]
     #[arg(long, global = true, value_name = "URL")]
     endpoint_url: Option<String>,
-    /// The global signing key, where --stack does not say it
+    /// The global signing key, where --stack does not give it
     #[arg(long, global = true, env = "KEYPOOL_SIGNING_KEY", value_name = "KEY")]
     global_signing_key: Option<SigningKeyId>,
-    /// The data folder of the embedded stack
+    /// The data folder of the local stack
     #[arg(long, global = true, value_name = "DIR", default_value = DATA_DIR)]
     pub(crate) data_dir: PathBuf,
 }
@@ -64,28 +63,28 @@ impl fmt::Display for TargetOptions {
     }
 }
 
-/// What a command works on.
+/// The stack or table that a command works on.
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) store: Store,
     pub(crate) signer: Signer,
     /// The name of the table.
     pub(crate) table: String,
-    /// The stack on AWS, where it was named.
+    /// The stack on AWS, if it was named.
     pub(crate) stack: Option<String>,
-    /// The global signing key, as far as it is known.
+    /// The global signing key, if known.
     pub(crate) global_signing_key: Option<SigningKeyId>,
-    /// The API's base URL, as far as it is known.
+    /// The API's base URL, if known.
     pub(crate) base_url: Option<String>,
-    /// Where DynamoDB is.
+    /// The URL of DynamoDB.
     pub(crate) dynamodb_url: String,
-    /// The value of the tag `keypool` that signing keys must carry, where functions may use only such keys.
+    /// The value of the tag `keypool` that signing keys need, if the functions may use only tagged keys.
     pub(crate) key_tag: Option<String>,
     pub(crate) place: Place,
     principal: OnceCell<Principal>,
 }
 
-/// Where a target is.
+/// The place of a target.
 #[derive(Debug)]
 pub(crate) enum Place {
     /// The embedded stack that runs on this data folder.
@@ -94,7 +93,7 @@ pub(crate) enum Place {
     Aws(Box<Aws>),
 }
 
-/// What a target is named by.
+/// The name that selects a target.
 enum Named {
     Stack(String),
     Table(String),
@@ -102,7 +101,7 @@ enum Named {
 }
 
 impl TargetOptions {
-    /// By what the options say, else by what the environment says; there the stack goes before the table.
+    /// The name from the options, else from the environment, where the stack takes precedence over the table.
     fn named(&self) -> Named {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         match (&self.stack, &self.table) {
@@ -116,12 +115,12 @@ impl TargetOptions {
         }
     }
 
-    /// Decides if the options name the stack on this machine. Makes no call.
+    /// Returns true if the options select the stack on this machine. Makes no call.
     pub(crate) fn is_local(&self) -> bool {
         matches!(self.named(), Named::Nothing)
     }
 
-    /// The table and KMS, ready for use.
+    /// Opens the table and KMS.
     pub(crate) async fn open(&self) -> anyhow::Result<Target> {
         match self.named() {
             Named::Stack(stack) => {
@@ -165,7 +164,7 @@ impl TargetOptions {
     fn embedded(&self) -> anyhow::Result<Target> {
         let Some(endpoints) = DataFolder::endpoints_at(&self.data_dir) else {
             bail!(
-                "no stack runs on the data folder {}: start one with `keypool local`, or name one on AWS with \
+                "no stack runs on the data folder {}: start one with `keypool local`, or select one on AWS with \
                  --stack or --table",
                 self.data_dir.display()
             );
@@ -188,14 +187,14 @@ impl TargetOptions {
     }
 }
 
-/// An operator has more time than a checkout.
+/// Opens the table with an operator's timeouts, which are longer than a checkout's.
 fn store(clients: &Clients, table: &str) -> Store {
     Store::new(clients.dynamodb.clone(), table, Arc::new(OperatingSystemRandomness))
         .with_timeouts(Timeouts::OPERATOR)
 }
 
 impl Target {
-    /// Who works on it, as the audit trail names them. Asks AWS once.
+    /// The operator's name for the audit trail. Calls AWS once at most.
     pub(crate) async fn principal(&self) -> anyhow::Result<&Principal> {
         self.principal
             .get_or_try_init(|| async {
@@ -207,14 +206,14 @@ impl Target {
                         Ok(Principal::new(&format!("local:{name}")))
                     }
                     Place::Aws(aws) => {
-                        aws.principal().await.context("AWS does not say whose credentials these are")
+                        aws.principal().await.context("cannot identify the owner of these credentials")
                     }
                 }
             })
             .await
     }
 
-    /// An entry of the audit trail about what is done now.
+    /// Builds an audit entry for an action at this moment.
     pub(crate) async fn entry(
         &self,
         action: &str,

@@ -3,7 +3,7 @@ use keypool_domain::SigningKeyId;
 
 use super::aws::{Aws, in_words};
 
-/// What a deployed stack says of itself.
+/// The outputs of a deployed stack.
 #[derive(Debug)]
 pub(super) struct Outputs {
     pub(super) table: String,
@@ -17,7 +17,7 @@ pub(super) async fn outputs(aws: &Aws, stack: &str) -> anyhow::Result<Outputs> {
     let client = aws_sdk_cloudformation::Client::new(aws.config());
     let described = match client.describe_stacks().stack_name(stack).send().await {
         Ok(described) => described,
-        // CloudFormation's word for a stack that is not there.
+        // CloudFormation's code for a missing stack.
         Err(error)
             if error
                 .as_service_error()
@@ -25,7 +25,7 @@ pub(super) async fn outputs(aws: &Aws, stack: &str) -> anyhow::Result<Outputs> {
                 == Some("ValidationError") =>
         {
             bail!(
-                "there is no stack {stack} in {}: `aws cloudformation list-stacks` lists those there are",
+                "there is no stack {stack} in {}: `aws cloudformation list-stacks` lists the stacks",
                 aws.region()
             )
         }
@@ -38,12 +38,12 @@ pub(super) async fn outputs(aws: &Aws, stack: &str) -> anyhow::Result<Outputs> {
         named.next().and_then(|output| output.output_value()).map(str::to_owned)
     };
     let Some(table) = output("TableName") else {
-        bail!("the stack {stack} is not one of keypool: it has no output TableName")
+        bail!("the stack {stack} is not a keypool stack: it has no output TableName")
     };
     let signing_key = output("SigningKeyArn").map(|arn| arn.parse()).transpose();
     Ok(Outputs {
         table,
-        signing_key: signing_key.context("the stack's output SigningKeyArn names no key")?,
+        signing_key: signing_key.context("the stack's output SigningKeyArn is not a key's ARN")?,
         base_url: output("ApiUrl"),
         key_tag: output("KeyTag"),
     })

@@ -1,4 +1,4 @@
-//! Orders, replacements, and which API keys see them.
+//! Order references, replacements, and the API keys that see orders.
 
 use serde_json::{Value, json};
 
@@ -45,7 +45,7 @@ async fn the_keys_of_an_order_are_listed_shown_and_exported() {
     let both = ["keys", "list", "--order", "7", "--after", "~A-1"];
     assert!(fails(path, &both, 2).contains("cannot be used with"));
 
-    // An import takes the order, and refuses a key of an order that would be for sale.
+    // An import keeps the order reference. It refuses an available key with an order reference.
     let file = path.join("sold.csv");
     std::fs::write(&file, "license_key,status,order_id\nB-1,sold,10032\nB-2,available,10033\n").unwrap();
     let import = ["keys", "import", file.to_str().unwrap(), "--product", "3"];
@@ -90,7 +90,7 @@ async fn a_key_is_replaced_once() {
     let available = ["keys", "replace", "A-3"];
     assert_eq!(
         partly(&available),
-        "A-3  not replaced: it is available, and only an assigned key is replaced\n"
+        "A-3  not replaced: it is available; only assigned keys can be replaced\n"
     );
     assert_eq!(partly(&["keys", "replace", "none"]), "none  not replaced: there is no such license key\n");
     let trail = value(path, &["audit", "--subject", "A-1", "--json"]);

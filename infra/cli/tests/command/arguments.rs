@@ -1,4 +1,4 @@
-//! What is said of wrong arguments, and what `--help` teaches.
+//! Wrong arguments, `--help` and completions.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ fn wrong_arguments_are_explained() {
             "must be an address or a network",
         ),
         (&["api-key", "create", "--name", "x", "--expires", "tomorrow"], "YYYY-MM-DD"),
-        (&["api-key", "create", "--name", "x", "--expires", "2020-01-01"], "must not be a day that is over"),
+        (&["api-key", "create", "--name", "x", "--expires", "2020-01-01"], "must not be in the past"),
         (&["keys", "assign", "A"], "--owner-name"),
     ] {
         let said = fails(folder.path(), arguments, 2);
@@ -38,7 +38,7 @@ fn wrong_arguments_are_explained() {
     assert!(text(&output.stderr).contains("LOG_LEVEL must be one of"), "{}", text(&output.stderr));
 }
 
-/// Keys that people choose can be guessed; see docs/SECURITY.md.
+/// Keys that people choose can be guessed: see docs/SECURITY.md.
 #[test]
 fn an_api_key_cannot_be_chosen() {
     let folder = tempfile::tempdir().unwrap();
@@ -49,7 +49,7 @@ fn an_api_key_cannot_be_chosen() {
     }
 }
 
-/// All subcommands that have none below them, as `--help` lists them.
+/// All subcommands without subcommands of their own, as `--help` lists them.
 fn subcommands(folder: &Path, above: &[String]) -> Vec<Vec<String>> {
     let arguments: Vec<&str> = above.iter().map(String::as_str).chain(["--help"]).collect();
     let help = ok(folder, &arguments);
@@ -64,7 +64,7 @@ fn subcommands(folder: &Path, above: &[String]) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn the_help_of_every_subcommand_teaches_by_an_example() {
+fn the_help_of_every_subcommand_has_an_example() {
     let folder = tempfile::tempdir().unwrap();
     let all = subcommands(folder.path(), &[]);
     assert!(all.len() >= 12, "{all:?}");
@@ -86,7 +86,7 @@ fn the_help_of_every_subcommand_teaches_by_an_example() {
 }
 
 #[test]
-fn there_are_completions_for_each_shell() {
+fn each_shell_has_completions() {
     let folder = tempfile::tempdir().unwrap();
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = ok(folder.path(), &["completions", shell]);
@@ -96,7 +96,7 @@ fn there_are_completions_for_each_shell() {
     }
     let said = fails(folder.path(), &["completions", "cmd"], 2);
     assert!(said.contains("possible values: bash, elvish, fish, powershell, zsh"), "{said}");
-    // What bash is given, bash can read.
+    // The script for bash is valid bash.
     let script = ok(folder.path(), &["completions", "bash"]);
     std::fs::write(folder.path().join("completion"), script).unwrap();
     let read = std::process::Command::new("bash").arg("-n").arg(folder.path().join("completion")).status();

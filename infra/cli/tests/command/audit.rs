@@ -3,13 +3,13 @@
 use crate::harness::{Local, fails, json, keypool, ok, run, text};
 
 #[tokio::test]
-async fn every_change_is_in_the_trail_with_who_and_what() {
+async fn the_audit_trail_has_every_change() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
     let output = run(path, &["audit"]);
     assert_eq!(text(&output.stdout), "TIME  WHO  ACTION  SUBJECT  WHAT CHANGED\n");
-    assert!(text(&output.stderr).contains("Nothing of that kind was done since"));
+    assert!(text(&output.stderr).contains("There are no such entries since"));
 
     let ada = |arguments: &[&str]| {
         let mut command = keypool(path);
@@ -52,7 +52,7 @@ async fn every_change_is_in_the_trail_with_who_and_what() {
 
     let limited = run(path, &["audit", "--limit", "2"]);
     assert_eq!(text(&limited.stdout).lines().count(), 3);
-    assert!(text(&limited.stderr).contains("There are more: these are the youngest 2"));
+    assert!(text(&limited.stderr).contains("There are more entries: these are the latest 2"));
     let all = run(path, &["audit", "--limit", "7", "--since", "2020-01-01"]);
     assert_eq!((text(&all.stdout).lines().count(), text(&all.stderr).as_str()), (8, ""));
     assert_eq!(ok(path, &["audit", "--since", "2099-01-01"]).lines().count(), 1);
@@ -60,11 +60,11 @@ async fn every_change_is_in_the_trail_with_who_and_what() {
 }
 
 #[test]
-fn a_time_that_is_none_is_explained() {
+fn an_invalid_time_is_explained() {
     let folder = tempfile::tempdir().unwrap();
     for since in ["yesterday", "7", "-7d", "2026-13-01"] {
         let said = fails(folder.path(), &["audit", &format!("--since={since}")], 2);
-        assert!(said.contains("must be a length of time, like 24h or 7d, a date"), "{since}: {said}");
+        assert!(said.contains("must be a duration such as 24h or 7d, a date"), "{since}: {said}");
     }
     assert!(fails(folder.path(), &["audit", "--limit", "0"], 2).contains("0 is not in 1.."));
 }

@@ -1,4 +1,4 @@
-//! Answers to the command's calls of `CloudFormation`, STS, `CloudWatch` and Service Quotas, made by hand.
+//! Handwritten responses to the command's calls to `CloudFormation`, STS, `CloudWatch` and Service Quotas.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Local, keypool};
 
-/// An HTTP server that answers every request by what `answer` makes of its body: status, headers and body.
+/// Starts an HTTP server. `answer` turns the body of a request into status, headers and body of the response.
 pub(crate) fn serve(answer: impl Fn(&str) -> (u16, String, String) + Send + 'static) -> String {
     serve_operations(move |_, body| {
         let (status, headers, body) = answer(body);
@@ -18,16 +18,17 @@ pub(crate) fn serve(answer: impl Fn(&str) -> (u16, String, String) + Send + 'sta
     })
 }
 
-/// The same for services whose requests name their operation in the head: it is the first word that `answer` gets.
+/// Starts a server for services whose requests name their operation in the head. `answer` gets it as first
+/// argument.
 pub(crate) fn serve_operations(
     answer: impl Fn(&str, &str) -> (u16, String, Vec<u8>) + Send + 'static,
 ) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    // It ends with the test.
+    // The thread ends with the test.
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            // Who has gone away needs no answer.
+            // A client that is gone needs no response.
             let _ = exchange(stream, &answer);
         }
     });
@@ -43,13 +44,14 @@ fn exchange(
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line)? == 0 {
-            // The client has opened more connections than it needed, or has gone away.
+            // The client opened an unused connection, or is gone.
             return Ok(());
         }
         if line == "\r\n" {
             break;
         }
-        // In JSON it is a header's, `Logs_20140328.FilterLogEvents`; in CBOR the end of the path.
+        // JSON requests have it in a header, `Logs_20140328.FilterLogEvents`, CBOR requests at the end of the
+        // path.
         if let Some((_, path)) = line.split_once("/operation/") {
             path.split_whitespace().next().unwrap_or_default().clone_into(&mut operation);
         }
@@ -71,7 +73,7 @@ fn exchange(
     stream.write_all(&body)
 }
 
-/// Who the operator is, by STS.
+/// The operator's identity in STS.
 pub(crate) const OPERATOR: &str = "arn:aws:iam::123456789012:user/operator";
 
 fn xml(status: u16, body: String) -> (u16, String, String) {
@@ -103,7 +105,7 @@ fn stack(outputs: &[(&str, &str)]) -> (u16, String, String) {
     )
 }
 
-/// The resources of a stack that count: name, type, and what AWS calls it.
+/// The relevant resources of a stack: name, type and physical id.
 const RESOURCES: [(&str, &str, &str); 7] = [
     ("SweepOrdersFunction", "AWS::Lambda::Function", "shop-sweep"),
     ("AssignLicenseKeyLog", "AWS::Logs::LogGroup", "shop-assign-log"),
@@ -114,7 +116,7 @@ const RESOURCES: [(&str, &str, &str); 7] = [
     ("StockLowAlarm", "AWS::CloudWatch::Alarm", "shop-StockLowAlarm"),
 ];
 
-/// A page of them, and another behind it.
+/// Serves the resources on two pages.
 fn resources(body: &str) -> (u16, String, String) {
     let (page, next) = if body.contains("NextToken") {
         (&RESOURCES[2..], "")
@@ -138,7 +140,7 @@ fn resources(body: &str) -> (u16, String, String) {
     )
 }
 
-/// A value in CBOR, which `CloudWatch` speaks.
+/// Encodes a value as CBOR, the format of `CloudWatch`.
 fn cbor(value: &Value) -> Vec<u8> {
     let head = |kind: u8, length: usize| {
         let length = u16::try_from(length).unwrap().to_be_bytes();
@@ -156,26 +158,27 @@ fn cbor(value: &Value) -> Vec<u8> {
     }
 }
 
-/// Answers of `CloudWatch` and Service Quotas about a stack `shop`.
+/// The responses of `CloudWatch` and Service Quotas about the stack `shop`.
 #[derive(Debug, Clone)]
 pub(crate) struct Watch {
-    /// How often the sweep ran in each minute, and how often it failed.
+    /// The runs of the sweep in each minute, and its errors.
     pub(crate) runs: Vec<f64>,
     pub(crate) errors: Vec<f64>,
-    /// How many signatures there were in each minute.
+    /// The signatures in each minute.
     pub(crate) signatures: Vec<f64>,
-    /// Alarms that ring, and why.
+    /// The raised alarms with their reasons.
     pub(crate) alarms: Vec<(&'static str, &'static str)>,
-    /// Quotas; none: nothing was applied to the account, and these are AWS's defaults.
+    /// The quotas. If `has_default_quotas` is set, they are AWS's defaults, and the account has none of its
+    /// own.
     pub(crate) concurrency: f64,
     pub(crate) has_default_quotas: bool,
     pub(crate) rsa: f64,
-    /// An operation that these credentials may not ask for.
+    /// An operation that these credentials do not permit.
     pub(crate) forbidden: &'static str,
 }
 
 impl Default for Watch {
-    /// A stack that is well, in an account that is some weeks old.
+    /// A healthy stack in an account that is some weeks old.
     fn default() -> Self {
         Self {
             runs: vec![1.0; 14],
@@ -191,7 +194,7 @@ impl Default for Watch {
 }
 
 impl Watch {
-    /// Serves it.
+    /// Starts the server.
     fn start(self) -> String {
         serve_operations(move |operation, body| self.answer(operation, body))
     }
@@ -242,7 +245,7 @@ impl Watch {
     }
 }
 
-/// An account with a stack `shop`, whose DynamoDB and KMS are those of a local stack.
+/// An account with the stack `shop`, which uses DynamoDB and KMS of a local stack.
 #[derive(Debug, Clone)]
 pub(crate) struct Account {
     pub(crate) query_url: String,
@@ -300,12 +303,12 @@ impl Account {
         Self { query_url, dynamodb: address("dynamodb"), kms: address("kms"), watch, logs }
     }
 
-    /// The same account, of which AWS says this.
+    /// The same account with other responses of `CloudWatch` and Service Quotas.
     pub(crate) fn watched(&self, watch: Watch) -> Self {
         Self { watch: watch.start(), ..self.clone() }
     }
 
-    /// The command, in this account.
+    /// Builds the command for this account.
     pub(crate) fn keypool(&self, folder: &Path) -> Command {
         let mut command = keypool(folder);
         command.stdin(std::process::Stdio::null());
@@ -319,7 +322,7 @@ impl Account {
                 ("AWS_SECRET_ACCESS_KEY", "x"),
                 ("AWS_EC2_METADATA_DISABLED", "true"),
                 ("AWS_REGION", "eu-central-1"),
-                // For STS and CloudFormation: the others have their own.
+                // For STS and CloudFormation; the other services have their own.
                 ("AWS_ENDPOINT_URL", &self.query_url),
                 ("AWS_ENDPOINT_URL_CLOUDWATCH", &self.watch),
                 ("AWS_ENDPOINT_URL_SERVICE_QUOTAS", &self.watch),

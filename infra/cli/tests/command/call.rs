@@ -6,7 +6,7 @@ use crate::aws::{Account, serve};
 use crate::harness::{API_KEY, Local, fails, keypool, ok, run, text};
 
 #[tokio::test]
-async fn the_four_endpoints_are_called_as_a_shop_calls_them() {
+async fn four_endpoints_are_called_as_a_shop_calls_them() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
@@ -42,7 +42,7 @@ async fn the_four_endpoints_are_called_as_a_shop_calls_them() {
 }
 
 #[tokio::test]
-async fn the_envelope_comes_out_as_it_came_and_can_be_verified() {
+async fn the_envelope_is_printed_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
@@ -50,14 +50,14 @@ async fn the_envelope_comes_out_as_it_came_and_can_be_verified() {
     let first = ok(path, &[&generate[..], &["--json"]].concat());
     assert!(first.starts_with("{\"response\":{\"code\":815,\"message\""), "{first}");
     std::fs::write(path.join("response.json"), &first).unwrap();
-    assert!(ok(path, &["verify", "response.json"]).starts_with("holds"));
-    // The same request again is done once.
+    assert!(ok(path, &["verify", "response.json"]).starts_with("valid"));
+    // The repeated request gets the same response.
     assert_eq!(ok(path, &[&generate[..], &["--json"]].concat()), first);
     let other = ["call", "generate", "generator_id=1", "quantity=4", "--idempotency-key", "order 4711"];
     let said = fails(path, &other, 1);
     assert!(
         said.starts_with(
-            "error: the API answers 422 Unprocessable Entity: This Idempotency-Key was used for a request with other \
+            "error: the API responds 422 Unprocessable Entity: This Idempotency-Key was used for a request with other \
              parameters. (request id "
         ),
         "{said}"
@@ -66,7 +66,7 @@ async fn the_envelope_comes_out_as_it_came_and_can_be_verified() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_explained_and_ends_with_4() {
+async fn a_refusal_is_explained_and_exits_with_4() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
@@ -75,7 +75,7 @@ async fn a_refusal_is_explained_and_ends_with_4() {
     std::fs::write(path.join("limited.key"), limited).unwrap();
     for (arguments, expected) in [
         (&["generate", "generator_id=99", "quantity=1"][..], "806: there is no generator for this"),
-        (&["generate", "generator_id=x"], "816: parameters are wrong: `errors` says which"),
+        (&["generate", "generator_id=x"], "816: parameters are wrong: `errors` lists them"),
         (&["random-assign-license-keys", "product_id=3", "quantity=1"], "802: the stock has fewer keys"),
         (&["random-assign-license-keys", "product_id=99", "quantity=1"], "805: there is no such product"),
         (
@@ -95,28 +95,25 @@ async fn a_refusal_is_explained_and_ends_with_4() {
 }
 
 #[tokio::test]
-async fn an_api_key_comes_from_a_file_or_the_environment_and_never_from_an_argument() {
+async fn an_api_key_is_never_an_argument() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
     let account = Account::of(&local, path);
     let said = fails(path, &["call", "generate", "api_key=secret"], 2);
     assert!(said.contains("use --api-key-file or KEYPOOL_API_KEY"), "{said}");
-    // The demo's key is for the stack on this machine.
+    // The demo's key is only for the local stack.
     let generate = ["--stack", "shop", "call", "generate", "generator_id=1", "quantity=1"];
     let output = account.keypool(path).args(generate).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(
-        text(&output.stderr),
-        "error: no API key: name its file with --api-key-file, or set KEYPOOL_API_KEY\n"
-    );
+    assert_eq!(text(&output.stderr), "error: no API key: give --api-key-file, or set KEYPOOL_API_KEY\n");
     let output = account.keypool(path).args(generate).env("KEYPOOL_API_KEY", API_KEY).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     std::fs::write(path.join("api.key"), format!("{API_KEY}\n")).unwrap();
     let from_file = ["--api-key-file", "api.key"];
     let output = account.keypool(path).args(generate).args(from_file).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    // Without a target nobody knows the key: that is not what 0 means.
+    // Without a target the signature cannot be checked, so the exit code is not 0.
     let elsewhere = tempfile::tempdir().unwrap();
     let mut command = account.keypool(elsewhere.path());
     command.args(["call", "generate", "generator_id=1", "quantity=1", "--url", &local.base_url]);
@@ -124,8 +121,8 @@ async fn an_api_key_comes_from_a_file_or_the_environment_and_never_from_an_argum
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stdout).contains("\"code\": 815"));
     let note = text(&output.stderr);
-    assert!(note.contains("this is what the API answered, but its signature was not checked"), "{note}");
-    // A body may bring its own.
+    assert!(note.contains("the API responded, but the signature was not checked"), "{note}");
+    // A body may contain the API key.
     let body = format!("{{\"api_key\": \"{API_KEY}\", \"generator_id\": 1, \"quantity\": 1}}");
     std::fs::write(path.join("request.json"), body).unwrap();
     let with_body = ["--stack", "shop", "call", "generate", "--file", "request.json"];
@@ -135,7 +132,7 @@ async fn an_api_key_comes_from_a_file_or_the_environment_and_never_from_an_argum
 }
 
 #[tokio::test]
-async fn an_answer_that_another_key_signed_is_not_to_be_believed() {
+async fn a_response_signed_by_another_key_exits_with_4() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
@@ -145,14 +142,14 @@ async fn an_answer_that_another_key_signed_is_not_to_be_believed() {
     assert_eq!(output.status.code(), Some(4));
     let note = text(&output.stderr);
     assert!(
-        note.starts_with("do not believe this answer: the signature is not one by the key in other.pem"),
+        note.starts_with("do not trust this response: the signature is not by the key in other.pem"),
         "{note}"
     );
     local.stop();
 }
 
 #[test]
-fn what_is_no_answer_of_the_api_is_an_error() {
+fn a_response_without_an_envelope_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let call = |url: &str, more: &[&str]| {
         let mut command = keypool(folder.path());
@@ -171,37 +168,38 @@ fn what_is_no_answer_of_the_api_is_an_error() {
     let said = call(&url, &[]);
     assert_eq!(
         said,
-        "error: the API answers 503 Service Unavailable: Try again. (request id r-1, as the log has it)\n"
+        "error: the API responds 503 Service Unavailable: Try again. (request id r-1, also in the log)\n"
     );
     let url = problem(404, "application/json", r#"{"message": "Not Found"}"#);
     let said = call(&url, &[]);
-    assert_eq!(said, "error: the API answers 404 Not Found: Not Found (request id abc, as the log has it)\n");
+    assert_eq!(said, "error: the API responds 404 Not Found: Not Found (request id abc, also in the log)\n");
     let url = problem(200, "text/html", "<html>");
     let said = call(&url, &[]);
-    assert!(said.contains("is not JSON: look at line 1, column 1") && said.contains("base URL?"), "{said}");
+    assert!(
+        said.contains("the body is not JSON: see line 1, column 1")
+            && said.contains("check the API's base URL"),
+        "{said}"
+    );
     let said = call("http://127.0.0.1:9", &[]);
     assert!(
-        said.starts_with("error: no answer from http://127.0.0.1:9/api/v1/generate: Connection refused"),
+        said.starts_with("error: no response from http://127.0.0.1:9/api/v1/generate: Connection refused"),
         "{said}"
     );
-    assert!(said.contains("it may have been done"), "{said}");
+    assert!(said.contains("the request may have been executed"), "{said}");
     let said = call("http://127.0.0.1:9", &["--idempotency-key", "a"]);
-    assert!(
-        said.ends_with("give the same command again: it is done once, whatever became of it\n"),
-        "{said}"
-    );
+    assert!(said.ends_with("run the same command again: the request is executed only once\n"), "{said}");
 }
 
 #[test]
-fn without_a_target_it_says_where_to_name_one() {
+fn call_without_a_target_or_valid_arguments_fails() {
     let folder = tempfile::tempdir().unwrap();
     let said = fails(folder.path(), &["call", "generate"], 1);
     assert!(said.contains("start one with `keypool local`"), "{said}");
     for (wrong, expected) in [
         (&["sell"][..], "must be one of create-license-keys"),
         (&["generate", "x"], "must be NAME=VALUE"),
-        (&["generate", "x=@nope"], "nope cannot be read"),
-        (&["generate", "--url", "http://shop.example"], "would travel in clear text"),
+        (&["generate", "x=@nope"], "cannot read nope"),
+        (&["generate", "--url", "http://shop.example"], "http would expose the API key"),
         (&["generate", "--idempotency-key", "ü"], "must be 1 to 255 printable ASCII characters"),
         (&["generate", "x=1", "--file", "y"], "cannot be used with"),
     ] {

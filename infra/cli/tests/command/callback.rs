@@ -1,4 +1,4 @@
-//! `keypool call … --await-callback`: a queued order to its end.
+//! `keypool call … --await-callback`: queued orders and their callbacks.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
@@ -26,7 +26,7 @@ fn start(path: &Path) -> Local {
     local
 }
 
-/// The command, while it waits.
+/// A command that waits for a callback.
 struct Waiting {
     child: Child,
     stderr: BufReader<ChildStderr>,
@@ -34,7 +34,7 @@ struct Waiting {
 }
 
 impl Drop for Waiting {
-    /// A test that failed leaves no command behind.
+    /// Ends the command if a test fails.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -50,7 +50,7 @@ impl Waiting {
         let mut waiting = Self { child, stderr, webhook_url: String::new() };
         let mut said = String::new();
         while waiting.stderr.read_line(&mut said).unwrap() > 0 {
-            if let Some((_, url)) = said.split_once(" at most for the callback to ") {
+            if let Some((_, url)) = said.split_once(" for the callback to ") {
                 url.trim_end().clone_into(&mut waiting.webhook_url);
                 return waiting;
             }
@@ -58,7 +58,7 @@ impl Waiting {
         panic!("it does not wait: {said}");
     }
 
-    /// Its exit code, and what it wrote since it waits.
+    /// Waits for the end. Returns the exit code, and the output since the wait began.
     fn end(mut self) -> (Option<i32>, String, String) {
         let (mut stdout, mut stderr) = (String::new(), String::new());
         self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
@@ -68,7 +68,7 @@ impl Waiting {
 }
 
 #[test]
-fn an_order_is_seen_from_807_to_its_callback() {
+fn an_order_is_followed_from_807_to_its_callback() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = start(path);
@@ -85,10 +85,10 @@ fn an_order_is_seen_from_807_to_its_callback() {
     let signed = "signed by the signing key of product 2 (alias/keypool-product-2)";
     let [first, waiting, came, last] = lines[..] else { panic!("{note}") };
     assert_eq!((first, last), (signed, signed));
-    assert!(waiting.starts_with("waiting 1m at most for the callback to http://127.0.0.1:"), "{waiting}");
-    let id = came.strip_prefix("the callback came: webhook-id ").unwrap();
+    assert!(waiting.starts_with("waiting up to 1m for the callback to http://127.0.0.1:"), "{waiting}");
+    let id = came.strip_prefix("received the callback: webhook-id ").unwrap();
     let id = id.strip_suffix(", code 803, identifier 31, 2 license keys").unwrap();
-    // keypool got the 200, and notes it a moment later.
+    // keypool stores the status 200 a moment later.
     let show = || ok(path, &["orders", "show", id]);
     let shown = (0..50).map(|_| show()).find(|shown| shown.contains("  state          delivered\n"));
     let shown = shown.unwrap_or_else(show);
@@ -99,7 +99,7 @@ fn an_order_is_seen_from_807_to_its_callback() {
 }
 
 #[test]
-fn programs_get_the_answer_and_the_callback_in_one_object() {
+fn json_output_has_the_answer_and_the_callback() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = start(path);
@@ -111,19 +111,19 @@ fn programs_get_the_answer_and_the_callback_in_one_object() {
     assert_eq!((&both["answer"]["response"]["code"], &callback["code"]), (&json!(807), &json!(803)));
     assert_eq!((&callback["identifier"], &callback["license_keys"]), (&Value::Null, &json!(1)));
     ok(path, &["orders", "show", callback["webhook_id"].as_str().unwrap()]);
-    // The envelopes are as they came, their members in the order in which keypool wrote them.
+    // The envelopes are unchanged: their members are in the order in which keypool wrote them.
     assert!(said.starts_with("{\"answer\":{\"response\":{\"code\":807,\"message\":"), "{said}");
     assert!(said.contains(",\"envelope\":{\"response\":{\"code\":803,\"message\":"), "{said}");
     for (name, envelope) in [("answer", &both["answer"]), ("callback", &callback["envelope"])] {
         std::fs::write(path.join(name), envelope.to_string()).unwrap();
         let checked = ok(path, &["verify", name, "--product", "2"]);
-        assert!(checked.starts_with("holds"), "{checked}");
+        assert!(checked.starts_with("valid"), "{checked}");
     }
     local.stop();
 }
 
 #[test]
-fn a_callback_that_does_not_come_in_time_is_an_error() {
+fn a_late_callback_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = start(path);
@@ -135,7 +135,7 @@ fn a_callback_that_does_not_come_in_time_is_an_error() {
     assert_eq!((&both["answer"]["response"]["code"], &both["callback"]), (&json!(807), &Value::Null));
     let queued = json(&ok(path, &["orders", "list", "--json"]));
     let id = queued[0]["id"].as_str().unwrap();
-    assert!(note.contains(&format!("\nerror: no callback came within 1s: order {id} is ")), "{note}");
+    assert!(note.contains(&format!("\nerror: no callback arrived within 1s: order {id} is ")), "{note}");
     assert!(note.ends_with(&format!("stays in the queue; `keypool orders cancel {id}` ends it\n")), "{note}");
     ok(path, &["orders", "cancel", id]);
     local.stop();
@@ -151,13 +151,13 @@ fn ctrl_c_ends_the_wait_and_keeps_the_order() {
     let (code, said, note) = waiting.end();
     assert_eq!(code, Some(130), "{note}");
     assert!(!said.contains("803"), "{said}");
-    assert_eq!(note, "interrupted: the order stays in the queue; `keypool orders list` shows it\n");
+    assert_eq!(note, "interrupted; the order stays in the queue: `keypool orders list` shows it\n");
     assert_eq!(json(&ok(path, &["orders", "list", "--json"])).as_array().unwrap().len(), 1);
     local.stop();
 }
 
 #[tokio::test]
-async fn a_callback_that_keypool_did_not_sign_is_not_believed() {
+async fn a_callback_with_a_wrong_signature_exits_with_4() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = start(path);
@@ -167,9 +167,9 @@ async fn a_callback_that_keypool_did_not_sign_is_not_believed() {
         )
     };
     for (body, expected) in [
-        ("{}".to_owned(), "do not believe this callback: it has no member `original`\n"),
+        ("{}".to_owned(), "do not trust this callback: it has no member `original`\n"),
         // {"code":803}
-        (envelope("eyJjb2RlIjo4MDN9"), "do not believe this answer: "),
+        (envelope("eyJjb2RlIjo4MDN9"), "do not trust this response: "),
     ] {
         let waiting = Waiting::start(path, &order(&[EMPTY, "quantity=1"]));
         let post = |url: &str| reqwest::Client::new().post(url).header("webhook-id", "x").body(body.clone());
@@ -196,7 +196,7 @@ fn a_refused_order_is_not_waited_for() {
     let output = run(path, &order(&["product_id=99", "quantity=1", "--json"]));
     let note = text(&output.stderr);
     assert_eq!(output.status.code(), Some(4), "{note}");
-    assert!(note.ends_with("805: there is no such product, or it is switched off\n"), "{note}");
+    assert!(note.ends_with("805: there is no such product, or it is disabled\n"), "{note}");
     assert!(!note.contains("waiting"), "{note}");
     let both = json(&text(&output.stdout));
     assert_eq!((&both["answer"]["response"]["code"], &both["callback"]), (&json!(805), &Value::Null));
@@ -204,7 +204,7 @@ fn a_refused_order_is_not_waited_for() {
 }
 
 #[test]
-fn what_does_not_fit_a_callback_is_refused() {
+fn await_callback_refuses_conflicting_arguments() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     std::fs::write(path.join("request.json"), "{\"webhook_url\": \"https://shop.example/\"}").unwrap();

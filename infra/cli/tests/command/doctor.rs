@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::aws::{Account, Watch, serve};
 use crate::harness::{Local, ok, run, text};
 
-/// What the doctor says of a target in an account: exit code and the checks.
+/// Runs the doctor on a target in an account. Returns the exit code and the checks.
 fn examine(account: &Account, folder: &Path, arguments: &[&str]) -> (Option<i32>, Vec<Value>) {
     let output = account.keypool(folder).args(arguments).args(["doctor", "--json"]).output().unwrap();
     let value: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
@@ -16,14 +16,14 @@ fn examine(account: &Account, folder: &Path, arguments: &[&str]) -> (Option<i32>
     (output.status.code(), value["checks"].as_array().unwrap().clone())
 }
 
-/// Level and text of a check.
+/// The level and the text of a check.
 fn found<'a>(checks: &'a [Value], check: &str) -> (&'a str, &'a str) {
     let found = checks.iter().find(|found| found["check"] == check).unwrap();
     (found["level"].as_str().unwrap(), found["said"].as_str().unwrap())
 }
 
 #[tokio::test]
-async fn a_fresh_local_stack_has_no_fault_and_nothing_is_changed() {
+async fn a_fresh_local_stack_has_no_faults() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
@@ -33,19 +33,20 @@ async fn a_fresh_local_stack_has_no_fault_and_nothing_is_changed() {
     let said = text(&output.stdout);
     for expected in [
         "ok       clock          differs by ",
-        "ok       table          keypool is there, with the keys it must have\n",
-        "ok       index          available is there",
+        "ok       table          keypool exists and has the right keys\n",
+        "ok       index          available exists",
         "ok       product 1      has no keys in stock, and a generator that makes them\n",
         "ok       product 2      its signing key (alias/keypool-product-2) signs",
-        "warning  product 3      has no keys in stock and nothing that makes any: it cannot be sold\n",
+        "warning  product 3      has no keys in stock and no generator, so it cannot be sold\n",
         "-> put keys into stock, or: keypool generator create --product 3",
-        "warning  API keys       demo opens all endpoints, from anywhere",
-        "ok       orders         none was left half done\n",
-        "ok       signing key    the global key (alias/keypool) signs, and its public key confirms it\n",
+        "warning  API keys       demo opens all endpoints from anywhere",
+        "ok       orders         none is stuck\n",
+        "ok       signing key    the global key (alias/keypool) signs, and its public key verifies the signature\n",
     ] {
         assert!(said.contains(expected), "{expected} in {said}");
     }
-    let api = format!("ok       API            {} answers, signed by the global signing key", local.base_url);
+    let api =
+        format!("ok       API            {} responds, signed by the global signing key", local.base_url);
     assert!(said.contains(&api), "{said}");
     assert!(said.ends_with("0 faults, 2 warnings\n"), "{said}");
     assert_eq!([ok(path, &["product", "list", "--json"]), ok(path, &["api-key", "list", "--json"])], before);
@@ -53,7 +54,7 @@ async fn a_fresh_local_stack_has_no_fault_and_nothing_is_changed() {
 }
 
 #[tokio::test]
-async fn a_stack_on_aws_is_looked_over_whole() {
+async fn a_stack_on_aws_is_fully_checked() {
     let folder = tempfile::tempdir().unwrap();
     let local = Local::start(folder.path(), &["--port", "0"]);
     let account = Account::of(&local, folder.path());
@@ -61,8 +62,8 @@ async fn a_stack_on_aws_is_looked_over_whole() {
     assert_eq!(code, Some(0), "{checks:?}");
     assert_eq!(found(&checks, "API").0, "ok");
     let (level, said) = found(&checks, "protection");
-    assert!(level == "warning" && said.contains("one command deletes the table"), "{said}");
-    // The embedded DynamoDB does not know the question.
+    assert!(level == "warning" && said.contains("one command can delete the table"), "{said}");
+    // The embedded DynamoDB does not support this operation.
     let (level, said) = found(&checks, "recovery");
     assert!(level == "warning" && said.starts_with("not checked: "), "{said}");
 
@@ -76,7 +77,7 @@ async fn a_stack_on_aws_is_looked_over_whole() {
 }
 
 #[tokio::test]
-async fn each_fault_is_named_with_its_way_out_and_ends_with_4() {
+async fn each_fault_has_a_remedy_and_exits_with_4() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
@@ -92,7 +93,7 @@ async fn each_fault_is_named_with_its_way_out_and_ends_with_4() {
         (
             &["--stack", "shop", "--global-signing-key", "alias/keypool-product-2"],
             "API",
-            "another key signed it, or it was changed since: shops refuse every answer",
+            "another key signed the response, or somebody changed it: shops refuse every response",
         ),
     ] {
         let (code, checks) = examine(&account, path, arguments);
@@ -105,12 +106,12 @@ async fn each_fault_is_named_with_its_way_out_and_ends_with_4() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_off_is_a_fault() {
+async fn a_wrong_clock_is_a_fault() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
     let account = Account::of(&local, path);
-    // A DynamoDB of another time, which refuses all else.
+    // A DynamoDB with another time, which refuses all requests.
     let dynamodb = serve(|_| {
         let headers = "date: Sun, 01 Jan 2023 00:00:00 GMT\r\ncontent-type: application/x-amz-json-1.0\r\n";
         let body = r#"{"__type": "com.amazon.coral.service#AccessDeniedException"}"#;
@@ -120,8 +121,8 @@ async fn a_clock_that_is_off_is_a_fault() {
     let (code, checks) = examine(&account, path, &["--stack", "shop"]);
     assert_eq!(code, Some(4));
     let (level, said) = found(&checks, "clock");
-    assert!(level == "fault" && said.contains(" s ahead of DynamoDB's: AWS takes no request"), "{said}");
-    // What the operator may not see says nothing of the shop.
+    assert!(level == "fault" && said.contains(" s ahead of DynamoDB's: AWS refuses all requests"), "{said}");
+    // A missing permission is a warning, not a fault of the shop.
     for check in ["table", "products", "orders"] {
         let (level, said) = found(&checks, check);
         assert!(level == "warning" && said.starts_with("not checked: "), "{check}: {said}");
@@ -132,7 +133,7 @@ async fn a_clock_that_is_off_is_a_fault() {
 }
 
 #[tokio::test]
-async fn a_limit_that_was_nearly_reached_is_a_warning() {
+async fn a_nearly_reached_limit_is_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0", "--memory"]);
@@ -144,13 +145,12 @@ async fn a_limit_that_was_nearly_reached_is_a_warning() {
         assert_eq!(local.post("generate", &form).await["code"], 815);
     };
     let doctor = || text(&run(path, &["doctor"]).stdout);
-    let ample = "ok       limits         1 API keys have a limit, none was nearly reached in the last week\n";
+    let ample = "ok       limits         1 API keys have one; none was nearly reached in the last week\n";
     assert!(doctor().contains(ample), "{}", doctor());
     generate("7").await;
     assert!(doctor().contains(ample), "{}", doctor());
     generate("1").await;
-    let nearly =
-        "warning  limits         shop handed out 8 keys in an hour of the last week, of 10 allowed\n";
+    let nearly = "warning  limits         shop sold 8 keys in one hour of the last week; 10 are allowed\n";
     assert!(doctor().contains(nearly), "{}", doctor());
     ok(path, &["api-key", "update", "shop", "--keys-per-hour", "11"]);
     assert!(doctor().contains(ample), "{}", doctor());
@@ -160,11 +160,11 @@ async fn a_limit_that_was_nearly_reached_is_a_warning() {
 }
 
 #[tokio::test]
-async fn an_api_without_a_stack_behind_it_serves_no_shop() {
+async fn an_api_without_envelopes_is_a_fault() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
-    // What runs on the data folder is not what answers there.
+    // Another server responds at the base URL in the data folder.
     let mut endpoints: Value =
         serde_json::from_str(&std::fs::read_to_string(path.join(".keypool/endpoints.json")).unwrap())
             .unwrap();
@@ -173,20 +173,20 @@ async fn an_api_without_a_stack_behind_it_serves_no_shop() {
     let output = run(path, &["doctor"]);
     assert_eq!(output.status.code(), Some(4));
     let said = text(&output.stdout);
-    assert!(said.contains("answers 502 Bad Gateway without an envelope: no shop is served"), "{said}");
+    assert!(said.contains("responds 502 Bad Gateway without an envelope: shops cannot use it"), "{said}");
     assert!(said.ends_with("1 fault, 2 warnings\n"), "{said}");
     local.stop();
 }
 
 #[tokio::test]
-async fn without_a_target_there_is_nothing_to_look_at() {
+async fn doctor_without_a_target_fails() {
     let folder = tempfile::tempdir().unwrap();
     let said = crate::harness::fails(folder.path(), &["doctor"], 1);
     assert!(said.contains("no stack runs on the data folder"), "{said}");
 }
 
 #[tokio::test]
-async fn what_aws_knows_of_a_stack_is_said() {
+async fn sweep_alarms_and_quotas_are_checked() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
@@ -195,11 +195,11 @@ async fn what_aws_knows_of_a_stack_is_said() {
     assert_eq!(code, Some(0), "{checks:?}");
     for (check, expected) in [
         ("sweep", "ran 14 times in the last 15 minutes"),
-        ("alarms", "none of 2 rings"),
-        ("concurrency", "1000 requests at a time, for all functions of the account"),
+        ("alarms", "none of 2 is raised"),
+        ("concurrency", "1000 requests at a time for all functions of the account"),
         (
             "KMS quota",
-            "1000 RSA signatures a second, for all keys of the account; 2.0 in the busiest minute of the last day",
+            "1000 RSA signatures a second for all keys of the account; 2.0 in the busiest minute of the last day",
         ),
     ] {
         assert_eq!(found(&checks, check), ("ok", expected));
@@ -224,26 +224,26 @@ async fn what_aws_knows_of_a_stack_is_said() {
             "sweep",
             (
                 "warning",
-                "did not run in the last 15 minutes: nobody ends the orders that were left half done",
+                "did not run in the last 15 minutes: interrupted orders are neither finished nor undone",
             ),
         ),
         (
             Watch { alarms: vec![("shop-StockLowAlarm", "1 datapoint"), ("other", "x")], ..well.clone() },
             0,
             "alarms",
-            ("warning", "shop-StockLowAlarm rings: 1 datapoint"),
+            ("warning", "shop-StockLowAlarm is raised: 1 datapoint"),
         ),
         (
             Watch { concurrency: 10.0, ..well.clone() },
             0,
             "concurrency",
-            ("warning", "10 requests at a time, for all functions of the account: what is beyond gets 503"),
+            ("warning", "10 requests at a time for all functions of the account: further requests get 503"),
         ),
         (
             Watch { concurrency: 99.0, has_default_quotas: true, ..well.clone() },
             0,
             "concurrency",
-            ("warning", "99 requests at a time, for all functions of the account: what is beyond gets 503"),
+            ("warning", "99 requests at a time for all functions of the account: further requests get 503"),
         ),
         (
             Watch { rsa: 500.0, signatures: vec![3.0, 24_000.0, 6.0], ..well.clone() },
@@ -251,7 +251,7 @@ async fn what_aws_knows_of_a_stack_is_said() {
             "KMS quota",
             (
                 "warning",
-                "500 RSA signatures a second, for all keys of the account; 400.0 in the busiest minute of the last day",
+                "500 RSA signatures a second for all keys of the account; 400.0 in the busiest minute of the last day",
             ),
         ),
     ] {
@@ -266,7 +266,7 @@ async fn what_aws_knows_of_a_stack_is_said() {
 }
 
 #[tokio::test]
-async fn a_permission_of_aws_that_is_missing_is_a_warning_that_names_it() {
+async fn a_missing_permission_is_a_warning_that_names_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
@@ -288,15 +288,15 @@ async fn a_permission_of_aws_that_is_missing_is_a_warning_that_names_it() {
         }
         assert_eq!(found(&checks, "API").0, "ok", "the rest is checked");
     }
-    // Of a table it is not known which stack it has.
+    // A table does not name its stack.
     let (code, checks) = examine(&account, path, &["--table", "keypool"]);
     assert_eq!((code, found(&checks, "sweep, alarms").0), (Some(0), "warning"));
     assert_eq!(found(&checks, "concurrency").0, "ok");
-    // Nobody there is a warning, too.
+    // An unreachable service is also a warning.
     let deaf = Account { watch: "http://127.0.0.1:9".to_owned(), ..account };
     let (code, checks) = examine(&deaf, path, &["--stack", "shop"]);
     assert_eq!(code, Some(0), "{checks:?}");
     let (level, said) = found(&checks, "alarms");
-    assert!(level == "warning" && said.starts_with("not checked: cloudwatch does not answer"), "{said}");
+    assert!(level == "warning" && said.starts_with("not checked: cloudwatch does not respond"), "{said}");
     local.stop();
 }

@@ -1,4 +1,4 @@
-//! The real binary, and the stack it runs.
+//! Runs the real binary and a local stack.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
@@ -30,14 +30,14 @@ pub(crate) fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-/// Runs a command that must succeed, and gives what it prints.
+/// Runs a command that must succeed. Returns its standard output.
 pub(crate) fn ok(folder: &Path, arguments: &[&str]) -> String {
     let output = run(folder, arguments);
     assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
     text(&output.stdout)
 }
 
-/// Runs a command that must fail with that code, and gives what it says about it.
+/// Runs a command that must fail with this code. Returns its standard error.
 pub(crate) fn fails(folder: &Path, arguments: &[&str], code: i32) -> String {
     let output = run(folder, arguments);
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output.stderr));
@@ -45,7 +45,7 @@ pub(crate) fn fails(folder: &Path, arguments: &[&str], code: i32) -> String {
     text(&output.stderr)
 }
 
-/// `keypool local`, running.
+/// A running `keypool local`.
 pub(crate) struct Local {
     pub(crate) child: Child,
     pub(crate) stdout: BufReader<ChildStdout>,
@@ -54,7 +54,7 @@ pub(crate) struct Local {
 }
 
 impl Drop for Local {
-    /// A test that failed leaves no stack behind.
+    /// Ends the stack if a test fails.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -62,7 +62,7 @@ impl Drop for Local {
 }
 
 impl Local {
-    /// Starts it and waits for its last line.
+    /// Starts the stack and waits until it is ready.
     pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Self {
         let mut command = keypool(folder);
         command.arg("local").args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -79,7 +79,7 @@ impl Local {
         panic!("it ended before it was ready: {stderr}");
     }
 
-    /// Stops it, as an operator would.
+    /// Stops the stack, as an operator would.
     pub(crate) fn stop(self) -> (Option<i32>, String, String) {
         self.signal(Signal::TERM);
         self.end()
@@ -89,7 +89,7 @@ impl Local {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Waits for its end: exit code, and what it wrote since it was ready.
+    /// Waits for the end. Returns the exit code, and the output since the stack was ready.
     pub(crate) fn end(mut self) -> (Option<i32>, String, String) {
         let (mut stdout, mut stderr) = (String::new(), String::new());
         self.stdout.read_to_string(&mut stdout).unwrap();

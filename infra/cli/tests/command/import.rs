@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::harness::{Local, keypool, text};
 
-/// A folder with a stack that runs.
+/// A folder with a running stack.
 struct Shop {
     folder: tempfile::TempDir,
     local: Local,
@@ -37,7 +37,7 @@ impl Shop {
         fs::write(self.path().join(name), content).unwrap();
     }
 
-    /// `keypool keys import …`, which must end with that code.
+    /// Runs `keypool keys import …`, which must end with this code.
     fn import(&self, arguments: &[&str], code: i32) -> Output {
         let mut command = keypool(self.path());
         let output = command.args(["keys", "import", "--json"]).args(arguments).output().unwrap();
@@ -46,7 +46,7 @@ impl Shop {
         output
     }
 
-    /// Imports a file for product 1 and gives what its receipt tells of each line.
+    /// Imports a file for product 1. Returns the outcome of each line in short.
     fn imported(&self, name: &str, content: impl AsRef<[u8]>, arguments: &[&str], code: i32) -> Vec<String> {
         self.write(name, content);
         let output = self.import(&[&[name, "--product", "1"], arguments].concat(), code);
@@ -55,7 +55,7 @@ impl Shop {
         told.iter().map(in_short).collect()
     }
 
-    /// The lines of a receipt, without its first and its last.
+    /// Reads a receipt, without its first and its last line.
     fn receipt(&self, name: &str) -> Vec<Value> {
         let text = fs::read_to_string(self.path().join(name)).unwrap();
         let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
@@ -69,7 +69,7 @@ impl Shop {
         Services::settings(endpoints.dynamodb, endpoints.kms).clients(Timeouts::OPERATOR)
     }
 
-    /// All license keys of the table, each with its attributes as text.
+    /// Reads all license keys of the table, with their attributes as text.
     async fn keys(&self) -> BTreeMap<String, BTreeMap<String, String>> {
         let dynamodb = self.clients().dynamodb;
         let (mut keys, mut from) = (BTreeMap::new(), None);
@@ -93,13 +93,13 @@ impl Shop {
     }
 }
 
-/// What a program is told: lines, created, duplicate, refused.
+/// The counts in the JSON output: lines, created, duplicate, refused.
 fn summary(output: &Output) -> [u64; 4] {
     let value: Value = serde_json::from_slice(&output.stdout).unwrap();
     ["lines", "created", "duplicate", "refused"].map(|name| value[name].as_u64().unwrap())
 }
 
-/// The same, counted in a receipt.
+/// The same counts, from a receipt.
 fn counted(told: &[Value]) -> [u64; 4] {
     let count = |outcome: &str| {
         let told = told.iter().filter(|told| told["outcome"].as_str().unwrap().ends_with(outcome));
@@ -108,7 +108,7 @@ fn counted(told: &[Value]) -> [u64; 4] {
     [told.len().try_into().unwrap(), count("created"), count("duplicate"), count("refused")]
 }
 
-/// `3 A duplicate of 2`, `4 B refused: …`.
+/// A line of a receipt in short: `3 A duplicate of 2`, `4 B refused: …`.
 fn in_short(told: &Value) -> String {
     let outcome = told["outcome"].as_str().unwrap();
     let key = told["key"].as_str().map(|key| format!("{key} ")).unwrap_or_default();

@@ -30,7 +30,7 @@ fn values(folder: &Path, arguments: &[&str]) -> Vec<Value> {
     ok(folder, arguments).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Runs a command that does a part of what it was asked to.
+/// Runs a command that succeeds only in part.
 fn partly(folder: &Path, arguments: &[&str]) -> (String, String) {
     let output = run(folder, arguments);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
@@ -53,7 +53,7 @@ async fn a_key_is_blocked_unblocked_released_and_assigned() {
 
     assert_eq!(sell(&local, "A-1", "Ada").await, 800);
     let (said, _) = partly(path, &["keys", "release", "A-1"]);
-    assert_eq!(said, "A-1  not changed: it is an owner's; --take-from-owner takes it back\n");
+    assert_eq!(said, "A-1  not changed: it has an owner; --take-from-owner takes it back\n");
     ok(path, &["keys", "block", "A-1"]);
     ok(path, &["keys", "unblock", "A-1"]);
     let shown = ok(path, &["keys", "show", "A-1"]);
@@ -76,7 +76,7 @@ async fn a_key_is_blocked_unblocked_released_and_assigned() {
 }
 
 #[tokio::test]
-async fn keys_that_are_not_there_and_files_that_are_not_fit_are_said() {
+async fn missing_keys_and_unusable_files_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
@@ -105,9 +105,9 @@ async fn keys_that_are_not_there_and_files_that_are_not_fit_are_said() {
     let said = fails(path, &["keys", "block", "--file", "long.txt"], 1);
     assert_eq!(said, "error: long.txt, line 2: must not be longer than 255 characters\n");
     std::fs::write(path.join("empty.txt"), "\n").unwrap();
-    assert_eq!(fails(path, &["keys", "block", "--file", "empty.txt"], 1), "error: no license key is named\n");
+    assert_eq!(fails(path, &["keys", "block", "--file", "empty.txt"], 1), "error: no license key given\n");
     let said = fails(path, &["keys", "block", "--file", "none.txt"], 1);
-    assert!(said.starts_with("error: none.txt cannot be read: No such file"), "{said}");
+    assert!(said.starts_with("error: cannot read none.txt: No such file"), "{said}");
     for arguments in [&["keys", "block"][..], &["keys", "block", "A", "--file", "x"], &["keys", "block", ""]]
     {
         fails(path, arguments, 2);
@@ -152,7 +152,7 @@ async fn keys_are_listed_page_by_page() {
     let output = run(path, &["keys", "list", "--product", "3"]);
     assert_eq!(text(&output.stderr), "there are none\n");
     let said = fails(path, &["keys", "list", "--after", "x"], 2);
-    assert!(said.contains("is not what a page ended with"), "{said}");
+    assert!(said.contains("is not a cursor that a page printed"), "{said}");
     let stock = ["--product", "1", "--status", "available"];
     let of_stock =
         values(path, &[&["keys", "list", "--json", "--limit", "7"], &stock[..]].concat()).remove(0);
@@ -164,8 +164,8 @@ async fn keys_are_listed_page_by_page() {
         (of_stock, &["--product", "1", "--status", "available", "--owner", "Ada"]),
     ] {
         let said = fails(path, &[&["keys", "list", "--after", after], wanted].concat(), 2);
-        let expected = "error: --after is not what a page of this list ended with: give the same --product, --status \
-                        and --owner as for that page\n";
+        let expected = "error: --after is the cursor of another list: give the same --product, --status and --owner \
+                        as for that page\n";
         assert_eq!(said, expected, "{wanted:?}");
     }
     fails(path, &["keys", "list", "--status", "gone"], 2);
@@ -174,7 +174,7 @@ async fn keys_are_listed_page_by_page() {
 }
 
 #[tokio::test]
-async fn an_export_is_whole_and_its_owners_alone() {
+async fn an_export_is_complete_and_private() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
@@ -196,13 +196,13 @@ async fn an_export_is_whole_and_its_owners_alone() {
     assert_eq!((&sold[2], &sold[5]), ("assigned", "Comma, \"Quote\""));
 
     let said = fails(path, &["keys", "export", "--output", "keys.csv"], 1);
-    assert_eq!(said, "error: keys.csv is there already\n");
+    assert_eq!(said, "error: keys.csv already exists\n");
     let said = fails(path, &["keys", "export", "--output", "no/folder.csv"], 1);
-    assert!(said.starts_with("error: no/folder.csv cannot be written"), "{said}");
+    assert!(said.starts_with("error: cannot write no/folder.csv"), "{said}");
     let sold = values(path, &["keys", "export", "--status", "assigned", "--format", "jsonl"]);
     assert_eq!((sold.len(), sold[0]["license_key"].as_str()), (1, Some(names[7].as_str())));
 
-    // Nobody reads on: that is no failure.
+    // A reader that stops early is not a failure.
     let shell = format!("'{}' keys export | head -1", env!("CARGO_BIN_EXE_keypool"));
     let output = std::process::Command::new("sh").current_dir(path).args(["-c", &shell]).output().unwrap();
     assert!(text(&output.stdout).starts_with("license_key,product_id,status"));
@@ -220,7 +220,7 @@ async fn the_stock_is_counted_by_product() {
     ok(path, &["keys", "block", "S-2"]);
 
     let shown = ok(path, &["stock"]);
-    assert!(!shown.contains('\x1b'), "no colours in a pipe: {shown:?}");
+    assert!(!shown.contains('\x1b'), "no colors in a pipe: {shown:?}");
     let line = shown.lines().nth(1).unwrap();
     let cells: Vec<&str> = line.split_whitespace().collect();
     assert_eq!(
@@ -238,7 +238,7 @@ async fn the_stock_is_counted_by_product() {
     assert_eq!(one, expected);
     fails(path, &["stock", "--every", "5"], 2);
 
-    // It is shown again and again, until it is stopped.
+    // --watch refreshes until it is interrupted.
     let mut watching = keypool(path)
         .args(["stock", "--watch", "--every", "1", "--json"])
         .stdout(std::process::Stdio::piped())
@@ -251,25 +251,25 @@ async fn the_stock_is_counted_by_product() {
     rustix::process::kill_process(rustix::process::Pid::from_child(&watching), rustix::process::Signal::INT)
         .unwrap();
     assert_eq!(watching.wait().unwrap().code(), Some(0));
-    // Nor does it go on reading the table for nobody.
+    // It also ends when the reader is gone.
     let shell = format!("'{}' stock --watch --every 1 | head -1", env!("CARGO_BIN_EXE_keypool"));
     let output = std::process::Command::new("sh").current_dir(path).args(["-c", &shell]).output().unwrap();
     assert!(text(&output.stdout).starts_with("PRODUCT"));
     assert_eq!(
         fails(path, &["stock", "--product", "77"], 1),
-        "error: there is no product 77, nor a key of it\n"
+        "error: there is no product 77, and no key of it\n"
     );
     local.stop();
 }
 
-/// Keys that somebody had when they came: `status` and an owner, and no time.
+/// Imports keys that somebody already has: with a status and an owner, but without a time.
 fn import(folder: &Path, name: &str, lines: &str) {
     std::fs::write(folder.join(name), lines).unwrap();
     ok(folder, &["keys", "import", name]);
 }
 
 #[tokio::test]
-async fn a_key_that_had_an_owner_when_it_came_is_not_put_into_stock_by_a_slip() {
+async fn an_imported_key_with_an_owner_is_not_released_by_mistake() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0", "--memory"]);
@@ -282,7 +282,7 @@ async fn a_key_that_had_an_owner_when_it_came_is_not_put_into_stock_by_a_slip() 
     let (said, _) = partly(path, &["keys", "release", "R-1", "R-2"]);
     assert_eq!(
         said,
-        "R-1  not changed: it is an owner's; --take-from-owner takes it back\nR-2  reserved → available\n"
+        "R-1  not changed: it has an owner; --take-from-owner takes it back\nR-2  reserved → available\n"
     );
     assert_eq!(local.post("assign-license-key", &[("license_key", "B-1")]).await["code"], 801);
     ok(path, &["keys", "release", "R-1", "--take-from-owner"]);
@@ -290,7 +290,7 @@ async fn a_key_that_had_an_owner_when_it_came_is_not_put_into_stock_by_a_slip() 
 }
 
 #[tokio::test]
-async fn what_was_exported_can_be_imported() {
+async fn an_export_can_be_imported() {
     let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let local = Local::start(old.path(), &["--port", "0", "--memory"]);
     stock(&local, "1", &["X-1", "X-2", "X \"3\", ü"]).await;
@@ -325,7 +325,7 @@ async fn what_was_exported_can_be_imported() {
 }
 
 #[tokio::test]
-async fn what_a_buyer_calls_himself_does_not_command_a_terminal() {
+async fn owner_names_cannot_inject_terminal_escapes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0", "--memory"]);
@@ -341,14 +341,14 @@ async fn what_a_buyer_calls_himself_does_not_command_a_terminal() {
         );
         assert!(!said.contains("\nT-2"), "{said}");
     }
-    // For programs it is as it is.
+    // For programs the name is unchanged.
     let key = values(path, &["keys", "show", "T-1", "--json"]).remove(0);
     assert!(key["owner_name"].as_str().unwrap().starts_with('\u{1b}'));
     local.stop();
 }
 
 #[tokio::test]
-async fn keys_that_were_sold_elsewhere_say_nothing_of_how_it_sells() {
+async fn keys_sold_elsewhere_do_not_count_as_sales() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0", "--memory"]);
@@ -361,7 +361,7 @@ async fn keys_that_were_sold_elsewhere_say_nothing_of_how_it_sells() {
 }
 
 #[tokio::test]
-async fn what_is_interrupted_is_told_of_to_the_key() {
+async fn an_interrupted_change_reports_every_key() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::harness::{API_KEY, Local, fails, keypool, ok};
 
 #[tokio::test]
-async fn local_says_where_it_is_and_what_is_in_it() {
+async fn local_prints_its_addresses_and_demo_data() {
     let folder = tempfile::tempdir().unwrap();
     let local = Local::start(folder.path(), &["--port", "0"]);
     assert!(local.base_url.starts_with("http://127.0.0.1:"));
@@ -34,7 +34,7 @@ async fn local_says_where_it_is_and_what_is_in_it() {
 }
 
 #[tokio::test]
-async fn a_program_is_told_in_json() {
+async fn local_prints_json_for_programs() {
     let folder = tempfile::tempdir().unwrap();
     let mut child = keypool(folder.path())
         .args(["local", "--memory", "--port", "0", "--json"])
@@ -51,9 +51,9 @@ async fn a_program_is_told_in_json() {
     child.wait().unwrap();
 }
 
-/// Each curl line of the welcome, run by a shell as a person would.
+/// Runs each curl line of the welcome in a shell, as a person would.
 #[tokio::test]
-async fn the_curl_lines_that_local_prints_work() {
+async fn the_curl_lines_of_the_welcome_work() {
     let folder = tempfile::tempdir().unwrap();
     let local = Local::start(folder.path(), &["--port", "0", "--memory"]);
     let joined = local.welcome.replace("\\\n", " ");
@@ -71,7 +71,7 @@ async fn the_curl_lines_that_local_prints_work() {
 }
 
 #[tokio::test]
-async fn both_signals_stop_it_cleanly() {
+async fn both_signals_stop_local_cleanly() {
     for signal in [Signal::INT, Signal::TERM] {
         let folder = tempfile::tempdir().unwrap();
         let local = Local::start(folder.path(), &["--port", "0"]);
@@ -85,7 +85,7 @@ async fn both_signals_stop_it_cleanly() {
 }
 
 #[tokio::test]
-async fn after_a_kill_nothing_is_lost() {
+async fn a_kill_loses_no_data() {
     let folder = tempfile::tempdir().unwrap();
     let mut local = Local::start(folder.path(), &["--port", "0"]);
     let generated = local.post("generate", &[("generator_id", "2"), ("quantity", "20")]).await;
@@ -107,7 +107,7 @@ async fn after_a_kill_nothing_is_lost() {
 }
 
 #[tokio::test]
-async fn in_memory_nothing_is_kept() {
+async fn a_stack_in_memory_keeps_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let local = Local::start(folder.path(), &["--port", "0"]);
     local.stop();
@@ -128,7 +128,7 @@ async fn in_memory_nothing_is_kept() {
 }
 
 #[tokio::test]
-async fn a_port_or_a_folder_in_use_is_named() {
+async fn an_error_names_the_port_or_folder_in_use() {
     let folder = tempfile::tempdir().unwrap();
     let local = Local::start(folder.path(), &["--port", "0"]);
     let port = local.base_url.rsplit(':').next().unwrap();
@@ -140,7 +140,7 @@ async fn a_port_or_a_folder_in_use_is_named() {
 }
 
 #[tokio::test]
-async fn what_the_local_stack_keeps_is_its_owners_alone() {
+async fn only_the_owner_can_read_the_data_folder() {
     let folder = tempfile::tempdir().unwrap();
     let local = Local::start(folder.path(), &["--port", "0"]);
     let data = folder.path().join(".keypool");
@@ -179,7 +179,7 @@ fn a_data_folder_open_to_others_is_refused() {
 }
 
 #[test]
-fn a_spoilt_data_folder_is_named() {
+fn a_corrupt_data_folder_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join(".keypool");
     std::fs::write(&data, "a file").unwrap();

@@ -1,6 +1,6 @@
-//! The real binary, as an operator runs it.
+//! Tests of the real binary, as an operator runs it.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by them")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod after_sale;
 mod arguments;

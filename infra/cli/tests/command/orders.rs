@@ -1,4 +1,4 @@
-//! `keypool orders`, on orders that were put into the table as the functions put them.
+//! `keypool orders`, on orders that are stored in the table as the functions store them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::harness::{API_KEY, Local, fails, json, ok, run, text};
 
 /// The shop's webhook key, which nothing may print.
 const WEBHOOK_KEY: &str = "k3yOfTheShop";
-/// A stack of a product without keys.
+/// A product without keys.
 const PRODUCT: &str = "3";
 
 struct Queue {
@@ -73,7 +73,7 @@ impl Queue {
         order
     }
 
-    /// A filled order whose first callback has ended like that.
+    /// A filled order whose first callback ended with `result`.
     async fn attempted(&self, result: &DeliveryResult) -> QueuedOrder {
         let mut order = self.accepted("1", "2").await;
         self.store.decide(&mut order, 803, now()).await.unwrap();
@@ -94,7 +94,7 @@ impl Queue {
         list.as_array().unwrap().iter().map(|order| order["id"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// The text and the notes of a command, and how it ended.
+    /// Runs a command. Returns its exit code, standard output and standard error.
     fn said(&self, arguments: &[&str]) -> (i32, String, String) {
         let output = run(self.path(), arguments);
         (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
@@ -112,7 +112,7 @@ async fn state(queue: &Queue, id: &OrderId) -> Option<(OrderState, Option<u16>, 
 }
 
 #[tokio::test]
-async fn orders_are_listed_by_what_they_wait_for() {
+async fn orders_are_listed_by_state_and_product() {
     let queue = Queue::start();
     let (said, note) = (ok(queue.path(), &["orders", "list"]), "there are none\n");
     assert!(said.starts_with("ORDER"), "{said}");
@@ -150,7 +150,7 @@ async fn orders_are_listed_by_what_they_wait_for() {
 }
 
 #[tokio::test]
-async fn an_order_is_shown_without_the_shops_webhook_key() {
+async fn an_order_is_shown_without_the_webhook_key() {
     let queue = Queue::start();
     let order = queue.attempted(&DeliveryResult::Delivered).await;
     let id = order.id.to_string();
@@ -173,7 +173,7 @@ async fn an_order_is_shown_without_the_shops_webhook_key() {
     let other = other.id.to_string();
     let (code, said, note) = queue.said(&["orders", "show", &nobody, &other, &other]);
     assert_eq!((code, said.matches("  state          waiting\n").count()), (3, 1), "{said}");
-    assert_eq!(note, format!("{nobody}: there is no such order; a delivered one is kept for 30 days\n"));
+    assert_eq!(note, format!("{nobody}: there is no such order; delivered orders are kept for 30 days\n"));
     let value = queue.json(&["orders", "show", &other]).remove(0);
     let mut expected = json!({
         "id": other, "state": "waiting", "cancelled": false, "product_id": 3, "quantity": 4, "generate": false,
@@ -191,7 +191,7 @@ async fn an_order_is_shown_without_the_shops_webhook_key() {
 }
 
 #[tokio::test]
-async fn a_shop_that_has_not_heard_is_told_again() {
+async fn a_callback_is_redelivered() {
     let queue = Queue::start();
     let later = now().after(Duration::from_hours(12));
     let dead = queue.attempted(&DeliveryResult::Dead).await.id;
@@ -228,7 +228,7 @@ async fn a_shop_that_has_not_heard_is_told_again() {
 }
 
 #[tokio::test]
-async fn an_order_is_cancelled_while_nobody_has_decided_it() {
+async fn only_an_undecided_order_is_cancelled() {
     let queue = Queue::start();
     let (queued, waiting) = (queue.accepted(PRODUCT, "1").await.id, queue.waiting(PRODUCT, "4").await.id);
     let dead = queue.attempted(&DeliveryResult::Dead).await.id;
@@ -242,7 +242,7 @@ async fn an_order_is_cancelled_while_nobody_has_decided_it() {
         format!(
             "{q}  queued → cancelled\n{w}  waiting → cancelled\n\
              {d}  not changed: it is dead: its keys are assigned, or it has ended\n\
-             {n}  not changed: there is no such order; a delivered one is kept for 30 days\n"
+             {n}  not changed: there is no such order; delivered orders are kept for 30 days\n"
         )
     );
     assert_eq!(code, 3);
@@ -261,14 +261,14 @@ async fn an_order_is_cancelled_while_nobody_has_decided_it() {
     let (code, said, note) = queue.said(&["orders", "cancel", w, "--json"]);
     let expected = json!({"id": w, "changed": false, "reason": "it is cancelled already"});
     assert_eq!((code, json(&said)), (3, expected));
-    assert_eq!(note, "0 of 1 changed, 1 not\n", "nothing is said of a sweep that has nothing to do");
+    assert_eq!(note, "0 of 1 changed, 1 not\n", "no note about the sweep, because nothing was changed");
     let trail = ok(queue.path(), &["audit", "--subject", w]);
     assert!(trail.contains("orders.cancel") && trail.contains("cancelled: false → true"), "{trail}");
     queue.local.stop();
 }
 
 #[tokio::test]
-async fn the_stock_tells_how_many_keys_orders_wait_for() {
+async fn the_stock_shows_how_many_keys_orders_wait_for() {
     let queue = Queue::start();
     queue.waiting(PRODUCT, "4").await;
     queue.waiting(PRODUCT, "3").await;

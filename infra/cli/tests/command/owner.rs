@@ -1,4 +1,4 @@
-//! What is stored of an owner, and erasing it.
+//! Showing and erasing the data of an owner.
 
 use serde_json::{Value, json};
 

@@ -8,7 +8,7 @@ async fn a_shop_is_set_up_without_the_demo() {
     let path = folder.path();
     let said = fails(path, &["product", "list"], 1);
     assert!(
-        said.contains("start one with `keypool local`, or name one on AWS with --stack or --table"),
+        said.contains("start one with `keypool local`, or select one on AWS with --stack or --table"),
         "{said}"
     );
 
@@ -16,18 +16,15 @@ async fn a_shop_is_set_up_without_the_demo() {
     assert_eq!(ok(path, &["product", "create", "--name", "Büro 2026"]), "product 4 created\n");
     assert_eq!(ok(path, &["product", "create", "--name", "Office", "--id", "42"]), "product 42 created\n");
     let said = fails(path, &["product", "create", "--name", "Office", "--id", "42"], 1);
-    assert_eq!(said, "error: there is a product 42 already\n");
+    assert_eq!(said, "error: product 42 already exists\n");
     let chunks = ["generator", "create", "--product", "42", "--method", "chunk-system"];
     let weak = [&chunks[..], &["--chunks", "2", "--chunk-length", "2"]].concat();
     let said = fails(path, &weak, 1);
-    assert!(said.starts_with("error: this generator is refused: its keys could be guessed"), "{said}");
+    assert!(said.starts_with("error: invalid generator: its keys could be guessed"), "{said}");
     let created = ok(path, &[&chunks[..], &["--prefix", "OFF-", "--validity", "30"]].concat());
-    assert_eq!(created, "generator 3 created; now the one of product 42\n");
+    assert_eq!(created, "generator 3 created; product 42 uses it now\n");
     let said = fails(path, &["product", "create", "--name", "x", "--signing-key", "alias/nope"], 1);
-    assert!(
-        said.starts_with("error: alias/nope cannot be used as a signing key: GetPublicKey: KMS refuses"),
-        "{said}"
-    );
+    assert!(said.starts_with("error: cannot sign with alias/nope: GetPublicKey: KMS refuses"), "{said}");
     let own = ["product", "create", "--name", "x", "--signing-key", "alias/keypool-product-2"];
     assert_eq!(ok(path, &own), "product 5 created\n");
     let said = fails(path, &["generator", "create", "--product", "42", "--chunks", "4"], 1);
@@ -44,7 +41,7 @@ async fn a_shop_is_set_up_without_the_demo() {
         ["api-key", "create", "--name", "checkout", "--capability", "generate", "--network", "127.0.0.0/8"];
     let output = run(path, &create);
     let secret = text(&output.stdout).trim_end().to_owned();
-    assert!(text(&output.stderr).contains("shown this once"));
+    assert!(text(&output.stderr).contains("shown only once"));
     let listed = ok(path, &["api-key", "list"]);
     assert!(listed.contains("checkout") && listed.contains("127.0.0.0/8") && !listed.contains(&secret));
 
@@ -62,7 +59,7 @@ async fn a_shop_is_set_up_without_the_demo() {
 }
 
 #[tokio::test]
-async fn a_product_is_shown_changed_and_switched_off_and_on() {
+async fn a_product_is_shown_changed_disabled_and_enabled() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
@@ -79,17 +76,14 @@ async fn a_product_is_shown_changed_and_switched_off_and_on() {
         "product      1\nname         Büro 2027\nstatus       active\ngenerator    -\nsigning key  the global one\n"
     );
     let same = ok(path, &["product", "update", "1", "--name", "Büro 2027"]);
-    assert_eq!(same, "product 1 is so already: nothing to change\n");
+    assert_eq!(same, "product 1 is already up to date\n");
     let back = ok(path, &["product", "update", "1", "--generator", "1", "--json"]);
     assert_eq!(json(&back)["generator_id"], 1);
 
     let said = fails(path, &["product", "update", "1", "--generator", "2"], 1);
-    assert!(
-        said.starts_with("error: there is no such generator of product 1: `keypool generator list`"),
-        "{said}"
-    );
+    assert!(said.starts_with("error: product 1 has no such generator: `keypool generator list`"), "{said}");
     let said = fails(path, &["product", "update", "1", "--signing-key", "alias/nope"], 1);
-    assert!(said.starts_with("error: alias/nope cannot be used as a signing key"), "{said}");
+    assert!(said.starts_with("error: cannot sign with alias/nope"), "{said}");
     for verb in ["show", "enable", "disable"] {
         assert_eq!(fails(path, &["product", verb, "77"], 1), "error: there is no product 77\n");
     }
@@ -100,7 +94,7 @@ async fn a_product_is_shown_changed_and_switched_off_and_on() {
     let refused = local.post("random-assign-license-keys", &[("product_id", "2"), ("quantity", "1")]).await;
     assert_eq!(refused["code"], 805, "{refused}");
     assert_eq!(ok(path, &["product", "enable", "2"]), "product 2 changed: status: inactive → active\n");
-    // What is warm has seen it switched off.
+    // Warm functions remember that it was disabled.
     local.stop();
     let local = Local::start(path, &["--port", "0"]);
     let short = local.post("random-assign-license-keys", &[("product_id", "2"), ("quantity", "1")]).await;
@@ -109,7 +103,7 @@ async fn a_product_is_shown_changed_and_switched_off_and_on() {
 }
 
 #[tokio::test]
-async fn a_generator_makes_keys_as_it_was_changed_and_cannot_be_weakened() {
+async fn a_changed_generator_cannot_be_weakened() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
@@ -121,7 +115,7 @@ async fn a_generator_makes_keys_as_it_was_changed_and_cannot_be_weakened() {
     assert!(key.starts_with("OFF-") && key.len() == "OFF-".len() + 4 * 5 + 3, "{key}");
 
     let said = fails(path, &["generator", "update", "2", "--chunks", "1"], 1);
-    assert!(said.starts_with("error: this generator is refused: its keys could be guessed"), "{said}");
+    assert!(said.starts_with("error: invalid generator: its keys could be guessed"), "{said}");
     let said = fails(path, &["generator", "update", "1", "--chunks", "4"], 1);
     assert!(said.starts_with("error: generator 1 makes UUIDs: --charset, --chunks"), "{said}");
     assert_eq!(
@@ -136,7 +130,7 @@ async fn a_generator_makes_keys_as_it_was_changed_and_cannot_be_weakened() {
     let refused = local.post("generate", &[("generator_id", "1"), ("quantity", "1")]).await;
     assert_ne!(refused["code"], 815, "{refused}");
     assert!(ok(path, &["generator", "enable", "1"]).contains("status: inactive → active"));
-    // What is warm has seen it switched off.
+    // Warm functions remember that it was disabled.
     local.stop();
     let local = Local::start(path, &["--port", "0"]);
     let made = local.post("generate", &[("generator_id", "1"), ("quantity", "1")]).await;
@@ -145,7 +139,7 @@ async fn a_generator_makes_keys_as_it_was_changed_and_cannot_be_weakened() {
 }
 
 #[tokio::test]
-async fn an_api_key_is_found_by_name_or_hash_changed_and_shut_out() {
+async fn an_api_key_is_found_changed_and_disabled() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
@@ -180,15 +174,12 @@ async fn an_api_key_is_found_by_name_or_hash_changed_and_shut_out() {
     assert!(ok(path, &["api-key", "show", "checkout"]).contains("status         inactive"));
     assert_eq!(json(&ok(path, &["api-key", "enable", "checkout", "--json"]))["status"], "active");
 
-    // Two that were rotated on one day have one name.
+    // Two keys that were rotated on one day have the same name.
     let rotate = ["api-key", "rotate", "checkout", "--json"];
     let [first, _] = [(), ()].map(|()| json(&ok(path, &rotate)));
     let name = first["replaces"]["name"].as_str().unwrap();
     let said = fails(path, &["api-key", "disable", name], 1);
-    assert!(
-        said.starts_with(&format!("error: 2 API keys are meant by {name}: say which one by its SHA-256")),
-        "{said}"
-    );
+    assert!(said.starts_with(&format!("error: 2 API keys match {name}: give the SHA-256")), "{said}");
     fails(path, &["api-key", "disable", &hash[..5]], 1);
     assert!(said.contains(&hash[..12]), "{said}");
     let said = fails(path, &["api-key", "show", "nobody"], 1);
@@ -197,7 +188,7 @@ async fn an_api_key_is_found_by_name_or_hash_changed_and_shut_out() {
 }
 
 #[tokio::test]
-async fn an_api_key_says_how_its_requests_are_treated() {
+async fn an_api_key_has_settings_for_its_requests() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0", "--memory"]);
@@ -242,7 +233,7 @@ async fn an_api_key_says_how_its_requests_are_treated() {
 
     for (option, value, why) in [
         ("--wait-for-stock", "366d", "must not be more than 365 days"),
-        ("--wait-for-stock", "soon", "must be a length of time"),
+        ("--wait-for-stock", "soon", "must be a duration"),
         ("--remember", "59m", "must be 1 hour to 365 days"),
         ("--webhook-host", "https://shop.example", "must be a host name or an address"),
         ("--webhook-host", "shop.example:22", "must have port 80, 443 or one from 1024"),
@@ -324,16 +315,17 @@ async fn an_api_key_has_limits_of_products_and_of_keys() {
     ] {
         assert_eq!(fails(path, arguments, 1), "error: there is no product 77\n");
     }
-    // A key that is replaced hands its limits on.
+    // A rotated key passes its limits to its successor.
     ok(path, &["api-key", "update", "shop", "--keys-per-hour", "9", "--product", "1"]);
     let rotated = json(&ok(path, &["api-key", "rotate", "shop", "--json"]));
     assert_eq!((&rotated["keys_per_hour"], &rotated["products"]), (&9.into(), &json("[1]")));
     local.stop();
 }
 
-/// Each in an environment that has not seen the key before: a warm one may take it for 60 seconds longer.
+/// Each request runs in an environment that has not seen the key: a warm one may accept it for 60 more
+/// seconds.
 #[tokio::test]
-async fn a_rotated_api_key_has_the_same_rights_and_the_old_one_ends_when_it_was_told_to() {
+async fn a_rotated_api_key_keeps_its_rights_and_the_old_one_expires() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
@@ -342,7 +334,7 @@ async fn a_rotated_api_key_has_the_same_rights_and_the_old_one_ends_when_it_was_
     let rotated = run(path, &["api-key", "rotate", "checkout", "--old-good-for", "0", "--json"]);
     let new = json(&text(&rotated.stdout));
     let notes = text(&rotated.stderr);
-    assert!(notes.contains("shown this once") && notes.contains("for up to 60 seconds"), "{notes}");
+    assert!(notes.contains("shown only once") && notes.contains("for up to 60 seconds"), "{notes}");
     for right in ["name", "status", "capabilities", "networks", "valid_until"] {
         assert_eq!(new[right], old[right], "{right}");
     }
@@ -356,7 +348,7 @@ async fn a_rotated_api_key_has_the_same_rights_and_the_old_one_ends_when_it_was_
         assert_eq!(told["code"], code, "{told}");
     }
 
-    // One that leaked was switched off first; its successor is in use all the same.
+    // A leaked key is disabled first; its successor is active nevertheless.
     ok(path, &["api-key", "disable", "checkout"]);
     let leaked = json(&text(&run(path, &["api-key", "rotate", "checkout", "--json"]).stdout));
     assert_eq!((&leaked["status"], &leaked["replaces"]["status"]), (&"active".into(), &"inactive".into()));
@@ -367,20 +359,20 @@ async fn a_rotated_api_key_has_the_same_rights_and_the_old_one_ends_when_it_was_
     assert_eq!(newer["valid_until"], "2100-01-01T00:00:00.000000Z");
     let secret = new["api_key"].as_str().unwrap();
     let told = local.post("generate", &[("api_key", secret), ("generator_id", "1"), ("quantity", "1")]).await;
-    assert_eq!(told["code"], 815, "the old one is good for a day: {told}");
+    assert_eq!(told["code"], 815, "the old key stays valid for a day: {told}");
 
     let gone = ok(path, &["api-key", "list"]);
     assert!(gone.contains("expired"), "{gone}");
     let ended = old["sha256"].as_str().unwrap();
     let said = fails(path, &["api-key", "rotate", ended], 1);
-    assert!(said.contains("say with --expires or --no-expiry how long it is good"), "{said}");
+    assert!(said.contains("give --expires or --no-expiry"), "{said}");
     let said = fails(path, &["api-key", "rotate", "checkout", "--old-good-for", "tomorrow"], 2);
-    assert!(said.contains("must be a length of time"), "{said}");
+    assert!(said.contains("must be a duration"), "{said}");
     local.stop();
 }
 
 #[tokio::test]
-async fn an_api_key_that_cannot_be_shown_is_not_kept_secret_about() {
+async fn create_api_key_reports_when_stdout_fails() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0", "--memory"]);
@@ -390,15 +382,17 @@ async fn an_api_key_that_cannot_be_shown_is_not_kept_secret_about() {
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stderr);
     assert!(
-        said.contains("the API key was made, but could not be shown: `keypool api-key rotate`"),
+        said.contains(
+            "the API key was created, but could not be shown: replace it with `keypool api-key rotate`"
+        ),
         "{said}"
     );
-    // A name means one key.
+    // A name is unique.
     for arguments in
         [&["api-key", "create", "--name", "shop"][..], &["api-key", "update", "demo", "--name", "shop"]]
     {
         let said = fails(path, arguments, 1);
-        assert!(said.starts_with("error: there is an API key shop already: choose another name"), "{said}");
+        assert!(said.starts_with("error: API key shop already exists: choose another name"), "{said}");
     }
     ok(path, &["api-key", "rotate", "shop"]);
     local.stop();

@@ -50,7 +50,7 @@ async fn put_into_stock(local: &Local, keys: &[String]) {
     assert_eq!(local.post("create-license-keys", &parameters).await["code"], 900);
 }
 
-/// Sells keys of product 3 at random. Gives the license keys.
+/// Sells keys of product 3 at random. Returns the license keys.
 async fn sell(local: &Local, quantity: usize) -> BTreeSet<String> {
     let quantity = quantity.to_string();
     let parameters = [("product_id", "3"), ("quantity", quantity.as_str()), ("owner_name", "Ada")];
@@ -63,7 +63,7 @@ async fn sell(local: &Local, quantity: usize) -> BTreeSet<String> {
     rows.iter().map(|row| row["license_key"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Sells one key after another until there are none.
+/// Sells one key after another until the stock is empty.
 async fn sell_out(local: &Local) -> BTreeSet<String> {
     let mut sold = BTreeSet::new();
     loop {
@@ -96,12 +96,12 @@ fn copy_database(from: &Path, to: &Path) {
     }
 }
 
-/// A stack whose table was brought back as it was before most of its sales.
+/// A stack whose table was restored to a point before most of its sales.
 struct Restored {
     folder: tempfile::TempDir,
     local: Local,
     point: String,
-    /// What buyers have: sold before the restore point, and since.
+    /// The keys that were sold before the restore point, and since.
     sold_before: BTreeSet<String>,
     sold_since: BTreeSet<String>,
 }
@@ -146,12 +146,12 @@ impl Restored {
         self.folder.path()
     }
 
-    /// Runs the check; gives its exit code and what it says.
+    /// Runs the check. Returns its exit code and its report.
     fn check(&self, arguments: &[&str]) -> (Option<i32>, Value) {
         check(self.path(), &self.point, arguments)
     }
 
-    /// Those that were sold since the restore point and are in the restored table.
+    /// The number of keys that were sold since the restore point and are in the restored table.
     fn brought_back(&self) -> u64 {
         self.sold_since.iter().filter(|key| key.starts_with("K-")).count() as u64
     }
@@ -173,7 +173,7 @@ async fn without_the_check_a_restored_table_sells_keys_twice() {
     let sold = sell_out(&restored.local).await;
     assert_eq!(sold.len(), STOCK - restored.sold_before.len());
     assert_eq!(sold.intersection(&restored.sold_since).count() as u64, restored.brought_back());
-    // 18 keys were drawn, of which two may be those that the restored table does not have.
+    // 18 keys were drawn. Up to two of them are not in the restored table.
     assert!(restored.brought_back() >= 16, "{:?}", restored.sold_since);
     restored.local.stop();
 }
@@ -213,7 +213,7 @@ async fn after_the_check_a_restored_table_sells_no_key_twice() {
     let reason = json(trail.lines().next().unwrap())["after"]["reason"].clone();
     assert!(reason.as_str().unwrap().starts_with("sold after the restore point 20"), "{reason}");
 
-    // Given again, it changes nothing.
+    // A second run changes nothing.
     let before = ok(path, &["keys", "export"]);
     let (code, again) = restored.check(&file);
     assert_eq!((code, &again["blocked"]), (Some(0), &0.into()), "{again}");
@@ -222,15 +222,15 @@ async fn after_the_check_a_restored_table_sells_no_key_twice() {
     assert_eq!(ok(path, &["keys", "export"]), before);
     let arguments = ["restore", "check", "--restored-to", &restored.point, "--log-file", "sales.log"];
     let said = ok(path, &arguments);
-    assert!(said.ends_with("\nNothing was to be changed.\n"), "{said}");
+    assert!(said.ends_with("\nNothing to change.\n"), "{said}");
 
-    // A blocked key that is unblocked is its buyer's.
+    // An unblocked key returns to its buyer.
     let taken = restored.sold_since.iter().find(|key| key.starts_with("K-")).unwrap();
     assert_eq!(ok(path, &["keys", "unblock", taken]), format!("{taken}  blocked → assigned\n"));
 
     put_into_stock(&restored.local, &["NEW-1".to_owned()]).await;
     let id = key_of(path, "NEW-1")["id"].as_u64().unwrap();
-    assert!(id > 1_000_000 + STOCK as u64, "{id} may have been seen");
+    assert!(id > 1_000_000 + STOCK as u64, "{id} may have been used before");
     let sold = sell_out(&restored.local).await;
     let known: BTreeSet<String> = restored.sold_before.union(&restored.sold_since).cloned().collect();
     assert_eq!(sold.intersection(&known).collect::<Vec<_>>(), Vec::<&String>::new(), "sold twice");
@@ -239,14 +239,14 @@ async fn after_the_check_a_restored_table_sells_no_key_twice() {
     restored.local.stop();
 }
 
-/// The table of a stack, as the functions see it.
+/// Opens the table of a stack, as the functions do.
 fn store_of(path: &Path) -> Store {
     let endpoints = DataFolder::endpoints_at(&path.join(".keypool")).unwrap();
     let clients = Services::settings(endpoints.dynamodb, endpoints.kms).clients(Timeouts::OPERATOR);
     Store::new(clients.dynamodb, TABLE, Arc::new(OperatingSystemRandomness)).with_timeouts(Timeouts::OPERATOR)
 }
 
-/// An order that holds the keys.
+/// Creates an order that holds the keys.
 async fn order_of(store: &Store, keys: &[&str], lease: Duration, is_sold: bool) {
     let at = SystemClock.now();
     let mut held: Vec<LicenseKeyRecord> = Vec::new();
@@ -267,7 +267,7 @@ async fn order_of(store: &Store, keys: &[&str], lease: Duration, is_sold: bool) 
 }
 
 #[tokio::test]
-async fn keys_that_open_orders_hold_are_not_sold_again() {
+async fn keys_held_by_open_orders_are_not_sold_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
@@ -281,12 +281,12 @@ async fn keys_that_open_orders_hold_are_not_sold_again() {
     order_of(&store, &["ALIVE"], Duration::from_mins(10), false).await;
     let restored_to = now();
     let mut log = Log::default();
-    // All but GIVEN-UP-2 and FREE were sold since.
+    // All keys but GIVEN-UP-2 and FREE were sold since.
     log.sold("random-assign-license-keys", &[ids[0], ids[2], ids[3], ids[4]]);
     std::fs::write(path.join("sales.log"), format!("{restored_to} START\n{}", log.0)).unwrap();
 
     let (code, done) = check(path, &restored_to, &["--log-file", "sales.log"]);
-    assert_eq!(code, Some(3), "one is held by an order that is alive: {done}");
+    assert_eq!(code, Some(3), "a live order holds one key: {done}");
     assert_eq!(done["held_by_orders"], 1);
     assert_eq!((&done["blocked"], &done["assigned"]), (&1.into(), &1.into()), "{done}");
     let status = |key: &str| key_of(path, key)["status"].as_str().unwrap().to_owned();
@@ -306,7 +306,7 @@ async fn keys_that_open_orders_hold_are_not_sold_again() {
 }
 
 #[tokio::test]
-async fn logs_that_do_not_reach_back_are_said_and_end_with_4() {
+async fn logs_that_start_too_late_exit_with_4() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
@@ -341,7 +341,7 @@ async fn logs_that_do_not_reach_back_are_said_and_end_with_4() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_changes_nothing_and_names_its_line() {
+async fn an_unreadable_line_is_named_and_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
@@ -353,26 +353,26 @@ async fn what_cannot_be_read_changes_nothing_and_names_its_line() {
     for (bytes, expected) in [
         (
             format!("{good}\n{}\n", sale("[1]")).into_bytes(),
-            "bad.log, line 2: has row_ids that are no text: [1]",
+            "bad.log, line 2: has row_ids that are not text: [1]",
         ),
         (
             format!("{good}\n\n{}", sale("\"1;2\"")).into_bytes(),
-            "bad.log, line 3: has row_ids with \"1;2\", which is no id",
+            "bad.log, line 3: has row_ids with \"1;2\", which is not an id",
         ),
         (
             format!("{good}\n{}\n", sale("\"18446744073709551615\"")).into_bytes(),
-            "bad.log, line 2: has row_ids with \"18446744073709551615\", which is no id",
+            "bad.log, line 2: has row_ids with \"18446744073709551615\", which is not an id",
         ),
         (
             format!("{good}\n{}", &good[..good.len() - 1]).into_bytes(),
-            "bad.log, line 2: has row_ids, but is no JSON object",
+            "bad.log, line 2: has row_ids, but is not a JSON object",
         ),
         (
             format!("{good}\r\nrow_ids\r\n").into_bytes(),
-            "bad.log, line 2: has row_ids, but is no JSON object",
+            "bad.log, line 2: has row_ids, but is not a JSON object",
         ),
-        ([good.as_bytes(), b"\nM\xfcller\n"].concat(), "bad.log, line 2: no UTF-8 text"),
-        (good.encode_utf16().flat_map(u16::to_le_bytes).collect(), "bad.log, line 1: no UTF-8 text"),
+        ([good.as_bytes(), b"\nM\xfcller\n"].concat(), "bad.log, line 2: not UTF-8 text"),
+        (good.encode_utf16().flat_map(u16::to_le_bytes).collect(), "bad.log, line 1: not UTF-8 text"),
     ] {
         std::fs::write(path.join("bad.log"), bytes).unwrap();
         let said = fails(path, &["restore", "check", "--restored-to", &at, "--log-file", "bad.log"], 1);
@@ -382,9 +382,9 @@ async fn what_cannot_be_read_changes_nothing_and_names_its_line() {
         (
             &["--restored-to", &*at, "--log-file", "none.log"][..],
             1,
-            "error: none.log cannot be read: No such file",
+            "error: cannot read none.log: No such file",
         ),
-        (&["--restored-to", &at], 1, "error: the stack on this machine keeps no logs: give the lines"),
+        (&["--restored-to", &at], 1, "error: the local stack keeps no logs: give its log lines"),
         (&["--log-file", "bad.log"], 2, "--restored-to <TIME>"),
         (&["--restored-to", "9999-01-01T00:00:00Z", "--log-file", "x"], 2, "must not be in the future"),
         (&["--restored-to", "yesterday", "--log-file", "x"], 2, "must be a time as 2026-11-24T16:00:00Z"),
@@ -396,7 +396,7 @@ async fn what_cannot_be_read_changes_nothing_and_names_its_line() {
     assert_eq!(key_of(path, "A-1")["status"], "available", "nothing was changed");
     assert_eq!(ok(path, &["audit", "--action", "restore.", "--json"]), "");
 
-    // A byte order mark, the line ends of Windows, and ids that are named twice are no fault.
+    // A byte order mark, Windows line breaks and repeated ids are allowed.
     std::fs::write(path.join("good.log"), format!("\u{feff}{good}\r\n\r\n{good}\r\n")).unwrap();
     let (code, value) = check(path, &at, &["--log-file", "good.log"]);
     assert_eq!((code, &value["sold"], &value["blocked"]), (Some(0), &1.into(), &1.into()), "{value}");
@@ -407,7 +407,7 @@ async fn what_cannot_be_read_changes_nothing_and_names_its_line() {
 }
 
 #[tokio::test]
-async fn lines_are_read_from_standard_input_and_as_the_aws_command_prints_them() {
+async fn lines_of_the_aws_command_and_of_stdin_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
@@ -437,7 +437,7 @@ async fn lines_are_read_from_standard_input_and_as_the_aws_command_prints_them()
     local.stop();
 }
 
-/// DynamoDB's description of a table that it restored to 2026-01-01T12:00:00Z.
+/// DynamoDB's description of a table that was restored to 2026-01-01T12:00:00Z.
 fn restored_table(is_in_progress: bool) -> (u16, String, String) {
     let body = format!(
         r#"{{"Table": {{"TableName": "keypool", "RestoreSummary": {{"RestoreDateTime": 1767268800,
@@ -447,7 +447,7 @@ fn restored_table(is_in_progress: bool) -> (u16, String, String) {
 }
 
 #[tokio::test]
-async fn a_restore_point_other_than_the_tables_is_refused() {
+async fn a_restore_point_that_is_not_the_tables_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
@@ -473,7 +473,8 @@ async fn a_restore_point_other_than_the_tables_is_refused() {
     local.stop();
 }
 
-/// `CloudWatch` Logs with sales in three of four log groups, in pages, the first of which is empty.
+/// Serves `CloudWatch` Logs with sales in three of four log groups. One group has several pages, the first
+/// empty.
 fn logs(lines: [String; 3], created_at_ms: i64, retention_days: u32) -> String {
     let [assigned, first, second] = lines;
     serve_operations(move |operation, body| {
@@ -519,7 +520,7 @@ fn logs(lines: [String; 3], created_at_ms: i64, retention_days: u32) -> String {
 }
 
 #[tokio::test]
-async fn the_sales_of_a_stack_are_read_from_its_log_groups() {
+async fn sales_are_read_from_the_log_groups_of_a_stack() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
@@ -543,11 +544,11 @@ async fn the_sales_of_a_stack_are_read_from_its_log_groups() {
     let rehearsal = ["--stack", "shop", "--dry-run"];
     let (code, said, note) = of_stack(logs(lines.clone(), long_ago, 30), &rehearsal);
     assert_eq!((code, json(&said)["blocked"].as_u64()), (Some(0), Some(3)), "{said}{note}");
-    // The log group was made a minute from now: what was before is lost.
+    // The log group is created a minute from now, so earlier lines are missing.
     let soon = (SystemClock.now().unix_seconds() + 60) * 1_000;
     let (code, said, note) = of_stack(logs(lines.clone(), soon, 30), &rehearsal);
     assert_eq!((code, json(&said)["gaps"].as_array().unwrap().len()), (Some(4), 4), "{said}");
-    assert!(note.contains("sales may be missing: shop-assign-log was made at "), "{note}");
+    assert!(note.contains("sales may be missing: shop-assign-log was created at "), "{note}");
     let broken = [sale("A-1"), sale("A-2"), "row_ids".to_owned()];
     let (code, said, note) = of_stack(logs(broken, long_ago, 30), &["--stack", "shop"]);
     assert_eq!((code, said.as_str()), (Some(1), ""));
@@ -559,6 +560,6 @@ async fn the_sales_of_a_stack_are_read_from_its_log_groups() {
     let status = |key: &str| key_of(path, key)["status"].as_str().unwrap().to_owned();
     assert_eq!(["A-1", "A-2", "A-3", "A-4"].map(status), ["blocked", "blocked", "blocked", "available"]);
     let nothing = of_stack("http://127.0.0.1:9".to_owned(), &["--table", "keypool"]);
-    assert!(nothing.2.contains("name it with --logs-of, or give --log-file"), "{nothing:?}");
+    assert!(nothing.2.contains("give --logs-of or --log-file"), "{nothing:?}");
     local.stop();
 }

@@ -1,4 +1,4 @@
-//! The keys that sign responses, and their public halves in the hands of others: `openssl` checks what was signed.
+//! The keys that sign responses, and their public halves. `openssl` checks the signatures.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::harness::{API_KEY, Local, fails, json, ok, run, text};
 
-/// An answer as a shop gets it.
+/// Sells a key, and returns the envelope that a shop gets.
 async fn envelope(local: &Local, product: &str) -> Value {
     let form = [("api_key", API_KEY), ("product_id", product), ("quantity", "1")];
     let url = format!("{}/api/v1/random-assign-license-keys", local.base_url);
@@ -16,7 +16,7 @@ async fn envelope(local: &Local, product: &str) -> Value {
     json(&response.text().await.unwrap())
 }
 
-/// Whether `openssl` takes the signature for that key's.
+/// Returns true if `openssl` accepts the signature for the key.
 fn openssl_verifies(folder: &Path, pem: &str, envelope: &Value) -> bool {
     let scratch = tempfile::tempdir_in(folder).unwrap();
     let file = |name: &str| scratch.path().join(name);
@@ -31,14 +31,14 @@ fn openssl_verifies(folder: &Path, pem: &str, envelope: &Value) -> bool {
     openssl(&["dgst", "-sha256", "-verify", "key.pem", "-signature", "signature", "text"])
 }
 
-/// How many keys of a set have signed that.
+/// Counts the keys of a set that verify the signature.
 fn signers(folder: &Path, jwks: &str, envelope: &Value) -> usize {
     let set = JwkSet::from_json(jwks).unwrap();
     set.keys().iter().filter(|key| openssl_verifies(folder, &key.to_pem(), envelope)).count()
 }
 
 #[tokio::test]
-async fn what_was_signed_before_a_rotation_verifies_with_the_key_that_is_kept() {
+async fn a_response_from_before_a_rotation_verifies() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
@@ -73,17 +73,17 @@ async fn what_was_signed_before_a_rotation_verifies_with_the_key_that_is_kept() 
         ok(path, &["verify", "answer.json", "--product", "2"])
     };
     let said = verify(&before);
-    assert!(said.starts_with("holds         signed by a former signing key of product 2 (arn:"), "{said}");
+    assert!(said.starts_with("valid         signed by a former signing key of product 2 (arn:"), "{said}");
 
-    // An environment that knew nothing of the old key signs with the new one.
+    // A new environment signs with the new key.
     local.stop();
     let local = Local::start(path, &["--port", "0"]);
     let after = envelope(&local, "2").await;
     assert!(openssl_verifies(path, &new_pem, &after) && !openssl_verifies(path, &old_pem, &after));
     assert_eq!(signers(path, &public_key(&["--jwks"]), &before), 1);
-    assert!(verify(&after).starts_with("holds         signed by the signing key of product 2 ("));
+    assert!(verify(&after).starts_with("valid         signed by the signing key of product 2 ("));
 
-    // KMS may forget the old key; it is kept in the table, and found by its thumbprint and by its name.
+    // KMS may delete the old key. The table keeps it, and finds it by thumbprint and by name.
     let listed = json(&ok(path, &["signing-key", "list", "--json"]));
     let retired = listed.as_array().unwrap().iter().find(|key| key["retired_at"] != json("null")).unwrap();
     let id = retired["signing_key"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
@@ -96,20 +96,20 @@ async fn what_was_signed_before_a_rotation_verifies_with_the_key_that_is_kept() 
         assert_eq!(public_key(&["--key", retired[name].as_str().unwrap()]), old_pem);
     }
     assert_eq!(signers(path, &public_key(&["--jwks"]), &before), 1);
-    // Nor does it take the product's present key, or that it has one.
+    // The check works even if the product has no key of its own now.
     ok(path, &["product", "update", "2", "--no-signing-key"]);
     assert!(verify(&before).contains("signed by a former signing key of product 2 (arn:"));
     local.stop();
 }
 
 #[tokio::test]
-async fn a_product_gets_a_key_of_its_own_once_and_any_that_signs() {
+async fn a_product_gets_its_own_signing_key() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
     let said = fails(path, &["signing-key", "rotate", "--product", "1"], 1);
     assert!(
-        said.contains("the global key signs: `keypool signing-key create --product 1` gives it one"),
+        said.contains("the global key signs: `keypool signing-key create --product 1` creates one"),
         "{said}"
     );
     let made = json(&ok(path, &["signing-key", "create", "--product", "1", "--json"]));
@@ -119,7 +119,7 @@ async fn a_product_gets_a_key_of_its_own_once_and_any_that_signs() {
     let pem = ok(path, &["signing-key", "public-key", "--product", "1"]);
     assert!(openssl_verifies(path, &pem, &signed));
     let said = fails(path, &["signing-key", "create", "--product", "1"], 1);
-    assert!(said.starts_with(&format!("error: product 1 has the signing key {key} already")), "{said}");
+    assert!(said.starts_with(&format!("error: product 1 already has the signing key {key}:")), "{said}");
 
     let spare = run(path, &["signing-key", "create"]);
     let spare = text(&spare.stdout).trim().to_owned();
@@ -128,10 +128,7 @@ async fn a_product_gets_a_key_of_its_own_once_and_any_that_signs() {
         format!("product 1 changed: signing_key: {key} → {spare}\n")
     );
     let said = fails(path, &["signing-key", "use", "alias/nope", "--product", "1"], 1);
-    assert!(
-        said.starts_with("error: alias/nope cannot be used as a signing key: GetPublicKey: KMS refuses"),
-        "{said}"
-    );
+    assert!(said.starts_with("error: cannot sign with alias/nope: GetPublicKey: KMS refuses"), "{said}");
     let said = fails(path, &["signing-key", "use", &spare, "--product", "77"], 1);
     assert_eq!(said, "error: there is no product 77\n");
     ok(path, &["product", "update", "1", "--no-signing-key"]);
@@ -144,20 +141,20 @@ async fn a_product_gets_a_key_of_its_own_once_and_any_that_signs() {
 }
 
 #[tokio::test]
-async fn the_global_key_is_replaced_by_the_deployment_and_its_public_half_kept_here() {
+async fn the_former_global_key_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
     let said = fails(path, &["signing-key", "rotate"], 1);
     assert!(said.contains("docs/rotating-keys.md says how"), "{said}");
     let said = fails(path, &["signing-key", "retire", "alias/keypool"], 1);
-    assert_eq!(said, "error: alias/keypool is the global key still: deploy with another one first\n");
+    assert_eq!(said, "error: alias/keypool is still the global key: deploy another one first\n");
 
     let signed = envelope(&local, "3").await;
     let former = text(&run(path, &["signing-key", "create"]).stdout).trim().to_owned();
     let before = ok(path, &["signing-key", "public-key", "--jwks"]);
     let kept = json(&ok(path, &["signing-key", "retire", &former, "--json"]));
-    assert!(ok(path, &["signing-key", "retire", &former]).contains("is kept already"));
+    assert!(ok(path, &["signing-key", "retire", &former]).contains("is already kept"));
     let after = ok(path, &["signing-key", "public-key", "--jwks"]);
     assert!(!before.contains(kept["kid"].as_str().unwrap()));
     assert_eq!(after.matches(kept["kid"].as_str().unwrap()).count(), 1, "{after}");
@@ -171,9 +168,9 @@ async fn the_global_key_is_replaced_by_the_deployment_and_its_public_half_kept_h
     local.stop();
 }
 
-/// A product whose key is gone sells nothing: `list` says so, and `use` is the way out.
+/// A product without its signing key sells nothing: `list` reports it, and `use` fixes it.
 #[tokio::test]
-async fn a_key_that_kms_has_lost_is_told_and_can_be_replaced() {
+async fn a_key_that_kms_lost_can_be_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
@@ -188,10 +185,10 @@ async fn a_key_that_kms_has_lost_is_told_and_can_be_replaced() {
     assert_eq!(listed.status.code(), Some(4));
     assert!(text(&listed.stdout).contains("KMS refuses (NotFoundException)"), "{}", text(&listed.stdout));
     let said = fails(path, &["signing-key", "public-key", "--jwks"], 1);
-    assert!(said.contains(&format!("the public half of {lost} cannot be had")), "{said}");
+    assert!(said.contains(&format!("cannot read the public half of {lost}")), "{said}");
     for arguments in [&["rotate", "--product", "1"][..], &["use", &spare, "--product", "1"]] {
         let said = fails(path, &[&["signing-key"], arguments].concat(), 1);
-        assert!(said.contains("`keypool signing-key use` has --lose-old-key"), "{said}");
+        assert!(said.contains("`keypool signing-key use --lose-old-key` accepts that"), "{said}");
     }
     ok(path, &["signing-key", "use", &spare, "--product", "1", "--lose-old-key"]);
     let signed = envelope(&local, "1").await;

@@ -1,10 +1,10 @@
-//! Signing keys of a stack on AWS, whose functions may use keys of its tag only.
+//! Signing keys of a stack on AWS, whose functions may use only keys with its tag.
 
 use crate::aws::{Account, OPERATOR};
 use crate::harness::{Local, json, ok, run, text};
 
 #[tokio::test]
-async fn a_key_gets_the_tag_of_the_stack_and_one_without_it_is_refused() {
+async fn an_untagged_signing_key_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
@@ -15,11 +15,11 @@ async fn a_key_gets_the_tag_of_the_stack_and_one_without_it_is_refused() {
     let made = on_stack(&["signing-key", "create", "--product", "1", "--wait", "1s", "--json"]);
     assert!(made.status.success(), "{}", text(&made.stderr));
     let note = text(&made.stderr);
-    assert!(note.contains("It signs in 1 seconds, when the functions may surely use it"), "{note}");
+    assert!(note.contains("It signs in 1 seconds, when the functions can use it"), "{note}");
     let key = json(&text(&made.stdout))["signing_key"].as_str().unwrap().to_owned();
     let rotated = on_stack(&["signing-key", "rotate", "--product", "1", "--wait", "0"]);
     assert!(rotated.status.success(), "{}", text(&rotated.stderr));
-    // The former key is the stack's still.
+    // The former key still has the tag.
     let back = on_stack(&["signing-key", "use", &key, "--product", "1"]);
     assert!(back.status.success(), "{}", text(&back.stderr));
 
@@ -32,7 +32,7 @@ async fn a_key_gets_the_tag_of_the_stack_and_one_without_it_is_refused() {
         let refused = on_stack(arguments);
         let said = text(&refused.stderr);
         assert_eq!(refused.status.code(), Some(1), "{said}");
-        assert!(said.contains("lacks the tag by which the stack's functions may use it"), "{said}");
+        assert!(said.contains("lacks the tag that lets the stack's functions use it"), "{said}");
         assert!(said.contains(&format!("key/{untagged} --tags TagKey=keypool,TagValue=shop")), "{said}");
     }
 

@@ -1,4 +1,4 @@
-//! Which table a command works on.
+//! The selection of the table that a command works on.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::aws::{Account, OPERATOR};
 use crate::harness::{Local, keypool, ok, text};
 
 #[test]
-fn a_table_on_aws_that_cannot_be_reached_is_one_sentence() {
+fn an_unreachable_table_is_reported_in_one_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = keypool(folder.path());
     command
@@ -23,12 +23,12 @@ fn a_table_on_aws_that_cannot_be_reached_is_one_sentence() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         text(&output.stderr),
-        "error: Query: DynamoDB is unavailable (connection failed)\nhelp: DynamoDB does not answer: check the network and the region (table t in eu-central-1), and try again\n"
+        "error: Query: DynamoDB is unavailable (connection failed)\nhelp: DynamoDB does not respond: check the network and the region (table t in eu-central-1), and try again\n"
     );
 }
 
 #[test]
-fn without_credentials_it_says_so() {
+fn missing_credentials_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = keypool(folder.path());
     command
@@ -42,14 +42,14 @@ fn without_credentials_it_says_so() {
     assert!(said.starts_with("error: no AWS credentials: set AWS_PROFILE, or"), "{said}");
 }
 
-/// Runs the command in an account; gives its exit code, and what it prints on each side.
+/// Runs the command in an account. Returns its exit code, standard output and standard error.
 fn run_in(account: &Account, folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = account.keypool(folder).args(arguments).output().unwrap();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
 #[tokio::test]
-async fn a_stack_knows_its_table_its_api_and_its_signing_key() {
+async fn a_stack_supplies_its_table_api_and_signing_key() {
     let folder = tempfile::tempdir().unwrap();
     let local = Local::start(folder.path(), &["--port", "0"]);
     let account = Account::of(&local, folder.path());
@@ -69,7 +69,7 @@ async fn a_stack_knows_its_table_its_api_and_its_signing_key() {
     assert_eq!(value["principal"], OPERATOR);
     let (code, products, _) = run_in(&account, folder.path(), &["product", "list", "--stack", "shop"]);
     assert_eq!((code, products.lines().count()), (Some(0), 4));
-    // What is said counts, whatever the environment says; there the stack goes before the table.
+    // Options take precedence over the environment, where the stack takes precedence over the table.
     for (arguments, variable, table) in [
         (&["target", "--table", "keypool"][..], "KEYPOOL_STACK", "unknown: give --stack"),
         (&["target", "--stack", "shop"], "KEYPOOL_TABLE", &*local.base_url),
@@ -81,7 +81,7 @@ async fn a_stack_knows_its_table_its_api_and_its_signing_key() {
         let said = text(&output.stdout);
         assert!(said.contains(&format!("base URL     {table}\n")), "{arguments:?}: {said}");
     }
-    // By its table, the rest is not known.
+    // A table alone does not supply the rest.
     let (code, said, _) = run_in(&account, folder.path(), &["target", "--table", "keypool"]);
     assert_eq!(code, Some(0));
     assert!(said.contains("base URL     unknown: give --stack\n"), "{said}");
@@ -89,11 +89,11 @@ async fn a_stack_knows_its_table_its_api_and_its_signing_key() {
 }
 
 #[tokio::test]
-async fn the_local_target_is_said_in_words_and_as_json() {
+async fn the_local_target_is_printed_as_text_and_json() {
     let folder = tempfile::tempdir().unwrap();
     let local = Local::start(folder.path(), &["--port", "0"]);
     let said = ok(folder.path(), &["target"]);
-    assert!(said.starts_with("target       the stack that runs on the data folder .keypool\n"), "{said}");
+    assert!(said.starts_with("target       the local stack of the data folder .keypool\n"), "{said}");
     let value: Value = serde_json::from_str(&ok(folder.path(), &["target", "--json"])).unwrap();
     assert_eq!((&value["kind"], &value["table"]), (&"local".into(), &"keypool".into()));
     assert_eq!(value["base_url"], local.base_url.as_str());
@@ -102,23 +102,23 @@ async fn the_local_target_is_said_in_words_and_as_json() {
 }
 
 #[tokio::test]
-async fn what_keeps_a_target_from_being_reached_is_one_sentence_with_the_way_out() {
+async fn an_unusable_target_is_reported_with_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let local = Local::start(folder.path(), &["--port", "0"]);
     let account = Account::of(&local, folder.path());
     for (arguments, expected) in [
         (
             &["target", "--stack", "nope"][..],
-            "error: there is no stack nope in eu-central-1: `aws cloudformation list-stacks` lists those there are\n",
+            "error: there is no stack nope in eu-central-1: `aws cloudformation list-stacks` lists the stacks\n",
         ),
         (
             &["target", "--stack", "website"],
-            "error: the stack website is not one of keypool: it has no output TableName\n",
+            "error: the stack website is not a keypool stack: it has no output TableName\n",
         ),
         (
             &["product", "list", "--stack", "forbidden"],
-            "error: these credentials lack the permission cloudformation:DescribeStacks: have it granted, or use \
-             others by AWS_PROFILE\n",
+            "error: these credentials lack the permission cloudformation:DescribeStacks: have it granted, or set \
+             AWS_PROFILE to others\n",
         ),
         (
             &["product", "list", "--stack", "late"],
@@ -131,8 +131,8 @@ async fn what_keeps_a_target_from_being_reached_is_one_sentence_with_the_way_out
         (
             &["product", "list", "--table", "nope"],
             "error: Query: DynamoDB refuses (ResourceNotFoundException); check the table's name, the credentials and \
-             the permissions\nhelp: there is no such table: `keypool target` says where this looked (table nope in \
-             eu-central-1); give another --stack, --table or --region\n",
+             the permissions\nhelp: there is no such table: check the target (table nope in eu-central-1; `keypool \
+             target` shows it), or give another --stack, --table or --region\n",
         ),
     ] {
         let (code, said, note) = run_in(&account, folder.path(), arguments);
@@ -144,7 +144,7 @@ async fn what_keeps_a_target_from_being_reached_is_one_sentence_with_the_way_out
         (code, note.as_str()),
         (
             Some(1),
-            "error: cloudformation does not answer (connection failed): check the network and the region, and try \
+            "error: cloudformation does not respond (connection failed): check the network and the region, and try \
              again\n"
         )
     );
@@ -152,14 +152,14 @@ async fn what_keeps_a_target_from_being_reached_is_one_sentence_with_the_way_out
 }
 
 #[tokio::test]
-async fn each_service_has_its_own_address_or_the_one_of_all() {
+async fn each_service_has_its_own_or_the_common_endpoint() {
     let folder = tempfile::tempdir().unwrap();
     let local = Local::start(folder.path(), &["--port", "0"]);
     let account = Account::of(&local, folder.path());
     let nowhere = "http://127.0.0.1:9";
     let of_table = ["--table", "keypool"];
     let public_key = ["signing-key", "public-key", "--key", "alias/keypool"];
-    // What is set for all services serves those that have nothing of their own, and no others.
+    // The common setting applies only to services without their own setting.
     for (arguments, all, own, code) in [
         (&["product", "list"][..], &account.dynamodb, ("KMS", nowhere), 0),
         (&["product", "list"], &nowhere.to_owned(), ("DYNAMODB", &*account.dynamodb), 0),
@@ -168,7 +168,7 @@ async fn each_service_has_its_own_address_or_the_one_of_all() {
         (&public_key, &account.dynamodb, ("KMS", nowhere), 1),
         (&public_key, &account.dynamodb, ("KMS", &account.kms), 0),
         (&["target"], &account.query_url, ("STS", nowhere), 1),
-        // The option is for DynamoDB alone.
+        // The option applies to DynamoDB only.
         (&["target", "--endpoint-url", nowhere], &account.query_url, ("KMS", nowhere), 0),
         (&["product", "list", "--endpoint-url", nowhere], &account.dynamodb, ("KMS", nowhere), 1),
         (&["product", "list", "--endpoint-url", &account.dynamodb], &nowhere.to_owned(), ("KMS", nowhere), 0),

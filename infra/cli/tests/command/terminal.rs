@@ -1,4 +1,4 @@
-//! What a person sees, at a terminal: colours, tables that line up, how far a long work is.
+//! Output at a terminal: colors, aligned tables, progress bars.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -7,20 +7,20 @@ use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 
 use crate::harness::{Local, ok};
 
-/// A terminal is that large.
+/// The size of the terminal.
 const SIZE: PtySize = PtySize { rows: 30, cols: 120, pixel_width: 0, pixel_height: 0 };
 
-/// What was to be seen while a command ran.
+/// The output of a command at a terminal.
 struct Seen {
-    /// The screen, each time something was written to it.
+    /// The screen after each write.
     screens: Vec<String>,
-    /// All that was written, with what steers the terminal.
+    /// All written bytes, with the control sequences.
     raw: String,
     code: u32,
 }
 
 impl Seen {
-    /// The screen at the end.
+    /// The final screen.
     fn at_last(&self) -> &str {
         self.screens.last().unwrap()
     }
@@ -30,8 +30,8 @@ impl Seen {
     }
 }
 
-/// Runs the command at a terminal, until it ends or, if there is a text to wait for, that is seen so often; then Ctrl-C is
-/// pressed.
+/// Runs the command at a terminal until it ends. If `until` is given, presses Ctrl-C once the text has been
+/// written that many times.
 fn at_terminal(folder: &Path, arguments: &[&str], no_color: bool, until: Option<(&str, usize)>) -> Seen {
     let terminal = native_pty_system().openpty(SIZE).unwrap();
     let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_keypool"));
@@ -49,7 +49,7 @@ fn at_terminal(folder: &Path, arguments: &[&str], no_color: bool, until: Option<
     let mut screen = vt100::Parser::new(SIZE.rows, SIZE.cols, 0);
     let (mut screens, mut raw, mut pressed) = (Vec::new(), Vec::new(), false);
     let mut bytes = [0; 4_096];
-    // At the end a terminal on Linux fails to be read.
+    // On Linux, reading fails at the end of a terminal.
     while let Ok(count @ 1..) = reader.read(&mut bytes) {
         raw.extend_from_slice(&bytes[..count]);
         screen.process(&bytes[..count]);
@@ -78,10 +78,10 @@ async fn stock(local: &Local, count: usize) {
 }
 
 #[tokio::test]
-async fn the_stock_is_a_table_with_bars_and_colours() {
+async fn the_stock_is_a_table_with_bars_and_colors() {
     let folder = tempfile::tempdir().unwrap();
     let local = Local::start(folder.path(), &["--port", "0"]);
-    // So few that each draw sees them all: an estimate would differ from run to run.
+    // So few keys that each draw sees them all; an estimate would differ from run to run.
     stock(&local, 20).await;
     let seen = at_terminal(folder.path(), &["stock"], false, None);
     assert_eq!(seen.code, 0);
@@ -106,7 +106,7 @@ async fn the_stock_is_a_table_with_bars_and_colours() {
 }
 
 #[tokio::test]
-async fn a_long_work_shows_how_far_it_is_and_leaves_nothing_behind() {
+async fn an_export_shows_its_progress_and_then_clears_it() {
     let folder = tempfile::tempdir().unwrap();
     let local = Local::start(folder.path(), &["--port", "0"]);
     stock(&local, 900).await;
@@ -119,7 +119,7 @@ async fn a_long_work_shows_how_far_it_is_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn an_import_shows_how_far_it_is() {
+async fn an_import_shows_its_progress() {
     let folder = tempfile::tempdir().unwrap();
     let local = Local::start(folder.path(), &["--port", "0"]);
     let keys: Vec<_> = (0..5_000).map(|nth| format!("I-{nth}")).collect();
@@ -133,7 +133,7 @@ async fn an_import_shows_how_far_it_is() {
 }
 
 #[tokio::test]
-async fn watching_shows_one_screen_and_ends_by_ctrl_c() {
+async fn watching_redraws_one_screen_until_ctrl_c() {
     let folder = tempfile::tempdir().unwrap();
     let local = Local::start(folder.path(), &["--port", "0"]);
     stock(&local, 3).await;
@@ -145,7 +145,7 @@ async fn watching_shows_one_screen_and_ends_by_ctrl_c() {
 }
 
 #[tokio::test]
-async fn an_error_is_red_and_says_the_way_out() {
+async fn an_error_is_red_and_suggests_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let seen = at_terminal(folder.path(), &["product", "list"], false, None);
     assert_eq!(seen.code, 1);

@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 
 use crate::harness::{API_KEY, Local, fails, keypool, ok, run, text};
 
-/// What the command says of an envelope from standard input: exit code, standard output, standard error.
+/// Verifies an envelope from standard input. Returns the exit code, standard output and standard error.
 fn verify(folder: &Path, envelope: &[u8], arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut command = keypool(folder);
     command.arg("verify").args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // It may have seen enough before the end.
+    // The command may close its input early.
     let _ = child.stdin.take().unwrap().write_all(envelope);
     let output = child.wait_with_output().unwrap();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
@@ -36,7 +36,7 @@ fn make_key(folder: &Path, name: &str) {
     assert!(openssl(folder, &["rsa", "-in", &private, "-pubout", "-out", &public]).status.success());
 }
 
-/// The envelope of a response that openssl signs.
+/// Builds the envelope of a response, signed by openssl.
 fn sign(folder: &Path, key: &str, response: &Value) -> Value {
     let base64 = STANDARD.encode(response.to_string());
     std::fs::write(folder.join("text"), &base64).unwrap();
@@ -48,7 +48,7 @@ fn sign(folder: &Path, key: &str, response: &Value) -> Value {
     })
 }
 
-/// Whether openssl takes the signature for that of the key.
+/// Returns true if openssl accepts the signature for the key.
 fn openssl_holds(folder: &Path, key: &str, envelope: &Value) -> bool {
     let signature = STANDARD.decode(envelope["signature"].as_str().unwrap());
     let Ok(signature) = signature else { return false };
@@ -59,7 +59,7 @@ fn openssl_holds(folder: &Path, key: &str, envelope: &Value) -> bool {
 }
 
 #[test]
-fn the_signed_samples_of_the_contract_hold_and_the_unsigned_ones_do_not() {
+fn only_signed_samples_of_the_contract_are_valid() {
     let folder = tempfile::tempdir().unwrap();
     let pem = vectors().join("sample-public-key.pem");
     let (mut signed, mut unsigned) = (0, 0);
@@ -76,11 +76,11 @@ fn the_signed_samples_of_the_contract_hold_and_the_unsigned_ones_do_not() {
             );
             if response["signed"] == true {
                 assert_eq!(code, Some(0), "{said}");
-                assert!(said.starts_with("holds         signed by the key in "), "{said}");
+                assert!(said.starts_with("valid         signed by the key in "), "{said}");
                 signed += 1;
             } else {
                 assert_eq!(code, Some(4), "{said}");
-                assert!(said.starts_with("does not hold: the response is not signed"), "{said}");
+                assert!(said.starts_with("invalid: the response is not signed"), "{said}");
                 assert!(said.contains("Private key not set"), "{said}");
                 unsigned += 1;
             }
@@ -90,7 +90,7 @@ fn the_signed_samples_of_the_contract_hold_and_the_unsigned_ones_do_not() {
 }
 
 #[test]
-fn verify_agrees_with_openssl_on_good_and_on_tampered_envelopes() {
+fn verify_and_openssl_agree_on_tampered_envelopes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     make_key(path, "a");
@@ -123,7 +123,7 @@ fn verify_agrees_with_openssl_on_good_and_on_tampered_envelopes() {
 }
 
 #[test]
-fn each_fault_of_an_envelope_has_its_own_words() {
+fn each_fault_of_an_envelope_has_its_own_message() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     make_key(path, "a");
@@ -138,9 +138,9 @@ fn each_fault_of_an_envelope_has_its_own_words() {
     let forged =
         sign(path, "b", &json!({"code": 815, "licenseKeys": ["SECRET-2"], "timestamp": 1})).to_string();
     for (envelope, expected) in [
-        (String::new(), "not JSON: there is nothing in it"),
-        ("<html>SECRET</html>".to_owned(), "not JSON: look at line 1, column 1"),
-        (whole[..whole.len() / 2].to_owned(), "not JSON: it breaks off at line 1"),
+        (String::new(), "not JSON: it is empty"),
+        ("<html>SECRET</html>".to_owned(), "not JSON: see line 1, column 1"),
+        (whole[..whole.len() / 2].to_owned(), "not JSON: it ends too early, at line 1"),
         ("[\"SECRET\"]".to_owned(), "not an envelope: expected response, response_base64"),
         (
             r#"{"response": {}, "response_base64": ""}"#.to_owned(),
@@ -148,15 +148,15 @@ fn each_fault_of_an_envelope_has_its_own_words() {
         ),
         (
             r#"{"status": 503, "detail": "Try again in a moment."}"#.to_owned(),
-            "not an envelope, but a problem, which is not signed: Try again in a moment.",
+            "not an envelope, but an unsigned problem report: Try again in a moment.",
         ),
         (with("private_key_used", "mine".into()), "private_key_used is neither global nor product"),
-        (with("signature", "%%".into()), "the base64 of signature is broken"),
-        (with("response_base64", "%%".into()), "the base64 of response_base64 is broken"),
-        (with("response_base64", STANDARD.encode("{").into()), "what response_base64 holds is not JSON"),
+        (with("signature", "%%".into()), "signature is not valid base64"),
+        (with("response_base64", "%%".into()), "response_base64 is not valid base64"),
+        (with("response_base64", STANDARD.encode("{").into()), "the content of response_base64 is not JSON"),
         (with("signature", "Private key not set".into()), "the response is not signed"),
-        (with("signature", "AAAA".into()), "another key signed it, or it was changed since"),
-        (forged, "the signature is not one by the key in a.pem"),
+        (with("signature", "AAAA".into()), "another key signed the response, or somebody changed it"),
+        (forged, "the signature is not by the key in a.pem"),
         (
             with("response", json!({"code": 800})),
             "the signature holds, but the member response is not what was signed",
@@ -164,7 +164,7 @@ fn each_fault_of_an_envelope_has_its_own_words() {
     ] {
         let (code, said, note) = verify(path, envelope.as_bytes(), &["--pem", "a.pem"]);
         assert_eq!(code, Some(4), "{said}{note}");
-        assert!(said.starts_with("does not hold: ") && said.contains(expected), "{expected}: {said}");
+        assert!(said.starts_with("invalid: ") && said.contains(expected), "{expected}: {said}");
         assert!(!said.contains("SECRET"), "{said}");
         let (code, json, _) = verify(path, envelope.as_bytes(), &["--pem", "a.pem", "--json"]);
         let value: Value = serde_json::from_str(&json).unwrap();
@@ -173,13 +173,13 @@ fn each_fault_of_an_envelope_has_its_own_words() {
         assert!(!json.contains("SECRET"), "{json}");
     }
     let (code, said, _) = verify(path, b"\xff\xfe{", &["--pem", "a.pem"]);
-    assert_eq!((code, said.as_str()), (Some(4), "does not hold: not JSON: it is not UTF-8 text\n"));
+    assert_eq!((code, said.as_str()), (Some(4), "invalid: not JSON: it is not UTF-8 text\n"));
     let marked = format!("\u{feff}{good}\n");
     assert_eq!(verify(path, marked.as_bytes(), &["--pem", "a.pem"]).0, Some(0));
 }
 
 #[test]
-fn license_keys_are_shown_only_when_asked_for() {
+fn license_keys_are_shown_only_on_request() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     make_key(path, "a");
@@ -201,7 +201,7 @@ fn license_keys_are_shown_only_when_asked_for() {
 }
 
 #[test]
-fn a_response_of_ten_megabytes_is_checked_and_what_is_larger_is_refused() {
+fn verify_reads_ten_megabytes_and_refuses_more_than_16() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     make_key(path, "a");
@@ -216,12 +216,12 @@ fn a_response_of_ten_megabytes_is_checked_and_what_is_larger_is_refused() {
     let (code, _, note) = verify(path, &bytes, &["--pem", "a.pem"]);
     assert_eq!(
         (code, note.as_str()),
-        (Some(1), "error: standard input is larger than 16 MiB: that is no response\n")
+        (Some(1), "error: standard input is larger than 16 MiB: it is not a response\n")
     );
 }
 
 #[tokio::test]
-async fn the_target_knows_which_key_has_to_have_signed() {
+async fn verify_finds_the_key_of_the_target() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
@@ -235,7 +235,7 @@ async fn the_target_knows_which_key_has_to_have_signed() {
     let (code, said, note) = verify(path, global.as_bytes(), &[]);
     assert_eq!(code, Some(0), "{said}{note}");
     assert!(
-        said.starts_with("holds         signed by the global signing key (alias/keypool)\nkid "),
+        said.starts_with("valid         signed by the global signing key (alias/keypool)\nkid "),
         "{said}"
     );
 
@@ -244,7 +244,7 @@ async fn the_target_knows_which_key_has_to_have_signed() {
     assert_eq!(code, Some(0), "{said}{note}");
     assert!(said.contains("signed by the signing key of product 2"), "{said}");
 
-    // A response about a product that names none of its keys.
+    // A response about a product that contains no key of it.
     let created = envelope(
         "create-license-keys",
         &[
@@ -258,7 +258,7 @@ async fn the_target_knows_which_key_has_to_have_signed() {
     let created = created.await;
     let (code, said, note) = verify(path, created.as_bytes(), &[]);
     assert_eq!((code, said.as_str()), (Some(1), ""));
-    assert!(note.contains("not which product's: name it with --product"), "{note}");
+    assert!(note.contains("but not which product: give --product"), "{note}");
     let (code, said, _) = verify(path, created.as_bytes(), &["--product", "2"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("created       1\nduplicate     0\n"), "{said}");
@@ -268,14 +268,14 @@ async fn the_target_knows_which_key_has_to_have_signed() {
     let (code, _, note) = verify(path, created.as_bytes(), &["--product", "77"]);
     assert_eq!((code, note.as_str()), (Some(1), "error: there is no product 77\n"));
 
-    // Which key was used is not signed: whoever changes it is found out.
+    // `private_key_used` is not signed, but changing it makes the check fail.
     let lie = of_product.replace("\"private_key_used\":\"product\"", "\"private_key_used\":\"global\"");
     assert_eq!(verify(path, lie.as_bytes(), &[]).0, Some(4));
     local.stop();
 }
 
 #[tokio::test]
-async fn json_web_keys_say_which_of_them_signed() {
+async fn verify_names_the_signing_key_of_a_jwk_set() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let local = Local::start(path, &["--port", "0"]);
@@ -287,30 +287,30 @@ async fn json_web_keys_say_which_of_them_signed() {
     let envelope = ok(path, &["call", "generate", "generator_id=2", "quantity=1", "--json"]);
     local.stop();
 
-    // No target is needed any more.
+    // From here on, no target is needed.
     let (code, json, note) = verify(path, envelope.as_bytes(), &["--jwks", "keys.json", "--json"]);
     assert_eq!(code, Some(0), "{note}");
     let value: Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&value["holds"], value["kid"].as_str()), (&true.into(), Some(kid.as_str())));
     let (code, _, note) = verify(path, envelope.as_bytes(), &["--jwks", "empty.json"]);
     assert_eq!(code, Some(1));
-    assert!(note.starts_with("error: empty.json holds no keys: none of the JSON Web Keys"), "{note}");
+    assert!(note.starts_with("error: empty.json contains no keys: none of the JSON Web Keys"), "{note}");
     let (code, _, note) = verify(path, envelope.as_bytes(), &["--pem", "keys.json"]);
     assert_eq!(code, Some(1));
     assert!(
-        note.starts_with("error: keys.json is no public key: not a public key: expected a PEM"),
+        note.starts_with("error: keys.json is not a public key: not a public key: expected a PEM"),
         "{note}"
     );
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named() {
+fn a_missing_file_is_reported_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let said = fails(folder.path(), &["verify", "nope.json", "--pem", "nope.pem"], 1);
-    assert_eq!(said, "error: nope.pem cannot be read: No such file or directory (os error 2)\n");
+    assert_eq!(said, "error: cannot read nope.pem: No such file or directory (os error 2)\n");
     let pem = vectors().join("sample-public-key.pem");
     let said = fails(folder.path(), &["verify", "nope.json", "--pem", pem.to_str().unwrap()], 1);
-    assert_eq!(said, "error: nope.json cannot be read: No such file or directory (os error 2)\n");
+    assert_eq!(said, "error: cannot read nope.json: No such file or directory (os error 2)\n");
     let output = run(folder.path(), &["verify", "x", "--pem", "a", "--product", "1"]);
     assert_eq!(output.status.code(), Some(2));
 }

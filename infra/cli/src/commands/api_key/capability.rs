@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use keypool_domain::{ApiKeyRecord, Endpoint, GET_ALL_LICENSE_KEYS};
 
-/// A capability as an option names it.
+/// A capability, as an option names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Capability {
     /// Opens an endpoint.
@@ -24,7 +24,7 @@ impl Capability {
     }
 }
 
-/// A text that names no capability.
+/// The error for a text that names no capability.
 #[derive(Debug)]
 pub(super) struct UnknownCapability;
 

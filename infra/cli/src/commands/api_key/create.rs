@@ -20,17 +20,17 @@ use crate::view;
 
 #[derive(Debug, Args)]
 pub(crate) struct Create {
-    /// What people call it
+    /// The name of the API key
     #[arg(long)]
     name: Name,
-    /// An endpoint it opens, or get-all-license-keys to see the orders of all API keys (may be repeated); without
-    /// it, it opens all endpoints
+    /// An endpoint that the key opens, or get-all-license-keys to see the orders of all API keys (may be
+    /// repeated) [default: all endpoints]
     #[arg(long = "capability", value_name = "NAME")]
     capabilities: Vec<Capability>,
-    /// An address or a network (CIDR) it may be used from (may be repeated); without it, from anywhere
+    /// An address or network (CIDR) that may use the key (may be repeated) [default: any]
     #[arg(long = "network", value_name = "CIDR", value_parser = network)]
     networks: Vec<IpNet>,
-    /// The last day it is good for, in UTC; without it, it does not expire
+    /// The last day on which the key is valid, in UTC [default: it does not expire]
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = end_of_day)]
     expires: Option<Timestamp>,
     #[command(flatten)]
@@ -63,7 +63,9 @@ impl Create {
                 reveal(&secret, after, output)?;
                 Ok(Exit::Done)
             }
-            CreateOutcome::Exists => bail!("the same key was made before, which cannot be; try again"),
+            CreateOutcome::Exists => {
+                bail!("a random key exists already, which should never happen; try again")
+            }
         }
     }
 }

@@ -28,66 +28,66 @@ use crate::view;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ApiKey {
-    /// Make an API key and show it, this once
-    #[command(after_help = "Example, a key for a checkout that can only sell:\n  \
+    /// Create an API key and show it once
+    #[command(after_help = "Example: a key for a checkout that can only sell:\n  \
         keypool api-key create --name checkout --capability random-assign-license-keys \\\n    \
         --network 203.0.113.0/24 --expires 2027-12-31\n\n\
-        A key for queued orders that wait for keys up to two days, and whose callbacks go to the shop alone:\n  \
+        A key for queued orders that wait up to two days for keys, with callbacks to one host only:\n  \
         keypool api-key create --name shop --capability random-assign-license-keys-queued \\\n    \
         --wait-for-stock 2d --webhook-host shop.example --once-per identifier --remember 30d\n\n\
-        A key that cannot drain the shop, for a checkout that sells product 42:\n  \
+        A key with limits, for a checkout that sells product 42:\n  \
         keypool api-key create --name checkout --capability random-assign-license-keys \\\n    \
         --product 42 --keys-per-order 5 --keys-per-hour 200\n\n\
         The key is the only line on standard output. Costs 6 write units.")]
     Create(create::Create),
-    /// List all API keys; the keys themselves are not stored and cannot be shown
+    /// List all API keys, without the keys themselves, which are not stored
     #[command(after_help = "Examples:\n  \
         keypool api-key list\n  \
         keypool api-key list --json | jq -r '.[] | select(.networks == []) | .name'    # open to anywhere\n\n\
         Costs a read unit for each API key.")]
     List,
-    /// Show what an API key opens
+    /// Show the rights and settings of an API key
     #[command(after_help = "Examples:\n  \
         keypool api-key show checkout\n  \
         keypool api-key show 4ac1e9\n\n\
-        Costs a read of the list and 2 read units.")]
+        Costs a read unit for each API key, and 2 more.")]
     Show(Which),
-    /// Change what an API key opens, from where, how long, and its settings; what is given replaces what was there
+    /// Change the rights, expiry or settings of an API key; a new list replaces the old one
     #[command(after_help = "Examples:\n  \
         keypool api-key update checkout --network 203.0.113.7 --network 2001:db8::/48\n  \
         keypool api-key update checkout --capability random-assign-license-keys --no-expiry\n  \
         keypool api-key update shop --wait-for-stock 0 --any-webhook-host --no-once-per\n  \
         keypool api-key update shop --keys-per-hour 500 --no-keys-per-order --any-product\n\n\
-        Functions that are warm go by what they read before for up to 60 seconds.\n\
-        Costs a read of the list, 2 read units and 4 write units.")]
+        Warm functions may use the old data for up to 60 seconds.\n\
+        Costs a read unit for each API key, 2 more, and 4 write units.")]
     Update(update::Update),
-    /// Let an API key open the API again
+    /// Enable an API key again
     #[command(after_help = "Example:\n  \
         keypool api-key enable checkout\n\n\
-        Functions that are warm may refuse it for up to 60 seconds longer.\n\
-        Costs a read of the list, 2 read units and 4 write units.")]
+        Warm functions may refuse it for up to 60 more seconds.\n\
+        Costs a read unit for each API key, 2 more, and 4 write units.")]
     Enable(Which),
-    /// Shut an API key out: it is answered with code 101
-    #[command(after_help = "Example, for a key that leaked:\n  \
+    /// Disable an API key: its requests get code 101
+    #[command(after_help = "Example: disable a key that leaked:\n  \
         keypool api-key disable checkout\n\n\
-        It is refused at once by functions that have not seen it in the last 60 seconds, and by all of them after \
+        Functions that have not seen the key in the last 60 seconds refuse it at once; all of them refuse it after \
         60 seconds.\n\
-        Costs a read of the list, 2 read units and 4 write units.")]
+        Costs a read unit for each API key, 2 more, and 4 write units.")]
     Disable(Which),
-    /// Make a new API key with the same rights, show it this once, and let the old one expire
+    /// Create a new API key with the same rights, show it once, and let the old one expire
     #[command(after_help = "Examples:\n  \
-        keypool api-key rotate checkout                       # the old one is good for another day\n  \
-        keypool api-key rotate checkout --old-good-for 0      # at once: it leaked\n  \
+        keypool api-key rotate checkout                       # the old key stays valid for a day\n  \
+        keypool api-key rotate checkout --old-good-for 0      # the old key leaked: end it at once\n  \
         keypool api-key rotate checkout --expires 2027-12-31\n\n\
-        The new key has the name, the old one is called `NAME (rotated DATE)` from then on. Functions that are warm \
-        take the old one for up to 60 seconds longer.\n\
-        Costs a read of the list, 2 read units and 8 write units.")]
+        The new key takes over the name; the old key is renamed to `NAME (rotated DATE)`. Warm functions accept the \
+        old key for up to 60 more seconds.\n\
+        Costs a read unit for each API key, 2 more, and 8 write units.")]
     Rotate(rotate::Rotate),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Which {
-    /// Its name, or six digits or more of its SHA-256 from its beginning (`keypool api-key list` shows both)
+    /// The name, or the first six or more digits of the SHA-256 (`keypool api-key list` shows both)
     #[arg(value_name = "NAME|SHA-256")]
     api_key: String,
 }
@@ -107,70 +107,66 @@ impl ApiKey {
 }
 
 impl Which {
-    /// The API key that is meant, as it is now. A name goes before a hash.
+    /// Finds the API key and reads its current record. A name takes precedence over a hash.
     async fn find(&self, store: &Store) -> anyhow::Result<ApiKeyRecord> {
         let wanted = self.api_key.trim();
         let all = store.list::<ApiKeyRecord>().await?;
         let named: Vec<&ApiKeyRecord> = all.iter().filter(|key| key.name.as_str() == wanted).collect();
         let hash = wanted.to_ascii_lowercase();
         let found = match named.as_slice() {
-            // Fewer could be the beginning of one that is not meant.
+            // Fewer digits could match another key by accident.
             [] if hash.len() < HASH_DIGITS_MIN => Vec::new(),
             [] => all.iter().filter(|key| key.hash.to_string().starts_with(&hash)).collect(),
             _ => named,
         };
         match found.as_slice() {
-            [] => bail!("there is no API key {wanted}: `keypool api-key list` lists those there are"),
+            [] => bail!("there is no API key {wanted}: `keypool api-key list` lists them"),
             [one] => {
                 let read = store.find::<ApiKeyRecord>(one.hash).await?;
                 read.with_context(|| format!("there is no API key {wanted} any more"))
             }
             several => {
                 let hashes: Vec<String> = several.iter().map(|key| short_hash(key)).collect();
-                bail!(
-                    "{} API keys are meant by {wanted}: say which one by its SHA-256, {}",
-                    several.len(),
-                    hashes.join(" or ")
-                )
+                bail!("{} API keys match {wanted}: give the SHA-256, {}", several.len(), hashes.join(" or "))
             }
         }
     }
 }
 
-/// How much of a hash has to be given at least.
+/// The fewest digits of a hash that select an API key.
 const HASH_DIGITS_MIN: usize = 6;
 
-/// As much of the hash as tells one key from every other that a shop has.
+/// Enough digits of the hash to distinguish the API keys of a shop.
 fn short_hash(api_key: &ApiKeyRecord) -> String {
     api_key.hash.to_string().chars().take(12).collect()
 }
 
-/// That a name is free: by the name people and commands mean a key.
+/// Checks that a name is free, because people and commands select keys by name.
 async fn check_name(store: &Store, name: &Name) -> anyhow::Result<()> {
     if store.list::<ApiKeyRecord>().await?.iter().any(|other| other.name == *name) {
         bail!(
-            "there is an API key {} already: choose another name, or replace it with `keypool api-key rotate`",
+            "API key {} already exists: choose another name, or replace it with `keypool api-key rotate`",
             name.as_str()
         );
     }
     Ok(())
 }
 
-/// A network, or an address as the network of that one address.
+/// Parses a network, or an address as the network of that one address.
 fn network(text: &str) -> Result<IpNet, &'static str> {
     text.parse::<IpNet>()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-        .map_err(|_| "must be an address or a network, like 203.0.113.7 or 203.0.113.0/24")
+        .map_err(|_| "must be an address or a network, such as 203.0.113.7 or 203.0.113.0/24")
 }
 
-/// Prints a new key, and what it opens for programs.
+/// Prints a new key; for programs, prints its record with the key.
 fn reveal(secret: &Secret, mut value: Value, output: Output) -> anyhow::Result<()> {
     value["api_key"] = secret.reveal().into();
     let shown = output.result(secret.reveal(), &value);
     shown.context(
-        "the API key was made, but could not be shown: `keypool api-key rotate` makes another in its place",
+        "the API key was created, but could not be shown: replace it with `keypool api-key rotate`",
     )?;
-    output.note("This API key is shown this once: only its hash is stored.");
+    output.note("This API key is shown only once: keypool stores its hash alone.");
     Ok(())
 }
 
@@ -184,7 +180,7 @@ async fn switch(which: &Which, to: Activity, target: &Target, output: Output) ->
     apply(action, [&before, &after], target, output).await
 }
 
-/// `expired`, or whether it is in use.
+/// The status for people: `expired`, or the activity.
 fn status(api_key: &ApiKeyRecord, now: Timestamp) -> String {
     if api_key.valid_until.is_some_and(|end| end <= now) {
         "expired".to_owned()
@@ -218,7 +214,7 @@ fn products(api_key: &ApiKeyRecord) -> String {
     joined(api_key.settings.products.iter().map(ToString::to_string), "any")
 }
 
-/// A limit, or that there is none.
+/// A limit for people, or a dash if there is none.
 fn or_none(limit: Option<impl ToString>) -> String {
     limit.map_or_else(|| NOTHING.to_owned(), |limit| limit.to_string())
 }
@@ -227,7 +223,7 @@ fn once_per(api_key: &ApiKeyRecord) -> &'static str {
     if api_key.settings.once_per_identifier { "identifier" } else { NOTHING }
 }
 
-/// A time as it is set, or the one that holds without a setting.
+/// A duration that is set, or the default with a remark.
 fn or_default(set: Option<Duration>, default: Duration) -> String {
     set.map_or_else(|| format!("{} (not set)", length(default)), length)
 }

@@ -18,13 +18,13 @@ use crate::view;
 pub(crate) struct Rotate {
     #[command(flatten)]
     which: Which,
-    /// How much longer the old key is good (90s, 30m, 24h, 7d); 0 is not at all
+    /// The time for which the old key stays valid (90s, 30m, 24h, 7d); 0 ends it at once
     #[arg(long, value_name = "DURATION", default_value = "24h")]
     old_good_for: Span,
-    /// The last day the new key is good for, in UTC; without it, as long as the old one was to be
+    /// The last day on which the new key is valid, in UTC [default: that of the old key]
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = end_of_day, conflicts_with = "no_expiry")]
     expires: Option<Timestamp>,
-    /// The new key does not expire
+    /// Let the new key never expire
     #[arg(long)]
     no_expiry: bool,
 }
@@ -57,12 +57,13 @@ impl Rotate {
         value["replaces"] = view::api_key(&after);
         reveal(&secret, value, output)?;
         let end = after.valid_until.map(to_the_second).unwrap_or_default();
-        output.note(&format!("The old one is called {} and is good until {end}.", after.name.as_str()));
+        output.note(&format!("The old key is now named {} and is valid until {end}.", after.name.as_str()));
         change::warm(output);
         Ok(Exit::Done)
     }
 
-    /// The new key: the same rights, and the orders of the old one. It is in use even if the old one was switched off, say because it leaked.
+    /// The new key. It has the rights of the old one and sees its orders. It is active even if the old one
+    /// was disabled, for example because it leaked.
     fn successor(
         &self,
         before: &ApiKeyRecord,
@@ -71,10 +72,7 @@ impl Rotate {
     ) -> anyhow::Result<ApiKeyRecord> {
         let valid_until = if self.no_expiry { None } else { self.expires.or(before.valid_until) };
         if let Some(end) = valid_until.filter(|end| *end <= now) {
-            bail!(
-                "the new key would have expired at {} already: say with --expires or --no-expiry how long it is good",
-                to_the_second(end)
-            );
+            bail!("the new key would have expired at {}: give --expires or --no-expiry", to_the_second(end));
         }
         let mut settings = before.settings.clone();
         settings.sees_orders_of.insert(before.hash);
@@ -82,7 +80,7 @@ impl Rotate {
         Ok(ApiKeyRecord { hash, activity, valid_until, settings, ..before.clone() })
     }
 
-    /// What becomes of the old key: it leaves its name to the new one, and is good for a while, but no longer than it was.
+    /// The old key after the rotation. It gets another name, and expires soon, but never later than before.
     fn expiring(&self, before: &ApiKeyRecord, now: Timestamp) -> anyhow::Result<ApiKeyRecord> {
         let end = self.old_good_for.after(now).context("--old-good-for goes beyond the year 9999")?;
         let end = before.valid_until.map_or(end, |sooner| sooner.min(end));
@@ -90,17 +88,17 @@ impl Rotate {
     }
 }
 
-/// What stands between a key's name and the date at which it left that name to another.
+/// The text between the former name of a rotated key and the date of the rotation.
 const ROTATED: &str = " (rotated ";
 
-/// The name that an API key of this name left to another.
+/// The former name of a rotated API key, which its successor has now.
 pub(in crate::commands) fn name_before(name: &Name) -> Option<&str> {
     name.as_str().strip_suffix(')')?.rsplit_once(ROTATED).map(|(before, _)| before)
 }
 
-/// What a key is called that left its name to another.
+/// The new name of a rotated key.
 fn former(name: &Name, now: Timestamp) -> anyhow::Result<Name> {
-    /// The most characters of a name, without the addition.
+    /// The most characters of a name that are kept before the addition.
     const CHARACTERS_MAX: usize = 255 - " (rotated 2026-11-21)".len();
     let date: String = now.to_microseconds_text().chars().take("2026-11-21".len()).collect();
     let kept: String = name.as_str().chars().take(CHARACTERS_MAX).collect();

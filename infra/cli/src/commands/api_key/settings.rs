@@ -7,40 +7,40 @@ use keypool_store::Store;
 
 use crate::moment::Span;
 
-/// How the requests of an API key are treated: the options that `create` and `update` share.
+/// The settings of an API key: the options that `create` and `update` share.
 #[derive(Debug, Args)]
 pub(super) struct Settings {
-    /// How long its queued orders wait for keys (0, 12h, 7d; at most 365d); 0 does not wait [unset: 7d]
+    /// The time that its queued orders wait for keys (0, 12h, 7d; at most 365d); 0 does not wait [unset: 7d]
     #[arg(long, value_name = "DURATION", value_parser = waiting_time)]
     wait_for_stock: Option<Duration>,
-    /// A host that callbacks may go to, and to no others (may be repeated) [unset: any public one]
+    /// Allow callbacks to this host only (may be repeated) [unset: any public host]
     #[arg(long = "webhook-host", value_name = "HOST[:PORT]")]
     webhook_hosts: Vec<WebhookHost>,
-    /// Take requests with the same product, quantity and identifier for one, which is done once
+    /// Treat requests with the same product, quantity and identifier as one request
     #[arg(long, value_name = "PARAMETER")]
     once_per: Option<OncePer>,
-    /// How long the response to a request that is done once is remembered, 1 hour to 365 days [unset: 24h]
+    /// The time for which responses to repeatable requests are remembered, 1 hour to 365 days [unset: 24h]
     #[arg(long, value_name = "DURATION", value_parser = memory)]
     remember: Option<Duration>,
-    /// A product that it opens, and no others than those given (may be repeated) [unset: all]
+    /// Allow this product only (may be repeated) [unset: all]
     #[arg(long = "product", value_name = "ID")]
     products: Vec<ProductId>,
-    /// The most keys that one request may ask for, 1 to 1000 [unset: 1000]
+    /// The most keys in one request, 1 to 1000 [unset: 1000]
     #[arg(long, value_name = "NUMBER")]
     keys_per_order: Option<Quantity>,
-    /// The most keys that its requests may ask for in any 60 minutes, 1 to 1000000 [unset: no limit]
+    /// The most keys in any 60 minutes, 1 to 1000000 [unset: no limit]
     #[arg(long, value_name = "NUMBER")]
     keys_per_hour: Option<KeysPerHour>,
 }
 
-/// The parameter that makes two requests one.
+/// The parameter that identifies repetitions of a request.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum OncePer {
     /// The parameter `identifier`
     Identifier,
 }
 
-/// The longest time that a setting may have.
+/// The longest duration of a setting.
 const SETTING_MAX: Duration = Duration::from_hours(365 * 24);
 
 fn waiting_time(text: &str) -> Result<Duration, &'static str> {
@@ -55,7 +55,7 @@ fn memory(text: &str) -> Result<Duration, &'static str> {
 }
 
 impl Settings {
-    /// Checks that the products exist. A typing error would shut the key out of what it is for.
+    /// Checks that the products exist, so that a typing error does not make the key useless.
     pub(super) async fn check(&self, store: &Store) -> anyhow::Result<()> {
         for id in &self.products {
             if store.find::<Product>(*id).await?.is_none() {
@@ -65,7 +65,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Changes those settings that are given.
+    /// Changes the settings that are given.
     pub(super) fn apply(&self, settings: &mut ApiKeySettings) {
         settings.wait_for_stock = self.wait_for_stock.or(settings.wait_for_stock);
         settings.remember = self.remember.or(settings.remember);
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_setting_has_a_longest_and_a_shortest_time() {
+    fn a_duration_has_a_maximum_and_a_minimum() {
         const DAY: Duration = Duration::from_hours(24);
         assert_eq!(waiting_time("0"), Ok(Duration::ZERO));
         assert_eq!(waiting_time("365d"), Ok(365 * DAY));
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_given_is_changed() {
+    fn only_given_settings_change() {
         let mut settings = ApiKeySettings {
             wait_for_stock: Some(Duration::ZERO),
             webhook_hosts: ["shop.example".parse().unwrap()].into_iter().collect(),

@@ -23,39 +23,39 @@ use crate::view;
 pub(crate) struct Update {
     #[command(flatten)]
     which: Which,
-    /// What people call it
+    /// The name of the API key
     #[arg(long)]
     name: Option<Name>,
-    /// An endpoint it opens, or get-all-license-keys, and nothing else than those given (may be repeated)
+    /// Allow only this endpoint, or get-all-license-keys (may be repeated)
     #[arg(long = "capability", value_name = "NAME")]
     capabilities: Vec<Capability>,
-    /// An address or a network (CIDR) it may be used from, and from no others than those given (may be repeated)
+    /// Allow only this address or network (CIDR) (may be repeated)
     #[arg(long = "network", value_name = "CIDR", value_parser = network, conflicts_with = "any_network")]
     networks: Vec<IpNet>,
-    /// It may be used from anywhere
+    /// Allow any network
     #[arg(long)]
     any_network: bool,
-    /// The last day it is good for, in UTC
+    /// The last day on which the key is valid, in UTC
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = end_of_day, conflicts_with = "no_expiry")]
     expires: Option<Timestamp>,
-    /// It does not expire
+    /// Let the key never expire
     #[arg(long)]
     no_expiry: bool,
     #[command(flatten)]
     settings: Settings,
-    /// Callbacks may go to any public host
+    /// Allow callbacks to any public host
     #[arg(long, conflicts_with = "webhook_hosts")]
     any_webhook_host: bool,
-    /// Take each request for one of its own, unless it has an Idempotency-Key
+    /// Treat every request as a new one, unless it has an Idempotency-Key
     #[arg(long, conflicts_with = "once_per")]
     no_once_per: bool,
-    /// It opens all products
+    /// Allow all products
     #[arg(long, conflicts_with = "products")]
     any_product: bool,
-    /// One request may ask for as many keys as any request may
+    /// Remove the limit of keys per order
     #[arg(long, conflicts_with = "keys_per_order")]
     no_keys_per_order: bool,
-    /// Its requests may ask for any number of keys
+    /// Remove the limit of keys per hour
     #[arg(long, conflicts_with = "keys_per_hour")]
     no_keys_per_hour: bool,
 }
@@ -104,7 +104,7 @@ impl Update {
     }
 }
 
-/// Makes of an API key another, and says so.
+/// Replaces `before` with `after` and reports the change.
 pub(super) async fn apply(
     action: &str,
     [before, after]: [&ApiKeyRecord; 2],

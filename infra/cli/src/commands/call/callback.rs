@@ -1,4 +1,4 @@
-//! A queued order to its end: the command is the shop that keypool calls back.
+//! Waits for the outcome of a queued order: the command acts as the shop that keypool calls back.
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
@@ -21,30 +21,30 @@ use crate::target::{Target, TargetOptions};
 /// The options to receive a callback.
 #[derive(Debug, Args)]
 pub(super) struct CallbackOptions {
-    /// Receive the callback of a queued order, and wait for it; with the stack on this machine only
-    // A repetition has another webhook_url, and so is another request.
+    /// Receive the callback of a queued order (local stack only)
+    // A repetition would have another webhook_url, and so be another request.
     #[arg(long, conflicts_with_all = ["url", "idempotency_key"])]
     await_callback: bool,
-    /// The longest wait for the callback, like 90s or 5m
+    /// The longest wait for the callback, such as 90s or 5m
     #[arg(long, value_name = "DURATION", default_value = "60s", requires = "await_callback")]
     callback_timeout: Span,
 }
 
-/// The end of a wait.
+/// The result of a wait.
 enum Waited {
     Received(ReceivedCallback),
     TimedOut,
     Interrupted,
 }
 
-/// The members of a callback's body that count.
+/// The member of a callback's body that is read.
 #[derive(Deserialize)]
 struct Body<'a> {
     #[serde(borrow)]
     original: &'a RawValue,
 }
 
-/// The answer and the callback, for programs. Both envelopes are as they came, to the byte.
+/// The response and the callback, for programs. Both envelopes are byte for byte as received.
 #[derive(Serialize)]
 struct Both<'a> {
     answer: &'a RawValue,
@@ -61,17 +61,17 @@ struct Callback<'a> {
 }
 
 impl Call {
-    /// Refuses what does not fit --await-callback, before anything is sent.
+    /// Refuses arguments that conflict with --await-callback, before anything is sent.
     pub(super) fn check_callback(&self, options: &TargetOptions) -> anyhow::Result<()> {
         if !self.callback.await_callback {
             return Ok(());
         }
         let refused = if !options.is_local() {
-            "--await-callback works with the stack on this machine only: a stack on AWS cannot reach this machine"
+            "--await-callback needs the local stack: a stack on AWS cannot reach this machine"
         } else if self.endpoint != Endpoint::RandomAssignLicenseKeysQueued {
             "--await-callback is for random-assign-license-keys-queued: no other endpoint calls back"
         } else if self.parameter(WEBHOOK_URL).is_some() {
-            "--await-callback sets the webhook_url itself: leave one of the two out"
+            "--await-callback sets the webhook_url itself: leave out one of the two"
         } else {
             return Ok(());
         };
@@ -80,16 +80,16 @@ impl Call {
 }
 
 impl CallbackOptions {
-    /// The receiver, if the callback is to be received.
+    /// Starts the receiver, if --await-callback is given.
     pub(super) async fn receiver(&self) -> anyhow::Result<Option<CallbackReceiver>> {
         if !self.await_callback {
             return Ok(None);
         }
         let receiver = CallbackReceiver::start().await;
-        receiver.map(Some).context("no port of 127.0.0.1 for the callback")
+        receiver.map(Some).context("cannot listen for the callback on 127.0.0.1")
     }
 
-    /// Prints the answer, and the callback if the order was accepted.
+    /// Prints the response, and the callback if the order was accepted.
     pub(super) async fn run(
         &self,
         receiver: CallbackReceiver,
@@ -115,7 +115,7 @@ impl CallbackOptions {
             }
             Waited::Interrupted => {
                 print_both(output, answer, None)?;
-                output.note("interrupted: the order stays in the queue; `keypool orders list` shows it");
+                output.note("interrupted; the order stays in the queue: `keypool orders list` shows it");
                 Ok(Exit::Interrupted)
             }
         }
@@ -123,23 +123,23 @@ impl CallbackOptions {
 
     async fn wait(&self, mut receiver: CallbackReceiver, output: Output) -> anyhow::Result<Waited> {
         let limit = self.callback_timeout.duration();
-        // Whoever reads the note may interrupt.
+        // The handler is set before the note, so that an interrupt after the note is seen.
         let mut interrupt = signal(SignalKind::interrupt())?;
-        output.note(&format!("waiting {} at most for the callback to {}", length(limit), receiver.url()));
+        output.note(&format!("waiting up to {} for the callback to {}", length(limit), receiver.url()));
         let waited = tokio::select! {
             callback = tokio::time::timeout(limit, receiver.receive()) => match callback {
                 Ok(Some(callback)) => Waited::Received(callback),
-                Ok(None) => bail!("the receiver of the callback has failed"),
+                Ok(None) => bail!("the receiver of the callback failed"),
                 Err(_) => Waited::TimedOut,
             },
             _ = interrupt.recv() => Waited::Interrupted,
         };
-        // The callback gets its 200 before anything else happens.
+        // The callback gets its status 200 before anything else happens.
         receiver.stop().await;
         Ok(waited)
     }
 
-    /// Says what became of the order whose callback did not come.
+    /// Describes the state of the order whose callback did not arrive.
     async fn too_late(&self, target: Option<&Target>, webhook_url: &str) -> anyhow::Error {
         let limit = length(self.callback_timeout.duration());
         let orders = match target {
@@ -148,14 +148,14 @@ impl CallbackOptions {
         };
         let Some(order) = orders.iter().find(|order| order.webhook_url.as_str() == webhook_url) else {
             return anyhow!(
-                "no callback came within {limit}; `keypool orders list` shows orders in the queue"
+                "no callback arrived within {limit}: `keypool orders list` shows the orders in the queue"
             );
         };
         let (id, state) = (&order.id, order.state);
         let next = if state.is_open() { "cancel" } else { "show" };
-        let what = if state.is_open() { "ends it" } else { "tells what went wrong" };
+        let what = if state.is_open() { "ends it" } else { "shows what went wrong" };
         anyhow!(
-            "no callback came within {limit}: order {id} is {state} and stays in the queue; \
+            "no callback arrived within {limit}: order {id} is {state} and stays in the queue; \
              `keypool orders {next} {id}` {what}"
         )
     }
@@ -176,7 +176,7 @@ async fn print_callback(
         Ok(read) => read,
         Err(Fault(reason)) => {
             print_both(output, answer, None)?;
-            output.note(&format!("{BAD}do not believe this callback:{BAD:#} {reason}"));
+            output.note(&format!("{BAD}do not trust this callback:{BAD:#} {reason}"));
             return Ok(Exit::DoesNotHold);
         }
     };
@@ -185,7 +185,7 @@ async fn print_callback(
     let license_keys = said.license_keys().len();
     let code = said.code().map_or_else(|| "none".to_owned(), |code| code.to_string());
     output.note(&format!(
-        "{GOOD}the callback came:{GOOD:#} webhook-id {}, code {code}, identifier {}, {license_keys} license {}",
+        "{GOOD}received the callback:{GOOD:#} webhook-id {}, code {code}, identifier {}, {license_keys} license {}",
         printable(webhook_id),
         identifier.map_or_else(|| "none".to_owned(), printable),
         if license_keys == 1 { "key" } else { "keys" },
@@ -198,11 +198,11 @@ async fn print_callback(
     judge.judge(&received).await
 }
 
-/// Prints one object for programs. People have read the answer already.
+/// Prints one object for programs. For people, the response is printed before.
 fn print_both(output: Output, answer: &Answer, callback: Option<Callback<'_>>) -> anyhow::Result<()> {
     if !output.is_json() {
         return Ok(());
     }
-    let answer = serde_json::from_slice(&answer.body).context("the answer is not JSON")?;
+    let answer = serde_json::from_slice(&answer.body).context("the response is not JSON")?;
     output.raw(&serde_json::to_vec(&Both { answer, callback })?)
 }

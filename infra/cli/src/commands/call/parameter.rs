@@ -9,7 +9,7 @@ pub(crate) struct Parameter {
     pub(super) value: String,
 }
 
-/// The API takes no larger body.
+/// The largest file. The API accepts no larger body.
 const FILE_BYTES_MAX: u64 = 1_048_576;
 
 impl FromStr for Parameter {
@@ -20,7 +20,7 @@ impl FromStr for Parameter {
         match name {
             "" => return Err("must have a name before the =".to_owned()),
             "api_key" => {
-                return Err("is not taken from arguments, which stay in the shell's history: \
+                return Err("must not be an argument, which stays in the shell's history: \
                             use --api-key-file or KEYPOOL_API_KEY"
                     .to_owned());
             }
@@ -34,11 +34,11 @@ impl FromStr for Parameter {
     }
 }
 
-/// The text of a file, without the line end that editors put after it.
+/// Reads a text file, without the final line break that editors add.
 fn read(path: &Path) -> Result<String, String> {
-    let failed = |error: std::io::Error| format!("{} cannot be read: {error}", path.display());
+    let failed = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
     if fs::metadata(path).map_err(failed)?.len() > FILE_BYTES_MAX {
-        return Err(format!("{} is larger than 1 MiB, which the API does not take", path.display()));
+        return Err(format!("{} is larger than 1 MiB, the limit of the API", path.display()));
     }
     let mut text = fs::read_to_string(path).map_err(failed)?;
     text.truncate(text.trim_end_matches(['\r', '\n']).len());
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_what_stands_after_the_first_equals_sign() {
+    fn a_value_begins_after_the_first_equals_sign() {
         let parameter: Parameter = "owner_name=a=b".parse().unwrap();
         assert_eq!((parameter.name.as_str(), parameter.value.as_str()), ("owner_name", "a=b"));
         assert_eq!("x=".parse::<Parameter>().unwrap().value, "");

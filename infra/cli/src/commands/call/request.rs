@@ -12,13 +12,13 @@ use super::Call;
 use crate::http::{Answer, BaseUrl, send};
 use crate::target::{Place, Target};
 
-/// Where an API key is looked for, beside --api-key-file.
+/// The variable that holds the API key, unless --api-key-file is given.
 const API_KEY_VARIABLE: &str = "KEYPOOL_API_KEY";
 
-/// The parameter that says where the callback of a queued order goes.
+/// The parameter with the URL for the callback of a queued order.
 pub(super) const WEBHOOK_URL: &str = "webhook_url";
 
-/// A request that is ready to be sent.
+/// A request, ready to send.
 pub(super) struct Request {
     url: String,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -32,7 +32,7 @@ impl Request {
 }
 
 impl Call {
-    /// The request. `webhook_url` is where its callback goes, if the command receives it.
+    /// Builds the request. `webhook_url` is the URL for its callback, if the command receives it.
     pub(super) fn request(
         &self,
         target: Option<&Target>,
@@ -45,7 +45,7 @@ impl Call {
                 url.map_err(|reason| anyhow::anyhow!("the target's base URL {reason}"))?
             }
             (None, None) => {
-                bail!("the API's base URL is not known: name it with --url, or the stack with --stack")
+                bail!("the API's base URL is unknown: give --url or --stack")
             }
         };
         let (media_type, body, has_key) = match self.json()? {
@@ -56,7 +56,7 @@ impl Call {
         if !has_key {
             let api_key = self.api_key(target)?;
             let mut value = HeaderValue::from_str(&format!("Bearer {}", api_key.reveal()))
-                .context("the API key has characters that no API key has")?;
+                .context("the API key has invalid characters")?;
             value.set_sensitive(true);
             headers.push((AUTHORIZATION, value));
         }
@@ -68,12 +68,12 @@ impl Call {
         Ok(Request { url: format!("{base_url}{}", self.endpoint.path()), headers, body })
     }
 
-    /// The body that --file holds, and whether there is an API key in it.
+    /// The body from --file, and true if it contains an API key.
     fn json(&self) -> anyhow::Result<Option<(Vec<u8>, bool)>> {
         let Some(path) = &self.file else { return Ok(None) };
-        let body = fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let body = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let Ok(Value::Object(members)) = serde_json::from_slice::<Value>(&body) else {
-            bail!("{} holds no JSON object", path.display())
+            bail!("{} does not contain a JSON object", path.display())
         };
         Ok(Some((body, members.contains_key("api_key"))))
     }
@@ -86,7 +86,7 @@ impl Call {
         pairs.collect::<Vec<_>>().join("&")
     }
 
-    /// The value of a parameter, wherever it stands.
+    /// The value of a parameter, from the arguments or from --file.
     pub(super) fn parameter(&self, name: &str) -> Option<String> {
         if let Some(given) = self.parameters.iter().rev().find(|given| given.name == name) {
             return Some(given.value.trim().to_owned());
@@ -100,24 +100,24 @@ impl Call {
     fn api_key(&self, target: Option<&Target>) -> anyhow::Result<ApiKey> {
         if let Some(path) = &self.api_key_file {
             let text = fs::read_to_string(path);
-            let text = text.with_context(|| format!("{} cannot be read", path.display()))?;
+            let text = text.with_context(|| format!("cannot read {}", path.display()))?;
             return text.trim().parse().with_context(|| format!("the API key in {}", path.display()));
         }
         if let Ok(text) = std::env::var(API_KEY_VARIABLE) {
             return text.trim().parse().context(format!("the API key in {API_KEY_VARIABLE}"));
         }
         match target.map(|target| &target.place) {
-            // The demo's key is no secret; it is not sent anywhere else.
+            // The demo's key is not secret, but it is sent to the local stack only.
             Some(Place::Local(_)) if self.url.is_none() => Ok(demo::API_KEY.parse()?),
-            _ => bail!("no API key: name its file with --api-key-file, or set {API_KEY_VARIABLE}"),
+            _ => bail!("no API key: give --api-key-file, or set {API_KEY_VARIABLE}"),
         }
     }
 }
 
-/// Appends the `webhook_url` to a JSON object, and leaves the rest as it was written.
+/// Appends the `webhook_url` to a JSON object, and leaves its other text unchanged.
 fn with_webhook_url(mut body: Vec<u8>, webhook_url: Option<&str>) -> Vec<u8> {
     let Some(url) = webhook_url else { return body };
-    // What `json` has read is an object, so it ends with a brace.
+    // `Call::json` accepts only an object, so the body ends with a brace.
     let Some(members) = body.trim_ascii_end().strip_suffix(b"}") else { return body };
     body.truncate(members.len());
     let is_empty = body.trim_ascii() == b"{";
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_webhook_url_is_the_last_member_of_a_body() {
+    fn a_webhook_url_becomes_the_last_member_of_a_body() {
         for (body, expected) in [
             ("{}", r#"{"webhook_url":"http://a/\"b"}"#),
             (" { }\n", r#" { "webhook_url":"http://a/\"b"}"#),

@@ -9,12 +9,12 @@ use super::report::Report;
 use super::signing;
 use crate::commands::api_key::name_before;
 
-/// Who is to renew an API key needs some days.
+/// An API key that expires within this time is reported, so that there is time to renew it.
 const EXPIRES_SOON_US: i64 = 14 * 24 * 60 * 60 * 1_000_000;
 
-/// Looks at products, their generators and signing keys, and at API keys.
+/// Checks the products, their generators and signing keys, and the API keys.
 pub(super) async fn check(context: CheckContext<'_>, report: &mut Report) -> anyhow::Result<()> {
-    report.looking_at("looking at products");
+    report.looking_at("checking products");
     let store = &context.target.store;
     let (products, generators) = match tokio::try_join!(store.list::<Product>(), store.list::<Generator>()) {
         Ok(found) => found,
@@ -23,7 +23,7 @@ pub(super) async fn check(context: CheckContext<'_>, report: &mut Report) -> any
     if products.is_empty() {
         report.warning(
             "products",
-            "there are none: nothing can be sold",
+            "there are none, so nothing can be sold",
             "keypool product create --name NAME",
         )?;
     }
@@ -53,19 +53,20 @@ async fn check_product(
         signing::check(context, report, &check, key, "its signing key").await?;
     }
     if !product.is_active() {
-        return report.ok(&check, "switched off: it is answered as if it did not exist");
+        return report.ok(&check, "disabled: to shops it does not exist");
     }
     let generator = product.generator_id.and_then(|generator_id| generators.get(&generator_id));
     if let (Some(generator_id), None) = (product.generator_id, generator) {
-        let said =
-            format!("its generator {generator_id} is not there: it answers 806 when the stock is short");
+        let said = format!(
+            "its generator {generator_id} does not exist: requests get code 806 when the stock is short"
+        );
         let way_out = format!("keypool generator create --product {id} --id {generator_id}");
         return report.fault(&check, said, way_out);
     }
     let makes_keys = generator.is_some_and(|generator| generator.activity == Activity::Active);
     if let Some(generator) = generator.filter(|_| !makes_keys) {
-        let said = format!("its generator {} is switched off: no keys are made", generator.id);
-        report.warning(&check, said, "switch it on, or keep enough keys in stock")?;
+        let said = format!("its generator {} is disabled and makes no keys", generator.id);
+        report.warning(&check, said, "enable it, or keep enough keys in stock")?;
     }
     match context.target.store.is_in_stock(id).await {
         Ok(true) => report.ok(&check, "has keys in stock"),
@@ -73,11 +74,7 @@ async fn check_product(
         Ok(false) => {
             let way_out =
                 format!("put keys into stock, or: keypool generator create --product {id} --validity 365");
-            report.warning(
-                &check,
-                "has no keys in stock and nothing that makes any: it cannot be sold",
-                way_out,
-            )
+            report.warning(&check, "has no keys in stock and no generator, so it cannot be sold", way_out)
         }
         Err(error) => report.failed(context, &check, &error.into()),
     }
@@ -86,7 +83,7 @@ async fn check_product(
 fn check_api_keys(report: &mut Report, api_keys: &[ApiKeyRecord]) -> anyhow::Result<()> {
     const CHECK: &str = "API keys";
     let now = SystemClock.now();
-    // One that was rotated has a successor: it is to end.
+    // A rotated key has a successor: it is meant to expire.
     let is_replaced = |api_key: &ApiKeyRecord| {
         let name = name_before(&api_key.name);
         name.is_some_and(|name| api_keys.iter().any(|other| other.name.as_str() == name))
@@ -95,19 +92,18 @@ fn check_api_keys(report: &mut Report, api_keys: &[ApiKeyRecord]) -> anyhow::Res
     let warnings = kept.filter_map(|api_key| warning_of(api_key, now)).collect::<Vec<_>>();
     if api_keys.is_empty() {
         let way_out = "keypool api-key create --name shop --capability random-assign-license-keys";
-        return report.warning(CHECK, "there are none: the API answers nobody", way_out);
+        return report.warning(CHECK, "there are none, so nobody can use the API", way_out);
     }
     if warnings.is_empty() {
-        return report
-            .ok(CHECK, format!("{} of them, none too open and none about to expire", api_keys.len()));
+        return report.ok(CHECK, format!("{} checked: none is too open or about to expire", api_keys.len()));
     }
     warnings.into_iter().try_for_each(|(said, way_out)| report.warning(CHECK, said, way_out))
 }
 
-/// The part of a limit, in percent, from which an hour has nearly reached it.
+/// The percentage of a limit at which an hour has nearly reached it.
 const NEARLY_REACHED: u64 = 80;
 
-/// Looks at the API keys with a limit of keys per hour: the greatest hour of the last week.
+/// Compares the busiest hour of the last week with the limit of each API key that has one.
 async fn check_limits(
     context: CheckContext<'_>,
     report: &mut Report,
@@ -128,23 +124,19 @@ async fn check_limits(
         if peak * 100 >= u64::from(limit.get()) * NEARLY_REACHED {
             is_ample = false;
             let name = api_key.name.as_str();
-            let said =
-                format!("{name} handed out {peak} keys in an hour of the last week, of {limit} allowed");
-            let way_out = "if the shop sold these, raise it with `keypool api-key update --keys-per-hour`; if not, \
-                           the key leaked: `keypool api-key disable`";
+            let said = format!("{name} sold {peak} keys in one hour of the last week; {limit} are allowed");
+            let way_out = "if the shop sold them, raise the limit with `keypool api-key update --keys-per-hour`; if \
+                           not, the key leaked: `keypool api-key disable`";
             report.warning(CHECK, said, way_out)?;
         }
     }
     if limited > 0 && is_ample {
-        report.ok(
-            CHECK,
-            format!("{limited} API keys have a limit, none was nearly reached in the last week"),
-        )?;
+        report.ok(CHECK, format!("{limited} API keys have one; none was nearly reached in the last week"))?;
     }
     Ok(())
 }
 
-/// What is to be said of an API key, and the way out.
+/// The warning about an API key and its remedy, if there is one.
 fn warning_of(api_key: &ApiKeyRecord, now: Timestamp) -> Option<(String, &'static str)> {
     let name = api_key.name.as_str();
     if api_key.activity != Activity::Active {
@@ -154,14 +146,14 @@ fn warning_of(api_key: &ApiKeyRecord, now: Timestamp) -> Option<(String, &'stati
         let left = end.unix_microseconds() - now.unix_microseconds();
         let end = end.to_whole_seconds_text();
         if left <= 0 {
-            let said = format!("{name} expired at {end}: who still uses it is answered 101");
-            return Some((said, "make another with `keypool api-key create`"));
+            let said = format!("{name} expired at {end}: its requests get code 101");
+            return Some((said, "create another with `keypool api-key create`"));
         }
         if left <= EXPIRES_SOON_US {
-            let said = format!("{name} expires at {end}: from then on it is answered 101");
+            let said = format!("{name} expires at {end}: its requests will get code 101");
             return Some((
                 said,
-                "make another with `keypool api-key create --expires`, and tell who uses it",
+                "create another with `keypool api-key create --expires`, and give it to the shop",
             ));
         }
     }
@@ -169,8 +161,8 @@ fn warning_of(api_key: &ApiKeyRecord, now: Timestamp) -> Option<(String, &'stati
     let is_unlimited = api_key.networks.is_empty() && api_key.settings.keys_per_hour.is_none();
     (opens_all && is_unlimited).then(|| {
         let said =
-            format!("{name} opens all endpoints, from anywhere: who finds it can take the whole stock");
-        (said, "make one with --capability for what it is used for, and --network or --keys-per-hour for a limit")
+            format!("{name} opens all endpoints from anywhere: whoever finds it can take the whole stock");
+        (said, "create one that has only the --capability it needs, and a --network or --keys-per-hour limit")
     })
 }
 
@@ -183,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_api_key_is_warned_of_when_it_is_open_or_ends() {
+    fn open_and_expiring_api_keys_are_reported() {
         let now = SystemClock.now();
         let after = |microseconds| Timestamp::from_unix_microseconds(now.unix_microseconds() + microseconds);
         let api_key = |capabilities: BTreeSet<Endpoint>, valid_until| ApiKeyRecord {

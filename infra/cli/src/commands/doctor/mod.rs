@@ -13,10 +13,11 @@ use crate::exit::Exit;
 use crate::output::Output;
 use crate::target::{Target, TargetOptions};
 
-/// Check that all is as it must be, and say the way out where it is not.
+/// Check the stack, and suggest a remedy for each fault.
 ///
-/// Looks at the table, the signing keys, the products, the API keys, open orders, the clock and the API; of a stack on
-/// AWS also at the last runs of its sweep, its alarms and the account's quotas. It changes nothing.
+/// The doctor checks the table, the signing keys, the products, the API keys, open orders, the clock and the
+/// API. On AWS it also checks the last runs of the sweep, the alarms and the account's quotas. It changes
+/// nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -24,20 +25,20 @@ Examples:
   keypool --stack shop doctor
   keypool doctor --json | jq '.checks[] | select(.level != \"ok\")'
 
-A fault is what loses money or answers: it must be put right. A warning is what will, or may.
+A fault loses sales or responses and must be fixed. A warning means that this will happen, or may.
 
 Exit codes:
   0  no fault; there may be warnings
-  1  not checked: there is no such target, or no credentials
-  4  there is a fault
+  1  not checked: no such target, or no credentials
+  4  at least one fault
 
-It costs a read unit for each product, generator and API key, one more for each API key with a limit, half a one for each product's stock, a read unit for \
-the open orders, two calls of KMS for each signing key (one is a signature, of a text that is no response), and one \
-request to the API, without an API key; on AWS three metrics of CloudWatch as well. A call that these credentials may not make is a warning, and says which \
-permission is missing: the functions have roles of their own.")]
+Costs a read unit for each product, generator and API key, one more for each API key with a limit, half a read unit \
+for each product's stock, a read unit for the open orders, two KMS calls for each signing key (one signs a text that \
+is not a response), and one API request without an API key; on AWS also three CloudWatch metrics. A call that these \
+credentials do not permit is a warning that names the missing permission: the functions have their own roles.")]
 pub(crate) struct Doctor {}
 
-/// What the checks need.
+/// The inputs of the checks.
 #[derive(Debug, Clone, Copy)]
 struct CheckContext<'a> {
     target: &'a Target,

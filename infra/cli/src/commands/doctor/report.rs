@@ -6,7 +6,7 @@ use crate::advice::{self, failed_call};
 use crate::exit::Exit;
 use crate::output::{BAD, GOOD, Output, Progress, WARNING};
 
-/// How bad it is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Level {
     Ok,
@@ -14,7 +14,7 @@ enum Level {
     Fault,
 }
 
-/// What was found so far. Each finding is printed as it is found.
+/// The findings so far. Each one is printed at once.
 pub(super) struct Report {
     output: Output,
     progress: Option<Progress>,
@@ -28,17 +28,17 @@ impl Report {
         Self { output, progress: None, findings: vec![], warnings: 0, faults: 0 }
     }
 
-    /// What is looked at now.
+    /// Shows the current check on the progress bar.
     pub(super) fn looking_at(&mut self, what: &'static str) {
         self.progress = Some(self.output.progress(what, None));
     }
 
-    /// All is well.
+    /// Reports a check without a fault.
     pub(super) fn ok(&mut self, check: &str, said: impl Into<String>) -> anyhow::Result<()> {
         self.add(Level::Ok, check, &said.into(), None)
     }
 
-    /// Something will go wrong, or may.
+    /// Reports something that will go wrong, or may.
     pub(super) fn warning(
         &mut self,
         check: &str,
@@ -48,7 +48,7 @@ impl Report {
         self.add(Level::Warning, check, &said.into(), Some(&way_out.into()))
     }
 
-    /// Something is wrong.
+    /// Reports a fault.
     pub(super) fn fault(
         &mut self,
         check: &str,
@@ -58,7 +58,7 @@ impl Report {
         self.add(Level::Fault, check, &said.into(), Some(&way_out.into()))
     }
 
-    /// A call failed. A missing permission is the operator's, and says nothing of the functions.
+    /// Reports a failed call. A missing permission is a warning: it concerns the operator, not the functions.
     pub(super) fn failed(
         &mut self,
         context: CheckContext<'_>,
@@ -68,7 +68,7 @@ impl Report {
         let way_out = advice::on(error, context.options);
         let (said, way_out) = match way_out {
             Some(way_out) => (format!("{error:#}"), way_out),
-            None => (format!("{error:#}"), "`keypool target` says where this looked".to_owned()),
+            None => (format!("{error:#}"), "check the target (`keypool target` shows it)".to_owned()),
         };
         if is_not_allowed(error) {
             self.warning(check, format!("not checked: {said}"), way_out)
@@ -78,7 +78,7 @@ impl Report {
     }
 
     fn add(&mut self, level: Level, check: &str, said: &str, way_out: Option<&str>) -> anyhow::Result<()> {
-        // The bar must be gone before a line is printed where it was.
+        // Remove the bar before printing a line in its place.
         self.progress = None;
         let word = match level {
             Level::Ok => "ok",
@@ -102,7 +102,7 @@ impl Report {
         Ok(())
     }
 
-    /// The sum of it.
+    /// Prints the number of faults and warnings, and returns the exit code.
     pub(super) fn end(mut self) -> anyhow::Result<Exit> {
         self.progress = None;
         let Self { output, findings, warnings, faults, .. } = self;
@@ -114,7 +114,7 @@ impl Report {
     }
 }
 
-/// Whether a call failed because of who made it, not because of what it asked for.
+/// Returns true if the caller lacks the permission for a call.
 fn is_not_allowed(error: &Error) -> bool {
     const NOT_ALLOWED: &str = "AccessDeniedException";
     error.chain().any(|cause| failed_call(cause).is_some_and(|failed| failed.code == NOT_ALLOWED))

@@ -3,23 +3,23 @@ use keypool_domain::SigningKeyId;
 use super::CheckContext;
 use super::report::Report;
 
-/// What is signed to try a key. It has characters that no base64 has, so it is the signature of no response.
+/// The text that a key signs for a test. It is not base64, so the signature fits no response.
 const TRIAL: &[u8] = b"keypool doctor: this is no response";
 
-/// Looks at the global signing key.
+/// Checks the global signing key.
 pub(super) async fn check_global(context: CheckContext<'_>, report: &mut Report) -> anyhow::Result<()> {
     const CHECK: &str = "signing key";
     match &context.target.global_signing_key {
         Some(key) => check(context, report, CHECK, key, "the global key").await,
         None => report.warning(
             CHECK,
-            "not checked: which key is the global one is not known",
-            "name the stack with --stack, or the key with --global-signing-key",
+            "not checked: the global key is unknown",
+            "give --stack or --global-signing-key",
         ),
     }
 }
 
-/// Has a key sign, and checks the signature as a shop does.
+/// Signs a text with a key, and checks the signature as a shop does.
 pub(super) async fn check(
     context: CheckContext<'_>,
     report: &mut Report,
@@ -27,7 +27,7 @@ pub(super) async fn check(
     key: &SigningKeyId,
     whose: &str,
 ) -> anyhow::Result<()> {
-    report.looking_at("trying signing keys");
+    report.looking_at("checking signing keys");
     let signer = &context.target.signer;
     let public_key = match signer.public_key(key).await {
         Ok(public_key) => public_key,
@@ -38,14 +38,14 @@ pub(super) async fn check(
     };
     match signer.sign(key, TRIAL).await {
         Ok(signature) if public_key.verifies(TRIAL, &signature) => {
-            report.ok(check, format!("{whose} ({key}) signs, and its public key confirms it"))
+            report.ok(check, format!("{whose} ({key}) signs, and its public key verifies the signature"))
         }
         Ok(_) => report.fault(
             check,
             format!(
-                "{whose} ({key}) signs, but its public key does not confirm it: shops refuse all answers"
+                "{whose} ({key}) signs, but its public key does not verify the signature: shops refuse all responses"
             ),
-            "the key is not RSA_2048 for SIGN_VERIFY: make another",
+            "the key is not RSA_2048 for SIGN_VERIFY: create another",
         ),
         Err(error) => {
             let error = anyhow::Error::from(error).context(format!("{whose} ({key})"));

@@ -11,7 +11,7 @@ use crate::output::Output;
 use crate::target::Target;
 use crate::view;
 
-/// Capital letters and digits without those that look alike.
+/// The capital letters and digits that do not look alike.
 const UNLIKE_CHARACTERS: &str = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -24,34 +24,34 @@ enum MethodName {
 
 #[derive(Debug, Args)]
 pub(crate) struct Create {
-    /// The product whose keys it makes
+    /// The product that the keys are for
     #[arg(long, value_name = "NUMBER")]
     product: ProductId,
-    /// Its id; without it, the next free one
+    /// The generator's id [default: the next free one]
     #[arg(long, value_name = "NUMBER")]
     id: Option<GeneratorId>,
-    /// How it makes a key
+    /// The method that makes a key
     #[arg(long, value_enum, default_value = "uuid")]
     method: MethodName,
-    /// chunk-system: the characters of a key [default: ABCDEFGHJKLMNPQRSTUVWXYZ23456789, none of which look alike]
+    /// chunk-system: the characters of a key [default: ABCDEFGHJKLMNPQRSTUVWXYZ23456789, without look-alikes]
     #[arg(long)]
     charset: Option<Charset>,
-    /// chunk-system: how many chunks [default: 4]
+    /// chunk-system: the number of chunks [default: 4]
     #[arg(long, value_name = "NUMBER")]
     chunks: Option<u8>,
-    /// chunk-system: how many characters in each chunk [default: 4]
+    /// chunk-system: the number of characters in a chunk [default: 4]
     #[arg(long, value_name = "NUMBER")]
     chunk_length: Option<u8>,
-    /// Put before every key
+    /// The text before every key
     #[arg(long, default_value = "")]
     prefix: String,
-    /// Put after every key
+    /// The text after every key
     #[arg(long, default_value = "")]
     suffix: String,
-    /// How many times a key may be activated; 0 is unlimited
+    /// The number of times a key may be activated; 0 is unlimited
     #[arg(long, value_name = "NUMBER", default_value = "0", allow_negative_numbers = true)]
     activation_limit: ActivationLimit,
-    /// How many days a key is valid; 0 is unlimited
+    /// The number of days a key is valid; 0 is unlimited
     #[arg(long, value_name = "DAYS", default_value = "0", allow_negative_numbers = true)]
     validity: Validity,
 }
@@ -69,7 +69,7 @@ impl Create {
             activation_limit: self.activation_limit,
             validity: self.validity,
         };
-        generator.check().context("this generator is refused")?;
+        generator.check().context("invalid generator")?;
         for _ in 0..IDS_TRIED_MAX {
             if self.id.is_none() {
                 generator.id = next_id(store, Counter::Generator).await?;
@@ -80,16 +80,16 @@ impl Create {
             match store.create_generator(&generator, Some(&entry)).await? {
                 NewGeneratorOutcome::Created { is_default } => {
                     let of_product = if is_default {
-                        format!("now the one of product {product}")
+                        format!("product {product} uses it now")
                     } else {
-                        format!("product {product} keeps the one it has")
+                        format!("product {product} keeps its present generator")
                     };
                     output.result(&format!("{subject} created; {of_product}"), &after)?;
                     return Ok(Exit::Done);
                 }
                 NewGeneratorOutcome::UnknownProduct => bail!("there is no product {product}"),
                 NewGeneratorOutcome::Exists if self.id.is_some() => {
-                    bail!("there is a generator {id} already")
+                    bail!("generator {id} already exists")
                 }
                 NewGeneratorOutcome::Exists => {}
             }

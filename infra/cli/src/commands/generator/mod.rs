@@ -15,11 +15,11 @@ use crate::view;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Generator {
-    /// Set up a generator; it becomes its product's, if that has none
+    /// Create a generator; its product uses it if it has none
     #[command(after_help = "Examples:\n  \
         keypool generator create --product 42 --validity 365\n  \
         keypool generator create --product 42 --method chunk-system --chunk-length 5 --prefix OFF-\n\n\
-        Costs 1 read unit, 6 write units, 2 more if it becomes its product's, and 1 if the id is to be found.")]
+        Costs 1 read unit, 6 write units, 2 more if the product uses it, and 1 more without --id.")]
     Create(create::Create),
     /// List all generators
     #[command(after_help = "Examples:\n  \
@@ -30,31 +30,31 @@ pub(crate) enum Generator {
     /// Show a generator
     #[command(after_help = "Example:\n  keypool generator show 7\n\nCosts 1 read unit.")]
     Show(Which),
-    /// Change what the keys are like that a generator makes from now on; those that are made stay as they are
+    /// Change a generator; keys that it made before do not change
     #[command(after_help = "Examples:\n  \
         keypool generator update 7 --validity 730\n  \
         keypool generator update 7 --prefix OFF27- --chunk-length 6\n  \
         keypool generator update 7 --suffix \"\"    # none\n\n\
-        Functions that are warm go by what they read before for up to 60 seconds.\n\
+        Warm functions may use the old data for up to 60 seconds.\n\
         Costs 1 read unit and 4 write units.")]
     Update(update::Update),
-    /// Let a generator make keys again
+    /// Enable a generator again
     #[command(after_help = "Example:\n  \
         keypool generator enable 7\n\n\
-        Functions that are warm may do without it for up to 60 seconds longer.\n\
+        Warm functions may treat it as disabled for up to 60 more seconds.\n\
         Costs 1 read unit and 4 write units.")]
     Enable(Which),
-    /// Stop a generator: it is answered as if it did not exist, and its product sells what is in stock only
+    /// Disable a generator: to shops it does not exist, and its product sells only keys in stock
     #[command(after_help = "Example:\n  \
         keypool generator disable 7\n\n\
-        Functions that are warm may still use it for up to 60 seconds.\n\
+        Warm functions may still use it for up to 60 seconds.\n\
         Costs 1 read unit and 4 write units.")]
     Disable(Which),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Which {
-    /// Its id
+    /// The generator's id
     #[arg(value_name = "ID")]
     id: GeneratorId,
 }
@@ -72,7 +72,7 @@ impl Generator {
     }
 }
 
-/// The generator of that id, as it is now.
+/// Reads the current generator with this id.
 async fn find(store: &Store, id: GeneratorId) -> anyhow::Result<DomainGenerator> {
     store.find::<DomainGenerator>(id).await?.with_context(|| format!("there is no generator {id}"))
 }

@@ -14,28 +14,28 @@ use crate::view;
 #[command(group = ArgGroup::new("change").required(true).multiple(true)
     .args(["prefix", "suffix", "activation_limit", "validity", "charset", "chunks", "chunk_length"]))]
 pub(crate) struct Update {
-    /// Its id
+    /// The generator's id
     #[arg(value_name = "ID")]
     id: GeneratorId,
-    /// Put before every key
+    /// The text before every key
     #[arg(long, allow_hyphen_values = true)]
     prefix: Option<String>,
-    /// Put after every key
+    /// The text after every key
     #[arg(long, allow_hyphen_values = true)]
     suffix: Option<String>,
-    /// How many times a key may be activated; 0 is unlimited
+    /// The number of times a key may be activated; 0 is unlimited
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     activation_limit: Option<ActivationLimit>,
-    /// How many days a key is valid; 0 is unlimited
+    /// The number of days a key is valid; 0 is unlimited
     #[arg(long, value_name = "DAYS", allow_negative_numbers = true)]
     validity: Option<Validity>,
     /// chunk-system: the characters of a key
     #[arg(long)]
     charset: Option<Charset>,
-    /// chunk-system: how many chunks
+    /// chunk-system: the number of chunks
     #[arg(long, value_name = "NUMBER")]
     chunks: Option<u8>,
-    /// chunk-system: how many characters in each chunk
+    /// chunk-system: the number of characters in a chunk
     #[arg(long, value_name = "NUMBER")]
     chunk_length: Option<u8>,
 }
@@ -44,7 +44,7 @@ impl Update {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         let before = find(&target.store, self.id).await?;
         let after = self.changed(before.clone())?;
-        after.check().context("this generator is refused")?;
+        after.check().context("invalid generator")?;
         apply("generator.update", [&before, &after], target, output).await
     }
 
@@ -61,7 +61,7 @@ impl Update {
                 if self.charset.is_some() || self.chunks.is_some() || self.chunk_length.is_some() =>
             {
                 bail!(
-                    "generator {} makes UUIDs: --charset, --chunks and --chunk-length are for those of the method \
+                    "generator {} makes UUIDs: --charset, --chunks and --chunk-length are for the method \
                      chunk-system",
                     generator.id
                 )
@@ -80,7 +80,7 @@ impl Update {
     }
 }
 
-/// Makes of a generator another, and says so.
+/// Replaces `before` with `after` and reports the change.
 pub(super) async fn apply(
     action: &str,
     [before, after]: [&Generator; 2],

@@ -15,20 +15,20 @@ use crate::exit::Exit;
 use crate::output::{BAD, GOOD, Output};
 use crate::target::Target;
 
-/// How many keys are changed at the same time.
+/// The number of keys that are changed in parallel.
 const PARALLEL_MAX: usize = 16;
-/// How often a key is looked at again that others change in between.
+/// The most attempts at a key that others change in between.
 const ATTEMPTS_MAX: usize = 5;
 
-/// Put license keys out of use: they are not sold, and whose they are stays known.
+/// Block license keys: they cannot be sold, but keep their owner.
 ///
 /// Keys that a large order holds at this moment are refused.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     keypool keys block OFF-7K2M-9QXA --reason \"charged back\"\n  \
     keypool keys block --file leaked.txt --reason leaked\n\n\
-    Exit code 3 if one of them was not changed.\n\
-    Costs 1 read unit and 4 write units a key, and 2 of the index if it leaves the stock.")]
+    Exit code 3: a key was not changed.\n\
+    Costs 1 read unit and 4 write units a key, and 2 for the index if the key leaves the stock.")]
 pub(crate) struct Block {
     #[command(flatten)]
     named: Named,
@@ -36,11 +36,11 @@ pub(crate) struct Block {
     reason: Reason,
 }
 
-/// Put blocked license keys in use again: their owner's if they have one, else in stock.
+/// Unblock license keys: they return to their owner or, without one, to the stock.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  keypool keys unblock OFF-7K2M-9QXA --reason \"paid after all\"\n\n\
-    Exit code 3 if one of them was not changed.\n\
-    Costs 1 read unit and 4 write units a key, and 2 of the index if it leaves the stock or enters it.")]
+    Exit code 3: a key was not changed.\n\
+    Costs 1 read unit and 4 write units a key, and 2 for the index if the key leaves or enters the stock.")]
 pub(crate) struct Unblock {
     #[command(flatten)]
     named: Named,
@@ -48,48 +48,49 @@ pub(crate) struct Unblock {
     reason: Reason,
 }
 
-/// Put license keys back into stock that are set aside or, with --take-from-owner, that were given to an owner.
+/// Return reserved license keys to the stock; with --take-from-owner, assigned keys too.
 ///
-/// Whoever had the key knows it still: put it back only if it cannot be used any more, or never was.
+/// The former owner still knows the key: release it only if nobody can use it any more, or if nobody ever
+/// did.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     keypool keys release SET-ASIDE-0001\n  \
     keypool keys release OFF-7K2M-9QXA --take-from-owner --reason \"refund, never activated\"\n\n\
-    Exit code 3 if one of them was not changed.\n\
-    Costs 1 read unit and 4 write units a key, and 2 of the index if it leaves the stock or enters it.")]
+    Exit code 3: a key was not changed.\n\
+    Costs 1 read unit and 4 write units a key, and 2 for the index if the key leaves or enters the stock.")]
 pub(crate) struct Release {
     #[command(flatten)]
     named: Named,
-    /// Also keys that were given to an owner
+    /// Also release keys that have an owner
     #[arg(long)]
     take_from_owner: bool,
     #[command(flatten)]
     reason: Reason,
 }
 
-/// Give license keys to an owner, by name: from the stock, or from what was set aside.
+/// Assign named license keys, available or reserved, to an owner.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
     keypool keys assign OFF-7K2M-9QXA --owner-name \"Ada Lovelace\" --owner-email ada@example.com\n\n\
-    Exit code 3 if one of them was not changed.\n\
-    Costs 1 read unit and 4 write units a key, and 2 of the index if it leaves the stock or enters it.")]
+    Exit code 3: a key was not changed.\n\
+    Costs 1 read unit and 4 write units a key, and 2 for the index if the key leaves or enters the stock.")]
 pub(crate) struct Assign {
     #[command(flatten)]
     named: Named,
-    /// Who gets them
+    /// The owner's name
     #[arg(long, value_name = "NAME", required_unless_present = "owner_email")]
     owner_name: Option<OwnerField>,
-    /// The email address of who gets them
+    /// The owner's email address
     #[arg(long, value_name = "EMAIL")]
     owner_email: Option<OwnerField>,
-    /// The shop's name for the order
+    /// The shop's order reference
     #[arg(long, value_name = "REFERENCE")]
     order: Option<OrderReference>,
     #[command(flatten)]
     reason: Reason,
 }
 
-/// What a key is to become, or why not.
+/// The new record of a key, or the reason for refusing the change.
 type Next = Result<LicenseKeyRecord, String>;
 
 impl Block {
@@ -113,7 +114,7 @@ impl Release {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         let next = |key: &LicenseKeyRecord| {
             if key.has_owner() && !self.take_from_owner {
-                return Err("it is an owner's; --take-from-owner takes it back".to_owned());
+                return Err("it has an owner; --take-from-owner takes it back".to_owned());
             }
             let released = key.released(SystemClock.now(), &OperatingSystemRandomness);
             released.map_err(|unfit| unfit.to_string())
@@ -134,7 +135,7 @@ impl Assign {
     }
 }
 
-/// Changes each of the keys, and says of each what became of it, in the order they were named.
+/// Changes the keys, and prints the outcome of each in the given order.
 async fn change(
     target: &Target,
     output: Output,
@@ -144,7 +145,7 @@ async fn change(
     next: impl Fn(&LicenseKeyRecord) -> Next,
 ) -> anyhow::Result<Exit> {
     let keys = named.read()?;
-    // Asked for now, once, and not by all of them side by side.
+    // Asked once before the parallel changes, which all need it.
     target.principal().await?;
     let (next, gave_up) = (&next, &Cell::new(false));
     let count = keys.len();
@@ -166,7 +167,7 @@ async fn change(
     loop {
         let (license_key, outcome) = tokio::select! {
             Ok(()) = &mut interrupt, if !interrupted => {
-                // What is under way is waited for, and told of.
+                // Changes under way finish and are reported.
                 interrupted = true;
                 gave_up.set(true);
                 continue;
@@ -179,7 +180,7 @@ async fn change(
         progress.add(1);
         let name = license_key.as_str();
         let outcome = outcome.unwrap_or_else(|error| {
-            let why = format!("whether it was changed is not known: {error:#}");
+            let why = format!("the outcome is unknown: {error:#}");
             failure = failure.take().or(Some(error));
             Err(why)
         });
@@ -213,7 +214,7 @@ async fn change(
     }
 }
 
-/// Changes one key on the condition that it is as it was seen.
+/// Changes one key, on condition that nobody else changes it in between.
 async fn change_one(
     target: &Target,
     action: &str,
@@ -237,5 +238,5 @@ async fn change_one(
             return Ok(Ok((seen, changed)));
         }
     }
-    Ok(Err("others change it all the time; try again".to_owned()))
+    Ok(Err("other writers keep changing it; try again".to_owned()))
 }

@@ -14,23 +14,23 @@ use crate::exit::Exit;
 use crate::output::Output;
 use crate::target::Target;
 
-/// Write license keys to a file or to standard output, as CSV or JSON lines, in no order.
+/// Write license keys to a file or to standard output, as CSV or JSON lines, unsorted.
 ///
-/// It reads the whole table: some 4 read units for a hundred keys that it holds. What is written is what was there while it
-/// was read, key by key. A file is complete or not there; only its owner may read it.
+/// The command reads the whole table: some 4 read units for a hundred keys in it. Each key is written as it
+/// was when it was read. A file is complete or absent, and only its owner may read it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     keypool keys export --output keys.csv\n  \
     keypool keys export --product 42 --status assigned --format jsonl | gzip > sold.jsonl.gz\n\n\
-    Names of owners come from buyers: have a spreadsheet import all columns as text, or it may take one that begins with = \
-    for a formula.")]
+    Owner names come from buyers: import all columns as text into a spreadsheet, or it may run a name that begins \
+    with = as a formula.")]
 pub(crate) struct Export {
     #[command(flatten)]
     wanted: Wanted,
-    /// The file; without it, standard output
+    /// The file [default: standard output]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// How it is written [default: csv; to standard output with --json, jsonl]
+    /// The format [default: csv; to standard output with --json, jsonl]
     #[arg(long, value_enum)]
     format: Option<Format>,
 }
@@ -39,7 +39,7 @@ pub(crate) struct Export {
 enum Format {
     /// Comma-separated values with a heading
     Csv,
-    /// A JSON object a line
+    /// One JSON object per line
     Jsonl,
 }
 
@@ -67,14 +67,14 @@ impl Export {
             };
         };
         if path.exists() {
-            bail!("{} is there already", path.display());
+            bail!("{} already exists", path.display());
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let failed = || format!("{} cannot be written", path.display());
+        let failed = || format!("cannot write {}", path.display());
         let mut file = NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).with_context(failed)?;
         let written = tokio::select! {
             written = self.write(target, output, &mut file) => Some(written?),
-            // Without a handler Ctrl-C would leave a half of it behind.
+            // Without this handler, Ctrl-C would leave a partial temporary file behind.
             Ok(()) = tokio::signal::ctrl_c() => None,
         };
         let Some(count) = written else {
@@ -88,9 +88,9 @@ impl Export {
         Ok(Exit::Done)
     }
 
-    /// Writes all that is wanted, and says how many.
+    /// Writes the wanted keys, and returns their number.
     async fn write(&self, target: &Target, output: Output, to: impl Write) -> anyhow::Result<u64> {
-        // On a terminal what is written shows how far it is.
+        // On a terminal, the written keys themselves show the progress.
         let shows_progress = self.output.is_some() || !output.is_terminal();
         let total = Some(target.store.approximate_count().await?);
         let progress = shows_progress.then(|| output.progress("reading", total));
@@ -113,7 +113,7 @@ impl Export {
     }
 }
 
-/// `keypool keys export | head`: the reader has what it wanted.
+/// Returns true for a broken pipe: in `keypool keys export | head` the reader has enough.
 fn reader_is_gone(error: &anyhow::Error) -> bool {
     let kind = match error.downcast_ref::<csv::Error>().map(csv::Error::kind) {
         Some(csv::ErrorKind::Io(error)) => Some(error.kind()),

@@ -13,8 +13,9 @@ use crate::target::Target;
 
 /// List license keys, a page at a time.
 ///
-/// The keys in stock of one product (--product N --status available) and those of an order (--order) are read from an
-/// index: half a read unit for 4 KB of them. Anything else is looked for in the whole table: some 4 read units for a hundred keys that it holds.
+/// The keys in stock of one product (--product N --status available) and the keys of an order (--order) come
+/// from an index: half a read unit for 4 KB of keys. Other lists scan the table: some 4 read units for a
+/// hundred keys in it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     keypool keys list --product 42 --status available\n  \
@@ -24,18 +25,18 @@ use crate::target::Target;
 pub(crate) struct List {
     #[command(flatten)]
     wanted: Wanted,
-    /// Those that were sold under this order reference
+    /// Only keys that were sold under this order reference
     #[arg(long, value_name = "REFERENCE", conflicts_with = "after")]
     order: Option<OrderReference>,
-    /// How many at most
+    /// The most keys to show
     #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     limit: u16,
-    /// Go on where a page ended, as that page said
+    /// Continue after a page, with the cursor that it printed
     #[arg(long, value_name = "CURSOR")]
     after: Option<Cursor>,
 }
 
-/// Where a page ended.
+/// The end of a page.
 #[derive(Debug, Clone)]
 struct Cursor(Place);
 
@@ -52,7 +53,7 @@ impl FromStr for Cursor {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const NO_CURSOR: &str = "is not what a page ended with";
+        const NO_CURSOR: &str = "is not a cursor that a page printed";
         let (draw, license_key) = text.split_once('~').ok_or(NO_CURSOR)?;
         let draw = (!draw.is_empty()).then(|| draw.parse()).transpose().map_err(|_| NO_CURSOR)?;
         Ok(Self(Place { license_key: license_key.parse().map_err(|_| NO_CURSOR)?, draw }))
@@ -62,11 +63,12 @@ impl FromStr for Cursor {
 impl List {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         let from = self.after.clone().map(|cursor| cursor.0);
-        // A place in the index has a draw, one in the table has none. DynamoDB refuses the one for the other.
+        // A position in the index has a draw, a position in the table has none. DynamoDB refuses the wrong
+        // kind.
         if from.as_ref().is_some_and(|from| from.draw.is_some() != self.wanted.is_stock_of_a_product()) {
             return Err(WrongArguments(
-                "--after is not what a page of this list ended with: give the same --product, --status and --owner as \
-                 for that page",
+                "--after is the cursor of another list: give the same --product, --status and --owner as for that \
+                 page",
             )
             .into());
         }
@@ -86,7 +88,7 @@ impl List {
         }
         output.line(&table.to_string())?;
         match next {
-            // Single quotes, for a shell.
+            // The cursor is in single quotes, for a shell.
             Some(next) => output.note(&format!("there are more: --after '{}'", next.replace('\'', r"'\''"))),
             None if page.keys.is_empty() => output.note("there are none"),
             None => {}

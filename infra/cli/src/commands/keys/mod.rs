@@ -1,4 +1,4 @@
-//! License keys: what an operator asks of them and does to them.
+//! An operator's commands for license keys.
 
 mod change;
 mod export;

@@ -19,19 +19,19 @@ const ATTEMPTS_MAX: usize = 8;
 
 /// Replace a sold license key: block it, and give its owner another one of the same product.
 ///
-/// One write does both, and keeps the order reference. A key is replaced once; its successor can be replaced in
-/// turn. The owner is not told: send the new key yourself.
+/// One write does both, and keeps the order reference. A key is replaced once; its successor can be replaced
+/// in turn. The owner is not told: send the new key yourself.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     keypool keys replace OFF-7K2M-9QXA --reason \"does not activate, ticket 88\"\n  \
     keypool keys replace OFF-7K2M-9QXA --generate --json\n\n\
-    Exit code 3 if the key was not replaced.\n\
+    Exit code 3: the key was not replaced.\n\
     Costs 3 read units and some 11 write units, indexes included.")]
 pub(crate) struct Replace {
     /// The license key to replace
     #[arg(value_name = "KEY")]
     key: LicenseKey,
-    /// Make the new key if there is none in stock
+    /// Generate the new key if there is none in stock
     #[arg(long)]
     generate: bool,
     #[command(flatten)]
@@ -59,7 +59,7 @@ impl Replace {
 
     /// Replaces the key. Returns its successor, or why it was not replaced.
     async fn replace(&self, target: &Target) -> anyhow::Result<Result<LicenseKey, String>> {
-        // Keys that somebody else has taken, though the index may still show them.
+        // Keys that somebody else took. The index may still show them.
         let mut gone = HashSet::new();
         for _ in 0..ATTEMPTS_MAX {
             let Some(seen) = target.store.license_key(&self.key).await? else {
@@ -73,7 +73,7 @@ impl Replace {
             let Some(next) = seen.replaced_by(&successor.license_key, now) else {
                 let why = match seen.replaced_by {
                     Some(_) => "it was replaced before".to_owned(),
-                    None => format!("it is {}, and only an assigned key is replaced", seen.status),
+                    None => format!("it is {}; only assigned keys can be replaced", seen.status),
                 };
                 return Ok(Err(why));
             };
@@ -89,7 +89,7 @@ impl Replace {
             }
             gone.insert(successor.license_key);
         }
-        bail!("others changed the key or took its successors {ATTEMPTS_MAX} times; try again")
+        bail!("other writers changed the key or took its successor {ATTEMPTS_MAX} times; try again")
     }
 
     /// Draws a key from the stock, or makes one.
@@ -110,7 +110,7 @@ impl Replace {
         let product = store.find::<Product>(seen.product_id).await?;
         let id = product.and_then(|product| product.generator_id).context("the product has no generator")?;
         let generator = store.find::<Generator>(id).await?.filter(Generator::is_active);
-        let generator = generator.context("the generator of the product is not in use")?;
+        let generator = generator.context("the generator of the product is disabled")?;
         let made = generator.make_distinct(1, &OperatingSystemRandomness)?;
         let (made, ids) = (made.into_iter().next(), store.take_row_ids(1).await?);
         let key = made.zip(ids.into_iter().next()).map(|(made, id)| {

@@ -6,19 +6,19 @@ use clap::Args;
 use keypool_domain::{LicenseKey, ProductId, Status};
 use keypool_store::KeyFilter;
 
-/// License keys that are named one by one.
+/// The options that name license keys one by one.
 #[derive(Debug, Args)]
 pub(crate) struct Named {
     /// License keys
     #[arg(value_name = "KEY", required_unless_present = "file")]
     keys: Vec<LicenseKey>,
-    /// A file with a license key a line; - for standard input
+    /// A file with one license key per line; - is standard input
     #[arg(long, value_name = "FILE", conflicts_with = "keys")]
     file: Option<PathBuf>,
 }
 
 impl Named {
-    /// The keys, each once, in the order they were named.
+    /// Reads the keys, without repetitions, in the given order.
     pub(super) fn read(&self) -> anyhow::Result<Vec<LicenseKey>> {
         let mut keys = match &self.file {
             Some(file) => of_file(file)?,
@@ -27,7 +27,7 @@ impl Named {
         let mut seen = std::collections::HashSet::new();
         keys.retain(|key| seen.insert(key.clone()));
         if keys.is_empty() {
-            bail!("no license key is named");
+            bail!("no license key given");
         }
         Ok(keys)
     }
@@ -40,7 +40,7 @@ fn of_file(file: &Path) -> anyhow::Result<Vec<LicenseKey>> {
     } else {
         std::fs::File::open(file).and_then(|mut file| file.read_to_end(&mut bytes))
     };
-    read.with_context(|| format!("{} cannot be read", file.display()))?;
+    read.with_context(|| format!("cannot read {}", file.display()))?;
     let text = String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", file.display()))?;
     let lines = text.trim_start_matches('\u{feff}').lines().enumerate();
     lines
@@ -49,16 +49,16 @@ fn of_file(file: &Path) -> anyhow::Result<Vec<LicenseKey>> {
         .collect()
 }
 
-/// License keys that have something in common.
+/// The options that filter license keys.
 #[derive(Debug, Args)]
 pub(crate) struct Wanted {
-    /// Those of this product
+    /// Only keys of this product
     #[arg(long, value_name = "NUMBER")]
     product: Option<ProductId>,
-    /// Those of this status: available, assigned, reserved or blocked
+    /// Only keys with this status: available, assigned, reserved or blocked
     #[arg(long, value_name = "STATUS")]
     status: Option<Status>,
-    /// Those whose owner's name or email contains this text (capitals count)
+    /// Only keys whose owner name or email contains this text (case-sensitive)
     #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     owner: Option<String>,
 }
@@ -68,7 +68,7 @@ impl Wanted {
         KeyFilter { product_id: self.product, status: self.status, owner: self.owner.clone() }
     }
 
-    /// Whether they are the keys in stock of one product, which the index lists.
+    /// Returns true for the keys in stock of one product, which the index lists.
     pub(super) fn is_stock_of_a_product(&self) -> bool {
         self.product.is_some() && self.status == Some(Status::Available) && self.owner.is_none()
     }

@@ -9,12 +9,12 @@ use crate::output::{BAD, Output, STRONG, printable};
 use crate::target::Target;
 use crate::view;
 
-/// Show all that is known of license keys. 1 read unit each.
+/// Show everything about license keys (1 read unit each)
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     keypool keys show OFF-7K2M-9QXA\n  \
     keypool keys show --file asked-for.txt --json\n\n\
-    Exit code 3 if one of them is not there.")]
+    Exit code 3: a key does not exist.")]
 pub(crate) struct Show {
     #[command(flatten)]
     named: Named,

@@ -10,40 +10,40 @@ use crate::output::{BAD, GOOD, Output};
 use crate::target::Target;
 use crate::view;
 
-/// The number of attempts at an order that a worker changes in between.
+/// The most attempts at an order that a worker changes in between.
 const ATTEMPTS_MAX: usize = 5;
 
-/// Tell the shop again: the callback is due at once, and is tried anew for as long as that of a new order.
+/// Send the callback again: it is due at once, and is retried for as long as that of a new order.
 ///
-/// For orders that are filled or ended: decided, dead, or delivered in the last 30 days. The shop gets the
-/// same response under the same `webhook-id`, so that it can recognize a callback that it has heard before.
+/// The orders must be filled or ended: decided, dead, or delivered in the last 30 days. The shop gets the
+/// same response with the same `webhook-id`, so that it can recognize a repeated callback.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     keypool orders redeliver 019b2c1e-7a3f-7c55-9d0e-2f1a6b8c4d3e --reason \"the shop is up again\"\n  \
     keypool orders list --undelivered --json | jq -r '.[].id' | xargs keypool orders redeliver\n\n\
-    The sweep wakes the worker within a minute; `keypool orders show ID` tells what the shop answers.\n\
-    Exit code 3 if one of them was not changed.\n\
+    The sweep wakes the worker within a minute; `keypool orders show ID` shows the shop's response.\n\
+    Exit code 3: an order was not changed.\n\
     Costs 1 or 2 read units and 4 to 6 write units an order.")]
 pub(crate) struct Redeliver {
-    /// Orders, by id
+    /// The ids of the orders
     #[arg(value_name = "ID", required = true)]
     ids: Vec<OrderId>,
     #[command(flatten)]
     reason: Reason,
 }
 
-/// End orders that are not filled yet. The callback reports too few keys (code 802).
+/// End orders that are not filled yet; the callback reports too few keys (code 802).
 ///
-/// For orders that are queued or wait for keys. No key is assigned, unless a worker fills the order at this
+/// The orders must be queued or waiting for keys. No key is assigned, unless a worker fills the order at this
 /// very moment.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
     keypool orders cancel 019b2c1e-7a3f-7c55-9d0e-2f1a6b8c4d3e --reason \"the buyer got the money back\"\n\n\
-    The sweep wakes the worker within a minute; `keypool orders show ID` tells how the order ended.\n\
-    Exit code 3 if one of them was not changed.\n\
+    The sweep wakes the worker within a minute; `keypool orders show ID` shows the end of the order.\n\
+    Exit code 3: an order was not changed.\n\
     Costs 1 or 2 read units and 4 write units an order.")]
 pub(crate) struct Cancel {
-    /// Orders, by id
+    /// The ids of the orders
     #[arg(value_name = "ID", required = true)]
     ids: Vec<OrderId>,
     #[command(flatten)]
@@ -87,7 +87,7 @@ impl Change {
     const fn note(self) -> &'static str {
         match self {
             Self::Redeliver => {
-                "The sweep wakes the worker within a minute. `keypool orders show ID` tells what the shop answers."
+                "The sweep wakes the worker within a minute. `keypool orders show ID` shows the shop's response."
             }
             Self::Cancel => {
                 "The sweep wakes the worker within a minute, and the worker calls the shop back. A worker may \
@@ -104,7 +104,7 @@ impl Change {
     }
 }
 
-/// Changes each of the orders, and says of each what became of it.
+/// Changes the orders, and prints the outcome of each.
 async fn change(
     target: &Target,
     output: Output,
@@ -118,7 +118,7 @@ async fn change(
         let outcome = match &failure {
             Some(_) => Err("not tried".to_owned()),
             None => change_one(target, change, id, reason).await.unwrap_or_else(|error| {
-                let why = format!("whether it was changed is not known: {error:#}");
+                let why = format!("the outcome is unknown: {error:#}");
                 failure = Some(error);
                 Err(why)
             }),
@@ -154,7 +154,7 @@ async fn change(
     }
 }
 
-/// Changes one order on the condition that it is as it was seen.
+/// Changes one order, on condition that nobody else changes it in between.
 async fn change_one(
     target: &Target,
     change: Change,
@@ -179,5 +179,5 @@ async fn change_one(
             return Ok(Ok((seen, next)));
         }
     }
-    Ok(Err("a worker changes it all the time; try again".to_owned()))
+    Ok(Err("a worker keeps changing it; try again".to_owned()))
 }

@@ -9,26 +9,26 @@ use crate::output::{Output, Table};
 use crate::target::Target;
 use crate::view;
 
-/// List queued orders whose shop has not heard yet, the oldest first.
+/// List queued orders that are not delivered yet, oldest first.
 ///
-/// An order that waits for keys ends at the time that ENDS shows, if there are too few until then. A decided
-/// order is filled (code 803) or ended (802, 806), and its callback is tried until the shop has heard. A dead
-/// one is not tried any more.
+/// An order that waits for keys ends at the time under ENDS if there are too few until then. A decided order
+/// is filled (code 803) or ended (802, 806), and its callback is retried until the shop accepts it. The
+/// callback of a dead order is not retried.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     keypool orders list\n  \
     keypool orders list --waiting --product 42\n  \
     keypool orders list --undelivered --json | jq -r '.[] | select(.state == \"dead\") | .id' \\\n    \
     | xargs keypool orders redeliver\n\n\
-    Costs a read unit for 4 KB of orders, some eight.")]
+    Costs a read unit for 4 KB of orders (some eight).")]
 pub(crate) struct List {
-    /// Only those that wait for keys
+    /// Only orders that wait for keys
     #[arg(long)]
     waiting: bool,
-    /// Only those that are filled or ended, and whose shop has not heard
+    /// Only orders that are filled or ended, but not delivered
     #[arg(long, conflicts_with = "waiting")]
     undelivered: bool,
-    /// Only those for this product
+    /// Only orders for this product
     #[arg(long, value_name = "NUMBER")]
     product: Option<ProductId>,
 }

@@ -1,4 +1,4 @@
-//! Queued orders: which ones wait, which shops have not heard, and what an operator does about it.
+//! An operator's commands for queued orders.
 
 mod change;
 mod list;
@@ -33,7 +33,7 @@ impl Orders {
     }
 }
 
-/// Reads an order, in the queue or among the delivered ones.
+/// Finds an order in the queue or among the delivered ones.
 async fn find(store: &Store, id: &OrderId) -> Result<Option<QueuedOrder>, StoreError> {
     match store.queued_order(id).await? {
         Some(order) => Ok(Some(order)),
@@ -41,22 +41,22 @@ async fn find(store: &Store, id: &OrderId) -> Result<Option<QueuedOrder>, StoreE
     }
 }
 
-/// The message about an id that no order has.
-const UNKNOWN: &str = "there is no such order; a delivered one is kept for 30 days";
+/// The message for an id without an order.
+const UNKNOWN: &str = "there is no such order; delivered orders are kept for 30 days";
 
-/// The ids, each once, in the order they were given.
+/// The ids without repetitions, in the given order.
 fn each_once(ids: &[OrderId]) -> Vec<&OrderId> {
     let mut seen = std::collections::HashSet::new();
     ids.iter().filter(|id| seen.insert(*id)).collect()
 }
 
-/// The state in words: `waiting`, or `waiting (cancelled)` until a worker ends the order.
+/// The state for people: `waiting`, or `waiting (cancelled)` until a worker ends the order.
 fn state(order: &QueuedOrder) -> String {
     let cancelled = if order.is_cancelled { " (cancelled)" } else { "" };
     format!("{}{cancelled}", order.state)
 }
 
-/// The time of the next attempt to deliver the callback: `now` if it is due, `-` if there is none to come.
+/// The time of the next attempt to deliver the callback: `now` if it is due, `-` if none follows.
 fn next_attempt(order: &QueuedOrder, now: Timestamp) -> String {
     match order.delivery.next_at {
         _ if order.state != OrderState::Decided => NOTHING.to_owned(),

@@ -9,15 +9,15 @@ use crate::output::{BAD, Output, STRONG, printable};
 use crate::target::Target;
 use crate::view;
 
-/// Show all that is known of queued orders, but no license key and no webhook key. 1 or 2 read units each.
+/// Show queued orders without their license keys and webhook keys (1 or 2 read units each)
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     keypool orders show 019b2c1e-7a3f-7c55-9d0e-2f1a6b8c4d3e\n  \
     keypool orders show 019b2c1e-7a3f-7c55-9d0e-2f1a6b8c4d3e --json | jq -r .last_answer\n\n\
-    The id is what the shop got as the `webhook-id` of the callback, and what `keypool orders list` shows.\n\
-    Exit code 3 if one of them is not there.")]
+    The id is the `webhook-id` of the callback; `keypool orders list` shows it.\n\
+    Exit code 3: an order does not exist.")]
 pub(crate) struct Show {
-    /// Orders, by id
+    /// The ids of the orders
     #[arg(value_name = "ID", required = true)]
     ids: Vec<OrderId>,
 }

@@ -11,24 +11,24 @@ use crate::target::Target;
 
 /// Erase an owner's name and address from all records.
 ///
-/// License keys stay assigned, to an owner called "erased", and keep their order reference. A remembered response is
-/// erased, and a repetition of its request is answered 409: nothing is sold a second time. A delivered order is deleted.
-/// In audit entries, the name is replaced; a reason that an operator wrote stays.
+/// License keys stay assigned to an owner called "erased", and keep their order reference. Remembered
+/// responses are erased; a repeated request then gets status 409, so nothing is sold twice. Delivered orders
+/// are deleted. Audit entries lose the name, but keep the reasons that operators wrote.
 ///
-/// An order that is under way or not delivered needs its owner: it is left alone. Give the command again when it has
-/// ended.
+/// An order that is under way or not delivered needs its owner and is skipped. Run the command again when it
+/// has ended.
 ///
-/// Backups have the owner still. Point-in-time recovery forgets after 35 days: erase again after a restore.
+/// Backups still contain the owner. Point-in-time recovery reaches back 35 days: erase again after a restore.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     keypool owner erase ada@example.com --dry-run\n  \
     keypool owner erase ada@example.com --reason \"ticket 88\"\n\n\
-    Exit code 3 if a record was left alone.\n\
-    Costs half a read unit for 4 KB of the whole table, and 4 write units for a KB of each record.")]
+    Exit code 3: a record was skipped.\n\
+    Costs half a read unit for 4 KB of the whole table, and 4 write units for each KB of a record.")]
 pub(crate) struct Erase {
     #[command(flatten)]
     whose: Whose,
-    /// Say what would be erased, and change nothing
+    /// Show what would be erased, and change nothing
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -53,14 +53,14 @@ impl Erase {
             left += usize::from(why.is_some());
         }
         match left {
-            _ if self.dry_run => output.note("A dry run: nothing was changed."),
+            _ if self.dry_run => output.note("Dry run: nothing was changed."),
             0 => return Ok(Exit::Done),
             _ => output.note(&format!("{} of {} erased, {left} not", records.len() - left, records.len())),
         }
         Ok(if left == 0 { Exit::Done } else { Exit::Partly })
     }
 
-    /// Erases the owner from a record. Returns why not, if it was left alone.
+    /// Erases the owner from a record. Returns the reason if the record was skipped.
     async fn erase(&self, target: &Target, record: &OwnerRecord) -> anyhow::Result<Option<&'static str>> {
         let name = name(record);
         let subject = match kind(record) {
@@ -73,9 +73,9 @@ impl Erase {
         let outcome = target.store.erase_owner(record, &self.whose.email, SystemClock.now(), &entry).await?;
         Ok(match outcome {
             EraseOutcome::Erased => None,
-            EraseOutcome::InUse => Some("an order that has not ended needs it; try again later"),
+            EraseOutcome::InUse => Some("an order in progress needs it; try again later"),
             EraseOutcome::ChangedMeanwhile => {
-                Some("it was changed at the same moment; give the command again")
+                Some("somebody else changed it at the same moment; run the command again")
             }
         })
     }

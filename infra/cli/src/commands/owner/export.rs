@@ -6,14 +6,14 @@ use crate::exit::Exit;
 use crate::output::{Output, Table};
 use crate::target::Target;
 
-/// Show what is stored of an owner: license keys, queued orders, remembered responses, audit entries.
+/// Show the records of an owner: license keys, queued orders, remembered responses, audit entries.
 ///
-/// With --json, all that each record says: what a buyer gets who asks what is stored of them.
+/// --json prints the full content of each record, to answer a buyer who requests their data.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     keypool owner export ada@example.com\n  \
     keypool owner export ada@example.com --json > ada.json\n\n\
-    Costs half a read unit for 4 KB of the whole table: some 4 for a hundred keys that it holds.")]
+    Costs half a read unit for 4 KB of the whole table: some 4 for a hundred keys in it.")]
 pub(crate) struct Export {
     #[command(flatten)]
     whose: Whose,

@@ -1,4 +1,4 @@
-//! What is stored of an owner, for a buyer who asks, and for one who wants to be forgotten.
+//! Commands for buyers who request their data, or its erasure.
 
 mod erase;
 mod export;
@@ -31,13 +31,13 @@ impl Owner {
 
 #[derive(Debug, Args)]
 struct Whose {
-    /// The owner's email address, as the shop sent it; upper and lower case are the same
+    /// The owner's email address, as the shop sent it (not case-sensitive)
     #[arg(value_name = "EMAIL")]
     email: OwnerField,
 }
 
 impl Whose {
-    /// The records that hold the owner, license keys first.
+    /// Finds the records that contain the owner, license keys first.
     async fn records(&self, target: &Target, output: Output) -> anyhow::Result<Vec<OwnerRecord>> {
         let total = Some(target.store.approximate_count().await?);
         let progress = output.progress("reading", total);
@@ -46,13 +46,13 @@ impl Whose {
         drop(progress);
         records.sort_by_cached_key(|record| (kind(record).position(), name(record)));
         if records.is_empty() {
-            output.note("no record has this email address; owners without one are not found");
+            output.note("no record has this email address; owners without an address cannot be found");
         }
         Ok(records)
     }
 }
 
-/// The kinds of records, in the order of a list.
+/// The kinds of records, in the order of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     LicenseKey,
@@ -85,7 +85,7 @@ const fn kind(record: &OwnerRecord) -> Kind {
     }
 }
 
-/// The name of a record within its kind.
+/// The name of a record, unique within its kind.
 fn name(record: &OwnerRecord) -> String {
     match record {
         OwnerRecord::LicenseKey(key) => key.license_key.as_str().to_owned(),
@@ -95,7 +95,7 @@ fn name(record: &OwnerRecord) -> String {
     }
 }
 
-/// A record in a few words.
+/// A short description of a record.
 fn summary(record: &OwnerRecord) -> String {
     match record {
         OwnerRecord::LicenseKey(key) => {
@@ -120,7 +120,7 @@ fn expiry(unix_seconds: i64) -> Option<Timestamp> {
     unix_seconds.checked_mul(1_000_000).and_then(Timestamp::from_unix_microseconds)
 }
 
-/// A record with all that it says.
+/// The full content of a record.
 fn content(record: &OwnerRecord) -> Value {
     match record {
         OwnerRecord::LicenseKey(key) => key.to_json(),

@@ -11,13 +11,13 @@ use crate::view;
 
 #[derive(Debug, Args)]
 pub(crate) struct Create {
-    /// What people call it
+    /// The name of the product
     #[arg(long)]
     name: Name,
-    /// Its id in the shop; without it, the next free one
+    /// The product's id in the shop [default: the next free one]
     #[arg(long, value_name = "NUMBER")]
     id: Option<ProductId>,
-    /// A KMS key of its own (id, ARN or alias; `RSA_2048`, `SIGN_VERIFY`); without it, the global key signs
+    /// The product's own KMS key (id, ARN or alias; `RSA_2048`, `SIGN_VERIFY`) [default: the global key]
     #[arg(long, value_name = "KEY")]
     signing_key: Option<SigningKeyId>,
 }
@@ -46,7 +46,7 @@ impl Create {
                     output.result(&format!("{subject} created"), &view::product(&product))?;
                     return Ok(Exit::Done);
                 }
-                (CreateOutcome::Exists, Some(id)) => bail!("there is a product {id} already"),
+                (CreateOutcome::Exists, Some(id)) => bail!("product {id} already exists"),
                 (CreateOutcome::Exists, None) => {}
             }
         }

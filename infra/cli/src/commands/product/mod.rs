@@ -15,11 +15,11 @@ use crate::view;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Product {
-    /// Set up a product
+    /// Create a product
     #[command(after_help = "Examples:\n  \
         keypool product create --name \"Office 2026\" --id 42\n  \
         keypool product create --name \"Office 2026\" --json | jq .id\n\n\
-        Costs 6 write units, and 1 if the id is to be found.")]
+        Costs 6 write units, and 1 more without --id.")]
     Create(create::Create),
     /// List all products
     #[command(after_help = "Examples:\n  \
@@ -35,26 +35,26 @@ pub(crate) enum Product {
         keypool product update 42 --name \"Office 2027\"\n  \
         keypool product update 42 --generator 7\n  \
         keypool product update 42 --no-signing-key    # the global key signs again\n\n\
-        Functions that are warm go by what they read before for up to 60 seconds.\n\
-        Costs 1 read unit and 4 write units, 6 more if generator or signing key change.")]
+        Warm functions may use the old data for up to 60 seconds.\n\
+        Costs 1 read unit and 4 write units, 6 more if the generator or the signing key changes.")]
     Update(update::Update),
     /// Put a product back on sale
     #[command(after_help = "Example:\n  \
         keypool product enable 42\n\n\
-        Functions that are warm may refuse it for up to 60 seconds longer.\n\
+        Warm functions may refuse it for up to 60 more seconds.\n\
         Costs 1 read unit and 4 write units.")]
     Enable(Which),
-    /// Take a product off sale: it is answered as if it did not exist; its stock stays
+    /// Take a product off sale: to shops it does not exist; its stock stays
     #[command(after_help = "Example:\n  \
         keypool product disable 42\n\n\
-        Functions that are warm may still sell it for up to 60 seconds.\n\
+        Warm functions may still sell it for up to 60 seconds.\n\
         Costs 1 read unit and 4 write units.")]
     Disable(Which),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Which {
-    /// Its id in the shop
+    /// The product's id in the shop
     #[arg(value_name = "ID")]
     id: ProductId,
 }
@@ -72,7 +72,7 @@ impl Product {
     }
 }
 
-/// The product of that id, as it is now.
+/// Reads the current product with this id.
 pub(super) async fn find(store: &Store, id: ProductId) -> anyhow::Result<DomainProduct> {
     store.find::<DomainProduct>(id).await?.with_context(|| format!("there is no product {id}"))
 }

@@ -14,22 +14,22 @@ use crate::view;
 #[command(group = ArgGroup::new("change").required(true).multiple(true)
     .args(["name", "generator", "no_generator", "signing_key", "no_signing_key"]))]
 pub(crate) struct Update {
-    /// Its id in the shop
+    /// The product's id in the shop
     #[arg(value_name = "ID")]
     id: ProductId,
-    /// What people call it
+    /// The name of the product
     #[arg(long)]
     name: Option<Name>,
-    /// The generator that makes its keys when the stock runs out; it must be one of this product
+    /// The generator for an empty stock; it must belong to this product
     #[arg(long, value_name = "ID", conflicts_with = "no_generator")]
     generator: Option<GeneratorId>,
-    /// No generator: when the stock runs out, it is sold out
+    /// Remove the generator: with an empty stock the product is sold out
     #[arg(long)]
     no_generator: bool,
-    /// The KMS key that signs for it; the one it had is kept for checking what it signed
+    /// The KMS key that signs for the product; the public half of the former key is kept
     #[arg(long, value_name = "KEY", conflicts_with = "no_signing_key")]
     signing_key: Option<SigningKeyId>,
-    /// No signing key of its own: the global key signs
+    /// Remove the product's own signing key: the global key signs
     #[arg(long)]
     no_signing_key: bool,
 }
@@ -59,7 +59,7 @@ impl Update {
     }
 }
 
-/// Makes of a product another, and says so.
+/// Replaces `before` with `after` and reports the change.
 pub(in crate::commands) async fn apply(
     action: &str,
     [before, after]: [&Product; 2],
@@ -78,7 +78,7 @@ pub(in crate::commands) async fn apply(
         UpdateOutcome::Unknown => bail!("there is no {subject}"),
         UpdateOutcome::ChangedMeanwhile => Err(change::meanwhile(&subject)),
         UpdateOutcome::NotItsGenerator => bail!(
-            "there is no such generator of {subject}: `keypool generator list` says which product each is of"
+            "{subject} has no such generator: `keypool generator list` shows the product of each generator"
         ),
     }
 }

@@ -7,12 +7,12 @@ use serde_json::Value;
 use crate::output::Output;
 use crate::target::Target;
 
-/// The number of keys that are changed at the same time.
+/// The number of keys that are changed in parallel.
 const PARALLEL_MAX: usize = 16;
 /// The most attempts at a key that others change in between.
 const ATTEMPTS_MAX: usize = 5;
 
-/// A key that was sold, though the table does not say so.
+/// A sold key that the restored table has as unsold.
 #[derive(Debug)]
 pub(super) struct UnsoldKey {
     pub(super) license_key: LicenseKey,
@@ -23,11 +23,11 @@ pub(super) struct UnsoldKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Blocked,
-    /// An owner has it, or it is blocked already: it is not for sale.
+    /// Not for sale: an owner has it, or it is already blocked.
     NotForSale(Status),
-    /// An order that is not yet ended holds it.
+    /// Held by an order that has not ended.
     Held,
-    /// It is gone: it was made for an order that was undone.
+    /// Deleted: it was made for an order that was undone.
     Gone,
 }
 
@@ -41,11 +41,12 @@ pub(super) struct Counts {
     pub(super) gone: u64,
     pub(super) failed: u64,
     pub(super) is_interrupted: bool,
-    /// What went wrong first.
+    /// The first error.
     pub(super) failure: Option<anyhow::Error>,
 }
 
-/// Blocks each of the keys that may be sold or put into stock. Ctrl-C ends it; what is under way is waited for.
+/// Blocks those of the keys that could be sold or return to the stock. After Ctrl-C, only changes under way
+/// finish.
 pub(super) async fn block(
     target: &Target,
     output: Output,
@@ -60,7 +61,7 @@ pub(super) async fn block(
                 return None;
             }
             let outcome = block_one(target, &key, restored_to).await;
-            // The next ones would fail as well.
+            // The next changes would fail as well.
             gave_up.set(gave_up.get() || outcome.is_err());
             Some((key, outcome))
         })
@@ -83,7 +84,7 @@ pub(super) async fn block(
             Some((_, Ok(outcome))) => result.count(outcome),
             Some((key, Err(error))) => {
                 let name = key.license_key.as_str();
-                output.note(&format!("{name}  whether it was blocked is not known: {error:#}"));
+                output.note(&format!("{name}  the outcome is unknown: {error:#}"));
                 result.failed += 1;
                 result.failure = result.failure.take().or(Some(error));
             }
@@ -105,8 +106,8 @@ impl Counts {
     }
 }
 
-/// Blocks a key on the condition that it is as it was read, with the time of its sale: `keys unblock` then makes it the
-/// buyer's, and not a part of the stock.
+/// Blocks a key, on condition that nobody else changes it in between. The key gets the time of its sale, so
+/// that `keys unblock` returns it to the buyer and not to the stock.
 async fn block_one(target: &Target, key: &UnsoldKey, restored_to: Timestamp) -> anyhow::Result<Outcome> {
     for _ in 0..ATTEMPTS_MAX {
         let Some(seen) = target.store.license_key(&key.license_key).await? else {
@@ -125,5 +126,5 @@ async fn block_one(target: &Target, key: &UnsoldKey, restored_to: Timestamp) -> 
             return Ok(Outcome::Blocked);
         }
     }
-    bail!("others change it all the time")
+    bail!("other writers keep changing it")
 }

@@ -15,12 +15,12 @@ use crate::moment::{Span, past, to_the_second};
 use crate::output::{BAD, GOOD, Output, WARNING};
 use crate::target::{Place, Target};
 
-/// Take out of stock, in a restored table, what was sold after the restore point.
+/// Block the keys in a restored table that were sold after the restore point.
 ///
-/// A point-in-time restore brings sold keys back as unsold. This reads which keys were sold since, from the
-/// functions' logs, and blocks those of them that the restored table still has for sale, before the stack is
-/// opened again. It also raises the counter of row ids, so that no id is given twice. docs/restoring.md is
-/// the whole runbook.
+/// A point-in-time restore brings sold keys back as unsold. This command reads the later sales from the
+/// functions' logs, and blocks those of the sold keys that the restored table still has for sale. Run it
+/// before you open the stack again. It also raises the counter of row ids, so that no id is given twice.
+/// docs/restoring.md is the runbook.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -29,40 +29,40 @@ Examples:
   keypool --stack shop restore check --restored-to 2026-11-24T16:00:00Z
   keypool restore check --restored-to 2026-11-24T16:00:00Z --log-file assign.log --log-file random.log
 
-The lines of a file are those of the functions assign-license-key, random-assign-license-keys and process-orders, as they are, or as \
-`aws logs tail` and `aws logs filter-log-events --output json` print them. A line that names sold keys in a way that cannot \
-be read ends the command before anything is changed.
+A file has log lines of the functions assign-license-key, random-assign-license-keys and process-orders, either raw or as \
+`aws logs tail` and `aws logs filter-log-events --output json` print them. If a line names sold keys in an unreadable \
+form, the command stops before it changes anything.
 
 Exit codes:
-  0    done, or nothing to do: none of these keys is for sale any more
-  1    not done; nothing was changed, unless the error says otherwise
-  3    some keys could not be blocked; give the command again
+  0    done, or nothing to do: none of the sold keys is for sale any more
+  1    failed; nothing was changed, unless the error says otherwise
+  3    some keys could not be blocked; run the command again
   4    the logs do not reach back to the restore point: sales may be missing
-  130  interrupted; what was blocked stays blocked, and the command can be given again
+  130  interrupted; blocked keys stay blocked, and the command can be run again
 
-It can be given again, and then changes nothing. It costs one reading of the whole table (some 4 read units for a hundred \
-keys), and 1 read unit, 4 write units and 2 of the index for each key that it blocks. Its memory grows with the \
-sales: some 50 MB for a million.")]
+A second run changes nothing. The command reads the whole table once (some 4 read units for a hundred keys), and costs \
+1 read unit, 4 write units and 2 for the index for each key that it blocks. Its memory grows with the sales: some 50 MB \
+for a million.")]
 pub(crate) struct Check {
-    /// The moment whose state the table has, as it was given to DynamoDB
+    /// The restore point, as it was given to DynamoDB
     #[arg(long, value_name = "TIME", value_parser = past)]
     restored_to: Timestamp,
-    /// Read the logs of this stack; with --stack, that one
+    /// The stack whose logs are read [default: the stack of --stack]
     #[arg(long, value_name = "STACK", conflicts_with = "log_files")]
     logs_of: Option<String>,
-    /// A file with log lines; - for standard input; can be given several times
+    /// A file with log lines; - is standard input (may be repeated)
     #[arg(long = "log-file", value_name = "FILE")]
     log_files: Vec<PathBuf>,
-    /// How long before the restore point sales count as well, since clocks differ
+    /// The time before the restore point in which sales also count, because clocks differ
     #[arg(long, value_name = "DURATION", default_value = "15m")]
     margin: Span,
-    /// Change nothing, and say what would be changed
+    /// Show what would be changed, and change nothing
     #[arg(long)]
     dry_run: bool,
 }
 
-/// The counter is raised by this beyond the greatest id that is known: keys that were made after the restore point
-/// and not sold have ids, too.
+/// The counter is raised this far beyond the greatest known id, because unsold keys that were made after the
+/// restore point had ids, too.
 const IDS_SKIPPED: u64 = 1_000_000;
 
 /// The state of the sold keys in the table.
@@ -76,7 +76,7 @@ struct Scan {
     greatest_id: u64,
 }
 
-/// The last id that the counter gave before, and gives after.
+/// The last id of the counter, before and after.
 #[derive(Debug, Clone, Copy)]
 struct Ids {
     before: u64,
@@ -87,7 +87,7 @@ impl Check {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         let mut sales = Sales::since(self.restored_to, self.margin);
         if !self.log_files.is_empty() {
-            // Reading is not asynchronous: Ctrl-C ends the process, which has changed nothing.
+            // Reading is synchronous: Ctrl-C ends the process, which has changed nothing.
             sales.read_files(&self.log_files, output)?;
         }
         let read = async {
@@ -96,12 +96,12 @@ impl Check {
         };
         let Some(()) = unless_interrupted(read).await? else { return Ok(interrupted(output)) };
         if !self.dry_run {
-            // Asked for now, once, and not by all changes side by side.
+            // Asked once before the parallel changes, which all need it.
             target.principal().await?;
         }
         let prepare = async {
-            // An order that was open at the restore point gives its keys back when it is ended: first this,
-            // then the look.
+            // An order that was open at the restore point returns its keys when it ends. So sweep before the
+            // scan.
             let swept =
                 if self.dry_run { Swept::default() } else { target.store.sweep(SystemClock.now()).await? };
             Ok::<_, anyhow::Error>((swept, scan(target, &sales, output).await?))
@@ -123,12 +123,12 @@ impl Check {
         report.print(output)
     }
 
-    /// Compares the restore point with the one that DynamoDB knows. A later one would miss sales.
+    /// Compares the restore point with the one in DynamoDB. A later one would miss sales.
     async fn check_restore_point(&self, target: &Target) -> anyhow::Result<()> {
         let Some(state) = target.store.restore_state().await? else { return Ok(()) };
         if state.is_in_progress {
             bail!(
-                "DynamoDB is still restoring {}: wait for it (`aws dynamodb wait table-exists`)",
+                "DynamoDB is still restoring {}: wait until it is done (`aws dynamodb wait table-exists`)",
                 target.table
             );
         }
@@ -143,10 +143,10 @@ impl Check {
         match (&target.place, self.logs_of.as_ref().or(target.stack.as_ref())) {
             (Place::Aws(aws), Some(stack)) => sales.read_log_groups(aws, stack, output).await,
             (Place::Aws(_), None) => {
-                bail!("the sales are in the logs of a stack: name it with --logs-of, or give --log-file")
+                bail!("the sales are in the logs of a stack: give --logs-of or --log-file")
             }
             (Place::Local(_), _) => {
-                bail!("the stack on this machine keeps no logs: give the lines that it wrote with --log-file")
+                bail!("the local stack keeps no logs: give its log lines with --log-file")
             }
         }
     }
@@ -166,7 +166,7 @@ impl Check {
     }
 }
 
-/// Reads the whole table, and finds the keys that were sold.
+/// Reads the whole table, and finds the sold keys in it.
 async fn scan(target: &Target, sales: &Sales, output: Output) -> anyhow::Result<Scan> {
     let progress = output.progress("reading", Some(target.store.approximate_count().await?));
     let mut pages = pin!(target.store.keys(&KeyFilter::default()));
@@ -193,14 +193,14 @@ async fn scan(target: &Target, sales: &Sales, output: Output) -> anyhow::Result<
 }
 
 impl Scan {
-    /// Those that are not for sale.
+    /// Counts the keys that are not for sale.
     fn counts(&self) -> Counts {
         let Self { assigned, blocked: already_blocked, missing: gone, .. } = *self;
         Counts { assigned, already_blocked, gone, ..Counts::default() }
     }
 }
 
-/// The outcome, or `None` after Ctrl-C.
+/// Runs `work`. Returns `None` after Ctrl-C.
 async fn unless_interrupted<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<Option<T>> {
     tokio::select! {
         done = work => done.map(Some),
@@ -225,7 +225,7 @@ impl Counts {
     }
 }
 
-/// The report at the end.
+/// The final report.
 struct Report<'a> {
     sales: &'a Sales,
     swept: Swept,
@@ -242,13 +242,13 @@ impl Report<'_> {
         }
         let unblocked = self.counts.held + self.counts.failed + self.swept.failed as u64;
         Ok(if self.counts.is_interrupted {
-            output.note("interrupted; what was blocked stays blocked: give the command again");
+            output.note("interrupted; blocked keys stay blocked: run the command again");
             Exit::Interrupted
         } else if unblocked > 0 && !self.is_dry_run {
-            output.note("Keys that were sold may yet be sold again: give the command again in a minute.");
+            output.note("Sold keys could be sold again: run the command again in a minute.");
             Exit::Partly
         } else if !self.sales.gaps.is_empty() {
-            output.note("Find these sales elsewhere before the stack is opened: docs/restoring.md says how.");
+            output.note("Find these sales elsewhere before you open the stack: docs/restoring.md says how.");
             Exit::DoesNotHold
         } else {
             Exit::Done
@@ -267,12 +267,12 @@ impl Report<'_> {
                 sales.lines
             ),
             format!("{GOOD}{:>9}{GOOD:#}  {would}blocked: the table has them as unsold", counts.blocked),
-            format!("{:>9}  blocked before", counts.already_blocked),
-            format!("{:>9}  an owner's, as they must be", counts.assigned),
+            format!("{:>9}  already blocked", counts.already_blocked),
+            format!("{:>9}  assigned, as they must be", counts.assigned),
             format!("{:>9}  not in the table: made after the restore point", counts.gone),
         ];
         if counts.held > 0 {
-            lines.push(format!("{WARNING}{:>9}{WARNING:#}  held by orders that are not ended", counts.held));
+            lines.push(format!("{WARNING}{:>9}{WARNING:#}  held by orders that have not ended", counts.held));
         }
         if counts.failed > 0 {
             lines.push(format!("{BAD}{:>9}{BAD:#}  not blocked", counts.failed));
@@ -282,16 +282,16 @@ impl Report<'_> {
             lines.push(format!("open orders: {finished} finished, {undone} undone, {failed} not ended"));
         }
         lines.push(if ids.before == ids.after {
-            format!("row ids go on after {}, as before", ids.before)
+            format!("row ids continue after {}, as before", ids.before)
         } else {
             let would = if self.is_dry_run { "would " } else { "" };
-            format!("row ids {would}go on after {}, not {}", ids.after, ids.before)
+            format!("row ids {would}continue after {}, not {}", ids.after, ids.before)
         });
-        lines.extend(sales.last.map(|last| format!("the last log line is of {}", to_the_second(last))));
+        lines.extend(sales.last.map(|last| format!("the last log line is from {}", to_the_second(last))));
         lines.push(
             match () {
-                () if self.is_dry_run => "A dry run: nothing was changed.",
-                () if counts.blocked == 0 && ids.before == ids.after => "Nothing was to be changed.",
+                () if self.is_dry_run => "Dry run: nothing was changed.",
+                () if counts.blocked == 0 && ids.before == ids.after => "Nothing to change.",
                 () => "Done.",
             }
             .to_owned(),

@@ -1,20 +1,20 @@
-//! Log lines, and the sales in them.
+//! Reads sales from log lines.
 
 use keypool_domain::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The member that names the row ids of the keys that a request gave away.
+/// The member with the row ids of the keys that a request sold.
 pub(super) const ROW_IDS: &str = "row_ids";
 
-/// The greatest id that is taken for one: JSON carries whole numbers up to it exactly. A counter that a
-/// forged or broken line raises beyond it would give no more ids.
+/// The greatest valid id: JSON represents integers exactly up to it. A counter that a forged or broken line
+/// raised beyond it would give no more ids.
 const ROW_ID_MAX: u64 = (1 << 53) - 1;
 
-/// The most levels of messages wrapped in messages.
+/// The most levels of nested messages.
 const DEPTH_MAX: usize = 3;
 
-/// A request that gave keys away.
+/// A request that sold keys.
 #[derive(Debug, PartialEq)]
 pub(super) struct Sale {
     pub(super) at: Timestamp,
@@ -25,12 +25,12 @@ pub(super) struct Sale {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Reading {
     pub(super) sales: Vec<Sale>,
-    /// The times it names.
+    /// The times in the line.
     pub(super) times: Vec<Timestamp>,
 }
 
-/// The members that count, of a line of the functions or of what CloudWatch wraps it in. A member that stands
-/// twice is an error of serde's.
+/// The relevant members of a function's log line, or of CloudWatch's wrapper around it. serde refuses a
+/// repeated member.
 #[derive(Debug, Deserialize)]
 struct Members {
     timestamp: Option<Value>,
@@ -39,32 +39,32 @@ struct Members {
     events: Option<Vec<Members>>,
 }
 
-/// Reads a line: of a function, behind a time or the name of a log stream, or in the JSON of the AWS command.
-/// Each mention of `row_ids` must be read, or it is an error. A line without a mention is never one.
+/// Reads a line: a function's own, one after a time or the name of a log stream, or one in the JSON of the
+/// AWS command. Fails if a mention of `row_ids` cannot be read. A line without a mention is never an error.
 pub(super) fn read(text: &str) -> Result<Reading, String> {
     let mentions = text.matches(ROW_IDS).count();
     let mut reading = Reading::default();
     match parse(text) {
         Ok(members) => collect(members, 0, &mut reading)?,
-        Err(why) if mentions > 0 => return Err(format!("has {ROW_IDS}, but is no JSON object: {why}")),
+        Err(why) if mentions > 0 => return Err(format!("has {ROW_IDS}, but is not a JSON object: {why}")),
         Err(_) => {
             let first_word = text.split_whitespace().next();
             reading.times.extend(first_word.and_then(Timestamp::from_rfc3339));
         }
     }
     if reading.sales.len() != mentions {
-        return Err(format!("mentions {ROW_IDS} where it is no member of a log line"));
+        return Err(format!("mentions {ROW_IDS} outside of a member of a log line"));
     }
     Ok(reading)
 }
 
 fn parse(text: &str) -> Result<Members, String> {
-    // In the AWS command's JSON, which is set out in lines, members and objects end with a comma.
+    // In the AWS command's pretty-printed JSON, members and objects end with a comma.
     let text = text.trim().trim_end_matches(',');
     let object = if text.starts_with('"') {
         format!("{{{text}}}")
     } else {
-        let start = text.find('{').ok_or("there is none in it")?;
+        let start = text.find('{').ok_or("there is no brace in it")?;
         text.get(start..).unwrap_or_default().to_owned()
     };
     serde_json::from_str(&object).map_err(|error| error.to_string())
@@ -72,19 +72,19 @@ fn parse(text: &str) -> Result<Members, String> {
 
 fn collect(members: Members, depth: usize, reading: &mut Reading) -> Result<(), String> {
     if depth > DEPTH_MAX {
-        return Err("has messages within messages within messages".to_owned());
+        return Err("has too many nested messages".to_owned());
     }
     let at = members.timestamp.as_ref().and_then(time);
     reading.times.extend(at);
     if let Some(row_ids) = members.row_ids {
-        let at = at.ok_or_else(|| format!("has {ROW_IDS}, but no timestamp that can be read"))?;
+        let at = at.ok_or_else(|| format!("has {ROW_IDS}, but no readable timestamp"))?;
         reading.sales.push(Sale { at, ids: ids(&row_ids)? });
     }
     match members.message {
         Some(Value::String(message)) => match parse(&message) {
             Ok(inner) => collect(inner, depth + 1, reading)?,
             Err(why) if message.contains(ROW_IDS) => {
-                return Err(format!("has a message with {ROW_IDS} that is no JSON object: {why}"));
+                return Err(format!("has a message with {ROW_IDS} that is not a JSON object: {why}"));
             }
             Err(_) => {}
         },
@@ -97,7 +97,7 @@ fn collect(members: Members, depth: usize, reading: &mut Reading) -> Result<(), 
     members.events.into_iter().flatten().try_for_each(|event| collect(event, depth + 1, reading))
 }
 
-/// A time as the functions write it, or as CloudWatch does, in milliseconds.
+/// Parses a time of the functions, in RFC 3339, or one of CloudWatch, in milliseconds.
 fn time(value: &Value) -> Option<Timestamp> {
     match value {
         Value::String(text) => Timestamp::from_rfc3339(text),
@@ -107,11 +107,11 @@ fn time(value: &Value) -> Option<Timestamp> {
 }
 
 fn ids(value: &Value) -> Result<Vec<u64>, String> {
-    let text = value.as_str().ok_or_else(|| format!("has {ROW_IDS} that are no text: {value}"))?;
+    let text = value.as_str().ok_or_else(|| format!("has {ROW_IDS} that are not text: {value}"))?;
     let id = |text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let id = text.parse().ok().filter(|id| digits && (1..=ROW_ID_MAX).contains(id));
-        id.ok_or_else(|| format!("has {ROW_IDS} with {text:?}, which is no id"))
+        id.ok_or_else(|| format!("has {ROW_IDS} with {text:?}, which is not an id"))
     };
     text.split(',').map(id).collect()
 }
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sale_is_read_raw_or_as_aws_wraps_it() {
+    fn a_sale_is_read_from_raw_and_wrapped_lines() {
         let message = json(&format!("{LINE}\n"));
         for line in [
             LINE.to_owned(),
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn other_lines_are_no_sales_and_their_times_are_known() {
+    fn other_lines_have_times_but_no_sales() {
         let at = Timestamp::from_rfc3339("2026-11-24T16:46:08Z").unwrap();
         for line in [
             r#"{"timestamp":"2026-11-24T16:46:08Z","message":"answered","code":802}"#,
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mention_of_row_ids_that_cannot_be_read_is_an_error() {
+    fn an_unreadable_mention_of_row_ids_is_an_error() {
         let with = |ids: &str| format!(r#"{{"timestamp":"2026-11-24T16:46:08Z","row_ids":{ids}}}"#);
         for ids in [
             "17",
@@ -201,7 +201,7 @@ mod tests {
         ] {
             assert!(read(line).is_err(), "{line}");
         }
-        // One good sale beside a bad one is no excuse.
+        // A good sale does not excuse a bad one beside it.
         let (good, bad) = (json(LINE), json(&LINE[..LINE.len() - 1]));
         assert!(read(&format!(r#"{{"events":[{{"message":{good}}},{{"message":{bad}}}]}}"#)).is_err());
     }

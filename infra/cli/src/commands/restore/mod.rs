@@ -1,4 +1,4 @@
-//! Work of an operator after a point-in-time restore.
+//! Commands for the time after a point-in-time restore.
 
 mod block;
 mod check;

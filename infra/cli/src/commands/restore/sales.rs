@@ -1,4 +1,4 @@
-//! The sales since a restore point, from files or from the stack's log groups.
+//! Reads the sales since a restore point, from files or from the stack's log groups.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -14,32 +14,33 @@ use crate::moment::{Span, to_the_second};
 use crate::output::Output;
 use crate::target::Aws;
 
-/// The log groups of the functions that sell, as the template names them.
+/// The log groups of the functions that sell, by their names in the template.
 const LOG_GROUPS: [&str; 3] = ["AssignLicenseKeyLog", "RandomAssignLicenseKeysLog", "ProcessOrdersLog"];
 
-/// Those of functions that take keys out of stock, too, but that a stack of an earlier version lacks.
+/// The log groups of later functions that also take keys out of stock. A stack of an earlier version lacks
+/// them.
 const LATER_LOG_GROUPS: [&str; 2] = ["UpdateLicenseKeyLog", "ReplaceLicenseKeyLog"];
 
-/// The longest line, in bytes: an answer of the AWS command in one line is a page of log lines, 1 MB.
+/// The longest line, in bytes. Output of the AWS command on one line is a page of log lines, 1 MB.
 const LINE_BYTES_MAX: u64 = 16 << 20;
 
-/// The sales since a restore point, as the logs tell them.
+/// The sales since a restore point, according to the logs.
 #[derive(Debug)]
 pub(super) struct Sales {
     pub(super) restored_to: Timestamp,
-    /// Sales count from here on: a margin before the restore point, since clocks differ.
+    /// The time from which sales count: a margin before the restore point, because clocks differ.
     pub(super) since: Timestamp,
-    /// The ids of the keys that were given away since then, and when.
+    /// The ids of the keys that were sold since then, with the times of their last sales.
     pub(super) sold: HashMap<u64, Timestamp>,
-    /// How many lines were read.
+    /// The number of lines that were read.
     pub(super) lines: u64,
-    /// How many of them tell of sales since then.
+    /// The number of sales since then.
     pub(super) sale_lines: u64,
-    /// How many of them tell of sales before.
+    /// The number of earlier sales.
     pub(super) earlier_lines: u64,
-    /// The time of the last line that has one.
+    /// The latest time in the lines.
     pub(super) last: Option<Timestamp>,
-    /// Why sales may be missing.
+    /// The reasons why sales may be missing.
     pub(super) gaps: Vec<String>,
 }
 
@@ -57,12 +58,12 @@ impl Sales {
         }
     }
 
-    /// The greatest id that was seen.
+    /// The greatest id of a sold key.
     pub(super) fn greatest_id(&self) -> u64 {
         self.sold.keys().copied().max().unwrap_or(0)
     }
 
-    /// Takes a line. Gives the earliest time it names.
+    /// Processes a line. Returns the earliest time in it.
     fn take(&mut self, line: &str) -> Result<Option<Timestamp>, String> {
         let reading = lines::read(line)?;
         self.lines += 1;
@@ -90,7 +91,7 @@ impl Sales {
             let first = if file == Path::new("-") {
                 self.read(&name, std::io::stdin().lock(), || progress.add(1))
             } else {
-                let opened = File::open(file).with_context(|| format!("{name} cannot be read"))?;
+                let opened = File::open(file).with_context(|| format!("cannot read {name}"))?;
                 self.read(&name, BufReader::new(opened), || progress.add(1))
             }?;
             match first {
@@ -104,7 +105,7 @@ impl Sales {
         Ok(())
     }
 
-    /// Reads lines. Gives the earliest time that they name.
+    /// Reads lines. Returns the earliest time in them.
     fn read(
         &mut self,
         name: &str,
@@ -117,7 +118,7 @@ impl Sales {
             number += 1;
             let place = || format!("{name}, line {number}");
             let read = source.by_ref().take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut bytes);
-            if read.with_context(|| format!("{name} cannot be read"))? == 0 {
+            if read.with_context(|| format!("cannot read {name}"))? == 0 {
                 break;
             }
             if bytes.len() as u64 > LINE_BYTES_MAX {
@@ -125,7 +126,7 @@ impl Sales {
             }
             let text = std::str::from_utf8(&bytes).ok().filter(|text| !text.contains('\0'));
             let text = text.with_context(|| {
-                format!("{}: no UTF-8 text; unpack it, or convert it with `iconv -t UTF-8`", place())
+                format!("{}: not UTF-8 text; unpack it, or convert it with `iconv -t UTF-8`", place())
             })?;
             let text = if number == 1 { text.trim_start_matches('\u{feff}') } else { text };
             if text.trim().is_empty() {
@@ -138,7 +139,7 @@ impl Sales {
         Ok(first)
     }
 
-    /// Reads the log groups of a stack's functions that sell.
+    /// Reads the log groups of those functions of a stack that sell.
     pub(super) async fn read_log_groups(
         &mut self,
         aws: &Aws,
@@ -168,17 +169,17 @@ impl Sales {
         Ok(())
     }
 
-    /// Why a log group may lack sales since the restore point.
+    /// The reason why a log group may lack sales since the restore point, if any.
     fn gap_of(&self, group: &LogGroup, now: Timestamp) -> Option<String> {
         let name = &group.name;
         if let Some(created_at) = group.created_at.filter(|at| *at > self.restored_to) {
             let created_at = to_the_second(created_at);
-            return Some(format!("{name} was made at {created_at}, after the restore point"));
+            return Some(format!("{name} was created at {created_at}, after the restore point"));
         }
         let days = group.retention_days?;
         let kept: Span = format!("{days}d").parse().ok()?;
         let is_kept = kept.before(now).is_none_or(|oldest| oldest <= self.restored_to);
-        (!is_kept).then(|| format!("{name} keeps lines for {days} days, and the restore point is longer ago"))
+        (!is_kept).then(|| format!("{name} keeps lines for {days} days, but the restore point is older"))
     }
 }
 
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn sales_count_from_the_margin_before_the_restore_point_on() {
+    fn sales_count_from_a_margin_before_the_restore_point() {
         let mut sales = sales();
         for (time, ids) in [
             ("2026-11-24T15:44:59Z", "1,2"),

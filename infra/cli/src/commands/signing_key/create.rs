@@ -12,7 +12,7 @@ use crate::target::Target;
 
 #[derive(Debug, Args)]
 pub(crate) struct Create {
-    /// The product it signs for from now on; without it, `keypool signing-key use` says so later
+    /// The product to sign for [default: none, until `keypool signing-key use` sets one]
     #[arg(long, value_name = "NUMBER")]
     product: Option<ProductId>,
     #[command(flatten)]
@@ -28,19 +28,19 @@ impl Create {
                 .store
                 .note(&entry)
                 .await
-                .with_context(|| format!("the key {key} was made, but not noted"))?;
+                .with_context(|| format!("the key {key} was created, but is not in the audit trail"))?;
             output.result(key.as_str(), &json!({"signing_key": key.as_str()}))?;
-            output.note("It signs for no product yet: `keypool signing-key use` makes it sign.");
+            output.note("It signs for no product yet: set one with `keypool signing-key use`.");
             return Ok(Exit::Done);
         };
         let before = product::find(&target.store, id).await?;
         if let Some(key) = &before.signing_key_id {
-            bail!("product {id} has the signing key {key} already: `keypool signing-key rotate` replaces it");
+            bail!("product {id} already has the signing key {key}: `keypool signing-key rotate` replaces it");
         }
         let key = make(target, Some(id)).await?;
         self.settling.wait(target, &key, id, output).await;
         let after = Product { signing_key_id: Some(key.clone()), ..before.clone() };
         let applied = product::apply("signing-key.create", [&before, &after], None, target, output).await;
-        applied.with_context(|| format!("the key {key} was made, but is used nowhere"))
+        applied.with_context(|| format!("the key {key} was created, but is not used"))
     }
 }

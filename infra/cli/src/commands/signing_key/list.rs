@@ -8,16 +8,16 @@ use crate::moment::to_the_second;
 use crate::output::{BAD, Output, Table};
 use crate::target::Target;
 
-/// A key that signs or has signed, for a product or for all that have none of their own.
+/// A current or former signing key, of a product or global.
 pub(super) struct Listed {
     pub(super) product_id: Option<ProductId>,
     pub(super) key: SigningKeyId,
     pub(super) retired_at: Option<Timestamp>,
-    /// Its public half, or why it cannot be had.
+    /// The public half, or the error on reading it.
     pub(super) public_key: anyhow::Result<PublicKey>,
 }
 
-/// All of them: those that sign, the global one first, then those that did.
+/// Collects all signing keys: the current ones, the global key first, then the former ones.
 pub(super) async fn all(target: &Target) -> anyhow::Result<Vec<Listed>> {
     let mut listed = Vec::new();
     let global = target.global_signing_key.iter().map(|key| (None, key.clone()));
@@ -38,7 +38,7 @@ pub(super) async fn all(target: &Target) -> anyhow::Result<Vec<Listed>> {
     Ok(listed)
 }
 
-/// Lists the keys that sign, and those that did.
+/// Lists the current and the former signing keys.
 pub(super) async fn list(target: &Target, output: Output) -> anyhow::Result<Exit> {
     let all = all(target).await?;
     let mut table = Table::new(["SIGNS FOR", "KEY", "THUMBPRINT", "RETIRED"]);
@@ -55,9 +55,9 @@ pub(super) async fn list(target: &Target, output: Output) -> anyhow::Result<Exit
     }
     output.table(&table, all.iter().map(value_of).collect())?;
     if target.global_signing_key.is_none() {
-        output.note("The global key is not known here: --stack or --global-signing-key says it.");
+        output.note("The global key is unknown: give --stack or --global-signing-key.");
     }
-    // A key that signs but cannot be had is a fault that stops sales.
+    // A signing key without a public half is a fault that stops sales.
     let sound = all.iter().all(|listed| listed.public_key.is_ok());
     Ok(if sound { Exit::Done } else { Exit::DoesNotHold })
 }

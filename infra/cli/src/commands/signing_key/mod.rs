@@ -19,46 +19,47 @@ use crate::target::Target;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SigningKey {
-    /// Make a KMS key and let it sign for a product
+    /// Create a KMS key and let it sign for a product
     #[command(after_help = "Examples:\n  \
         keypool signing-key create --product 42\n  \
-        keypool signing-key create                # makes one that is used nowhere yet\n\n\
-        With --stack the key gets the tag by which the stack's functions may use it, and signs five minutes later, when AWS \
-        surely heeds the tag: until then the product would get no answers. Needs the permissions \
-        kms:CreateKey, kms:TagResource, kms:GetPublicKey and kms:Sign. A key of AWS KMS costs 1 USD a month.\n\
-        What the product signs with it verifies with no key that was handed out before: hand out the new one, \
+        keypool signing-key create                # for no product yet\n\n\
+        With --stack the key gets the tag that lets the stack's functions use it. It signs five minutes later, because \
+        AWS may take that long to apply the tag, and the product could not be sold meanwhile. Needs the permissions \
+        kms:CreateKey, kms:TagResource, kms:GetPublicKey and kms:Sign. AWS KMS charges 1 USD a month for a key.\n\
+        No public key that you published before verifies the new signatures: publish the new one, \
         `keypool signing-key public-key --product 42`.")]
     Create(create::Create),
-    /// Let a KMS key that is there sign for a product; it is tried first
+    /// Let an existing KMS key sign for a product, after a test
     #[command(after_help = "Example:\n  \
         keypool signing-key use arn:aws:kms:eu-central-1:123456789012:key/6f0f… --product 42\n\n\
-        The key must be of RSA_2048 and SIGN_VERIFY. The public half of the one the product had is kept. \
-        Functions that are warm sign with that one for up to 60 seconds longer.")]
+        The key must be RSA_2048 and SIGN_VERIFY. The public half of the product's former key is kept. \
+        Warm functions sign with the former key for up to 60 more seconds.")]
     Use(use_key::Use),
-    /// List the keys that sign, and those that did
+    /// List the current and former signing keys
     #[command(after_help = "Examples:\n  \
         keypool signing-key list\n  \
         keypool --stack shop signing-key list --json | jq -r '.[] | [.kid, .signing_key] | @tsv'\n\n\
-        Exit code 4 if KMS does not give the public half of a key that is in use.\n\
-        Costs a call of KMS for each key in use, and a read unit for each product and each key that signed before.")]
+        Exit code 4: KMS does not return the public half of a current key.\n\
+        Costs a KMS call for each current key, and a read unit for each product and each former key.")]
     List,
-    /// Print public keys, to check responses by: PEM, or a set of JSON Web Keys
+    /// Print public keys for checking responses: PEM, or a JSON Web Key Set
     #[command(after_help = "Examples:\n  \
         keypool signing-key public-key > global.pem\n  \
         keypool signing-key public-key --product 42 > product-42.pem\n  \
-        keypool signing-key public-key --jwks > keys.json    # all of them, those that signed before too\n\n\
-        PEM is the key that signs now. The set of JSON Web Keys (RFC 7517) has every key that a response may have been \
-        signed by; a key's `kid` is its thumbprint (RFC 7638).")]
+        keypool signing-key public-key --jwks > keys.json    # all current and former keys\n\n\
+        PEM is the current key. The JSON Web Key Set (RFC 7517) has every key that may have signed a response; the `kid` \
+        of a key is its thumbprint (RFC 7638).")]
     PublicKey(public_key::PublicKey),
-    /// Make a new KMS key for a product, and keep the public half of the old one
+    /// Create a new KMS key for a product, and keep the public half of the old one
     #[command(after_help = "Example:\n  \
         keypool signing-key rotate --product 42\n\n\
-        With --stack the new key signs five minutes later, when the functions may surely use it. Functions that are warm \
-        sign with the old key for up to 60 seconds longer. Whoever checks responses needs the new key from then on: hand out `keypool signing-key public-key --product 42 --jwks`, which has both.\n\
-        The global key belongs to the deployment: docs/rotating-keys.md says how it is replaced.")]
+        With --stack the new key signs five minutes later, because AWS may take that long to let the functions use it. \
+        Warm functions sign with the old key for up to 60 more seconds. Clients that check responses then need the new \
+        key: publish `keypool signing-key public-key --product 42 --jwks`, which has both.\n\
+        The global key belongs to the deployment: docs/rotating-keys.md says how to replace it.")]
     Rotate(rotate::Rotate),
-    /// Keep the public half of a global key that signs no more
-    #[command(after_help = "Example, after a deployment with another global key:\n  \
+    /// Keep the public half of a former global key
+    #[command(after_help = "Example: after a deployment with another global key:\n  \
         keypool signing-key retire arn:aws:kms:eu-central-1:123456789012:key/6f0f…\n\n\
         Costs 6 write units.")]
     Retire(retire::Retire),
@@ -77,15 +78,15 @@ impl SigningKey {
     }
 }
 
-/// Makes sure that a key signs, and that the functions of the stack may use it.
+/// Checks that a key signs, and that the functions of the stack may use it.
 pub(super) async fn fit(target: &Target, key: &SigningKeyId) -> anyhow::Result<Found> {
     let found = target.signer.signing_key_at_work(key).await;
-    let found = found.with_context(|| format!("{key} cannot be used as a signing key"))?;
+    let found = found.with_context(|| format!("cannot sign with {key}"))?;
     let Some(stack) = &target.key_tag else { return Ok(found) };
     let tagged = target.signer.stack_of(&found.arn).await;
-    if tagged.with_context(|| format!("the tags of {key} cannot be read"))?.as_ref() != Some(stack) {
+    if tagged.with_context(|| format!("cannot read the tags of {key}"))?.as_ref() != Some(stack) {
         bail!(
-            "{key} lacks the tag by which the stack's functions may use it; give it: aws kms tag-resource --key-id {} \
+            "{key} lacks the tag that lets the stack's functions use it; add it: aws kms tag-resource --key-id {} \
              --tags TagKey={},TagValue={stack}",
             found.arn,
             Signer::TAG,
@@ -94,7 +95,7 @@ pub(super) async fn fit(target: &Target, key: &SigningKeyId) -> anyhow::Result<F
     Ok(found)
 }
 
-/// Makes a key for the stack, and waits until it can be used: KMS may take a moment until it knows a new key everywhere.
+/// Creates a key for the stack, and waits until it signs. KMS may take a moment to find a new key everywhere.
 async fn make(target: &Target, product_id: Option<ProductId>) -> anyhow::Result<SigningKeyId> {
     const TRIES_MAX: usize = 20;
     const WAIT: Duration = Duration::from_millis(500);
@@ -102,23 +103,23 @@ async fn make(target: &Target, product_id: Option<ProductId>) -> anyhow::Result<
         Some(id) => format!("keypool: signs for product {id}"),
         None => "keypool: signs for no product yet".to_owned(),
     };
-    // Who it is has to be known for the audit trail, and better before a key is made than after.
+    // The audit trail needs the principal. Fail before a key is created, not after.
     target.principal().await?;
     let made = target.signer.create_key_for(&what, target.key_tag.as_deref()).await;
-    let key = made.context("no key could be made")?;
+    let key = made.context("cannot create a key")?;
     for _ in 0..TRIES_MAX {
         match target.signer.signing_key_at_work(&key).await {
             Ok(_) => return Ok(key),
             Err(error) if error.code == "NotFoundException" => tokio::time::sleep(WAIT).await,
             Err(error) => {
-                return Err(error).with_context(|| format!("the key {key} was made, but does not sign"));
+                return Err(error).with_context(|| format!("the key {key} was created, but does not sign"));
             }
         }
     }
-    bail!("the key {key} was made, but KMS does not find it yet: give it to `keypool signing-key use` later")
+    bail!("the key {key} was created, but KMS does not find it yet: run `keypool signing-key use` later")
 }
 
-/// The key that a product is about to sign with no more, to be kept; `None` if it was the global one, or stays.
+/// The product's own key that `after` no longer has, to be kept. `None` if it had none, or keeps it.
 pub(super) async fn retired(
     target: &Target,
     before: &Product,
@@ -130,8 +131,8 @@ pub(super) async fn retired(
     };
     let found = target.signer.signing_key(old).await.with_context(|| {
         format!(
-            "the public half of {old}, which signed for product {} until now, cannot be kept: KMS does not give it, and \
-             what it signed could not be checked any more (`keypool signing-key use` has --lose-old-key for that)",
+            "cannot keep the public half of {old}, the key of product {}: KMS does not return it. Without it, nobody \
+             can check earlier responses (`keypool signing-key use --lose-old-key` accepts that)",
             before.id
         )
     })?;

@@ -12,13 +12,13 @@ use crate::target::Target;
 
 #[derive(Debug, Args)]
 pub(crate) struct PublicKey {
-    /// Of the key that signs for this product: its own, else the global one
+    /// Print the key that signs for this product: its own, else the global one
     #[arg(long, value_name = "NUMBER", conflicts_with = "key")]
     product: Option<ProductId>,
-    /// Of this key: a KMS id, ARN or alias, or the thumbprint of one that is listed
+    /// Print this key: a KMS id, ARN or alias, or the thumbprint of a listed key
     #[arg(long, value_name = "KEY")]
     key: Option<SigningKeyId>,
-    /// As a set of JSON Web Keys, with the keys that signed before; without --product and --key, of all products
+    /// Print a JSON Web Key Set with the former keys; without --product and --key, for all products
     #[arg(long)]
     jwks: bool,
 }
@@ -35,7 +35,9 @@ impl PublicKey {
         if self.jwks {
             output.line(&JwkSet::new(keys).to_json())?;
             if target.global_signing_key.is_none() && self.key.is_none() {
-                output.note("The global key is not known here, and not in the set: --stack or --global-signing-key says it.");
+                output.note(
+                    "The global key is unknown and not in the set: give --stack or --global-signing-key.",
+                );
                 return Ok(Exit::Partly);
             }
             return Ok(Exit::Done);
@@ -48,7 +50,8 @@ impl PublicKey {
     }
 }
 
-/// One that is listed, by thumbprint or name, also if KMS has forgotten it; else one that KMS knows.
+/// Finds a former key by thumbprint or name, even if KMS has deleted it; else a key that KMS knows; else a
+/// listed key by thumbprint.
 async fn of_key(target: &Target, key: &SigningKeyId) -> anyhow::Result<Key> {
     for retired in target.store.retired_keys().await? {
         let public_key = Key::from_der(retired.public_key_der)?;
@@ -61,15 +64,14 @@ async fn of_key(target: &Target, key: &SigningKeyId) -> anyhow::Result<Key> {
         Err(error) => {
             let listed = all(target).await?.into_iter().filter_map(|listed| listed.public_key.ok());
             let mut meant = listed.filter(|public_key| public_key.thumbprint() == key.as_str());
-            meant.next().ok_or(error).with_context(|| format!("there is no public key of {key}"))
+            meant.next().ok_or(error).with_context(|| format!("there is no public key for {key}"))
         }
     }
 }
 
 async fn of_global(target: &Target) -> anyhow::Result<Key> {
     let global = target.global_signing_key.as_ref();
-    let global =
-        global.context("the global key is not known here: say it with --stack or --global-signing-key")?;
+    let global = global.context("the global key is unknown: give --stack or --global-signing-key")?;
     Ok(target.signer.public_key(global).await?)
 }
 
@@ -80,7 +82,7 @@ async fn of_product(target: &Target, id: ProductId) -> anyhow::Result<Key> {
     }
 }
 
-/// The key that signs for a product, and those that did: its own, and the global ones, which may have before it had one.
+/// The current and the former keys of a product, and all global keys, which may have signed for it before.
 async fn of_product_and_before(target: &Target, id: ProductId) -> anyhow::Result<Vec<Key>> {
     let mut keys = vec![of_product(target, id).await?];
     for listed in all(target).await? {
@@ -96,7 +98,7 @@ async fn of_all(target: &Target) -> anyhow::Result<Vec<Key>> {
     let all = all(target).await?.into_iter();
     all.map(|listed| {
         let key = listed.key;
-        listed.public_key.with_context(|| format!("the public half of {key} cannot be had"))
+        listed.public_key.with_context(|| format!("cannot read the public half of {key}"))
     })
     .collect()
 }

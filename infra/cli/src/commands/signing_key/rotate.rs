@@ -22,18 +22,18 @@ impl Rotate {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         let Some(id) = self.product else {
             bail!(
-                "say which product's key with --product; the global key belongs to the deployment and is replaced \
-                 there: docs/rotating-keys.md says how"
+                "give the product with --product; the global key belongs to the deployment: docs/rotating-keys.md \
+                 says how to replace it"
             )
         };
         let before = product::find(&target.store, id).await?;
         if before.signing_key_id.is_none() {
             bail!(
                 "product {id} has no signing key of its own, the global key signs: `keypool signing-key create --product \
-                 {id}` gives it one"
+                 {id}` creates one"
             );
         }
-        // The old key is asked for before the new one is made: one that nobody uses would cost all the same.
+        // Read the old key before creating the new one: an unused key would cost the same as a used one.
         let without = Product { signing_key_id: None, ..before.clone() };
         let retired = retired(target, &before, &without).await?;
         let key = make(target, Some(id)).await?;
@@ -41,9 +41,9 @@ impl Rotate {
         let after = Product { signing_key_id: Some(key.clone()), ..before.clone() };
         let applied =
             product::apply("signing-key.rotate", [&before, &after], retired.as_ref(), target, output).await;
-        let exit = applied.with_context(|| format!("the key {key} was made, but is used nowhere"))?;
+        let exit = applied.with_context(|| format!("the key {key} was created, but is not used"))?;
         output.note(
-            "The public half of the old key is kept. Hand out the new one: `keypool signing-key public-key --jwks` has both.",
+            "The public half of the old key is kept. Publish the new one: `keypool signing-key public-key --jwks` has both.",
         );
         Ok(exit)
     }

@@ -7,19 +7,19 @@ use crate::moment::Span;
 use crate::output::Output;
 use crate::target::Target;
 
-/// Between making a key and letting it sign. Functions may use it by its tag, and KMS may take five minutes to heed one; until
-/// then a product with that key would get no answer at all.
+/// The wait between creating a key and using it. Its tag lets the functions use it, and KMS may take five
+/// minutes to apply a tag. Until then, requests for a product with that key would fail.
 /// (<https://docs.aws.amazon.com/kms/latest/developerguide/abac.html>.)
 #[derive(Debug, Args)]
 pub(super) struct Settling {
-    /// With --stack: how long to wait before the new key signs; AWS may take five minutes until functions may use it. 0 is
-    /// not at all
+    /// With --stack: the wait before the new key signs, because AWS may take five minutes to let the
+    /// functions use it; 0 does not wait
     #[arg(long, value_name = "DURATION", default_value = "5m")]
     wait: Span,
 }
 
 impl Settling {
-    /// Waits, where functions go by a tag.
+    /// Waits, if the functions may use only tagged keys.
     pub(super) async fn wait(
         &self,
         target: &Target,
@@ -33,8 +33,8 @@ impl Settling {
             return;
         }
         output.note(&format!(
-            "The key {key} is made. It signs in {seconds} seconds, when the functions may surely use it; if this is \
-             interrupted: keypool signing-key use {key} --product {product_id}"
+            "The key {key} is created. It signs in {seconds} seconds, when the functions can use it. If you interrupt \
+             the wait, run later: keypool signing-key use {key} --product {product_id}"
         ));
         let progress = output.progress("waiting", Some(seconds));
         for second in 1..=seconds {

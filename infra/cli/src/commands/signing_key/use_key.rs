@@ -13,10 +13,11 @@ pub(crate) struct Use {
     /// The KMS key: its id, ARN or alias
     #[arg(value_name = "KEY")]
     key: SigningKeyId,
-    /// The product it is to sign for
+    /// The product to sign for
     #[arg(long, value_name = "NUMBER")]
     product: ProductId,
-    /// Do so even if KMS no longer gives the public half of the product's present key, which is lost then
+    /// Continue even if KMS no longer returns the public half of the product's present key, which is then
+    /// lost
     #[arg(long)]
     lose_old_key: bool,
 }
@@ -37,7 +38,7 @@ impl Use {
     }
 }
 
-/// Whether KMS has the key no more, or not for long. Any other failure may pass.
+/// Returns true if KMS has lost the key, or will delete it soon. Any other failure may be temporary.
 fn is_lost(error: &anyhow::Error) -> bool {
     const CODES: [&str; 2] = ["NotFoundException", "KMSInvalidStateException"];
     error.chain().any(|cause| failed_call(cause).is_some_and(|failed| CODES.contains(&&*failed.code)))

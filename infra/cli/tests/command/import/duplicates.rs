@@ -9,7 +9,7 @@ use keypool_store::Store;
 use super::{Shop, in_short, summary};
 
 #[tokio::test]
-async fn a_duplicate_says_of_what_and_nothing_that_exists_is_changed() {
+async fn a_duplicate_changes_no_existing_key() {
     let shop = Shop::open();
     shop.imported(
         "stock.csv",
@@ -36,7 +36,7 @@ async fn a_duplicate_says_of_what_and_nothing_that_exists_is_changed() {
     let rehearsed: Vec<String> = shop.receipt("more.txt.dry-run.jsonl").iter().map(in_short).collect();
     assert_eq!(rehearsed[0], "1 NEW would be created");
     assert_eq!(rehearsed[1..], expected);
-    assert_eq!(shop.keys().await, before, "a rehearsal writes nothing");
+    assert_eq!(shop.keys().await, before, "a dry run writes no keys");
 
     let told = shop.imported("more.txt", &content, &[], 0);
     assert_eq!(told[0], "1 NEW created");
@@ -46,12 +46,12 @@ async fn a_duplicate_says_of_what_and_nothing_that_exists_is_changed() {
     assert_eq!(after, before);
     for name in ["more.txt.receipt.jsonl", "more.txt.dry-run.jsonl"] {
         let mode = shop.path().join(name).metadata().unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600, "it has the keys");
+        assert_eq!(mode & 0o777, 0o600, "the file contains the keys");
     }
 }
 
 #[tokio::test]
-async fn duplicates_far_apart_in_a_file_name_the_earlier_line() {
+async fn distant_duplicates_name_the_earlier_line() {
     let shop = Shop::open();
     let mut lines: Vec<String> = (0..3_000).map(|n| format!("FAR-{n}")).collect();
     lines.push("FAR-0".to_owned());
@@ -64,7 +64,7 @@ async fn duplicates_far_apart_in_a_file_name_the_earlier_line() {
 }
 
 #[tokio::test]
-async fn the_audit_trail_tells_when_an_import_began_and_what_came_of_it() {
+async fn an_import_has_two_audit_entries() {
     let shop = Shop::open();
     let store = Store::new(shop.clients().dynamodb, TABLE, Arc::new(OperatingSystemRandomness));
     let since =
@@ -74,7 +74,7 @@ async fn the_audit_trail_tells_when_an_import_began_and_what_came_of_it() {
     assert_eq!(
         store.audit_trail(since, SystemClock.now(), 10, |_| true).await.unwrap(),
         [],
-        "a rehearsal changes nothing"
+        "a dry run has no audit entry"
     );
     shop.import(&["keys.txt", "--product", "1"], 0);
     let trail = store.audit_trail(since, SystemClock.now(), 10, |_| true).await.unwrap();

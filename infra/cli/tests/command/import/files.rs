@@ -6,7 +6,7 @@ use super::{Shop, summary};
 use crate::harness::{fails, ok, text};
 
 #[test]
-fn a_file_that_cannot_be_used_says_why_and_nothing_is_done() {
+fn an_unusable_file_is_refused_with_a_reason() {
     let shop = Shop::open();
     shop.write("empty.csv", "");
     shop.write("blank.txt", "\u{feff}");
@@ -20,21 +20,21 @@ fn a_file_that_cannot_be_used_says_why_and_nothing_is_done() {
         (&["blank.txt", "--product", "1"], "blank.txt is empty"),
         (
             &["columns.csv", "--product", "1"],
-            "there is no column with license keys; the columns are: id, code name, price. Name it with --column license_key=NAME",
+            "there is no column with license keys; the columns are: id, code name, price. Give --column license_key=NAME",
         ),
         (
             &["columns.csv", "--product", "1", "--column", "license_key=Code"],
             "there is no column Code; the columns are: id, code name, price",
         ),
-        (
-            &["no_product.csv"],
-            "there is no column product_id; the columns are: key, price. Say with --product",
-        ),
+        (&["no_product.csv"], "there is no column product_id; the columns are: key, price. Give --product"),
         (&["utf16.txt", "--product", "1"], "utf16.txt is UTF-16: save it as UTF-8"),
-        (&["header.csv", "--product", "1"], "the header cannot be read: line 1"),
-        (&["nowhere.csv", "--product", "1"], "nowhere.csv cannot be read: No such file"),
+        (&["header.csv", "--product", "1"], "cannot read the header: line 1"),
+        (&["nowhere.csv", "--product", "1"], "cannot read nowhere.csv: No such file"),
         (&[".", "--product", "1"], ". is a folder"),
-        (&["keys.txt", "--product", "1", "--receipt", "/dev/full"], "the receipt /dev/full is no file"),
+        (
+            &["keys.txt", "--product", "1", "--receipt", "/dev/full"],
+            "the receipt /dev/full is not a regular file",
+        ),
         (&["columns.csv", "--product", "77"], "there is no product 77"),
         (
             &["keys.txt", "--product", "1", "--column", "status=State"],
@@ -49,11 +49,11 @@ fn a_file_that_cannot_be_used_says_why_and_nothing_is_done() {
         files.filter(|file| file.as_ref().unwrap().file_name().to_str().unwrap().contains("receipt"));
     assert_eq!(receipts.count(), 0);
     let said = fails(shop.path(), &["keys", "import", "columns.csv", "--column", "licence=x"], 2);
-    assert!(said.contains("licence is no field; the fields are license_key, product_id"), "{said}");
+    assert!(said.contains("licence is not a field; the fields are license_key, product_id"), "{said}");
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_line_costs_that_line_alone() {
+async fn a_broken_line_spoils_no_others() {
     let shop = Shop::open();
     let mut csv =
         b"key,validity,note\nB1,30,x\nB\xE9,30,Latin-1\n,30,empty\nB2,never,x\n\"B3,30,not closed\n".to_vec();
@@ -62,18 +62,17 @@ async fn what_is_wrong_with_a_line_costs_that_line_alone() {
     csv.extend_from_slice(b"\nB8,30,x\n\"B9,30,never closed\nB10,30,x");
     let told = shop.imported("bad.csv", csv, &[], 3);
     let told: Vec<&str> = told.iter().map(String::as_str).collect();
-    let quotes =
-        "refused: a quoted value in this line does not end as it should: a quote is missing, or one too many";
+    let quotes = "refused: a quoted value in this line does not end correctly: a quote is missing, or there is one too many";
     assert_eq!(
         told,
         [
             "2 B1 created",
-            "3 refused: is not UTF-8 (byte 0xE9): save the file as UTF-8, or convert it, say by iconv -f LATIN1 -t UTF-8",
+            "3 refused: is not UTF-8 (byte 0xE9): save the file as UTF-8, or convert it: iconv -f LATIN1 -t UTF-8",
             "4 refused: license_key must not be empty",
             "5 B2 refused: validity must be an integer",
             &format!("6 {quotes}"),
             "7 B4 created",
-            "8 refused: has 5 values, but there are 3 columns: a value may need quotes",
+            "8 refused: has 5 values for 3 columns: a value may need quotes",
             &format!("9 {quotes}"),
             "10 refused: is longer than 64 KB",
             "11 B8 created",
@@ -93,7 +92,7 @@ async fn what_is_wrong_with_a_line_costs_that_line_alone() {
 }
 
 #[tokio::test]
-async fn keys_that_nobody_can_type_are_imported_with_a_warning() {
+async fn keys_that_are_hard_to_type_cause_a_warning() {
     let shop = Shop::open();
     let content = "N1\n\u{feff}N1\nN\u{200b}2\n\u{c4}3\nA\u{308}3\nN4\n";
     let warnings = json!([
@@ -111,7 +110,7 @@ async fn keys_that_nobody_can_type_are_imported_with_a_warning() {
     assert_eq!(warned(&rehearsed), warnings);
     let output = shop.import(&arguments, 0);
     assert_eq!((summary(&output), warned(&output)), ([6, 6, 0, 0], warnings.clone()));
-    assert_eq!(warned(&shop.import(&arguments, 0)), warnings, "an import that was done before warns too");
+    assert_eq!(warned(&shop.import(&arguments, 0)), warnings, "a completed import warns, too");
     assert!(shop.keys().await.contains_key("\u{feff}N1"), "the key is stored as it is");
 
     let said = ok(shop.path(), &[&["keys", "import"], &arguments[..]].concat());
@@ -127,7 +126,7 @@ async fn keys_that_nobody_can_type_are_imported_with_a_warning() {
 }
 
 #[test]
-fn a_person_is_told_in_words() {
+fn the_summary_for_people_is_text() {
     let shop = Shop::open();
     shop.write("keys.txt", "A\nA\n");
     let said = ok(shop.path(), &["keys", "import", "keys.txt", "--product", "1"]);

@@ -5,7 +5,7 @@ use super::Shop;
 use crate::harness::{keypool, text};
 
 #[tokio::test]
-async fn csv_text_and_json_lines_are_read_whatever_their_line_ends() {
+async fn csv_text_and_json_lines_are_imported() {
     let shop = Shop::open();
     let csv = "\u{feff}Key;Validity;Note\r\nC1;30;x\r\n\"C \"\"2\"\"\";;\"two\r\nlines\"\r\n\r\nC3;0;y";
     assert_eq!(
@@ -18,7 +18,7 @@ async fn csv_text_and_json_lines_are_read_whatever_their_line_ends() {
     );
     let json = "{\"license_key\":\"J1\",\"activation_limit\":3}\n\"J2\"\n{\"serial\":\"J3\",\"status\":\"blocked\"}\n";
     assert_eq!(shop.imported("c.jsonl", json, &[], 0), ["1 J1 created", "2 J2 created", "3 J3 created"]);
-    // By their content, where the name says nothing.
+    // Without a known extension, the content decides.
     assert_eq!(shop.imported("d", "license key\tvalidity\nD1\t5\n", &[], 0), ["2 D1 created"]);
     assert_eq!(shop.imported("e", "{\"key\":\"E1\"}\n", &[], 0), ["1 E1 created"]);
     assert_eq!(shop.imported("f.dat", "F1\nF2\n", &[], 0), ["1 F1 created", "2 F2 created"]);
@@ -38,7 +38,7 @@ async fn csv_text_and_json_lines_are_read_whatever_their_line_ends() {
 }
 
 #[tokio::test]
-async fn an_export_of_license_manager_for_woocommerce_is_understood() {
+async fn a_woocommerce_export_is_imported() {
     let shop = Shop::open();
     let export = "\
 \"ID\",\"Order ID\",\"Product ID\",\"User ID\",\"License key\",\"Expires at\",\"Valid for\",\"Status\",\"Times activated\",\"Times activated (max)\"
@@ -71,7 +71,7 @@ async fn an_export_of_license_manager_for_woocommerce_is_understood() {
 }
 
 #[tokio::test]
-async fn owners_come_along_with_keys_that_were_sold() {
+async fn sold_keys_are_imported_with_their_owners() {
     let shop = Shop::open();
     let export = "license_key,product_id,status,owner_name,owner_email,assigned_at\n\
                   G-1,1,assigned,Test User,test@example.com,2024-01-08 10:00:00\n";
@@ -88,7 +88,7 @@ async fn owners_come_along_with_keys_that_were_sold() {
 }
 
 #[tokio::test]
-async fn keys_come_through_standard_input_as_well() {
+async fn keys_are_imported_from_standard_input() {
     let shop = Shop::open();
     let mut command = keypool(shop.path());
     command.args(["keys", "import", "-", "--product", "1", "--receipt", "r.jsonl", "--json"]);
@@ -98,5 +98,5 @@ async fn keys_come_through_standard_input_as_well() {
     assert_eq!(super::summary(&output), [2, 2, 0, 0]);
     assert_eq!(shop.receipt("r.jsonl").len(), 2);
     let said = text(&shop.import(&["-", "--product", "1"], 1).stderr);
-    assert!(said.contains("name it with --receipt"), "{said}");
+    assert!(said.contains("give --receipt"), "{said}");
 }

@@ -11,7 +11,7 @@ use crate::harness::{Local, fails, keypool, ok, text};
 const KEYS: usize = 20_000;
 const IMPORT: [&str; 3] = ["big.txt", "--product", "1"];
 
-/// A file of so many keys, of which some stand twice, near and far.
+/// Writes a file with near and distant duplicates. Returns the number of distinct keys.
 fn big(shop: &Shop) -> usize {
     let line = |n: usize| match n % 100 {
         7 => format!("BIG-{}", n - 1),
@@ -34,7 +34,7 @@ fn begin(shop: &Shop) -> Child {
         .unwrap()
 }
 
-/// Waits until the receipt tells of so many lines, or the import has ended.
+/// Waits until the receipt has this many lines, or the import has ended.
 fn wait_for_lines(shop: &Shop, child: &mut Child, lines: usize) {
     let path = shop.path().join("big.txt.receipt.jsonl");
     while child.try_wait().unwrap().is_none() {
@@ -46,7 +46,7 @@ fn wait_for_lines(shop: &Shop, child: &mut Child, lines: usize) {
     }
 }
 
-/// Table and receipt agree, to the key.
+/// Checks that the table and the receipt agree on every key.
 async fn check(shop: &Shop, distinct: usize) {
     let told = shop.receipt("big.txt.receipt.jsonl");
     let keys = shop.keys().await;
@@ -64,7 +64,7 @@ async fn check(shop: &Shop, distinct: usize) {
 }
 
 #[tokio::test]
-async fn an_import_that_is_killed_again_and_again_ends_as_if_nothing_had_happened() {
+async fn a_repeatedly_killed_import_ends_complete() {
     let shop = Shop::open();
     let distinct = big(&shop);
     let seed = std::env::var("KEYPOOL_SEED").ok().and_then(|seed| seed.parse().ok());
@@ -77,7 +77,7 @@ async fn an_import_that_is_killed_again_and_again_ends_as_if_nothing_had_happene
         let _ = child.kill();
         child.wait().unwrap();
     }
-    // As a loss of power leaves it.
+    // The state after a power failure.
     let mut receipt =
         OpenOptions::new().append(true).open(shop.path().join("big.txt.receipt.jsonl")).unwrap();
     if !fs::read_to_string(shop.path().join("big.txt.receipt.jsonl")).unwrap().contains("complete") {
@@ -89,15 +89,15 @@ async fn an_import_that_is_killed_again_and_again_ends_as_if_nothing_had_happene
     let right = fs::read_to_string(shop.path().join("big.txt")).unwrap();
     shop.write("big.txt", right.clone() + "\nNEW");
     let said = text(&shop.import(&IMPORT, 1).stderr);
-    assert!(said.contains("this is another file than the receipt is of"), "{said}");
+    assert!(said.contains("the receipt belongs to another file"), "{said}");
     shop.write("big.txt", right);
     let again = shop.import(&IMPORT, 0);
-    assert!(text(&again.stderr).contains("is complete: this import was done before"));
+    assert!(text(&again.stderr).contains("is complete: the file was imported before"));
     assert_eq!(summary(&again), summary(&output));
 }
 
 #[tokio::test]
-async fn ctrl_c_leaves_an_import_that_goes_on_when_it_is_given_again() {
+async fn an_interrupted_import_continues_on_the_next_run() {
     let shop = Shop::open();
     let distinct = big(&shop);
     let mut child = begin(&shop);
@@ -105,21 +105,21 @@ async fn ctrl_c_leaves_an_import_that_goes_on_when_it_is_given_again() {
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("give the same command again to go on"));
+    assert!(text(&output.stderr).contains("run the same command again to continue"));
     let [lines, ..] = summary(&output);
     assert!((2_000..20_000).contains(&lines), "{lines}");
 
-    // Another file, or other options, do not go on with it.
+    // Another file or other options do not continue the import.
     let right = fs::read_to_string(shop.path().join("big.txt")).unwrap();
     let said = text(&shop.import(&["big.txt", "--product", "2"], 1).stderr);
-    assert!(said.contains("was begun with other options"), "{said}");
+    assert!(said.contains("began with other options"), "{said}");
     for (content, expected) in [
-        (right.replacen("BIG-500\n", "OTHER\n", 1), "line 501 is not what the receipt tells of it"),
+        (right.replacen("BIG-500\n", "OTHER\n", 1), "line 501 differs from the receipt"),
         (
             right.replacen("BIG-500\n", "\nBIG-500\n", 1),
             "the receipt goes on with line 501, the file with line 502",
         ),
-        ("BIG-0\nBIG-1".to_owned(), "it ends before line 3, of which the receipt tells"),
+        ("BIG-0\nBIG-1".to_owned(), "the file ends before line 3 of the receipt"),
     ] {
         shop.write("big.txt", content);
         let said = text(&shop.import(&IMPORT, 1).stderr);
@@ -131,7 +131,7 @@ async fn ctrl_c_leaves_an_import_that_goes_on_when_it_is_given_again() {
 }
 
 #[tokio::test]
-async fn standard_input_that_keeps_it_waiting_does_not_keep_ctrl_c_waiting() {
+async fn ctrl_c_ends_an_import_that_waits_for_input() {
     let shop = Shop::open();
     let keys: Vec<String> = (0..1_000).map(|n| format!("PIPE-{n}\n")).collect();
     let arguments = ["keys", "import", "-", "--product", "1", "--receipt", "big.txt.receipt.jsonl", "--json"];
@@ -161,20 +161,20 @@ async fn standard_input_that_keeps_it_waiting_does_not_keep_ctrl_c_waiting() {
 }
 
 #[test]
-fn a_file_that_is_no_receipt_is_left_alone() {
+fn a_file_that_is_not_a_receipt_is_not_changed() {
     let shop = Shop::open();
     shop.write("keys.txt", "A\n");
     let arguments = ["keys.txt", "--product", "1", "--receipt", "keys.txt"];
     let said = text(&shop.import(&arguments, 1).stderr);
-    assert!(said.contains("keys.txt is no receipt of an import"), "{said}");
+    assert!(said.contains("keys.txt is not the receipt of an import"), "{said}");
     assert_eq!(fs::read_to_string(shop.path().join("keys.txt")).unwrap(), "A\n");
     shop.import(&["keys.txt", "--product", "1", "--receipt", "r", "--dry-run"], 0);
     let said = text(&shop.import(&["keys.txt", "--product", "1", "--receipt", "r"], 1).stderr);
-    assert!(said.contains("was begun with other options"), "{said}");
+    assert!(said.contains("began with other options"), "{said}");
 }
 
 #[test]
-fn a_receipt_is_of_one_table_whatever_that_is_called() {
+fn a_receipt_belongs_to_one_table_not_to_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     fs::write(path.join("keys.txt"), "A\nB\n").unwrap();
@@ -185,10 +185,10 @@ fn a_receipt_is_of_one_table_whatever_that_is_called() {
     let said = ok(path, &[&import[..], &["--data-dir", &elsewhere]].concat());
     assert!(said.starts_with("2 lines: 2 created"), "{said}");
     local.stop();
-    // A stack in memory begins with another table.
+    // A new stack in memory has another table.
     let local = Local::start(path, &["--port", "0", "--memory"]);
     let said = fails(path, &import, 1);
-    assert!(said.contains("keys.txt.receipt.jsonl was begun with other options"), "{said}");
+    assert!(said.contains("keys.txt.receipt.jsonl began with other options"), "{said}");
     ok(path, &[&import[..], &["--receipt", "second"]].concat());
     local.stop();
 }

@@ -1,4 +1,4 @@
-//! A batch of lines, from keys to outcomes.
+//! Turns a batch of lines into outcomes.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use keypool_store::{ImportOutcome, Store, StoreError};
 
 use super::told::{Outcome, Told};
 
-/// A line on its way.
+/// A line in a batch.
 pub(super) struct Entry {
     pub(super) line: u64,
     pub(super) key: Option<String>,
@@ -17,11 +17,11 @@ pub(super) struct Entry {
 
 pub(super) enum EntryState {
     Known(Outcome),
-    /// To be written, or looked for.
+    /// A key to write or, in a dry run, to look up.
     Open(Box<LicenseKeyRecord>),
 }
 
-/// Writes the keys of a batch, or looks for them, and tells of all its lines.
+/// Writes or looks up the keys of a batch, and returns the outcomes of all its lines.
 pub(super) async fn run(
     store: Store,
     limit: Arc<AdaptiveLimit>,

@@ -1,11 +1,11 @@
-//! Which column of a file is what.
+//! Maps the columns of a file to fields.
 
 use std::fmt;
 use std::str::FromStr;
 
 use anyhow::bail;
 
-/// What keypool knows of a key, and may stand in a column of its own.
+/// A property of a key that can have its own column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Field {
     LicenseKey,
@@ -36,8 +36,8 @@ impl Field {
         self.usual_names()[0]
     }
 
-    /// What columns with it are usually called, keypool's own word first; of two columns the earlier name counts. As
-    /// [`plain`] writes them.
+    /// The usual names of its column in the form of [`plain`], keypool's own name first. If a file has
+    /// several of these columns, the earliest name in this list counts.
     const fn usual_names(self) -> &'static [&'static str] {
         match self {
             Self::LicenseKey => &[
@@ -71,7 +71,7 @@ impl Field {
     }
 }
 
-/// A name without what exports differ in: `Times activated (max)` is `times_activated_max`.
+/// Normalizes a column name: `Times activated (max)` becomes `times_activated_max`.
 fn plain(name: &str) -> String {
     let words = name.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty());
     words.map(str::to_lowercase).collect::<Vec<_>>().join("_")
@@ -94,11 +94,11 @@ impl FromStr for NamedColumn {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (name, column) = text.split_once('=').ok_or("must be FIELD=COLUMN, say license_key=Code")?;
+        let (name, column) = text.split_once('=').ok_or("must be FIELD=COLUMN, such as license_key=Code")?;
         let field = Field::ALL.into_iter().find(|field| field.name() == name.trim());
         let field = field.ok_or_else(|| {
             let names = Field::ALL.map(Field::name).join(", ");
-            format!("{name} is no field; the fields are {names}")
+            format!("{name} is not a field; the fields are {names}")
         })?;
         match column.trim() {
             "" => Err("the column's name must not be empty".to_owned()),
@@ -107,7 +107,7 @@ impl FromStr for NamedColumn {
     }
 }
 
-/// Whose columns are whose: those that were named, else the usual ones.
+/// The assignment of columns to fields: by --column, else by the usual names.
 #[derive(Debug, Clone)]
 pub(super) struct Naming {
     pub(super) named: Vec<NamedColumn>,
@@ -115,7 +115,7 @@ pub(super) struct Naming {
 }
 
 impl Naming {
-    /// For each field the place of its column among these.
+    /// Finds the position of each field's column among these.
     pub(super) fn places<'a>(&self, columns: &[&'a str]) -> Places<'a> {
         let place_of = |field: Field| {
             let named = self.named.iter().find(|named| named.field == field);
@@ -128,13 +128,13 @@ impl Naming {
         Places { places: Field::ALL.map(place_of), columns: columns.to_vec() }
     }
 
-    /// The first of those that were named which is not there.
+    /// The first column named by --column that is missing.
     pub(super) fn missing(&self, places: &Places<'_>) -> Option<&str> {
         let missing = self.named.iter().find(|named| places.of(named.field).is_none());
         missing.map(|named| named.column.as_str())
     }
 
-    /// That what is needed is there.
+    /// Checks that the required columns exist.
     pub(super) fn check(&self, places: &Places<'_>) -> anyhow::Result<()> {
         let found = places.columns.join(", ");
         if let Some(named) = self.missing(places) {
@@ -142,21 +142,21 @@ impl Naming {
         }
         if places.of(Field::LicenseKey).is_none() {
             bail!(
-                "there is no column with license keys; the columns are: {found}. Name it with --column \
-                 license_key=NAME, or say --format txt if each line is a key"
+                "there is no column with license keys; the columns are: {found}. Give --column \
+                 license_key=NAME, or --format txt if each line is a key"
             );
         }
         if self.needs_product && places.of(Field::ProductId).is_none() {
             bail!(
-                "there is no column product_id; the columns are: {found}. Say with --product whose keys these are, \
-                 or name it with --column product_id=NAME"
+                "there is no column product_id; the columns are: {found}. Give --product or --column \
+                 product_id=NAME"
             );
         }
         Ok(())
     }
 }
 
-/// Where the fields stand among the columns.
+/// The positions of the fields among the columns.
 #[derive(Debug)]
 pub(super) struct Places<'a> {
     places: [Option<usize>; Field::ALL.len()],
@@ -190,7 +190,7 @@ impl Places<'_> {
     }
 }
 
-/// What stands in a line, by field. Nothing, `NULL` and white space are not there.
+/// The values of a line, by field. An empty text, `NULL` and white space count as absent.
 #[derive(Debug, Default)]
 pub(super) struct Cells([Option<String>; Field::ALL.len()]);
 

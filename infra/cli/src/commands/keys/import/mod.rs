@@ -1,8 +1,8 @@
-//! `keypool keys import`: many keys from a file into the table.
+//! `keypool keys import`: writes many keys from a file into the table.
 //!
-//! `source` cuts the file into records, `columns` and `row` say what they mean, `pipeline` has them written, a `batch` at a
-//! time, and told to the `receipt`, in the order of the file. `seen` finds duplicates where nothing is
-//! written, `suspicious` finds keys that a buyer could hardly type.
+//! `source` cuts the file into records; `columns` and `row` interpret them. `pipeline` writes them in
+//! `batch`es and adds the outcomes to the `receipt` in the order of the file. `seen` finds duplicates in a
+//! dry run, which writes nothing. `suspicious` finds keys that a buyer could hardly type.
 
 mod batch;
 mod columns;
@@ -42,57 +42,58 @@ Examples:
   keypool keys import keys.txt --product 42 --validity 365
   keypool keys import export.csv --product 42 --column license_key=\"Serial no.\" --dry-run
   keypool keys import everything.csv                  # with a column product_id
-  keypool keys import keys.txt --product 42 --keys-per-second 500    # a product that is being sold
+  keypool keys import keys.txt --product 42 --keys-per-second 500    # during sales
   zcat keys.gz | keypool keys import - --product 42 --receipt keys.receipt.jsonl
 
-What each line came to stands in the receipt, FILE.receipt.jsonl, which holds the keys and is for your eyes only: \
-created, duplicate (of an earlier line, or of a key in stock, sold, blocked or reserved), or refused, and why. \
-created + duplicate + refused = lines. A key that exists is never changed.
+The receipt, FILE.receipt.jsonl, records the outcome of each line: created, duplicate (of an earlier line, or of a \
+key in stock, sold, blocked or reserved), or refused, and why. It contains the keys, so only you may read it. \
+created + duplicate + refused = lines. The import never changes an existing key.
 
-The summary warns of keys with invisible characters, and of keys that look the same; they are imported like others.
+The summary warns of keys with invisible characters and of keys that look the same; the import accepts them.
 
-Interrupted, by Ctrl-C or by a loss of power? Give the same command again: it goes on where the receipt ends, and \
-recognises the keys that it stored before.
+After an interruption, by Ctrl-C or a power failure, run the same command again: it continues where the receipt ends, \
+and recognizes the keys that it has stored.
 
-An option fills in what a line does not say; --product counts for every line.
+Options fill in the values that a line lacks; --product applies to every line.
 
-Costs 1 write unit a key, and 1 of the index for each that is available; 1 read unit for a duplicate. --dry-run costs half \
-a read unit a key, and writes nothing. On AWS it needs dynamodb:PartiQLInsert, BatchGetItem, UpdateItem, PutItem, Query, DescribeTable.
+Costs 1 write unit a key, and 1 for the index if the key is available; 1 read unit for a duplicate. --dry-run costs \
+half a read unit a key, and writes nothing to the table. On AWS the import needs the permissions dynamodb:PartiQLInsert, \
+BatchGetItem, UpdateItem, PutItem, Query and DescribeTable.
 
-Exit codes: 0 all is created or duplicate, 3 lines were refused, 130 interrupted, 1 not done.";
+Exit codes: 0 all lines are created or duplicate, 1 failed, 3 lines were refused, 130 interrupted.";
 
-/// Put license keys into stock from a CSV, text or JSON lines file, of any size.
+/// Import license keys from a CSV, text or JSON lines file of any size.
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Import {
     /// The file; - is standard input
     file: PathBuf,
-    /// Whose keys these are; without it, a column `product_id` says it
+    /// The product of all keys [default: the column `product_id`]
     #[arg(long, value_name = "NUMBER")]
     product: Option<ProductId>,
-    /// What the file is written in; without it, its name or its first line says it
+    /// The format of the file [default: by its name or its first line]
     #[arg(long)]
     format: Option<Format>,
-    /// Which column is what, where its name does not say it: `license_key=NAME`, and so for `product_id`,
-    /// `activation_limit`, `validity`, `status`, `owner_name`, `owner_email`, `assigned_at`
+    /// The name of the column for a field: `license_key=NAME`; other fields are `product_id`,
+    /// `activation_limit`, `validity`, `status`, `owner_name`, `owner_email`, `assigned_at` and `order`
     #[arg(long = "column", value_name = "FIELD=NAME")]
     columns: Vec<NamedColumn>,
-    /// How many times a key may be activated; 0 is unlimited
+    /// The number of times a key may be activated; 0 is unlimited
     #[arg(long, value_name = "NUMBER", default_value = "0", allow_negative_numbers = true)]
     activation_limit: ActivationLimit,
-    /// How many days a key is valid; 0 is unlimited
+    /// The number of days a key is valid; 0 is unlimited
     #[arg(long, value_name = "DAYS", default_value = "0", allow_negative_numbers = true)]
     validity: Validity,
-    /// What status they start with: available, assigned, reserved or blocked
+    /// The status of the keys: available, assigned, reserved or blocked
     #[arg(long, default_value = "available")]
     status: Status,
-    /// Write nothing, but tell what would be done
+    /// Report the outcome of each line, and write no keys
     #[arg(long)]
     dry_run: bool,
-    /// No faster than that; without it as fast as the table takes them, which its sales may feel
+    /// The most keys to write per second [default: as fast as the table allows, which may slow down sales]
     #[arg(long, value_name = "NUMBER")]
     keys_per_second: Option<NonZeroU32>,
-    /// Where to tell what each line came to [default: FILE.receipt.jsonl, of a dry run FILE.dry-run.jsonl]
+    /// The file for the receipt [default: FILE.receipt.jsonl, or FILE.dry-run.jsonl for a dry run]
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
 }
@@ -112,9 +113,9 @@ impl Import {
             Opened::Begun(receipt, import) => (receipt, import, None),
             Opened::Interrupted(receipt, import, earlier) => (receipt, import, Some(earlier)),
             Opened::Complete(counts, earlier) => {
-                // A new delivery under the name of the last one must not be taken for it.
+                // A new file under an old name must not pass as already imported.
                 let suspicious = pipeline::compare(source.read(), earlier).await?;
-                output.note(&format!("{} is complete: this import was done before", path.display()));
+                output.note(&format!("{} is complete: the file was imported before", path.display()));
                 return self.summarise(&path, counts, &suspicious, "complete before", output);
             }
         };
@@ -125,7 +126,7 @@ impl Import {
             Pipeline::new(&target.store, &rules, import, &mut receipt, &progress, self.dry_run, limit);
         let mut pipeline = pipeline.after(earlier);
         let interrupted = async {
-            // Without a handler Ctrl-C ends the process, which is as good.
+            // Without a handler, Ctrl-C ends the process, which is also safe.
             if tokio::signal::ctrl_c().await.is_err() {
                 std::future::pending::<()>().await;
             }
@@ -145,11 +146,11 @@ impl Import {
             Err(_) => "failed",
         };
         let noted = self.note(target, import, state, Some(counts)).await;
-        let ended = ended.with_context(|| format!("{} was not imported to its end", self.file.display()))?;
+        let ended = ended.with_context(|| format!("{} was not fully imported", self.file.display()))?;
         noted?;
         let exit = self.summarise(&path, counts, &suspicious, state, output)?;
         if ended == Ended::Interrupted {
-            output.note("interrupted: give the same command again to go on");
+            output.note("interrupted: run the same command again to continue");
             return Ok(Exit::Interrupted);
         }
         Ok(exit)
@@ -160,14 +161,14 @@ impl Import {
             return Ok(path.clone());
         }
         if self.file == Path::new("-") {
-            bail!("standard input has no name to call the receipt after: name it with --receipt");
+            bail!("standard input has no name for its receipt: give --receipt");
         }
         let mut name = self.file.clone().into_os_string();
         name.push(if self.dry_run { ".dry-run.jsonl" } else { ".receipt.jsonl" });
         Ok(name.into())
     }
 
-    /// A read unit a product.
+    /// Collects the rules of the import. Costs one read unit per product.
     async fn rules(&self, target: &Target) -> anyhow::Result<Rules> {
         let products = target.store.list::<Product>().await?.into_iter().map(|product| product.id).collect();
         let rules = Rules {
@@ -183,10 +184,12 @@ impl Import {
         }
     }
 
-    /// What an import must be taken up with again: the same lines would else mean something else.
+    /// The options that must be the same when an import continues. Otherwise the same lines would mean other
+    /// keys.
     async fn options(&self, target: &Target, format: Format) -> anyhow::Result<Value> {
         Ok(json!({
-            // Another table of the same name, made anew or of another account, is another one.
+            // The id differs from that of a table with the same name that was recreated or is in another
+            // account.
             "table": target.store.table_id().await?,
             "format": format.name(),
             "product": self.product,
@@ -198,7 +201,7 @@ impl Import {
         }))
     }
 
-    /// Notes in the audit trail what a rehearsal has no part in.
+    /// Writes an audit entry, unless this is a dry run.
     async fn note(
         &self,
         target: &Target,

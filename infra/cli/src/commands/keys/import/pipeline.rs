@@ -1,4 +1,4 @@
-//! From records to outcomes: batches side by side, told in the order of the lines.
+//! Turns records into outcomes: runs batches in parallel, and reports in the order of the lines.
 
 use std::collections::HashMap;
 use std::io;
@@ -24,21 +24,21 @@ use super::suspicious::Suspicious;
 use super::told::{Outcome, Told, told_key};
 use crate::output::Progress;
 
-/// How many batches are under way or wait to be told at most.
+/// The most batches that run or wait to be reported.
 const BATCHES_MAX: usize = 64;
-/// How many lines a batch has at most, those that are not written counted.
+/// The most lines of a batch, including those that are not written.
 const BATCH_LINES_MAX: usize = 500;
-/// How many numeric ids are taken at a time.
+/// The number of row ids that are taken at a time.
 const ROW_IDS: usize = 1_000;
 
-/// How an import ended that did not fail.
+/// The end of an import that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
     Complete,
     Interrupted,
 }
 
-/// An import, or a rehearsal of one.
+/// An import, or a dry run of one.
 pub(super) struct Pipeline<'a> {
     pub(super) store: &'a Store,
     pub(super) rules: &'a Rules,
@@ -46,7 +46,7 @@ pub(super) struct Pipeline<'a> {
     pub(super) receipt: &'a mut Receipt,
     pub(super) earlier: Option<Earlier>,
     pub(super) progress: &'a Progress,
-    /// For people: the first lines that were refused.
+    /// The first refused lines, for people.
     pub(super) refused: Vec<String>,
     /// The suspicious keys of all lines that were read.
     pub(super) suspicious: Suspicious,
@@ -54,15 +54,15 @@ pub(super) struct Pipeline<'a> {
     limit: Arc<AdaptiveLimit>,
     batch: Vec<Entry>,
     open: usize,
-    /// The keys that are under way, with their lines. One that stands twice is held back: which of two lines stores a key
-    /// must not hang on which is quicker.
+    /// The keys under way, with their lines. A repeated key is not written, so that the earlier of two lines
+    /// always stores it.
     held: HashMap<String, u64>,
-    /// In a dry run, all keys so far.
+    /// All keys so far; in a dry run only.
     seen: Option<Seen>,
     ids: IntoIter<RowId>,
 }
 
-/// How many refused lines are told of on standard error.
+/// The number of refused lines that are printed to standard error.
 const REFUSED_TOLD_MAX: usize = 10;
 
 impl<'a> Pipeline<'a> {
@@ -94,12 +94,12 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// Goes on after what was told before, if anything was.
+    /// Continues after the lines in the receipt, if there are any.
     pub(super) fn after(self, earlier: Option<Earlier>) -> Self {
         Self { earlier, ..self }
     }
 
-    /// Works through all records, until they end or a person has enough.
+    /// Processes all records, until they end or the user interrupts.
     pub(super) async fn run(
         &mut self,
         mut records: Receiver<io::Result<Vec<Record>>>,
@@ -118,7 +118,7 @@ impl<'a> Pipeline<'a> {
                     self.tell(&told??)?;
                 }
                 chunk = records.recv(), if reading && self.under_way.len() < BATCHES_MAX => {
-                    match chunk.context("reading ended before the file did")? {
+                    match chunk.context("reading stopped before the end of the file")? {
                         Err(error) => return Err(error).context("reading failed"),
                         Ok(chunk) if chunk.is_empty() => {
                             reading = false;
@@ -172,7 +172,8 @@ impl<'a> Pipeline<'a> {
         Ok(EntryState::Open(Box::new(new.into_record(id, now, self.store.randomness()))))
     }
 
-    /// Whether the line was told before the import was interrupted. Another line than was told is another file.
+    /// Returns true if the receipt has this line from before the interruption. Fails if the receipt has
+    /// another line, which means that this is another file.
     fn was_told(&mut self, line: u64, key: Option<&str>) -> anyhow::Result<bool> {
         let Some(earlier) = &mut self.earlier else { return Ok(false) };
         let Some(told) = earlier.next()? else {
@@ -186,7 +187,7 @@ impl<'a> Pipeline<'a> {
         Ok(true)
     }
 
-    /// At the end of the file nothing more may have been told.
+    /// Checks at the end of the file that the receipt has no further lines.
     fn no_more_was_told(&mut self) -> anyhow::Result<()> {
         let Some(earlier) = &mut self.earlier else { return Ok(()) };
         earlier.end()?;
@@ -195,7 +196,7 @@ impl<'a> Pipeline<'a> {
         Ok(())
     }
 
-    /// The earlier line with the same key, as far as that is known without asking the table.
+    /// The earlier line with the same key, if it is known without a look into the table.
     fn earlier_line(&mut self, key: &str, line: u64) -> Option<u64> {
         if let Some(seen) = &mut self.seen {
             return seen.note(key, line);
@@ -227,7 +228,7 @@ impl<'a> Pipeline<'a> {
         self.open = 0;
         let (store, limit) = (self.store.clone(), Arc::clone(&self.limit));
         let rehearses = self.seen.is_some();
-        // On threads of their own: making and reading requests is work, too.
+        // Spawned, because building and parsing requests takes CPU time, which other threads can share.
         self.under_way.push_back(tokio::spawn(batch::run(store, limit, rehearses, batch)));
     }
 
@@ -253,7 +254,7 @@ impl<'a> Pipeline<'a> {
     }
 }
 
-/// The key of a record as it stands in the receipt.
+/// The key of a record in the form of the receipt.
 fn key_of(record: &Record) -> Option<String> {
     record.content.as_ref().ok().and_then(|cells| cells.get(Field::LicenseKey)).map(told_key)
 }
@@ -266,7 +267,7 @@ fn note_suspicious(suspicious: &mut Suspicious, record: &Record) {
     }
 }
 
-/// Compares a file with the receipt of a complete import: fails if it is another file. Returns its suspicious
+/// Compares a file with the receipt of a complete import. Fails if it is another file. Returns its suspicious
 /// keys.
 pub(super) async fn compare(
     mut records: Receiver<io::Result<Vec<Record>>>,
@@ -274,7 +275,7 @@ pub(super) async fn compare(
 ) -> anyhow::Result<Suspicious> {
     let mut suspicious = Suspicious::default();
     loop {
-        let chunk = records.recv().await.context("reading ended before the file did")?;
+        let chunk = records.recv().await.context("reading stopped before the end of the file")?;
         let chunk = chunk.context("reading failed")?;
         if chunk.is_empty() {
             earlier.end()?;
@@ -284,7 +285,7 @@ pub(super) async fn compare(
             note_suspicious(&mut suspicious, &record);
             let told = earlier.next()?;
             let told =
-                told.with_context(|| format!("{ANOTHER_FILE}: it goes on with line {}", record.line))?;
+                told.with_context(|| format!("{ANOTHER_FILE}: the file goes on with line {}", record.line))?;
             told.is_of(record.line, key_of(&record).as_deref())?;
         }
     }

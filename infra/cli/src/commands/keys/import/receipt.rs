@@ -1,4 +1,4 @@
-//! The receipt: what became of each line, written once it is known. It is what an interrupted import goes on from.
+//! The receipt: the outcome of each line, written once it is known. An interrupted import continues from it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, BufWriter, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 
 use super::told::{Counts, Told};
 
-/// Why an import does not go on.
+/// The error for a file that does not match its receipt.
 pub(super) const ANOTHER_FILE: &str =
-    "this is another file than the receipt is of (to import it, name another with --receipt)";
+    "the receipt belongs to another file (to import this file, give another --receipt)";
 
 /// The member of the first line that has the import's id.
 const ID: &str = "import";
-/// The end of a receipt is looked for in so many bytes.
+/// The number of bytes at the end of a receipt that are searched for its last line.
 const LAST_LINE_BYTES_MAX: u64 = 1_024;
 
 /// A receipt that is being written.
@@ -28,17 +28,17 @@ pub(super) struct Receipt {
     counts: Counts,
 }
 
-/// What was told before the import was interrupted, line by line.
+/// The lines of the receipt from before the interruption.
 #[derive(Debug)]
 pub(super) struct Earlier {
     path: PathBuf,
     lines: BufReader<File>,
-    /// Where the last whole line ends.
+    /// The position after the last complete line.
     end: u64,
     number: u64,
 }
 
-/// A line that was told before.
+/// A line of the receipt from before the interruption.
 #[derive(Debug)]
 pub(super) struct ToldBefore {
     pub(super) line: u64,
@@ -46,48 +46,48 @@ pub(super) struct ToldBefore {
     pub(super) outcome: String,
 }
 
-/// What there is of a receipt.
+/// The state of a receipt.
 #[derive(Debug)]
 pub(super) enum Opened {
     /// The import begins.
     Begun(Receipt, ImportId),
-    /// It goes on.
+    /// The import continues.
     Interrupted(Receipt, ImportId, Earlier),
-    /// All was done before.
+    /// The import was completed before.
     Complete(Counts, Earlier),
 }
 
 impl Receipt {
-    /// Opens the receipt of an import, or begins one. `options` are what the import must have been begun with.
+    /// Opens the receipt of an import, or begins one. The import must have begun with the same `options`.
     pub(super) fn open(path: &Path, options: &Value, fresh: ImportId) -> anyhow::Result<Opened> {
         let file = taken(path)?;
         let mut lines = BufReader::new(file.try_clone()?);
         let mut first = Vec::new();
         lines.read_until(b'\n', &mut first)?;
-        // It is on the disk before anything is imported: without its end, nothing was.
+        // The first line is on disk before anything is imported. If it is incomplete, nothing was imported.
         if first.last() != Some(&b'\n') {
             let beginning = format!("{{\"{ID}\":\"");
             if !first.starts_with(beginning.as_bytes()) && !beginning.as_bytes().starts_with(&first) {
-                bail!("{} is no receipt of an import; name another with --receipt", path.display());
+                bail!("{} is not the receipt of an import: give another --receipt", path.display());
             }
             return begin(path, file, options, fresh);
         }
         let header: Value = serde_json::from_slice(&first).unwrap_or_default();
         let import = header.get(ID).and_then(Value::as_str).and_then(|id| id.parse().ok());
         let Some(import) = import else {
-            bail!("{} is no receipt of an import; name another with --receipt", path.display());
+            bail!("{} is not the receipt of an import: give another --receipt", path.display());
         };
         let begun_with = header.get("options").cloned().unwrap_or_default();
         if begun_with.get("dry_run") == Some(&Value::Bool(true))
             && options.get("dry_run") == Some(&Value::Bool(true))
         {
-            // Nothing hangs on what a dry run told before.
+            // The receipt of a dry run can be overwritten.
             return begin(path, file, options, fresh);
         }
         if begun_with != *options {
             bail!(
-                "the import of {} was begun with other options: {begun_with}, and not {options}; give those, or another \
-                 --receipt for another import",
+                "the import of {} began with other options: {begun_with}, not {options}; give the same options, or \
+                 another --receipt for a new import",
                 path.display()
             );
         }
@@ -108,19 +108,19 @@ impl Receipt {
         self.counts
     }
 
-    /// Writes what became of a line.
+    /// Writes the outcome of a line.
     pub(super) fn tell(&mut self, told: &Told) -> anyhow::Result<()> {
         let value = told.to_json();
         self.counts.count(value["outcome"].as_str().unwrap_or_default());
         self.write(&value)
     }
 
-    /// Counts what was told before.
+    /// Counts a line from before the interruption.
     pub(super) fn count(&mut self, told: &ToldBefore) {
         self.counts.count(&told.outcome);
     }
 
-    /// Goes on after what was told before; half a line is cut off.
+    /// Continues after the last complete line, and cuts off a partial one.
     pub(super) fn go_on(&mut self, earlier: &Earlier) -> anyhow::Result<()> {
         let file = self.file.get_mut();
         file.set_len(earlier.end)?;
@@ -128,12 +128,12 @@ impl Receipt {
         Ok(())
     }
 
-    /// Hands what was written to the system: a process that is killed leaves it there.
+    /// Passes the written lines to the system, where they survive if the process is killed.
     pub(super) fn flush(&mut self) -> anyhow::Result<()> {
-        self.file.flush().with_context(|| format!("the receipt {} cannot be written", self.path.display()))
+        self.file.flush().with_context(|| format!("cannot write the receipt {}", self.path.display()))
     }
 
-    /// Writes the last line, after which there is nothing to go on with.
+    /// Writes the last line, which marks the receipt as complete.
     pub(super) fn complete(&mut self) -> anyhow::Result<()> {
         let mut last = self.counts.to_json();
         last["complete"] = json!(true);
@@ -145,17 +145,17 @@ impl Receipt {
 
     fn write(&mut self, value: &Value) -> anyhow::Result<()> {
         let written = writeln!(self.file, "{value}");
-        written.with_context(|| format!("the receipt {} cannot be written", self.path.display()))
+        written.with_context(|| format!("cannot write the receipt {}", self.path.display()))
     }
 }
 
-/// Opens the file for this process alone, and for nobody else's eyes.
+/// Opens and locks the file. Only its owner may read it.
 fn taken(path: &Path) -> anyhow::Result<File> {
     let mut options = OpenOptions::new();
     let opened = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
-    let file = opened.with_context(|| format!("the receipt {} cannot be written", path.display()))?;
+    let file = opened.with_context(|| format!("cannot write the receipt {}", path.display()))?;
     if !file.metadata()?.is_file() {
-        bail!("the receipt {} is no file", path.display());
+        bail!("the receipt {} is not a regular file", path.display());
     }
     if file.try_lock().is_err() {
         bail!("another import is writing the receipt {}", path.display());
@@ -166,16 +166,16 @@ fn taken(path: &Path) -> anyhow::Result<File> {
 fn begin(path: &Path, mut file: File, options: &Value, import: ImportId) -> anyhow::Result<Opened> {
     file.set_len(0)?;
     file.seek(SeekFrom::Start(0))?;
-    // Written by hand, so that the id comes first.
+    // Formatted by hand, so that the id comes first.
     writeln!(file, "{{\"{ID}\":\"{import}\",\"options\":{options}}}")?;
-    // The file, and its name in the folder.
+    // Syncs the file, then its name in the folder.
     file.sync_all()?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()?;
     Ok(Opened::Begun(Receipt::of(path, file), import))
 }
 
-/// What the last line counts, if the receipt is complete.
+/// The counts in the last line, if the receipt is complete.
 fn completed(mut file: &File) -> anyhow::Result<Option<Counts>> {
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(LAST_LINE_BYTES_MAX)))?;
@@ -188,30 +188,30 @@ fn completed(mut file: &File) -> anyhow::Result<Option<Counts>> {
 }
 
 impl ToldBefore {
-    /// That a line of the file is the one that this was told of.
+    /// Checks that this line of the receipt is about the given line of the file.
     pub(super) fn is_of(&self, line: u64, key: Option<&str>) -> anyhow::Result<()> {
         if self.line != line {
             bail!("{ANOTHER_FILE}: the receipt goes on with line {}, the file with line {line}", self.line);
         }
         if self.key.as_deref() != key {
-            bail!("{ANOTHER_FILE}: line {line} is not what the receipt tells of it");
+            bail!("{ANOTHER_FILE}: line {line} differs from the receipt");
         }
         Ok(())
     }
 }
 
 impl Earlier {
-    /// That nothing more was told: the file has ended.
+    /// Checks that the receipt ends with the file.
     pub(super) fn end(&mut self) -> anyhow::Result<()> {
         match self.next()? {
             Some(told) => {
-                bail!("{ANOTHER_FILE}: it ends before line {}, of which the receipt tells", told.line)
+                bail!("{ANOTHER_FILE}: the file ends before line {} of the receipt", told.line)
             }
             None => Ok(()),
         }
     }
 
-    /// What was told next; `None` where the import was interrupted.
+    /// Reads the next line; `None` at the interruption.
     pub(super) fn next(&mut self) -> anyhow::Result<Option<ToldBefore>> {
         let mut line = Vec::new();
         let read = match self.lines.read_until(b'\n', &mut line) {
@@ -220,9 +220,9 @@ impl Earlier {
         }?;
         self.number += 1;
         let Some(told) = (line.last() == Some(&b'\n')).then(|| read_told(&line)).flatten() else {
-            // Half a line, or what a disk without power made of it. Only the last one can be so.
+            // A partial line, or zero bytes after a power failure. Only the last line can be like that.
             if self.lines.fill_buf()?.iter().any(|byte| *byte != 0) {
-                bail!("line {} of the receipt {} cannot be read", self.number, self.path.display());
+                bail!("cannot read line {} of the receipt {}", self.number, self.path.display());
             }
             return Ok(None);
         };

@@ -9,10 +9,10 @@ use keypool_domain::{
 
 use super::columns::{Cells, Field};
 
-/// What is true of all keys of an import, and what fills the gaps of those that do not say it themselves.
+/// The values that apply to all keys of an import, and the defaults for lines without a value.
 #[derive(Debug)]
 pub(super) struct Rules {
-    /// Whose keys these are, whatever the lines say.
+    /// The product of all keys, whatever the lines say.
     pub(super) product: Option<ProductId>,
     pub(super) products: HashSet<ProductId>,
     pub(super) activation_limit: ActivationLimit,
@@ -21,7 +21,7 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// The key that a line describes, or why it is refused.
+    /// The key that a line describes, or the reason for refusing it.
     pub(super) fn key(
         &self,
         cells: &Cells,
@@ -33,12 +33,12 @@ impl Rules {
         let assigned_at = cells.get(Field::AssignedAt).map(time_of).transpose()?.flatten();
         let owner = Owner { name: read(cells, Field::OwnerName)?, email: read(cells, Field::OwnerEmail)? };
         let reference: Option<OrderReference> = read(cells, Field::Order)?;
-        // Guessing wrong would sell somebody's key again.
+        // A wrong guess would sell somebody's key again.
         let is_sold = assigned_at.is_some() || owner != Owner::default() || reference.is_some();
         if status == Status::Available && is_sold {
             return Err(
-                "has an owner, an order or a time of sale, but is to be available: its status must say what it is, \
-                        or --status"
+                "has an owner, an order or a time of sale, but would become available: give its status in the file, \
+                        or with --status"
                     .to_owned(),
             );
         }
@@ -49,7 +49,7 @@ impl Rules {
             validity: read(cells, Field::Validity)?.unwrap_or(self.validity),
             status,
             owner,
-            // As the API has it: a key that is sold without a time takes this one.
+            // Like the API: an assigned key without a time gets the present time.
             assigned_at: assigned_at.or((status == Status::Assigned).then_some(now)),
             order: reference.map(|reference| KeyOrder { reference, sold_by: None }),
             assignment_id: None,
@@ -76,22 +76,24 @@ fn read<T: FromStr<Err: Display>>(cells: &Cells, field: Field) -> Result<Option<
     value.transpose().map_err(|reason: T::Err| format!("{} {reason}", field.name()))
 }
 
-/// keypool's words, and those of License Manager for `WooCommerce` with the numbers it stores.
+/// Parses keypool's words, and the words and numbers of License Manager for `WooCommerce`.
 fn status_of(text: &str) -> Result<Status, String> {
     match text.trim().to_ascii_lowercase().as_str() {
         "available" | "active" | "3" => Ok(Status::Available),
         "assigned" | "sold" | "delivered" | "1" | "2" => Ok(Status::Assigned),
         "reserved" => Ok(Status::Reserved),
         "blocked" | "inactive" | "4" => Ok(Status::Blocked),
-        _ => Err("status must be one of available, assigned, reserved, blocked, or as License Manager for \
-                  WooCommerce says it: sold, delivered, active, inactive, 1 to 4"
-            .to_owned()),
+        _ => Err(
+            "status must be one of available, assigned, reserved, blocked, or one of License Manager for \
+                  WooCommerce: sold, delivered, active, inactive, 1 to 4"
+                .to_owned(),
+        ),
     }
 }
 
 fn time_of(text: &str) -> Result<Option<Timestamp>, String> {
     let text = text.trim();
-    // As MySQL says that there is none.
+    // MySQL's notation for no time.
     if text.starts_with("0000-00-00") {
         return Ok(None);
     }
@@ -126,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn options_fill_the_gaps_of_a_line() {
+    fn options_are_defaults_for_a_line() {
         let plain = key(&[]).unwrap();
         assert_eq!((plain.validity.get(), plain.activation_limit.get()), (30, 5));
         let full = key(&[(Field::Validity, "7"), (Field::ActivationLimit, "NULL")]).unwrap();
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn statuses_of_other_programs_are_understood() {
+    fn statuses_of_other_programs_are_accepted() {
         for (text, status) in [
             ("Available", Status::Available),
             ("3", Status::Available),
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn a_wrong_value_is_refused_by_name() {
         for (cell, expected) in [
             ((Field::LicenseKey, " "), "license_key must not be empty"),
             ((Field::LicenseKey, "a\tb"), "license_key must not contain control characters"),
@@ -180,7 +182,7 @@ mod tests {
         }
         for cell in [(Field::OwnerEmail, "ada@example.com"), (Field::AssignedAt, "2024-01-08")] {
             let said = key(&[cell]).unwrap_err();
-            assert!(said.starts_with("has an owner, an order or a time of sale, but is to be"), "{said}");
+            assert!(said.starts_with("has an owner, an order or a time of sale, but would become"), "{said}");
             assert!(key(&[cell, (Field::Status, "blocked")]).is_ok());
         }
         assert!(key(&[(Field::Status, "5")]).unwrap_err().starts_with("status must be one of available"));

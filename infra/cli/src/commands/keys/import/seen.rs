@@ -1,10 +1,10 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 
-/// Which keys a file has had so far, for dry runs: nothing is written then that could tell of an earlier line.
+/// The keys of a file so far. Dry runs need it, because they write nothing that would reveal an earlier line.
 ///
-/// It holds 64 bits of a hash and the line, some 35 bytes a key, in shards: only one of them is copied at a time when it
-/// grows. Two keys that differ are taken for one in a run of a million once in 37 million runs.
+/// It keeps a 64-bit hash and the line, some 35 bytes a key. When it grows, only one of its shards is copied
+/// at a time. Two different keys collide in one of 37 million runs with a million keys each.
 #[derive(Debug)]
 pub(super) struct Seen {
     hasher: RandomState,
@@ -18,10 +18,10 @@ impl Seen {
         Self { hasher: RandomState::new(), shards: vec![HashMap::new(); SHARDS] }
     }
 
-    /// Notes a key of a line; the earlier line if there was one.
+    /// Records the key of a line. Returns the earlier line with the same key, if there is one.
     pub(super) fn note(&mut self, key: &str, line: u64) -> Option<u64> {
         let hash = self.hasher.hash_one(key);
-        // The lowest bits: the shards' own tables go by another hash of it.
+        // The low bits select the shard. The shard's own table hashes the value again.
         let shard = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
         let shard = self.shards.get_mut(shard)?;
         let earlier = *shard.entry(hash).or_insert(line);
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_that_was_seen_says_in_which_line() {
+    fn a_repeated_key_returns_its_first_line() {
         let mut seen = Seen::new();
         assert!((0..10_000).all(|line| seen.note(&format!("KEY-{line}"), line).is_none()));
         assert_eq!(seen.note("KEY-77", 20_000), Some(77));

@@ -1,4 +1,4 @@
-//! License keys that are valid, but that a buyer could hardly type: the import takes them, and warns.
+//! License keys that are valid, but that a buyer could hardly type. The import accepts them, and warns.
 
 use std::collections::HashMap;
 use std::collections::hash_map::{Entry, RandomState};
@@ -8,7 +8,7 @@ use icu_normalizer::ComposingNormalizerBorrowed;
 use keypool_domain::LicenseKey;
 use serde_json::{Value, json};
 
-/// What makes a key suspicious.
+/// The reason why a key is suspicious.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     ByteOrderMark,
@@ -41,7 +41,7 @@ impl Kind {
         }
     }
 
-    /// The name that programs read.
+    /// The name for programs.
     const fn name(self) -> &'static str {
         match self {
             Self::ByteOrderMark => "byte_order_mark",
@@ -53,7 +53,7 @@ impl Kind {
         }
     }
 
-    /// What people read, behind a number of keys.
+    /// The text for people, after a number of keys.
     const fn words(self) -> &'static str {
         match self {
             Self::ByteOrderMark => "with an invisible byte order mark (U+FEFF)",
@@ -78,9 +78,9 @@ struct Found {
     of_lines: Vec<u64>,
 }
 
-/// How many lines are named for each kind.
+/// The number of lines that are listed for each kind.
 const LINES_NAMED_MAX: usize = 5;
-/// How many keys are remembered to find twins. Keys of ASCII are not: they look like themselves only.
+/// The number of keys that are remembered to find twins. ASCII keys have no twins and are not remembered.
 const REMEMBERED_MAX: usize = 100_000;
 
 /// The suspicious keys of a file so far.
@@ -88,12 +88,12 @@ const REMEMBERED_MAX: usize = 100_000;
 pub(super) struct Suspicious {
     found: [Found; Kind::ALL.len()],
     hasher: RandomState,
-    /// By the hash of a key in NFC: the hash of the key as it was first written, and its line.
+    /// Maps the hash of a key in NFC to the hash of its first original text, and its line.
     remembered: HashMap<u64, (u64, u64)>,
 }
 
 impl Suspicious {
-    /// Takes note of what a line has for a key. Texts that are refused as a key are left out.
+    /// Examines the key of a line. Ignores texts that are not valid keys.
     pub(super) fn note(&mut self, text: &str, line: u64) {
         if text.is_ascii() {
             return;
@@ -112,7 +112,7 @@ impl Suspicious {
         }
     }
 
-    /// The earlier line whose key is another, but the same in NFC.
+    /// The earlier line whose key is different, but equal in NFC.
     fn twin(&mut self, key: &str, line: u64) -> Option<u64> {
         let composed = ComposingNormalizerBorrowed::new_nfc().normalize(key);
         let (composed, written) = (self.hasher.hash_one(&composed), self.hasher.hash_one(key));
@@ -144,12 +144,12 @@ impl Suspicious {
         Kind::ALL.into_iter().zip(&self.found).filter(|(_, found)| found.count > 0)
     }
 
-    /// For people: a sentence for each kind that occurs.
+    /// A sentence for each kind that occurs, for people.
     pub(super) fn sentences(&self) -> Vec<String> {
         self.kinds().map(|(kind, found)| sentence(kind, found)).collect()
     }
 
-    /// For programs: an object for each kind that occurs.
+    /// An object for each kind that occurs, for programs.
     pub(super) fn to_json(&self) -> Value {
         let kinds = self.kinds().map(|(kind, found)| {
             let mut value = json!({ "kind": kind.name(), "count": found.count, "lines": found.lines });
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_is_counted_in_full_and_names_its_first_lines() {
+    fn a_kind_has_a_full_count_and_its_first_lines() {
         let keys: Vec<String> = (0..7).map(|n| format!("\u{feff}N{n}\u{ad}")).collect();
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         assert_eq!(
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn twins_are_keys_that_differ_by_normalization_only() {
+    fn twins_differ_only_by_normalization() {
         let (composed, decomposed) = ("\u{c4}-1", "A\u{308}-1");
         let found = of(&[composed, "\u{c4}-2", decomposed, composed, "a\u{308}-1", decomposed]);
         assert_eq!(
@@ -231,7 +231,7 @@ mod tests {
                 "2 keys in another Unicode normalization than an earlier key that looks the same: lines 3 (as 1), 6 (as 1)"
             ]
         );
-        assert_eq!(of(&[decomposed, decomposed]).to_json(), json!([]), "a duplicate is told elsewhere");
+        assert_eq!(of(&[decomposed, decomposed]).to_json(), json!([]), "a duplicate is not a twin");
     }
 
     #[test]
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_left_out() {
+    fn invalid_keys_are_ignored() {
         let long = "\u{feff}".repeat(256);
         assert_eq!(of(&[&long, "\u{feff}\n\u{feff}"]).to_json(), json!([]));
     }

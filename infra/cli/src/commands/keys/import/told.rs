@@ -1,7 +1,7 @@
 use keypool_domain::Status;
 use serde_json::{Value, json};
 
-/// What is told of a line: in the receipt, one JSON object a line.
+/// A line of the receipt, one JSON object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Told {
     pub(super) line: u64,
@@ -9,27 +9,27 @@ pub(super) struct Told {
     pub(super) outcome: Outcome,
 }
 
-/// What became of a line.
+/// The outcome of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
     Created,
     WouldBeCreated,
-    /// The same key stands in an earlier line, of the file.
+    /// An earlier line of the file has the same key.
     DuplicateOfLine(u64),
-    /// The key was there before the import, and has this status.
+    /// The key existed before the import, with this status.
     Duplicate(Status),
     Refused(String),
 }
 
-/// The most characters of a key that is told of: one more than a key may have.
+/// The most characters of a key in the receipt: one more than a valid key has.
 const CHARACTERS_MAX: usize = 256;
 
-/// A key as it stands in the receipt, whether it is valid or not.
+/// A key in the form of the receipt, valid or not.
 pub(super) fn told_key(text: &str) -> String {
     text.trim().chars().take(CHARACTERS_MAX).collect()
 }
 
-/// Where a key stands that was there before.
+/// The words of the receipt for the status of an existing key.
 const fn place_of(status: Status) -> &'static str {
     match status {
         Status::Available => "in stock",
@@ -63,10 +63,10 @@ impl Told {
     }
 }
 
-/// How many lines came to which end. They add up to the lines that were told.
+/// The number of lines with each outcome. They add up to the lines of the receipt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counts {
-    /// Or would be.
+    /// Created or, in a dry run, would be created.
     pub(super) created: u64,
     pub(super) duplicate: u64,
     pub(super) refused: u64,
@@ -77,7 +77,7 @@ impl Counts {
         self.created + self.duplicate + self.refused
     }
 
-    /// Counts an outcome by its word in the receipt; whether it is one.
+    /// Counts an outcome by its word in the receipt. Returns false if there is no such outcome.
     pub(super) fn count(&mut self, outcome: &str) -> bool {
         match outcome {
             "created" | "would be created" => self.created += 1,

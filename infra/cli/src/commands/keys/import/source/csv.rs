@@ -6,29 +6,29 @@ use csv_core::{ReadRecordResult, ReaderBuilder};
 use super::lines::{BYTES_MAX, Line, Lines};
 use super::{TOO_LONG, as_utf8};
 
-/// The most lines of one record. A quote that is not closed would else take all that follows for one value.
+/// The most lines of one record. Without this limit, an unclosed quote would turn the rest into one value.
 const LINES_MAX: usize = 100;
 /// The most columns of a record; exports have some twenty.
 const COLUMNS_MAX: usize = 1_024;
 
 const NOT_CLOSED: &str =
-    "a quoted value in this line does not end as it should: a quote is missing, or one too many";
+    "a quoted value in this line does not end correctly: a quote is missing, or there is one too many";
 
-/// A record: the line it begins in, and its values, or why it is refused.
+/// A record: its first line, and its values or the reason for refusing it.
 pub(super) type Values = (u64, Result<Vec<String>, String>);
 
-/// Cuts a file into records. What is wrong with one costs that one: the line it begins in is refused, and reading goes
-/// on in the next line.
+/// Cuts a file into records. A broken record spoils no others: its first line is refused, and reading
+/// continues with the next line.
 #[derive(Debug)]
 pub(super) struct Records<R> {
     lines: Lines<R>,
-    /// Lines that were read on the search for the end of a record that turned out to have none.
+    /// Lines that were read in search of the end of a record that had none.
     again: VecDeque<(u64, Line)>,
     delimiter: u8,
 }
 
 impl<R: BufRead> Records<R> {
-    /// Reads the first record, by which it finds out what stands between values: commas, semicolons or tabs.
+    /// Reads the first record, and takes the delimiter from it: comma, semicolon or tab.
     pub(super) fn new(mut lines: Lines<R>) -> io::Result<(Self, Option<Values>)> {
         let (mut again, mut delimiter) = (VecDeque::new(), b',');
         while let Some((number, line)) = lines.next()? {
@@ -97,7 +97,7 @@ fn values(mut text: Vec<u8>, delimiter: u8) -> Result<Vec<String>, String> {
         return Err(format!("there are more than {COLUMNS_MAX} values in this line"));
     }
     if result != ReadRecordResult::Record || read < text.len() {
-        return Err("a carriage return stands within this line".to_owned());
+        return Err("a carriage return is within this line".to_owned());
     }
     let mut start = 0;
     let ends = ends.iter().take(count);
@@ -109,7 +109,7 @@ fn values(mut text: Vec<u8>, delimiter: u8) -> Result<Vec<String>, String> {
     .collect()
 }
 
-/// Whichever stands outside of quotes most often.
+/// The delimiter that occurs most often outside of quotes.
 fn delimiter_of(line: &[u8]) -> u8 {
     let mut quoted = false;
     let mut counts = [(b',', 0), (b';', 0), (b'\t', 0)];
@@ -119,11 +119,11 @@ fn delimiter_of(line: &[u8]) -> u8 {
             *count += 1;
         }
     }
-    // Of equals the last is taken: commas come first for a header of one column.
+    // `max_by_key` returns the last maximum. Reversed, that is the comma, for a header of one column.
     counts.into_iter().rev().max_by_key(|(_, count)| *count).map_or(b',', |(delimiter, _)| delimiter)
 }
 
-/// Finds out where a record ends: a line break in quotes is a part of it.
+/// Finds the end of a record. A line break in quotes belongs to the record.
 struct Quotes {
     state: State,
     delimiter: u8,
@@ -131,18 +131,18 @@ struct Quotes {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Where a value begins.
+    /// At the start of a value.
     Start,
     Unquoted,
     Quoted,
-    /// After a quote in a quoted value: its end, or the first of two that stand for one.
+    /// After a quote in a quoted value: its end, or the first of two quotes that mean one.
     Quote,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum End {
     Complete,
-    /// In a quoted value.
+    /// Inside a quoted value.
     Inside,
     Malformed,
 }
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn records_are_cut_by_what_stands_between_values() {
+    fn the_delimiter_is_detected() {
         assert_eq!(read(b"a,b\n1,2\n"), ["1 a|b", "2 1|2"]);
         assert_eq!(read(b"\n\na;b\n1,5;2"), ["3 a|b", "4 1,5|2"]);
         assert_eq!(read(b"a\tb\r\n1\t2\r\n"), ["1 a|b", "2 1|2"]);
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_record_costs_that_record_alone() {
+    fn a_broken_record_spoils_no_others() {
         assert_eq!(
             read(b"k,n\n\"A,1\n\"B\",2\nC,3\n"),
             ["1 k|n", "2 - a quoted value", "3 B|2", "4 C|3"],

@@ -2,12 +2,12 @@ use serde_json::{Map, Value};
 
 use super::super::columns::{Cells, Field, Naming};
 
-/// What a JSON line says of a key: an object, or the key by itself.
+/// Reads a JSON line: an object, or a key alone.
 pub(super) fn cells(text: &str, naming: &Naming) -> Result<Cells, String> {
     match serde_json::from_str(text) {
         Ok(Value::Object(members)) => of_object(&members, naming),
         Ok(Value::String(_)) if !naming.named.is_empty() => {
-            Err("is a text: it has no members, of which --column names some".to_owned())
+            Err("is a text: it has no members, but --column names some".to_owned())
         }
         Ok(Value::String(key)) => {
             let mut cells = Cells::default();
@@ -31,7 +31,7 @@ fn of_object(members: &Map<String, Value>, naming: &Naming) -> Result<Cells, Str
         match value {
             None | Some(Value::Null) => {}
             Some(Value::String(text)) => cells.set(field, text),
-            // A key that begins with a zero, or has more digits than a number holds, would be sold as another text.
+            // A number is refused as a license key: leading zeros and further digits would be lost.
             Some(Value::Number(number)) if field != Field::LicenseKey => {
                 cells.set(field, &number.to_string());
             }
@@ -73,7 +73,7 @@ mod tests {
         assert_eq!(cells(r#"{"key":"A","State":"sold"}"#, &naming).unwrap().get(Field::Status), Some("sold"));
         for (text, expected) in [
             (r#"{"key":"A","state":"sold"}"#, "there is no member State; the members are: key, state"),
-            ("\"A\"", "is a text: it has no members, of which --column names some"),
+            ("\"A\"", "is a text: it has no members, but --column names some"),
         ] {
             assert_eq!(cells(text, &naming).unwrap_err(), expected, "{text}");
         }

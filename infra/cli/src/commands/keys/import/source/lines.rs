@@ -1,20 +1,20 @@
 use std::io::{self, BufRead};
 
-/// The most bytes of a line, or of the lines of one CSV record: a key has 1,020 at most, and whole orders stand in the
-/// other columns of some exports.
+/// The most bytes of a line, or of the lines of one CSV record. A key has 1,020 at most, but some exports
+/// have whole orders in other columns.
 pub(super) const BYTES_MAX: usize = 64 * 1024;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// A line without its end.
+/// A line without its line break.
 #[derive(Debug)]
 pub(super) enum Line {
     Bytes(Vec<u8>),
-    /// More than [`BYTES_MAX`]; it was passed over.
+    /// A line of more than [`BYTES_MAX`], which was skipped.
     TooLong,
 }
 
-/// Reads lines with their numbers, in bounded memory whatever comes.
+/// Reads numbered lines in bounded memory, however long they are.
 #[derive(Debug)]
 pub(super) struct Lines<R> {
     reader: R,
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_have_numbers_and_no_ends_and_the_longest_are_passed_over() {
+    fn lines_are_numbered_and_long_ones_are_skipped() {
         let long = "x".repeat(200_000);
         let text = format!("\u{feff}first\r\n\n{long}\nlast");
         let mut lines = Lines::new(io::BufReader::with_capacity(10, text.as_bytes()));

@@ -1,4 +1,4 @@
-//! The file with the keys, as a stream of records: whatever its format, and in bounded memory whatever is in it.
+//! Reads the file with the keys, in any format, as a stream of records in bounded memory.
 
 mod csv;
 mod json;
@@ -16,23 +16,23 @@ use tokio::sync::mpsc;
 use super::columns::{Cells, Field, Naming};
 use lines::{Line, Lines};
 
-/// How many records are handed over at a time.
+/// The number of records in a chunk.
 const CHUNK: usize = 250;
-/// How many such chunks wait at most: memory is bounded, and reading stays ahead of writing.
+/// The most chunks that wait. This bounds memory, while reading stays ahead of writing.
 const CHUNKS_WAITING_MAX: usize = 8;
-/// How much is looked at to find out the format.
+/// The number of bytes that are examined to detect the format.
 const LOOKED_AT: usize = 64 * 1024;
 
 const TOO_LONG: &str = "is longer than 64 KB";
 
-/// What a file is written in.
+/// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// A header, then a key a line, with values between commas, semicolons or tabs
+    /// A header, then one key per line; values are separated by commas, semicolons or tabs
     Csv,
-    /// A key a line
+    /// One key per line
     Txt,
-    /// A JSON object or text a line
+    /// One JSON object or text per line
     Jsonl,
 }
 
@@ -55,7 +55,7 @@ impl Format {
         }
     }
 
-    /// By the first line: JSON, or names of columns, or a key.
+    /// Detects the format by the first line: JSON, column names or a key.
     fn of_content(start: &[u8], naming: &Naming) -> Self {
         let text = String::from_utf8_lossy(start);
         let text = text.trim_start_matches('\u{feff}').trim_start();
@@ -70,7 +70,8 @@ impl Format {
     }
 }
 
-/// A line of the file, or the lines of one CSV record: the number of the first, and what it says or why it is refused.
+/// A line of the file, or the lines of one CSV record: the number of the first line, and the content or the
+/// reason for refusing it.
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) line: u64,
@@ -79,12 +80,12 @@ pub(super) struct Record {
 
 type Input = BufReader<Box<dyn io::Read + Send>>;
 
-/// A file that can be read.
+/// A file that is open for reading.
 pub(super) struct Source {
     pub(super) format: Format,
-    /// How many lines it has, where that can be found out.
+    /// The number of lines, if it can be counted.
     pub(super) lines: Option<u64>,
-    /// For people: which columns are understood as what.
+    /// The meaning of the columns, for people.
     pub(super) columns: Option<String>,
     records: Records,
 }
@@ -101,12 +102,12 @@ impl Source {
         let (input, lines): (Box<dyn io::Read + Send>, _) = if path == Path::new("-") {
             (Box::new(io::stdin()), None)
         } else {
-            let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
+            let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
             if file.metadata()?.is_dir() {
                 bail!("{} is a folder", path.display());
             }
             let lines = file.metadata()?.is_file().then(|| count_lines(path)).transpose();
-            let lines = lines.with_context(|| format!("{} cannot be read", path.display()))?;
+            let lines = lines.with_context(|| format!("cannot read {}", path.display()))?;
             (Box::new(file), lines)
         };
         let (start, input) = look_at(input)?;
@@ -120,7 +121,7 @@ impl Source {
             format.or_else(|| Format::of_name(path)).unwrap_or_else(|| Format::of_content(&start, &naming));
         let input = Lines::new(input);
         let (records, columns) = match format {
-            Format::Txt if naming.needs_product => bail!("say with --product whose keys these are"),
+            Format::Txt if naming.needs_product => bail!("a text file names no product: give --product"),
             Format::Txt if !naming.named.is_empty() => {
                 bail!("a text file has no columns: --column is for CSV and JSON lines")
             }
@@ -134,7 +135,7 @@ impl Source {
         Ok(Self { format, lines, columns, records })
     }
 
-    /// Reads on a thread of its own: a pipe may keep it waiting.
+    /// Reads on a separate thread, because a pipe may block.
     pub(super) fn read(mut self) -> mpsc::Receiver<io::Result<Vec<Record>>> {
         let (sender, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
         thread::spawn(move || {
@@ -151,7 +152,7 @@ impl Source {
                         Err(error) => break Some(Err(error)),
                     }
                 };
-                // Nobody listens any more: the work was given up.
+                // The receiver is gone: the import ended early.
                 if !chunk.is_empty() && sender.blocking_send(Ok(chunk)).is_err() {
                     return;
                 }
@@ -201,7 +202,7 @@ fn next_line(
 fn cells(values: &[String], places: &[Option<usize>], columns: usize) -> Result<Cells, String> {
     if values.iter().skip(columns).any(|value| !value.trim().is_empty()) {
         let count = values.len();
-        return Err(format!("has {count} values, but there are {columns} columns: a value may need quotes"));
+        return Err(format!("has {count} values for {columns} columns: a value may need quotes"));
     }
     let mut cells = Cells::default();
     for (field, place) in Field::ALL.into_iter().zip(places) {
@@ -215,8 +216,7 @@ fn cells(values: &[String], places: &[Option<usize>], columns: usize) -> Result<
 fn with_header(lines: Lines<Input>, naming: &Naming) -> anyhow::Result<(Records, String)> {
     let (records, header) = csv::Records::new(lines)?;
     let (line, header) = header.context("there is no header")?;
-    let header =
-        header.map_err(|reason| anyhow::anyhow!("the header cannot be read: line {line}: {reason}"))?;
+    let header = header.map_err(|reason| anyhow::anyhow!("cannot read the header: line {line}: {reason}"))?;
     let names: Vec<&str> = header.iter().map(|name| name.trim()).collect();
     let places = naming.places(&names);
     naming.check(&places)?;
@@ -229,8 +229,8 @@ fn with_header(lines: Lines<Input>, naming: &Naming) -> anyhow::Result<(Records,
     Ok((Records::Csv { records, places, columns }, said))
 }
 
-/// The beginning of the input, with its first line if that is not too long, and the input from its beginning on. A pipe may
-/// deliver it piece by piece.
+/// Reads the start of the input, up to the end of its first line if that is not too long. Returns it with the
+/// whole input. A pipe may deliver the start in pieces.
 fn look_at(mut input: Box<dyn io::Read + Send>) -> io::Result<(Vec<u8>, Input)> {
     let (mut start, mut piece) = (Vec::new(), vec![0; LOOKED_AT]);
     while start.len() < LOOKED_AT && !start.trim_ascii_start().contains(&b'\n') {
@@ -262,7 +262,7 @@ fn as_utf8(bytes: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(bytes).map_err(|error| {
         let byte = bytes.get(error.valid_up_to()).copied().unwrap_or_default();
         format!(
-            "is not UTF-8 (byte {byte:#04X}): save the file as UTF-8, or convert it, say by iconv -f LATIN1 -t UTF-8"
+            "is not UTF-8 (byte {byte:#04X}): save the file as UTF-8, or convert it: iconv -f LATIN1 -t UTF-8"
         )
     })
 }
