@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Where the embedded stack keeps its data: license keys and private keys, in files that only their owner may
-/// read. One stack uses it at a time.
+/// The folder with the data of the embedded stack: license keys and private keys, in files that only their
+/// owner may read. One stack uses it at a time.
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
-    // Held until the stack ends; the operating system lets go of it even after a kill -9.
+    // Held until the stack ends. The operating system releases it even after a kill -9.
     _lock: File,
 }
 
-/// Where a running stack's services listen, for the command's other subcommands.
+/// The addresses of a running stack's services, for the other subcommands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoints {
     /// The API's base URL.
@@ -28,16 +28,16 @@ pub struct Endpoints {
     pub kms: String,
 }
 
-/// Why a data folder cannot be used.
+/// The error for an unusable data folder.
 #[derive(Debug, thiserror::Error)]
 pub enum DataFolderError {
     /// Another stack uses it.
-    #[error("another keypool is running on the data folder {}: stop it, or name another folder with --data-dir", .0.display())]
+    #[error("another keypool is running on the data folder {}: stop it, or give another --data-dir", .0.display())]
     InUse(PathBuf),
     /// Other users can write into it, so they could replace its private keys.
     #[error(
-        "other users can write into the folder {path} (mode {mode:04o}): run `chmod go-w {path}`, or name another \
-         data folder with --data-dir",
+        "other users can write into the folder {path} (mode {mode:04o}): run `chmod go-w {path}`, or give another \
+         --data-dir",
         path = path.display()
     )]
     WritableByOthers {
@@ -46,10 +46,10 @@ pub enum DataFolderError {
         /// Its permissions.
         mode: u32,
     },
-    /// Another user owns it, and can do anything with what is in it.
+    /// Another user owns it, and can do anything with its content.
     #[error(
-        "the folder {path} belongs to another user (uid {uid}): run `sudo chown -R {me} {path}`, or name another data \
-         folder with --data-dir",
+        "the folder {path} belongs to another user (uid {uid}): run `sudo chown -R {me} {path}`, or give another \
+         --data-dir",
         path = path.display()
     )]
     OfAnotherUser {
@@ -60,12 +60,12 @@ pub enum DataFolderError {
         /// The user who runs the stack.
         me: u32,
     },
-    /// It cannot be made, read or written.
-    #[error("the data folder {} cannot be used", path.display())]
+    /// It cannot be created, read or written.
+    #[error("cannot use the data folder {}", path.display())]
     Io {
         /// The folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
@@ -74,19 +74,19 @@ const LOCK: &str = "lock";
 const ENDPOINTS: &str = "endpoints.json";
 const KEYS: &str = "kms";
 
-/// The permissions of the data folder and of the folder of its private keys, where keypool makes them.
+/// The permissions of the data folder and of the folder of its private keys, if keypool creates them.
 pub(crate) const FOLDER_MODE: u32 = 0o700;
 /// The permissions of the files in them.
 const FILE_MODE: u32 = 0o600;
 /// Write permission for the group and for others.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
-/// How often and how long a lock is waited for that may be held for a moment only.
+/// The number of tries, and the pause between them, for a lock that may be held for only a moment.
 const TRIES_MAX: usize = 20;
 const WAIT: Duration = Duration::from_millis(10);
 
 impl DataFolder {
-    /// Makes the folder if need be and takes it. Refuses a folder that other users could change.
+    /// Creates the folder if necessary, and locks it. Refuses a folder that other users could change.
     pub fn take(path: &Path) -> Result<Self, DataFolderError> {
         let failed = |source| DataFolderError::Io { path: path.to_owned(), source };
         fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path).map_err(failed)?;
@@ -95,11 +95,11 @@ impl DataFolder {
         let lock =
             File::options().write(true).create(true).truncate(false).mode(FILE_MODE).open(path.join(LOCK));
         let lock = lock.map_err(failed)?;
-        // The mode above is for a new file only.
+        // The mode above applies only to a new file.
         lock.set_permissions(Permissions::from_mode(FILE_MODE)).map_err(failed)?;
         let mut taken = lock.try_lock();
         for _ in 0..TRIES_MAX {
-            // A command that asks whether a stack runs here holds the lock for a moment.
+            // A command that looks for a running stack holds the lock for a moment.
             if !matches!(taken, Err(TryLockError::WouldBlock)) {
                 break;
             }
@@ -109,7 +109,7 @@ impl DataFolder {
         match taken {
             Ok(()) => {
                 let folder = Self { path: path.to_owned(), _lock: lock };
-                // A stack that was killed could not do it.
+                // A killed stack leaves its addresses behind.
                 folder.withdraw();
                 Ok(folder)
             }
@@ -118,17 +118,17 @@ impl DataFolder {
         }
     }
 
-    /// The file of the embedded DynamoDB.
+    /// The database file of the embedded DynamoDB.
     pub(crate) fn database(&self) -> PathBuf {
         self.path.join("dynamodb.sqlite")
     }
 
-    /// The folder of the embedded KMS.
+    /// The key folder of the embedded KMS.
     pub(crate) fn keys(&self) -> PathBuf {
         self.path.join(KEYS)
     }
 
-    /// Writes down where the stack listens.
+    /// Writes the addresses of the stack.
     pub(crate) fn announce(&self, endpoints: &Endpoints) -> Result<(), DataFolderError> {
         let json = serde_json::to_string_pretty(endpoints).unwrap_or_default();
         File::options()
@@ -141,16 +141,16 @@ impl DataFolder {
             .map_err(|source| DataFolderError::Io { path: self.path.clone(), source })
     }
 
-    /// Says no longer where the stack listens.
+    /// Removes the addresses of the stack.
     pub(crate) fn withdraw(&self) {
-        // Left behind, the file would only make the next command say that nothing listens there.
+        // If this fails, the next command only reports that nothing listens there.
         let _ = fs::remove_file(self.path.join(ENDPOINTS));
     }
 
-    /// Where the stack that runs on the data folder at `path` listens, if one does.
+    /// The addresses of the stack that runs on the data folder at `path`, if there is one.
     #[must_use]
     pub fn endpoints_at(path: &Path) -> Option<Endpoints> {
-        // After a kill -9 the file is there, but nobody holds the lock.
+        // After a kill -9 the file remains, but nobody holds the lock.
         let lock = File::open(path.join(LOCK)).ok()?;
         if !matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)) {
             return None;
@@ -159,7 +159,7 @@ impl DataFolder {
     }
 }
 
-/// Refuses the folder at `path` if it exists and somebody else owns it or may write into it.
+/// Refuses the folder at `path` if it exists and another user owns it or may write into it.
 fn refuse_if_open_to_others(path: &Path) -> Result<(), DataFolderError> {
     let found = match fs::metadata(path) {
         Ok(found) => found,
@@ -187,12 +187,12 @@ mod tests {
 
     fn make(path: &Path, mode: u32) {
         fs::create_dir(path).unwrap();
-        // Without what the umask takes away.
+        // The umask does not apply here.
         fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     }
 
     #[test]
-    fn a_folder_that_others_can_write_into_is_refused() {
+    fn a_folder_writable_by_others_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         for (name, given) in [("group", 0o770), ("world", 0o707), ("shared", 0o1777)] {
             let path = folder.path().join(name);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_keys_that_others_can_write_into_is_refused() {
+    fn a_key_folder_writable_by_others_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         make(&folder.path().join(KEYS), 0o722);
         let refused = DataFolder::take(folder.path()).unwrap_err();
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_their_owners_alone() {
+    fn only_the_owner_can_read_the_files() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("data");
         let taken = DataFolder::take(&path).unwrap();
@@ -249,7 +249,7 @@ mod tests {
 
         fs::set_permissions(path.join(LOCK), Permissions::from_mode(0o644)).unwrap();
         drop(DataFolder::take(&path).unwrap());
-        assert_eq!(mode(&path.join(LOCK)), 0o600, "of a stack that an earlier keypool made");
+        assert_eq!(mode(&path.join(LOCK)), 0o600, "the lock of an earlier version gets its mode");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the first run of the embedded stack sets up, so that there is something to try.
+//! The demo data that the first run of the embedded stack sets up.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,14 @@ use keypool_domain::{
 use keypool_signing::Signer;
 use keypool_store::{Store, StoreError};
 
-/// The demo's API key, the one that the contract's samples are sent with. It opens all endpoints.
+/// The demo's API key, which the contract's samples use. It opens all endpoints.
 pub const API_KEY: &str = "2964c3c9-0b5d-4d89-b3ac-4668f30bc492";
 /// The alias of the global signing key.
 pub const GLOBAL_SIGNING_KEY: &str = "alias/keypool";
 /// The alias of product 2's own signing key.
 pub const PRODUCT_SIGNING_KEY: &str = "alias/keypool-product-2";
 
-/// Why the demo could not be set up.
+/// The error for a demo that could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     /// The table failed.
@@ -41,8 +41,8 @@ pub fn global_signing_key() -> Result<SigningKeyId, DemoError> {
     read(GLOBAL_SIGNING_KEY)
 }
 
-/// Makes the table, the signing keys and the demo. What is there already stays as it is, so that it can be done
-/// at every start, and done again when it was interrupted.
+/// Creates the table, the signing keys and the demo. Existing records do not change, so that every start can
+/// repeat it, also after an interruption.
 pub async fn provision(store: &Store, signer: &Signer) -> Result<(), DemoError> {
     store.create_table().await?;
     for (alias, description) in [

@@ -1,13 +1,13 @@
-//! The embedded stack: everything keypool needs, in one process, on loopback, with no account, container or
-//! other installation.
+//! The embedded stack: everything that keypool needs, in one process on loopback. It needs no account,
+//! container or other installation.
 //!
 //! - [`Services`]: DynamoDB (`dynamodb`, the crate dynoxide on SQLite), KMS (`kms`, with real RSA keys) and SQS
-//!   (`sqs`, in memory), spoken to over HTTP by the same SDK clients that speak to AWS;
-//! - [`Gateway`]: turns HTTP into API Gateway events, hands them to the four functions through
-//!   `lambda_http`'s own parsing, and their answers back into HTTP;
+//!   (`sqs`, in memory), called over HTTP by the same SDK clients that call AWS;
+//! - [`Gateway`]: turns HTTP requests into API Gateway events, passes them to the functions through
+//!   `lambda_http`'s own parsing, and turns the responses back into HTTP;
 //! - [`demo`]: the products, generators and the API key that the first run sets up;
-//! - [`Stack`]: all of it together, as `keypool local` runs it, in a [`DataFolder`] or in memory;
-//! - [`CallbackReceiver`]: a shop on this machine, to try queued orders with.
+//! - [`Stack`]: all parts together, as `keypool local` runs them, in a [`DataFolder`] or in memory;
+//! - [`CallbackReceiver`]: a shop on this machine, to try queued orders.
 
 mod data_folder;
 pub mod demo;

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::server::{Server, bind};
 
-/// The largest body of a callback. The response inside was one of Lambda, which has 6 MB at most.
+/// The largest body of a callback. A response has 6 MB at most, the limit of Lambda.
 const BODY_BYTES_MAX: usize = 8 * 1_048_576;
 
 /// A shop on this machine that receives the callback of one queued order.
@@ -37,13 +37,13 @@ impl fmt::Debug for ReceivedCallback {
 }
 
 impl CallbackReceiver {
-    /// Listens on a free port of 127.0.0.1, under a path that nobody guesses.
+    /// Listens on a free port of 127.0.0.1, under a random path.
     ///
-    /// keypool retries an old order for days. If such an order had the same port, it has another path, gets 404,
-    /// and is not taken for the one that is waited for.
+    /// keypool retries old orders for days. If an old order used the same port, it has another path and gets
+    /// 404. So it cannot pass for the expected callback.
     pub async fn start() -> io::Result<Self> {
         let path = format!("/{}", uuid::Uuid::new_v4());
-        // A repetition of the callback finds no room. It gets 200 too, and is dropped.
+        // A repeated callback finds the channel full. It also gets 200, and is dropped.
         let (sender, callbacks) = mpsc::channel(1);
         let router = Router::new()
             .route(&path, post(receive))
@@ -59,7 +59,7 @@ impl CallbackReceiver {
         format!("{}{}", self.server.url(), self.path)
     }
 
-    /// Waits for the callback. `None` means that the receiver has failed.
+    /// Waits for the callback. `None` means that the receiver failed.
     pub async fn receive(&mut self) -> Option<ReceivedCallback> {
         self.callbacks.recv().await
     }
@@ -70,7 +70,7 @@ impl CallbackReceiver {
     }
 }
 
-/// Answers a callback with an empty 200.
+/// Responds to a callback with an empty 200.
 async fn receive(
     State(callbacks): State<mpsc::Sender<ReceivedCallback>>,
     headers: HeaderMap,
@@ -80,7 +80,7 @@ async fn receive(
         return StatusCode::BAD_REQUEST;
     };
     let callback = ReceivedCallback { webhook_id: webhook_id.to_owned(), body: body.to_vec() };
-    // An error means that the callback is there already.
+    // An error means that the callback has already arrived.
     let _ = callbacks.try_send(callback);
     StatusCode::OK
 }

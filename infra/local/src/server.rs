@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// How long running requests may take to finish when a server stops.
+/// The time that running requests get to finish when a server stops.
 const STOP_WITHIN: Duration = Duration::from_secs(3);
 
 /// An HTTP server on loopback that runs until it is stopped.
@@ -23,7 +23,7 @@ pub(crate) async fn bind(port: u16) -> std::io::Result<TcpListener> {
 }
 
 impl Server {
-    /// Runs what `serve` makes of the listener and of a future that ends when the server shall stop.
+    /// Runs the future that `serve` returns. Its second argument is a signal to stop.
     pub(crate) fn start<F>(
         listener: TcpListener,
         serve: impl FnOnce(TcpListener, StopSignal) -> F,
@@ -37,7 +37,7 @@ impl Server {
         Ok(Self { address, stop, task })
     }
 
-    /// Serves `router`, which may ask for the client's address.
+    /// Serves `router`, whose handlers can extract the client's address.
     pub(crate) fn start_router(listener: TcpListener, router: Router) -> std::io::Result<Self> {
         Self::start(listener, |listener, stopped| async move {
             let service = router.into_make_service_with_connect_info::<SocketAddr>();
@@ -52,9 +52,9 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// Takes no more requests, lets running ones finish, and returns when nobody listens any more.
+    /// Stops listening and lets running requests finish. Returns when the server has ended.
     pub(crate) async fn stop(self) {
-        // The other end is gone when the server has ended by itself: then there is nothing to stop.
+        // An error means that the server has already ended.
         let _ = self.stop.send(());
         let abort = self.task.abort_handle();
         if tokio::time::timeout(STOP_WITHIN, self.task).await.is_err() {
@@ -63,12 +63,12 @@ impl Server {
     }
 }
 
-/// Ends when the server shall stop, or when its owner is gone.
+/// The signal to a server to stop. It also fires when the server's owner is gone.
 pub(crate) struct StopSignal(oneshot::Receiver<()>);
 
 impl StopSignal {
     pub(crate) async fn wait(self) {
-        // An error says that the owner is gone, which is a reason to stop as well.
+        // An error means that the owner is gone. Stop in that case, too.
         let _ = self.0.await;
     }
 }

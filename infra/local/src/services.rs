@@ -16,47 +16,47 @@ use crate::{DataFolder, QueueSettings, Sqs};
 /// The table's name in the embedded DynamoDB.
 pub const TABLE: &str = "keypool";
 
-/// The settings of the queue, as the deployment template has them.
+/// The settings of the queue, the same as in the deployment template.
 const QUEUE: QueueSettings = QueueSettings {
     visibility_timeout: Duration::from_mins(6),
     retention: Duration::from_hours(14 * 24),
     max_receive_count: 50,
 };
 
-/// Why an embedded service does not start.
+/// The error for an embedded service that does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
-    /// A port cannot be had, or a file not be written.
-    #[error("an embedded service does not start")]
+    /// A port is not available, or a file cannot be written.
+    #[error("cannot start an embedded service")]
     Io(#[from] io::Error),
-    /// A file or folder cannot be read or made.
-    #[error("{} cannot be used", path.display())]
+    /// A file or folder cannot be read or created.
+    #[error("cannot use {}", path.display())]
     File {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The database file is not one, or of a later version.
+    /// The database file is not a database, or of a later version.
     #[error("{} is not a database that the embedded DynamoDB can open", .0.display())]
     Database(PathBuf),
-    /// There is a database, but no keys: whatever it has signed for could not be checked any more.
-    #[error("the private keys in {} are gone; bring them back, or begin anew in another data folder", .0.display())]
+    /// There is a database, but no keys. Nobody could check the earlier responses.
+    #[error("the private keys in {} are missing: restore them, or give another --data-dir", .0.display())]
     KeysGone(PathBuf),
-    /// An alias stands for a key that is not there.
-    #[error("the file {} names a private key that is not there", .0.display())]
+    /// An alias names a missing key.
+    #[error("the file {} names a missing private key", .0.display())]
     DanglingAlias(PathBuf),
     /// The path of the data folder is not UTF-8.
     #[error("the path {} is not UTF-8", .0.display())]
     Path(PathBuf),
-    /// A key file holds no key.
-    #[error("the file {} holds no private key (PKCS #8)", .0.display())]
+    /// A key file contains no key.
+    #[error("the file {} contains no private key (PKCS #8)", .0.display())]
     SpoiltKey(PathBuf),
-    /// A file with the tags of a key holds none.
-    #[error("the file {} holds no tags (JSON)", .0.display())]
+    /// A tag file contains no tags.
+    #[error("the file {} contains no tags (JSON)", .0.display())]
     SpoiltTags(PathBuf),
-    /// No key could be made.
-    #[error("the embedded KMS could not make a key")]
+    /// No key could be created.
+    #[error("the embedded KMS cannot create a key")]
     KeyGeneration,
 }
 
@@ -69,12 +69,12 @@ pub struct Services {
 }
 
 impl Services {
-    /// Starts all, on ports of their own; without a folder nothing is kept.
+    /// Starts all services on free ports. Without a folder, all data is in memory.
     pub async fn start(folder: Option<&DataFolder>) -> Result<Self, ServiceError> {
         Self::start_with_clock(folder, Arc::new(SystemClock)).await
     }
 
-    /// Starts all, with a clock that SQS follows.
+    /// Starts all services. The times of SQS follow `clock`.
     pub async fn start_with_clock(
         folder: Option<&DataFolder>,
         clock: Arc<dyn Clock>,
@@ -86,20 +86,20 @@ impl Services {
         {
             return Err(ServiceError::KeysGone(keys.clone()));
         }
-        // In this order: a start that is interrupted must not leave a database without keys.
+        // KMS starts first, because an interrupted start must not leave a database without keys.
         let kms = Kms::start(keys.as_deref()).await?;
         let dynamodb = DynamoDb::start(database.as_deref()).await?;
         let sqs = Sqs::start(clock, QUEUE).await?;
         Ok(Self { dynamodb, kms, sqs })
     }
 
-    /// Where the embedded DynamoDB listens.
+    /// The URL of the embedded DynamoDB.
     #[must_use]
     pub fn dynamodb_url(&self) -> String {
         self.dynamodb.url()
     }
 
-    /// Where the embedded KMS listens.
+    /// The URL of the embedded KMS.
     #[must_use]
     pub fn kms_url(&self) -> String {
         self.kms.url()
@@ -118,7 +118,7 @@ impl Services {
         Queue::new(settings.queue(timeouts, Some(self.sqs.url())), self.sqs.queue_url())
     }
 
-    /// Settings for services of this kind at these addresses. The credentials open nothing.
+    /// The settings for embedded services at these URLs. The credentials open nothing.
     #[must_use]
     pub fn settings(dynamodb_url: String, kms_url: String) -> AwsSettings {
         AwsSettings {
@@ -129,7 +129,7 @@ impl Services {
         }
     }
 
-    /// Stops all.
+    /// Stops all services.
     pub async fn stop(self) {
         tokio::join!(self.dynamodb.stop(), self.kms.stop(), self.sqs.stop());
     }

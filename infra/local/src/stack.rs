@@ -15,19 +15,19 @@ use tokio::task::JoinHandle;
 use crate::demo::DemoError;
 use crate::{DataFolder, DataFolderError, Endpoints, Gateway, ServiceError, Services, TABLE, demo, worker};
 
-/// How often the sweep runs, as the deployment template says.
+/// The interval of the sweep, the same as in the deployment template.
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
 
-/// Where the stack keeps its data.
+/// The storage of the stack's data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Storage {
     /// In its data folder.
     Disk,
-    /// Nowhere: all is gone when the stack stops. What the data folder holds is neither read nor changed.
+    /// In memory: the data is lost when the stack stops. The data in its folder is neither read nor changed.
     Memory,
 }
 
-/// Why the stack does not start.
+/// The error for a stack that does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {
     /// The data folder cannot be used.
@@ -37,17 +37,17 @@ pub enum StackError {
     #[error(transparent)]
     Service(#[from] ServiceError),
     /// The demo could not be set up.
-    #[error("the demo could not be set up")]
+    #[error("cannot set up the demo")]
     Demo(#[from] DemoError),
     /// The certificate authorities that callbacks trust cannot be read.
     #[error(transparent)]
     Callbacks(#[from] UnusableRoots),
-    /// The gateway's port cannot be had.
-    #[error("port {port} of 127.0.0.1 cannot be had")]
+    /// The gateway's port is not available.
+    #[error("cannot listen on port {port} of 127.0.0.1")]
     Port {
         /// The port.
         port: u16,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
@@ -63,17 +63,17 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// The embedded DynamoDB warns of every condition that does not hold, which is business here: another buyer
-    /// was quicker. To be logged from errors on only.
+    /// The modules whose warnings are normal business. The embedded DynamoDB warns of every failed condition,
+    /// for example when another buyer was faster. Only their errors are logged.
     pub const WARNS_OF_BUSINESS: &'static [&'static str] = &["dynoxide"];
 
-    /// Starts everything, sets up the demo if it isn't there, and serves on `port` of 127.0.0.1; 0 picks one. The data
-    /// folder says where it listens, whatever the storage.
+    /// Starts all services, sets up the demo if it is missing, and serves on `port` of 127.0.0.1; 0 picks
+    /// one. The data folder records the addresses, whatever the storage.
     pub async fn start(port: u16, folder: &Path, storage: Storage) -> Result<Self, StackError> {
         let folder = DataFolder::take(folder)?;
         let services = Services::start((storage == Storage::Disk).then_some(&folder)).await?;
         let settings = Services::settings(services.dynamodb_url(), services.kms_url());
-        // Setting up takes its time on a slow disk; a checkout's time-outs are not for it.
+        // Setting up can be slow on a slow disk, so a checkout's timeouts are too short.
         let clients = settings.clients(Timeouts::OPERATOR);
         let randomness = Arc::new(OperatingSystemRandomness);
         let store = Store::new(clients.dynamodb, TABLE, randomness.clone());
@@ -121,13 +121,13 @@ impl Stack {
         self.services.sqs().queue_url()
     }
 
-    /// The URL of its dead letter queue.
+    /// The URL of the dead letter queue.
     #[must_use]
     pub fn dead_letter_queue_url(&self) -> String {
         self.services.sqs().dead_letter_queue_url()
     }
 
-    /// Stops everything: requests that are running finish first.
+    /// Stops all services. Running requests finish first.
     pub async fn stop(self) {
         self.gateway.stop().await;
         self.sweeping.abort();

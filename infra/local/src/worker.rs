@@ -1,5 +1,5 @@
-//! Lambda's part between the queue and `process-orders`. Receives messages, has the worker process them, and
-//! deletes those that need no other delivery.
+//! Lambda's part between the queue and `process-orders`: receives messages, passes them to the worker, and
+//! deletes those that need no further delivery.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use keypool_aws::FailedCall;
 use keypool_queue::Queue;
 use process_orders::Worker;
 
-/// The time that a receive waits for a message.
+/// The time that a receive waits for messages.
 const WAIT: Duration = Duration::from_secs(20);
 
 /// The pause after the queue failed.
@@ -23,7 +23,7 @@ pub(crate) async fn serve(queue: Queue, worker: Worker) {
     }
 }
 
-/// Receives a batch of messages and has it processed. Returns how many there were.
+/// Receives and processes a batch of messages. Returns their number.
 pub async fn serve_batch(queue: &Queue, worker: &Worker, wait: Duration) -> Result<usize, FailedCall> {
     let messages = queue.receive(wait).await?;
     let count = messages.len();

@@ -1,7 +1,7 @@
-//! Requests that AWS refuses: the embedded services must refuse them, too, with the same error. What passes here
-//! and fails on AWS is found by the first customer.
+//! Requests that AWS refuses. The embedded services must refuse them with the same error. Otherwise the first
+//! customer would find the fault on AWS.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,7 +17,7 @@ const INVALID: &str = "ValidationException";
 /// A rule, the operation and the request that break it, and a part of AWS's message.
 type Refused = (&'static str, &'static str, Value, &'static str);
 
-/// The services, with the table of keypool, and a client.
+/// The services with keypool's table, and a client.
 struct Aws {
     services: Services,
     client: Client,
@@ -33,7 +33,7 @@ impl Aws {
         Self { services, client: Client::new() }
     }
 
-    /// The error and the message of a call; the answer itself if it is accepted.
+    /// Calls a service. Returns the response, or the error and the message.
     async fn call(&self, api: &str, operation: &str, request: &Value) -> Result<Value, (String, String)> {
         self.send(api, operation, request.to_string()).await
     }
@@ -68,7 +68,7 @@ impl Aws {
         self.call(DYNAMODB, operation, request).await
     }
 
-    /// Sends each request, and reports all that were not refused as AWS refuses them.
+    /// Sends each request, and fails if one is not refused as AWS refuses it.
     async fn check(&self, cases: impl IntoIterator<Item = Refused>) {
         let mut wrong = Vec::new();
         for (rule, operation, request, says) in cases {
@@ -163,7 +163,7 @@ fn empty_values_in_items_and_keys() -> Vec<Refused> {
     ]
 }
 
-/// The same page. It says of key values what DynamoDB holds key conditions to as well.
+/// The same page. Its limits of key values also apply to key conditions.
 fn empty_values_in_key_conditions() -> Vec<Refused> {
     let says = "empty string value";
     let compared = |condition: &str| query(condition, json!({":pk": text("a"), ":sk": text("")}));
@@ -265,8 +265,8 @@ fn words_and_paths() -> Vec<Refused> {
     ]
 }
 
-/// API Reference, `TransactWriteItems`, `BatchExecuteStatement`, `BatchGetItem`, `BatchWriteItem`, `Query`; Developer
-/// Guide, "Constraints in Amazon DynamoDB".
+/// API Reference, `TransactWriteItems`, `BatchExecuteStatement`, `BatchGetItem`, `BatchWriteItem`, `Query`;
+/// Developer Guide, "Constraints in Amazon DynamoDB".
 fn too_much_for_one_call() -> Vec<Refused> {
     let numbered = |count: usize| (0..count).map(|n| key(&format!("KEY#{n}"))).collect::<Vec<_>>();
     let puts = |count: usize| (0..count).map(|n| put(&format!("KEY#{n}"))).collect::<Vec<_>>();
@@ -317,7 +317,7 @@ async fn dynamodb_refuses_what_aws_refuses() {
     aws.check(requests.into_iter().flatten()).await;
 }
 
-/// A statement of a batch fails by itself.
+/// Statements of a batch fail one by one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_with_an_empty_key_is_refused_in_its_place() {
     let aws = Aws::start().await;
@@ -331,7 +331,7 @@ async fn a_statement_with_an_empty_key_is_refused_in_its_place() {
     assert!(responses[1]["Error"].is_null(), "{responses}");
 }
 
-/// An update can make an item too large, which no look at the request shows.
+/// An update can make an item too large, which the request alone does not show.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_does_not_make_an_item_too_large() {
     let aws = Aws::start().await;
@@ -343,9 +343,10 @@ async fn an_update_does_not_make_an_item_too_large() {
     assert!(message.contains("Item size to update has exceeded the maximum allowed size"), "{message}");
 }
 
-/// API Reference, `TransactWriteItems`, `ClientRequestToken`: idempotent for 10 minutes, unless the request changes.
+/// API Reference, `TransactWriteItems`, `ClientRequestToken`: idempotent for 10 minutes, unless the request
+/// changes.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_stands_for_one_transaction_byte_for_byte() {
+async fn a_token_belongs_to_one_transaction_byte_for_byte() {
     let aws = Aws::start().await;
     let add = r#"{"Update":{"Key":{"pk":{"S":"C"},"sk":{"S":"C"}},"TableName":"keypool","UpdateExpression":"ADD n :one","ExpressionAttributeValues":{":one":{"N":"1"}}}}"#;
     let turned = add.replace(r#"{"pk":{"S":"C"},"sk":{"S":"C"}}"#, r#"{"sk":{"S":"C"},"pk":{"S":"C"}}"#);
@@ -364,9 +365,10 @@ async fn a_token_stands_for_one_transaction_byte_for_byte() {
     assert_eq!(read["Item"]["n"]["N"], "1", "it was done once");
 }
 
-/// API Reference, `Sign`: up to 4,096 bytes with the message type `RAW`; a digest has the length of its algorithm.
+/// API Reference, `Sign`: up to 4,096 bytes with the message type `RAW`; a digest has the length of its
+/// algorithm.
 #[tokio::test(flavor = "multi_thread")]
-async fn kms_signs_messages_of_4096_bytes_and_digests_of_their_length() {
+async fn kms_limits_messages_and_digests_to_their_lengths() {
     let aws = Aws::start().await;
     let made = json!({"KeySpec": "RSA_2048", "KeyUsage": "SIGN_VERIFY"});
     let id = aws.call(KMS, "CreateKey", &made).await.unwrap()["KeyMetadata"]["KeyId"].clone();

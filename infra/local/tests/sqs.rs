@@ -1,6 +1,6 @@
-//! The embedded SQS, spoken to by the SDK's client over HTTP. All its times follow a clock that the tests move.
+//! The embedded SQS, called by the SDK's client over HTTP. All its times follow a clock that the tests move.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -53,7 +53,7 @@ impl Queue {
         assert_eq!(self.try_send(&self.url, body, delay_seconds).await, "ok");
     }
 
-    /// Up to 10 messages of the queue at `url`.
+    /// Receives up to 10 messages from the queue at `url`.
     async fn receive_from(&self, url: &str, wait_seconds: i32) -> Vec<Message> {
         let request = self.client.receive_message().queue_url(url).max_number_of_messages(10);
         let request = request.wait_time_seconds(wait_seconds).message_system_attribute_names(Attribute::All);
@@ -83,7 +83,7 @@ impl Queue {
         code(self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await)
     }
 
-    /// The messages that are visible, in flight and delayed.
+    /// The numbers of visible, in-flight and delayed messages.
     async fn counts(&self) -> [String; 3] {
         let request = self.client.get_queue_attributes().queue_url(&self.url);
         let answer = request.attribute_names(QueueAttributeName::All).send().await.unwrap();
@@ -224,7 +224,7 @@ async fn receives_that_sqs_refuses_are_refused() {
 }
 
 #[tokio::test]
-async fn a_message_is_hidden_for_as_long_as_it_should_be() {
+async fn a_message_is_hidden_for_its_visibility_timeout() {
     let queue = Queue::start().await;
     queue.send("hello", 900).await;
     queue.advance_seconds(899);
@@ -257,7 +257,7 @@ async fn a_waiting_receive_wakes_for_a_message() {
     let (first, second, ()) = tokio::join!(queue.receive(20), queue.receive(20), async {
         queue.sqs.receives_wait(2).await;
         queue.send("hello", 0).await;
-        // One has the message, and the other waits for it to be visible again.
+        // One receive has the message. The other waits until it is visible again.
         queue.sqs.receives_wait(1).await;
         queue.advance_seconds(20);
     });
@@ -302,7 +302,7 @@ async fn a_message_received_too_often_goes_to_the_dead_letters() {
 }
 
 #[tokio::test]
-async fn the_queue_shows_its_faults_when_told_to() {
+async fn a_queue_has_the_faults_that_are_set() {
     let queue = Queue::start().await;
     queue.sqs.set_faults(DeliveryFaults { twice: true, reversed: true, lose_next: 1 });
     for body in ["lost", "first", "second"] {

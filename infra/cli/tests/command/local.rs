@@ -133,7 +133,7 @@ async fn an_error_names_the_port_or_folder_in_use() {
     let local = Local::start(folder.path(), &["--port", "0"]);
     let port = local.base_url.rsplit(':').next().unwrap();
     let said = fails(folder.path(), &["local", "--port", port, "--data-dir", "other"], 1);
-    assert!(said.contains(&format!("error: port {port} of 127.0.0.1 cannot be had")), "{said}");
+    assert!(said.contains(&format!("error: cannot listen on port {port} of 127.0.0.1")), "{said}");
     let said = fails(folder.path(), &["local", "--port", "0"], 1);
     assert!(said.contains("error: another keypool is running on the data folder .keypool"), "{said}");
     local.stop();
@@ -168,8 +168,8 @@ fn a_data_folder_open_to_others_is_refused() {
         let said = fails(folder.path(), &["local", "--port", "0"], 1);
         let named = path.strip_prefix(folder.path()).unwrap().display();
         let advice = format!(
-            "error: other users can write into the folder {named} (mode 0{mode:o}): run `chmod go-w {named}`, or name \
-             another data folder with --data-dir\n"
+            "error: other users can write into the folder {named} (mode 0{mode:o}): run `chmod go-w {named}`, or give \
+             another --data-dir\n"
         );
         assert_eq!(said, advice);
         std::fs::set_permissions(&path, Permissions::from_mode(0o700)).unwrap();
@@ -184,7 +184,7 @@ fn a_corrupt_data_folder_is_reported() {
     let data = folder.path().join(".keypool");
     std::fs::write(&data, "a file").unwrap();
     let said = fails(folder.path(), &["local", "--port", "0"], 1);
-    assert_eq!(said, "error: the data folder .keypool cannot be used: File exists (os error 17)\n");
+    assert_eq!(said, "error: cannot use the data folder .keypool: File exists (os error 17)\n");
 
     std::fs::remove_file(&data).unwrap();
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data.join("kms")).unwrap();
@@ -194,5 +194,5 @@ fn a_corrupt_data_folder_is_reported() {
 
     std::fs::remove_dir(data.join("kms")).unwrap();
     let said = fails(folder.path(), &["local", "--port", "0"], 1);
-    assert!(said.contains("the private keys in .keypool/kms are gone"), "{said}");
+    assert!(said.contains("the private keys in .keypool/kms are missing"), "{said}");
 }

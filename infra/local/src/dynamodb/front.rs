@@ -14,7 +14,8 @@ use super::rules::{Refusal, Rules};
 /// The largest request that DynamoDB accepts, in bytes (16 MB).
 const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Stands before the emulator: refuses what DynamoDB refuses and the emulator accepts, and passes on the rest.
+/// A proxy in front of the emulator. It refuses requests that DynamoDB refuses but the emulator accepts, and
+/// forwards the others.
 pub(super) struct Front {
     client: Client<HttpConnector, Body>,
     emulator: String,
@@ -22,7 +23,7 @@ pub(super) struct Front {
 }
 
 impl Front {
-    /// Stands before the emulator at `emulator`, as in `http://127.0.0.1:8000`.
+    /// Creates a proxy for the emulator at this URL, such as `http://127.0.0.1:8000`.
     pub(super) fn before(emulator: String) -> Arc<Self> {
         let client = Client::builder(TokioExecutor::new()).build_http();
         Arc::new(Self { client, emulator, rules: Rules::default() })
@@ -44,7 +45,7 @@ pub(super) async fn handle(State(front): State<Arc<Front>>, request: Request) ->
         let json = [(header::CONTENT_TYPE, "application/x-amz-json-1.0")];
         return (StatusCode::BAD_REQUEST, json, body.to_string()).into_response();
     }
-    // Whatever the path: SDK clients may be given an address with one.
+    // The path does not matter: an SDK client may have an endpoint URL with a path.
     let Ok(uri) = format!("{}/", front.emulator).parse::<Uri>() else {
         return StatusCode::BAD_GATEWAY.into_response();
     };
@@ -52,7 +53,7 @@ pub(super) async fn handle(State(front): State<Arc<Front>>, request: Request) ->
     match front.client.request(Request::from_parts(parts, Body::from(body))).await {
         Ok(response) => response.map(Body::new),
         Err(error) => {
-            tracing::debug!(%error, "the embedded DynamoDB does not answer");
+            tracing::debug!(%error, "the embedded DynamoDB does not respond");
             StatusCode::BAD_GATEWAY.into_response()
         }
     }

@@ -12,7 +12,8 @@ use self::front::Front;
 use crate::server::{Server, bind};
 use crate::services::ServiceError;
 
-/// DynamoDB, embedded: dynoxide on SQLite, in a file or in memory, behind a front that refuses what AWS refuses.
+/// The embedded DynamoDB: dynoxide on SQLite, in a file or in memory, behind a proxy that refuses what AWS
+/// refuses.
 #[derive(Debug)]
 pub(crate) struct DynamoDb {
     front: Server,
@@ -23,7 +24,7 @@ impl DynamoDb {
     pub(crate) async fn start(file: Option<&Path>) -> Result<Self, ServiceError> {
         let database = match file {
             Some(file) => {
-                // SQLite gives its other files the permissions of this one.
+                // SQLite gives its further files the permissions of this one.
                 let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(file);
                 opened.map_err(|source| ServiceError::File { path: file.to_owned(), source })?;
                 let text = file.to_str().ok_or_else(|| ServiceError::Path(file.to_owned()))?;
@@ -32,7 +33,7 @@ impl DynamoDb {
             None => Database::memory(),
         }
         .map_err(|error| {
-            tracing::debug!(%error, "the database does not open");
+            tracing::debug!(%error, "cannot open the database");
             ServiceError::Database(file.unwrap_or(Path::new("memory")).to_owned())
         })?;
         let emulator = Server::start(bind(0).await?, |listener, stopped| async move {

@@ -1,6 +1,7 @@
-//! Rules of DynamoDB that the emulator does not know. `tests/conformance.rs` lists them beside those that it knows.
+//! Rules of DynamoDB that the emulator does not enforce. `tests/conformance.rs` lists these rules and those
+//! that it enforces.
 //!
-//! They know one table, that of keypool, by the names of its key attributes.
+//! They apply to keypool's table, and know it by the names of its key attributes.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -29,14 +30,14 @@ impl Refusal {
     }
 }
 
-/// The rules, and the transactions that were seen lately.
+/// The rules, and the recent transactions.
 #[derive(Debug, Default)]
 pub(super) struct Rules {
     transactions: Mutex<HashMap<String, (Instant, String)>>,
 }
 
 impl Rules {
-    /// Checks a request. What cannot be read is left to the emulator, which refuses it.
+    /// Checks a request. Leaves an unreadable request to the emulator, which refuses it.
     pub(super) fn check(&self, operation: &str, body: &[u8]) -> Result<(), Refusal> {
         if operation == "TransactWriteItems" {
             self.check_token(body)?;
@@ -59,8 +60,8 @@ impl Rules {
         }
     }
 
-    /// A token stands for one transaction, byte for byte. The emulator takes two for the same that differ in
-    /// the order of their members.
+    /// Checks that a token belongs to one transaction, byte for byte. The emulator accepts a transaction
+    /// whose members have another order.
     fn check_token(&self, body: &[u8]) -> Result<(), Refusal> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
@@ -107,7 +108,7 @@ fn key_limit(attribute: &str) -> Option<(usize, &'static str)> {
     }
 }
 
-/// A value of a key attribute is neither empty nor too long.
+/// Checks that a value of a key attribute is neither empty nor too long.
 fn check_key_value(attribute: &str, value: &Value) -> Result<(), Refusal> {
     let (Some((bytes_max, too_long)), Some(text)) = (key_limit(attribute), value["S"].as_str()) else {
         return Ok(());

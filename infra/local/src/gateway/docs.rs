@@ -1,5 +1,5 @@
-//! The API's description (OpenAPI), and a page to read it and try it. All of it is in the program: nothing is fetched
-//! from elsewhere.
+//! The API's description (OpenAPI), and a page to read and try it. The program contains all of it, and
+//! downloads nothing.
 
 use std::sync::{Arc, LazyLock};
 
@@ -7,28 +7,28 @@ use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 use utoipa_swagger_ui::Config;
 
-/// The description as it is written.
+/// The description in YAML.
 const YAML: &str = include_str!("../../../openapi.yaml");
 
-/// The same in JSON; empty if it were not YAML, which a test would tell.
+/// The description in JSON. It would be empty if the description were not YAML; a test checks that.
 static JSON: LazyLock<String> = LazyLock::new(|| {
     let description = serde_saphyr::from_str::<serde_json::Value>(YAML);
     description.map(|description| format!("{description:#}")).unwrap_or_default()
 });
 
-/// What the page shows and how.
+/// The configuration of the page.
 static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
     let config = Config::new(["/openapi.yaml"]).try_it_out_enabled(true).display_request_duration(true);
-    // Else the page would ask a server on the Internet whether the description is valid.
+    // Otherwise the page would send the description to a validator on the Internet.
     Arc::new(config.validator_url("none"))
 });
 
-/// What is at `path`, if anything of this is.
+/// The file at `path`, if it belongs to the documentation.
 pub(super) fn page(path: &str) -> Option<Response<Body>> {
     match path {
         "/openapi.yaml" => Some(file("application/yaml", YAML)),
         "/openapi.json" => Some(file("application/json", JSON.as_str())),
-        // Its parts have relative addresses.
+        // The page's files have relative URLs.
         "/docs" => {
             let mut moved = Response::new(Body::empty());
             *moved.status_mut() = StatusCode::PERMANENT_REDIRECT;

@@ -1,5 +1,5 @@
-//! The API Gateway HTTP API payload format, version 2.0 (API Gateway Developer Guide, "Create AWS Lambda proxy
-//! integrations for HTTP APIs").
+//! The API Gateway HTTP API payload format, version 2.0 (API Gateway Developer Guide, "Create AWS Lambda
+//! proxy integrations for HTTP APIs").
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
-/// The event that API Gateway would make of a request.
+/// Builds the event that API Gateway would build from a request.
 pub(super) fn from_http(
     parts: &Parts,
     body: &[u8],
@@ -58,7 +58,8 @@ pub(super) fn from_http(
     event.to_string()
 }
 
-/// API Gateway delivers these as text; forms, and bodies without a type, in base64.
+/// Returns true for the media types that API Gateway delivers as text. Forms, and bodies without a type, are
+/// delivered in base64.
 fn is_delivered_as_text(headers: &HeaderMap) -> bool {
     let content_type = header_text(headers.get(header::CONTENT_TYPE)).to_ascii_lowercase();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
@@ -66,8 +67,8 @@ fn is_delivered_as_text(headers: &HeaderMap) -> bool {
         || ["application/json", "application/javascript", "application/xml"].contains(&essence)
 }
 
-/// Names in small letters, values of the same name joined by commas. What says who is asking, and by which
-/// name, is API Gateway's word and not the caller's.
+/// Builds the headers of an event: names in lower case, values of the same name joined by commas. The
+/// client's address and the host come from API Gateway, not from the caller.
 fn headers(headers: &HeaderMap, client: IpAddr, authority: &str) -> BTreeMap<String, String> {
     let mut joined: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in headers {
@@ -94,7 +95,7 @@ fn header_text(value: Option<&HeaderValue>) -> String {
     value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
 }
 
-/// The response that API Gateway would make of a function's answer.
+/// Builds the response that API Gateway would build from a function's answer.
 pub(super) fn to_http(mut answer: Value) -> Option<Response<Body>> {
     let status = u16::try_from(answer.get("statusCode")?.as_u64()?).ok()?;
     let body = match answer.get_mut("body").map(Value::take) {

@@ -1,5 +1,5 @@
-//! API Gateway's part: the routes, and HTTP turned into events and back. Beside them it serves the public
-//! keys, and the API's description with a page to try it.
+//! API Gateway's part: routes requests, and turns HTTP into events and back. It also serves the public keys,
+//! and the API's description with a page to try it.
 
 mod docs;
 mod event;
@@ -26,25 +26,26 @@ use tower_service::Service as _;
 
 use crate::server::{Server, bind};
 
-/// How many events are served at the same time, as if there were so many environments of the functions.
-/// Further ones wait, as they would for an environment to start.
+/// The number of events that are served at the same time, as if there were this many environments of the
+/// functions. Further events wait, as they would for an environment to start.
 const ENVIRONMENTS: usize = 32;
 
-/// The part of the time for an answer that an event may not wait for an environment: a function needs it to read, to
-/// sign and to give keys away. An event that waits longer is refused, as Lambda refuses what is beyond its concurrency.
+/// The part of the response time that is reserved for the function, to read, sign and assign keys. An event
+/// that waits so long for an environment that less remains is refused, as Lambda refuses requests beyond its
+/// concurrency.
 const FUNCTION_WITHIN: Duration = Duration::from_millis(2_900);
 
-/// API Gateway hands no larger event to Lambda.
+/// The largest event body that API Gateway passes to Lambda.
 const EVENT_BODY_BYTES_MAX: usize = 6 * 1_048_576;
 
-/// How much of a larger body is read and thrown away, so that a client that is still sending learns why it is
-/// refused.
+/// The most bytes of a larger body that are read and discarded, so that a client that is still sending gets
+/// the refusal.
 const DISCARDED_BYTES_MAX: usize = 64 * 1_048_576;
 
-/// The header in which API Gateway says which request it was.
+/// The header in which API Gateway sends the request id.
 const REQUEST_ID: &str = "apigw-requestid";
 
-/// The local gateway, running.
+/// The running local gateway.
 #[derive(Debug)]
 pub struct Gateway {
     server: Server,
@@ -59,8 +60,8 @@ struct Routes {
 }
 
 impl Gateway {
-    /// Serves the functions on `port` of 127.0.0.1; 0 picks one. Each function has a desk of its own, as it has
-    /// in Lambda, and the gateway has one (`None`) to look up public keys.
+    /// Serves the functions on `port` of 127.0.0.1; 0 picks one. Each function has its own desk, as in
+    /// Lambda, and the gateway has one (`None`) to look up public keys.
     pub async fn start(port: u16, desk: impl Fn(Option<Endpoint>) -> Desk) -> std::io::Result<Self> {
         let listener = bind(port).await?;
         let authority = listener.local_addr()?.to_string();
@@ -80,7 +81,7 @@ impl Gateway {
         self.server.url()
     }
 
-    /// Takes no more requests and lets running ones finish.
+    /// Stops listening and lets running requests finish.
     pub async fn stop(self) {
         self.server.stop().await;
     }
@@ -126,7 +127,7 @@ async fn route(
     };
     let invoked = invoke(desk, endpoint, &event).await;
     let mut response = invoked.unwrap_or_else(|| {
-        tracing::error!(endpoint = endpoint.name(), request_id, "the event or its answer cannot be read");
+        tracing::error!(endpoint = endpoint.name(), request_id, "cannot read the event or its answer");
         problem(ProblemDetails::Internal)
     });
     if let Ok(value) = HeaderValue::from_str(&request_id) {
@@ -135,7 +136,7 @@ async fn route(
     response
 }
 
-/// The whole body, unless it is too large for an event or cut off.
+/// Reads the whole body. Fails if it is cut off or too large for an event.
 async fn read(body: Body) -> Result<Vec<u8>, ProblemDetails> {
     let mut chunks = body.into_data_stream();
     let (mut bytes, mut total) = (Vec::new(), 0);
@@ -151,8 +152,8 @@ async fn read(body: Body) -> Result<Vec<u8>, ProblemDetails> {
     if total <= EVENT_BODY_BYTES_MAX { Ok(bytes) } else { Err(ProblemDetails::TooLarge) }
 }
 
-/// Has a function answer an event, by the way that it takes in Lambda. `None` if the event is not one to
-/// `lambda_http`, or the answer not one to API Gateway.
+/// Invokes a function with an event, in the same way as Lambda. Returns `None` if `lambda_http` cannot read
+/// the event, or if API Gateway could not read the answer.
 async fn invoke(desk: Arc<Desk>, endpoint: Endpoint, event: &str) -> Option<Response<Body>> {
     let request: LambdaRequest = serde_json::from_str(event).ok()?;
     let handler = service_fn(move |request| {
@@ -180,7 +181,7 @@ async fn invoke(desk: Arc<Desk>, endpoint: Endpoint, event: &str) -> Option<Resp
     event::to_http(serde_json::to_value(answer).ok()?)
 }
 
-/// The public key that checks the responses about a product (`?product_id=2`), or those about none.
+/// The public key for responses about a product (`?product_id=2`), or else the global one.
 async fn public_key(desk: &Desk, query: Option<&str>) -> Response<Body> {
     let asked = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("product_id=")));
     match public_key_pem(desk, asked).await {
@@ -190,7 +191,7 @@ async fn public_key(desk: &Desk, query: Option<&str>) -> Response<Body> {
             .unwrap_or_default(),
         Ok(None) => problem(ProblemDetails::NotFound),
         Err(failure) => {
-            tracing::error!(%failure, "no public key");
+            tracing::error!(%failure, "cannot read the public key");
             problem(failure.problem())
         }
     }

@@ -14,14 +14,14 @@ use serde_json::{Value, json};
 use super::KeyRing;
 use super::key_ring::{Tag, public_key_der};
 
-/// KMS's limit for `MessageType` `RAW`, in bytes.
+/// The largest message of `MessageType` `RAW` that KMS signs, in bytes.
 const RAW_BYTES_MAX: usize = 4_096;
 /// The length of a SHA-256 digest, in bytes.
 const DIGEST_BYTES: usize = 32;
 
 const ACCOUNT: &str = "arn:aws:kms:eu-central-1:000000000000";
 
-/// An error of KMS: its name and a text.
+/// An error of KMS: its name and its message.
 struct KmsError(&'static str, &'static str);
 
 type Answer = Result<Value, KmsError>;
@@ -34,7 +34,7 @@ pub(super) async fn handle(
 ) -> Response {
     let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let operation = target.strip_prefix("TrentService.").unwrap_or_default().to_owned();
-    // Making a key takes long enough to hold up everything else on this thread.
+    // Creating a key takes so long that it would block this thread.
     let answered = tokio::task::spawn_blocking(move || call(&key_ring, &operation, &body)).await;
     let answer = answered.unwrap_or(Err(KmsError("KMSInternalException", "The call did not finish.")));
     let (status, json) = match answer {
@@ -82,7 +82,7 @@ struct CreateKey {
 
 fn create_key(key_ring: &KeyRing, request: &CreateKey) -> Answer {
     if request.key_spec != "RSA_2048" || request.key_usage != "SIGN_VERIFY" {
-        let text = "The embedded KMS makes keys of RSA_2048 for SIGN_VERIFY only.";
+        let text = "The embedded KMS only makes keys of RSA_2048 for SIGN_VERIFY.";
         return Err(KmsError("UnsupportedOperationException", text));
     }
     if !request.tags.iter().all(Tag::is_valid) {
@@ -107,7 +107,7 @@ struct CreateAlias {
 }
 
 fn create_alias(key_ring: &KeyRing, request: &CreateAlias) -> Answer {
-    // Letters, digits and a few marks. KMS allows a slash as well; here a name is a file.
+    // Letters, digits and two marks. KMS also allows a slash, but here a name is a file name.
     let is_plain = |name: &str| {
         !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
     };
@@ -121,7 +121,7 @@ fn create_alias(key_ring: &KeyRing, request: &CreateAlias) -> Answer {
     if key_ring.create_alias(&request.alias_name, &id).map_err(internal)? {
         Ok(json!({}))
     } else {
-        Err(KmsError("AlreadyExistsException", "There is an alias of this name."))
+        Err(KmsError("AlreadyExistsException", "An alias with this name already exists."))
     }
 }
 
@@ -132,9 +132,9 @@ struct ListResourceTags {
 }
 
 fn list_resource_tags(key_ring: &KeyRing, request: &ListResourceTags) -> Answer {
-    // Tags are a key's, not an alias's.
+    // Tags belong to keys, not to aliases.
     if request.key_id.contains("alias/") {
-        return Err(KmsError("InvalidArnException", "Tags are asked for by the id or the ARN of a key."));
+        return Err(KmsError("InvalidArnException", "The tags of a key need its id or ARN."));
     }
     let (id, _) = find(key_ring, &request.key_id)?;
     Ok(json!({"Tags": key_ring.tags(&id), "Truncated": false}))
@@ -167,7 +167,7 @@ struct Sign {
 
 fn sign(key_ring: &KeyRing, request: &Sign) -> Answer {
     if request.signing_algorithm != "RSASSA_PKCS1_V1_5_SHA_256" {
-        let text = "The embedded KMS signs with RSASSA_PKCS1_V1_5_SHA_256 only.";
+        let text = "The embedded KMS only signs with RSASSA_PKCS1_V1_5_SHA_256.";
         return Err(KmsError("InvalidKeyUsageException", text));
     }
     let message = STANDARD.decode(&request.message);

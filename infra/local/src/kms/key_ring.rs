@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::data_folder::FOLDER_MODE;
 use crate::services::ServiceError;
 
-/// A tag of a key, as KMS writes it in JSON.
+/// A tag of a key, in the JSON form of KMS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Tag {
@@ -22,14 +22,14 @@ pub(crate) struct Tag {
 }
 
 impl Tag {
-    /// Whether KMS would take it.
+    /// Returns true if KMS would accept the tag.
     pub(super) fn is_valid(&self) -> bool {
         (1..=128).contains(&self.tag_key.chars().count()) && self.tag_value.chars().count() <= 256
     }
 }
 
-/// RSA keys by id, and aliases of them. In a folder, each key is a file `<id>.pk8` (PKCS #8 in DER), its tags, if it has
-/// any, a file `<id>.tags` (JSON), and each alias a file `<name>.alias` that holds an id.
+/// RSA keys by id, and aliases of them. In a folder, each key is a file `<id>.pk8` (PKCS #8 in DER), its
+/// tags, if it has any, a file `<id>.tags` (JSON), and each alias a file `<name>.alias` that holds an id.
 #[derive(Debug)]
 pub(crate) struct KeyRing {
     folder: Option<PathBuf>,
@@ -74,7 +74,7 @@ impl Rings {
             }
         }
         for (alias, id, path) in aliases {
-            // Better not to start than to sell nothing, or to sign with another key.
+            // Refuse to start, rather than sell nothing or sign with another key.
             if !rings.keys.contains_key(&id) {
                 return Err(ServiceError::DanglingAlias(path));
             }
@@ -89,7 +89,7 @@ const ALIAS: &str = "alias";
 const TAGS: &str = "tags";
 
 impl KeyRing {
-    /// Reads what is in `folder`, which is made if need be; without one, nothing is kept.
+    /// Reads the keys in `folder`, and creates the folder if necessary. Without one, all keys are in memory.
     pub(crate) fn open(folder: Option<&Path>) -> Result<Self, ServiceError> {
         let rings = match folder {
             Some(folder) => Rings::read(folder)?,
@@ -98,7 +98,7 @@ impl KeyRing {
         Ok(Self { folder: folder.map(Path::to_owned), rings: RwLock::new(rings) })
     }
 
-    /// Makes an RSA-2048 key and says its id. Takes some tenths of a second.
+    /// Creates an RSA-2048 key and returns its id. Takes some tenths of a second.
     pub(crate) fn create_key(&self, tags: &[Tag]) -> Result<String, ServiceError> {
         let id = uuid::Uuid::new_v4().to_string();
         let key = KeyPair::generate(KeySize::Rsa2048).map_err(|_| ServiceError::KeyGeneration)?;
@@ -114,7 +114,7 @@ impl KeyRing {
         Ok(id)
     }
 
-    /// Calls a key `alias/<name>` too. `false` if the alias is taken.
+    /// Gives a key the alias `alias/<name>`. Returns false if the alias is taken.
     pub(crate) fn create_alias(&self, alias: &str, id: &str) -> Result<bool, ServiceError> {
         let mut rings = self.rings.write().unwrap_or_else(PoisonError::into_inner);
         if rings.aliases.contains_key(alias) {
@@ -126,7 +126,7 @@ impl KeyRing {
         Ok(true)
     }
 
-    /// The id and the key that `name` stands for: an id, an alias, or the ARN of either.
+    /// Finds the id and the key for `name`: an id, an alias, or the ARN of either.
     pub(crate) fn find(&self, name: &str) -> Option<(String, Arc<KeyPair>)> {
         let rings = self.rings.read().unwrap_or_else(PoisonError::into_inner);
         // arn:aws:kms:REGION:ACCOUNT:key/ID or :alias/NAME
@@ -142,7 +142,7 @@ impl KeyRing {
         rings.tags.get(id).cloned().unwrap_or_default()
     }
 
-    /// Writes a file whole or not at all: a key that was answered for must be there after a crash.
+    /// Writes a file completely or not at all, because a created key must survive a crash.
     fn keep(&self, name: &str, bytes: &[u8]) -> Result<(), ServiceError> {
         let Some(folder) = &self.folder else { return Ok(()) };
         let unfinished = folder.join(format!("{name}.part"));
@@ -167,14 +167,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_aliases_and_tags_are_there_after_a_restart() {
+    fn keys_aliases_and_tags_survive_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let ring = KeyRing::open(Some(folder.path())).unwrap();
         let tags = [Tag { tag_key: "keypool".to_owned(), tag_value: "my-stack".to_owned() }];
         let id = ring.create_key(&tags).unwrap();
         assert!(ring.create_alias("alias/keypool", &id).unwrap());
-        assert!(!ring.create_alias("alias/keypool", &id).unwrap(), "an alias is given once");
-        // What a crash in the middle of a write leaves behind.
+        assert!(!ring.create_alias("alias/keypool", &id).unwrap(), "an alias is unique");
+        // A partial file, as a crash during a write leaves it.
         fs::write(folder.path().join("x.pk8.part"), b"half a key").unwrap();
 
         let again = KeyRing::open(Some(folder.path())).unwrap();
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alias_whose_key_is_gone_is_named() {
+    fn an_alias_without_its_key_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let ring = KeyRing::open(Some(folder.path())).unwrap();
         let id = ring.create_key(&[]).unwrap();
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spoilt_key_file_is_named() {
+    fn a_corrupt_key_file_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("x.pk8"), b"not a key").unwrap();
         let error = KeyRing::open(Some(folder.path())).unwrap_err();

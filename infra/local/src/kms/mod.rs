@@ -1,5 +1,5 @@
-//! A small KMS with real RSA keys: as much of the service as keypool uses, with its limits and its error names
-//! (AWS Key Management Service API Reference).
+//! A small KMS with real RSA keys. It has the operations that keypool uses, with the limits and the error
+//! names of the service (AWS Key Management Service API Reference).
 
 mod api;
 mod key_ring;
@@ -14,7 +14,7 @@ pub(crate) use key_ring::KeyRing;
 use crate::server::{Server, bind};
 use crate::services::ServiceError;
 
-/// KMS, embedded: keys in a folder or in memory.
+/// The embedded KMS, with keys in a folder or in memory.
 #[derive(Debug)]
 pub(crate) struct Kms {
     server: Server,

@@ -23,7 +23,8 @@ const MESSAGES_MAX: usize = 10;
 
 type Answer = Result<Value, SqsError>;
 
-/// The parameters of every operation, and of an entry of a batch. An unknown one is refused: it would be lost.
+/// The parameters of every operation, and of an entry of a batch. An unknown parameter is refused, because it
+/// would be lost.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 struct Parameters {
@@ -49,7 +50,7 @@ pub(super) async fn handle(State(endpoint): State<Endpoint>, headers: HeaderMap,
     match call(&endpoint, operation, &body).await {
         Ok(answer) => (StatusCode::OK, [json], answer.to_string()).into_response(),
         Err(error) => {
-            // The SDK takes this header for the error's code.
+            // The SDK reads the error code from this header.
             let query_error = [("x-amzn-query-error", format!("{};Sender", error.query_name()))];
             let body = json!({"__type": format!("com.amazonaws.sqs#{}", error.0), "message": error.1});
             (StatusCode::BAD_REQUEST, [json], query_error, body.to_string()).into_response()
@@ -95,7 +96,8 @@ fn required<'a, T>(name: &str, value: Option<&'a T>) -> Result<&'a T, SqsError> 
     value.ok_or_else(|| SqsError("MissingParameter", text().into()))
 }
 
-/// The name of the queue at `url`, whatever the host: a test may put a proxy before the service.
+/// The name of the queue at `url`. The host does not matter, because a test may put a proxy before the
+/// service.
 fn queue_name(url: &str) -> Result<&str, SqsError> {
     let parts: Option<Vec<_>> = url.split_once("://").map(|(_, rest)| rest.splitn(3, '/').collect());
     match parts.as_deref() {
@@ -110,7 +112,7 @@ fn in_range(name: &str, value: i64, range: &RangeInclusive<i64>) -> Result<i64, 
     if range.contains(&value) { Ok(value) } else { Err(SqsError("InvalidParameterValue", text().into())) }
 }
 
-/// Checks a body's size, and its characters: those of XML (`API_SendMessage`).
+/// Checks a body's size and its characters, which must be those of XML (`API_SendMessage`).
 fn check_body(body: &str) -> Result<(), SqsError> {
     let is_allowed = |character| match character {
         '\t' | '\n' | '\r' => true,
@@ -129,7 +131,8 @@ fn check_body(body: &str) -> Result<(), SqsError> {
     Ok(())
 }
 
-/// Checks the number and the ids of a batch's entries (`API_SendMessageBatch`, `API_SendMessageBatchRequestEntry`).
+/// Checks the number and the ids of a batch's entries (`API_SendMessageBatch`,
+/// `API_SendMessageBatchRequestEntry`).
 fn check_batch(entries: &[Parameters]) -> Result<(), SqsError> {
     let ids: Vec<_> = entries.iter().map(|entry| entry.id.as_deref().unwrap_or_default()).collect();
     let is_valid = |id: &&str| {
@@ -146,7 +149,7 @@ fn check_batch(entries: &[Parameters]) -> Result<(), SqsError> {
     Err(SqsError(name, "A batch has 1 to 10 entries, with ids of 1 to 80 letters, digits, - and _.".into()))
 }
 
-/// Does something with each entry. One that fails does not keep the others from their success.
+/// Runs `act` on each entry. A failed entry does not affect the others.
 fn in_batch(entries: &[Parameters], mut act: impl FnMut(&Parameters) -> Answer) -> Value {
     let (mut successful, mut failed) = (Vec::new(), Vec::new());
     for entry in entries {

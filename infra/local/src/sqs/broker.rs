@@ -8,11 +8,11 @@ use tokio::sync::watch;
 use super::queue::{Queue, QueueSettings, SqsError};
 use super::{DEAD_LETTER_QUEUE, QUEUE};
 
-/// The two queues, and whoever waits for their messages.
+/// The two queues, and the receives that wait for their messages.
 pub(super) struct Broker {
     queues: Mutex<[Queue; 2]>,
     clock: Arc<dyn Clock>,
-    /// Changes with the queues and the clock; holds whether the server stops.
+    /// Notified when the queues or the clock change. The value is true once the server stops.
     changed: watch::Sender<bool>,
     /// The number of receives that wait for a message.
     waiting: watch::Sender<usize>,
@@ -20,7 +20,7 @@ pub(super) struct Broker {
 
 impl Broker {
     pub(super) fn new(clock: Arc<dyn Clock>, settings: QueueSettings) -> Self {
-        // Nothing is moved out of the dead letter queue.
+        // No message moves out of the dead letter queue.
         let dead_letters = QueueSettings { max_receive_count: u32::MAX, ..settings };
         let queues = [Queue::new(QUEUE, settings), Queue::new(DEAD_LETTER_QUEUE, dead_letters)];
         Self {
@@ -39,7 +39,7 @@ impl Broker {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does something with the queue of this name, and wakes the receives that wait.
+    /// Runs `act` on the queue with this name, and wakes the waiting receives.
     pub(super) fn with_queue<T>(
         &self,
         name: &str,
@@ -51,23 +51,23 @@ impl Broker {
         done
     }
 
-    /// Makes waiting receives look at the queues and the clock again.
+    /// Makes waiting receives check the queues and the clock again.
     pub(super) fn wake_receives(&self) {
         self.changed.send_modify(|_| {});
     }
 
-    /// Makes waiting receives return, now and from now on.
+    /// Makes all present and future waiting receives return.
     pub(super) fn stop_waiting(&self) {
         self.changed.send_replace(true);
     }
 
     /// Waits until `count` receives wait.
     pub(super) async fn receives_wait(&self, count: usize) {
-        // The sender is this broker's own, so that it is not gone.
+        // This broker owns the sender, so this cannot fail.
         let _ = self.waiting.subscribe().wait_for(|waiting| *waiting == count).await;
     }
 
-    /// Receives messages, and waits up to `wait_seconds` for the first.
+    /// Receives messages, and waits up to `wait_seconds` for the first one.
     pub(super) async fn receive(
         &self,
         name: &str,
@@ -122,7 +122,7 @@ fn find<'a>(queues: &'a mut [Queue], name: &str) -> Result<&'a mut Queue, SqsErr
     queue.ok_or(SqsError("QueueDoesNotExist", "The specified queue does not exist.".into()))
 }
 
-/// A receive that waits. The count is right even when its client is gone and the receive is dropped.
+/// A waiting receive. Its drop keeps the count right, even if the client is gone.
 struct Waiting<'a>(&'a watch::Sender<usize>);
 
 impl<'a> Waiting<'a> {

@@ -1,7 +1,8 @@
-//! A small SQS with two standard queues: as much of the service as keypool uses, with its limits and its error
-//! names (Amazon Simple Queue Service API Reference). No crate has an SQS server to embed.
+//! A small SQS with two standard queues. It has the operations that keypool uses, with the limits and the
+//! error names of the service (Amazon Simple Queue Service API Reference). No crate has an SQS server to
+//! embed.
 //!
-//! Messages live in memory only. A restart loses them, and the sweep finds the orders that they were for.
+//! Messages are in memory only. A restart loses them, and the sweep finds their orders.
 
 mod api;
 mod broker;
@@ -34,7 +35,7 @@ struct Endpoint {
     url: String,
 }
 
-/// SQS, embedded: a queue and its dead letter queue.
+/// The embedded SQS: a queue and its dead letter queue.
 pub struct Sqs {
     server: Server,
     broker: Arc<Broker>,
@@ -47,7 +48,7 @@ impl fmt::Debug for Sqs {
 }
 
 impl Sqs {
-    /// Starts it on a port of its own. All its times follow `clock`.
+    /// Starts the service on a free port. All its times follow `clock`.
     pub async fn start(clock: Arc<dyn Clock>, settings: QueueSettings) -> io::Result<Self> {
         let broker = Arc::new(Broker::new(clock, settings));
         let listener = bind(0).await?;
@@ -59,7 +60,7 @@ impl Sqs {
         Ok(Self { server: Server::start_router(listener, router)?, broker })
     }
 
-    /// The address of the service.
+    /// The URL of the service.
     #[must_use]
     pub fn url(&self) -> String {
         self.server.url()
@@ -79,14 +80,14 @@ impl Sqs {
 
     /// Sets the faults of the queue from now on. The dead letter queue has none.
     pub fn set_faults(&self, faults: DeliveryFaults) {
-        // The queue of this name is always there.
+        // The queue with this name always exists.
         let _ = self.broker.with_queue(QUEUE, |queue, _| {
             queue.faults = faults;
             Ok(())
         });
     }
 
-    /// Makes waiting receives read the clock again. To be called after a test has moved its clock.
+    /// Makes waiting receives read the clock again. A test calls this after it has moved its clock.
     pub fn clock_moved(&self) {
         self.broker.wake_receives();
     }

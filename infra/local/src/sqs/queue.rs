@@ -7,12 +7,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
 
-/// An error of SQS: its name and a text.
+/// An error of SQS: its name and its message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SqsError(pub(super) &'static str, pub(super) Cow<'static, str>);
 
 impl SqsError {
-    /// The name of the error in the older query protocol (the errors of each action in the API reference).
+    /// The name of the error in the older query protocol (API reference, errors of each action).
     pub(super) fn query_name(&self) -> String {
         match self.0 {
             "QueueDoesNotExist" => "AWS.SimpleQueueService.NonExistentQueue".to_owned(),
@@ -28,17 +28,18 @@ impl SqsError {
     }
 }
 
-/// The attributes of a message that the embedded SQS has (`API_ReceiveMessage`).
+/// The message attributes that the embedded SQS supports (`API_ReceiveMessage`).
 pub(super) const MESSAGE_ATTRIBUTES: [&str; 3] =
     ["ApproximateReceiveCount", "SentTimestamp", "ApproximateFirstReceiveTimestamp"];
 
-/// The longest time that a message may stay hidden after a receive, in seconds (`API_ChangeMessageVisibility`).
+/// The longest time that a message may stay hidden after a receive, in seconds
+/// (`API_ChangeMessageVisibility`).
 pub(super) const VISIBILITY_SECONDS_MAX: i64 = 43_200;
 
 /// The settings of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueSettings {
-    /// The time that a receive hides a message, where the receive does not say. SQS's default is 30 seconds.
+    /// The time that a receive hides a message, unless the receive sets one. SQS's default is 30 seconds.
     pub visibility_timeout: Duration,
     /// The time that a message is kept after it was sent. SQS's default is 4 days.
     pub retention: Duration,
@@ -56,14 +57,15 @@ impl Default for QueueSettings {
     }
 }
 
-/// The faults that a standard queue may show (Developer Guide, "Standard queues"), and one that it should not.
+/// The faults that a standard queue may have (Developer Guide, "Standard queues"), and one that it should not
+/// have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DeliveryFaults {
-    /// Delivers each message that is sent twice, with one message id.
+    /// Set to deliver each sent message twice, with one message id.
     pub twice: bool,
-    /// Delivers the latest message first.
+    /// Set to deliver the latest message first.
     pub reversed: bool,
-    /// Accepts this many of the next messages, and forgets them.
+    /// The number of next messages that are accepted and lost.
     pub lose_next: u32,
 }
 
@@ -75,7 +77,7 @@ pub(super) struct Message {
     sent_ms: i64,
     first_received_ms: Option<i64>,
     receive_count: u32,
-    /// Tells a message from its second copy, which has the same message id.
+    /// Distinguishes a message from its second copy, which has the same message id.
     copy: u64,
     visible_ms: i64,
     /// The time of the last receive in this queue.
@@ -83,7 +85,7 @@ pub(super) struct Message {
 }
 
 impl Message {
-    /// The message as a receive at `now_ms` from `queue` returns it, with all attributes.
+    /// Formats the message as a receive from `queue` at `now_ms` returns it, with all attributes.
     fn to_json(&self, queue: &str, now_ms: i64) -> Value {
         let receipt = format!("{queue} {} {}", self.copy, self.receive_count);
         let first_received_ms = self.first_received_ms.unwrap_or(now_ms);
@@ -97,7 +99,7 @@ impl Message {
     }
 }
 
-/// One queue, in memory only. A restart loses its messages: the sweep finds the requests that they were for.
+/// A queue in memory. A restart loses its messages, and the sweep finds their orders.
 #[derive(Debug)]
 pub(super) struct Queue {
     pub(super) name: &'static str,
@@ -112,7 +114,7 @@ impl Queue {
         Self { name, settings, faults: DeliveryFaults::default(), messages: VecDeque::new(), copies: 0 }
     }
 
-    /// Takes a new message, and returns SQS's answer.
+    /// Adds a new message, and returns SQS's response.
     pub(super) fn send(&mut self, body: &str, delay_seconds: i64, now_ms: i64) -> Value {
         let message = Message {
             id: uuid::Uuid::new_v4().to_string(),
@@ -142,15 +144,16 @@ impl Queue {
         self.messages.push_back(message);
     }
 
-    /// Takes a message that another queue could not deliver. Its count of receives stays, since it is "across all
-    /// queues" (`API_ReceiveMessage`), and so does the time at which it expires.
+    /// Adds a message that another queue could not deliver. It keeps its count of receives, which is "across
+    /// all queues" (`API_ReceiveMessage`), and the time at which it expires.
     pub(super) fn take_dead(&mut self, mut message: Message, now_ms: i64) {
         message.visible_ms = now_ms;
         message.received_ms = None;
         self.add(message);
     }
 
-    /// Delivers up to `max` visible messages and hides them. Puts into `dead` each message that was received too often.
+    /// Delivers up to `max` visible messages and hides them. Moves messages that were received too often to
+    /// `dead`.
     pub(super) fn receive(
         &mut self,
         max: usize,
@@ -188,15 +191,15 @@ impl Queue {
         }
     }
 
-    /// Deletes the message, unless it was received again since: then "the request succeeds, but the message will not be
-    /// deleted" (`API_DeleteMessage`). A message that is gone counts as deleted.
+    /// Deletes the message, unless it was received again: then "the request succeeds, but the message will
+    /// not be deleted" (`API_DeleteMessage`). A missing message counts as deleted.
     pub(super) fn delete(&mut self, receipt_handle: &str) -> Result<(), SqsError> {
         let (copy, receive_count) = self.parse(receipt_handle)?;
         self.messages.retain(|message| message.copy != copy || message.receive_count != receive_count);
         Ok(())
     }
 
-    /// Hides a message that is in flight for `seconds` from now. An older receipt handle does it as well, to the harm of
+    /// Hides a message in flight for `seconds` from now. An older receipt handle also works, to the harm of
     /// the receiver that has the message now.
     pub(super) fn change_visibility(
         &mut self,
@@ -219,7 +222,7 @@ impl Queue {
         Ok(())
     }
 
-    /// The copy and the receive that a receipt handle of this queue stands for.
+    /// Parses a receipt handle of this queue into a copy and a receive.
     fn parse(&self, receipt_handle: &str) -> Result<(u64, u32), SqsError> {
         let parse = || {
             let text = String::from_utf8(URL_SAFE_NO_PAD.decode(receipt_handle).ok()?).ok()?;
@@ -245,7 +248,7 @@ impl Queue {
     }
 }
 
-/// The checksum by which a client checks a body, in lower-case hexadecimal.
+/// The checksum that a client checks a body with, in lower-case hexadecimal.
 fn md5_of(body: &str) -> String {
     format!("{:032x}", u128::from_be_bytes(Md5::digest(body).into()))
 }
