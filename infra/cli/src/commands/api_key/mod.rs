@@ -29,7 +29,7 @@ use crate::view;
 #[derive(Debug, Subcommand)]
 pub(crate) enum ApiKey {
     /// Create an API key and show it once
-    #[command(after_help = "Example: a key for a checkout that can only sell:\n  \
+    #[command(after_help = "Example of a key for a checkout that can only sell:\n  \
         keypool api-key create --name checkout --capability random-assign-license-keys \\\n    \
         --network 203.0.113.0/24 --expires 2027-12-31\n\n\
         A key for queued orders that wait up to two days for keys, with callbacks to one host only:\n  \
@@ -68,7 +68,7 @@ pub(crate) enum ApiKey {
         Costs a read unit for each API key, 2 more, and 4 write units.")]
     Enable(Which),
     /// Disable an API key: its requests get code 101
-    #[command(after_help = "Example: disable a key that leaked:\n  \
+    #[command(after_help = "Example for a key that leaked:\n  \
         keypool api-key disable checkout\n\n\
         Functions that have not seen the key in the last 60 seconds refuse it at once; all of them refuse it after \
         60 seconds.\n\

@@ -20,7 +20,7 @@ const ATTEMPTS_MAX: usize = 8;
 /// Replace a sold license key: block it, and give its owner another one of the same product.
 ///
 /// One write does both, and keeps the order reference. A key is replaced once; its successor can be replaced
-/// in turn. The owner is not told: send the new key yourself.
+/// in turn. keypool does not notify the owner: send the new key yourself.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     keypool keys replace OFF-7K2M-9QXA --reason \"does not activate, ticket 88\"\n  \

@@ -59,7 +59,7 @@ pub(crate) enum SigningKey {
         The global key belongs to the deployment: docs/rotating-keys.md says how to replace it.")]
     Rotate(rotate::Rotate),
     /// Keep the public half of a former global key
-    #[command(after_help = "Example: after a deployment with another global key:\n  \
+    #[command(after_help = "Example after a deployment with another global key:\n  \
         keypool signing-key retire arn:aws:kms:eu-central-1:123456789012:key/6f0f…\n\n\
         Costs 6 write units.")]
     Retire(retire::Retire),

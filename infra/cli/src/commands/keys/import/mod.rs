@@ -46,7 +46,8 @@ Examples:
   zcat keys.gz | keypool keys import - --product 42 --receipt keys.receipt.jsonl
 
 The receipt, FILE.receipt.jsonl, records the outcome of each line: created, duplicate (of an earlier line, or of a \
-key in stock, sold, blocked or reserved), or refused, and why. It contains the keys, so only you may read it. \
+key in stock, sold, blocked or reserved), or refused, and why. It contains the keys, so only you may read it.
+
 created + duplicate + refused = lines. The import never changes an existing key.
 
 The summary warns of keys with invisible characters and of keys that look the same; the import accepts them.
