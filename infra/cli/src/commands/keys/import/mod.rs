@@ -69,7 +69,7 @@ Exit codes: 0 all lines are created or duplicate, 1 failed, 3 lines were refused
 pub(crate) struct Import {
     /// The file; - is standard input
     file: PathBuf,
-    /// The product of all keys [default: the column `product_id`]
+    /// The product of all keys; without it, the column `product_id` names the products
     #[arg(long, value_name = "NUMBER")]
     product: Option<ProductId>,
     /// The format of the file [default: by its name or its first line]
