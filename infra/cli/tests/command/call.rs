@@ -42,6 +42,37 @@ async fn four_endpoints_are_called_as_a_shop_calls_them() {
 }
 
 #[tokio::test]
+async fn the_codes_after_a_sale_are_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let local = Local::start(path, &["--port", "0"]);
+    let sell = ["random-assign-license-keys", "product_id=1", "quantity=1", "generate=1", "identifier=31"];
+    let sold: Value = serde_json::from_str(&ok(path, &[&["call"], &sell[..]].concat())).unwrap();
+    let key = format!("license_key={}", sold["license_keys"][0]["license_key"].as_str().unwrap());
+    for done in [
+        &["get-license-keys", "identifier=31"][..],
+        &["get-available-license-keys-count", "product_id=1"],
+        &["update-license-key", &key, "validity=30"],
+        &["replace-license-key", &key, "reason=lost", "generate=1"],
+    ] {
+        let output = run(path, &[&["call"], done].concat());
+        assert_eq!(output.status.code(), Some(0), "{done:?}: {}", text(&output.stderr));
+    }
+    for (refused, meaning) in [
+        (&["get-license-keys"][..], "731: parameters are wrong"),
+        (&["get-available-license-keys-count", "product_id=9"], "740: there is no such product"),
+        (&["update-license-key", &key, "status=nothing"], "951: parameters are wrong"),
+        (&["update-license-key", "license_key=none"], "952: there is no such license key"),
+        (&["replace-license-key", &key], "861: parameters are wrong"),
+        (&["replace-license-key", &key, "reason=lost"], "862: only an assigned license key"),
+    ] {
+        let said = fails(path, &[&["call"], refused].concat(), 4);
+        assert!(said.contains(meaning), "{refused:?}: {said}");
+    }
+    local.stop();
+}
+
+#[tokio::test]
 async fn the_envelope_is_printed_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();

@@ -36,7 +36,8 @@ The API key comes from --api-key-file or from the variable KEYPOOL_API_KEY; for 
 is never an argument: arguments stay in the shell's history, and other users of the machine see them.
 
 Exit codes:
-  0  code 800, 803, 807, 815 or 900, and a valid signature; with --await-callback, for the callback too
+  0  done (code 730, 741, 800, 803, 807, 815, 860, 900 or 950), with a valid signature; with --await-callback, for the \
+callback too
   1  no response, a problem (its detail and request id are shown), a signature that could not be checked, or no \
 callback within --callback-timeout
   4  another code (its meaning is shown), or a wrong signature
@@ -182,17 +183,22 @@ impl Judge<'_> {
 /// Reports the meaning of a code, and returns the exit code for it.
 fn judged(received: &Received, output: Output) -> Exit {
     let meaning = match received.said.code() {
-        Some(800 | 803 | 807 | 815 | 900) => return Exit::Done,
+        Some(730 | 741 | 800 | 803 | 807 | 815 | 860 | 900 | 950) => return Exit::Done,
         Some(100) => "the API does not know this API key: create one with `keypool api-key create`",
         Some(101) => "this API key is disabled or has expired",
         Some(102) => "this API key may not call this endpoint: `keypool api-key list` shows its capabilities",
         Some(103) => "this API key may not be used from here: `keypool api-key list` shows its networks",
+        Some(104) => "a limit of this API key is reached: `keypool api-key list` shows its limits",
         Some(801) => "there is no such license key, or it is not for sale",
         Some(802) => "the stock has fewer keys than requested; nothing was sold",
-        Some(804 | 816 | 901) => "parameters are wrong: `errors` lists them; nothing was done",
-        Some(805) => "there is no such product, or it is disabled",
+        Some(731 | 804 | 816 | 861 | 901 | 951) => {
+            "parameters are wrong: `errors` lists them; nothing was done"
+        }
+        Some(740 | 805) => "there is no such product, or it is disabled",
         Some(806) => "there is no generator for this, or it is disabled",
+        Some(862) => "only an assigned license key can be replaced, and only once",
         Some(902) => "all of these license keys exist already; nothing was stored",
+        Some(952) => "there is no such license key",
         _ => "`keypool call` does not know this code",
     };
     let code = received.said.code().map_or_else(|| "no code".to_owned(), |code| code.to_string());
