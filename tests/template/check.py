@@ -1,7 +1,8 @@
 """Checks the deployment template in its form for CloudFormation: transformed by SAM, without a network or an account.
 
-    check.py            checks the transformed template, then breaks each rule on purpose
-    check.py --list     prints its resources, names and policies
+    check.py              checks the transformed template, then breaks each rule on purpose
+    check.py --list       prints its resources, names and policies
+    check.py TEMPLATE     checks another template, such as the one of a release
 
 Needs aws-sam-cli (for samtranslator) and cfn-lint.
 """
@@ -296,15 +297,17 @@ def listed(template):
 
 def main():
     started = time.monotonic()
-    source = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))
+    arguments = sys.argv[1:]
+    path = TEMPLATE if arguments in ([], ["--list"]) else pathlib.Path(arguments[0])
+    source = yaml_parse(path.read_text(encoding="utf-8"))
     template = transformed(source)
-    if sys.argv[1:] == ["--list"]:
+    if arguments == ["--list"]:
         listed(template)
         return 0
 
     found = [*faults(template), *lint_faults(template)]
     count = 0
-    for expected, changed in broken(source):
+    for expected, changed in broken(source) if path == TEMPLATE else []:
         count += 1
         if not any(expected in fault for fault in faults(transformed(changed))):
             found.append(f"no fault found for: {expected}")
