@@ -1,4 +1,4 @@
-"""The archives of a release, made of debug binaries and used as their user does: whatever does not work is a fault.
+"""Packages binaries as a release and uses the archives as their users do: whatever does not work is a fault.
 
     check.py BINARIES SAM_BIN    the folder of the binaries, and the folder of sam, cfn-lint and their python
 """
@@ -28,10 +28,10 @@ sys.path.insert(0, str(ROOT / "tests" / "second_opinion"))
 import check as second_opinion
 
 RELEASE = ROOT / "infra" / "release"
-# The binaries are this machine's.
+# This machine runs the binaries.
 ARCH = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
 OTHER_ARCH, OTHER_MACHINE = {"x86_64": ("arm64", 183), "arm64": ("x86_64", 62)}[ARCH]
-# They may need the glibc of this machine. Those of a release are built for Lambda's.
+# Debug binaries may need this machine's glibc. Release binaries are built for Lambda's.
 GLIBC = max("2.34", platform.libc_ver()[1], key=lambda version: [int(part) for part in version.split(".")])
 EPOCH_S = 1_700_000_000
 EPOCH = (2023, 11, 14, 22, 13, 20)
@@ -40,13 +40,13 @@ BUCKET = "artifacts"
 
 
 class Release:
-    """The archives, unpacked, and what has been found out about them."""
+    """The unpacked archives, and the faults found in them."""
 
     def __init__(self, binaries, sam_bin, folder):
         self.sam_bin, self.folder = sam_bin, folder
         self.checks, self.faults = 0, []
         self.functions = re.findall(r"CodeUri: \.\./functions/(.+)", (ROOT / "infra" / "template.yaml").read_text())
-        # Those of a release have no symbols.
+        # Release binaries have no symbols.
         self.binaries = folder / "binaries"
         self.binaries.mkdir()
         for name in [*self.functions, "keypool"]:
@@ -83,7 +83,7 @@ class Release:
 
 
 def same_bytes(release):
-    """Two runs, with other times, modes and folders of the binaries, in another time zone."""
+    """Two runs give the same bytes. The second has other times, modes and folders of the binaries, and another time zone."""
     first = release.package(release.out)
     release.check(first.returncode == 0, f"packaging fails: {first.stderr}")
     again = release.folder / "again"
@@ -110,7 +110,7 @@ def sums(release):
 
 
 def contents(release):
-    """The archives hold the binaries and nothing else; what is executable stays so."""
+    """The archives hold the binaries, as executable files, and nothing unexpected."""
     licenses = ["LICENSE", "LICENSE-APACHE", "LICENSE-MIT"]
     expected = ["README.md", "template.yaml", *licenses, *(f"functions/{name}.zip" for name in release.functions)]
     with zipfile.ZipFile(release.lambda_zip) as archive:
@@ -141,7 +141,7 @@ def contents(release):
 
 
 def template(release):
-    """The template lints, says of each function its zip file, and holds the rules of the source's."""
+    """The template names the zip file of each function. It passes cfn-lint and the rules of the source template."""
     path = release.unpacked / "template.yaml"
     text = path.read_text()
     code = re.findall(r"CodeUri: (.+)", text)
@@ -154,14 +154,14 @@ def template(release):
 
 
 def sam_package(release):
-    """What `sam deploy` does before it calls CloudFormation: the zip files are uploaded as they are."""
+    """`sam package` does what `sam deploy` does before it calls CloudFormation. It uploads the zip files as they are."""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     try:
         url = "http://{}:{}".format(*server.get_host_and_port())
         settings = release.folder / "sam"
         settings.mkdir()
-        # SAM asks its registry for a newer version once a week.
+        # Without this time, SAM looks for a newer version of itself.
         (settings / "metadata.json").write_text(json.dumps({"lastVersionCheck": time.time()}))
         aws = second_opinion.CREDENTIALS | {"AWS_DEFAULT_REGION": "eu-central-1", "AWS_ENDPOINT_URL": url}
         sam = {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(settings), "HOME": str(settings), "PATH": os.environ["PATH"]}
@@ -188,7 +188,7 @@ def sam_package(release):
 
 
 def functions(release):
-    """Each bootstrap serves a request of the contract, on the services of others."""
+    """Each bootstrap serves a request of the contract. moto is its AWS."""
     folder = release.folder / "shop"
     folder.mkdir()
     shop = second_opinion.Shop(release.bin, folder)
@@ -215,7 +215,7 @@ def functions(release):
 
 
 def command(release):
-    """The command runs where there is nothing but itself."""
+    """The command runs from an empty folder."""
     folder = release.folder / "empty"
     folder.mkdir()
     environment = {"HOME": str(folder), "PATH": os.environ["PATH"]}
@@ -241,8 +241,68 @@ def command(release):
         local.wait(READY_WITHIN_S)
 
 
+# Replaces cargo: records each call, and writes the smallest ELF file for the target.
+FAKE_CARGO = """#!{python}
+import json, os, pathlib, struct, sys
+target, name = sys.argv[sys.argv.index("--target") + 1].partition(".")[0], sys.argv[-1]
+with open(os.environ["FAKE_LOG"], "a") as log:
+    print(json.dumps([sys.argv[1:], dict(os.environ)]), file=log)
+if name == os.environ.get("FAKE_FAILURE"):
+    sys.exit(101)
+machine = 62 if target.startswith("x86_64") else 183
+binary = pathlib.Path(os.environ["CARGO_TARGET_DIR"], target, "release", name)
+binary.parent.mkdir(parents=True, exist_ok=True)
+header = struct.pack("<16sHHIQQQIHHHHHH", b"\\x7fELF\\x02\\x01\\x01", 3, machine, 1, 0, 0, 0, 0, 64, 0, 0, 64, 0, 0)
+binary.write_bytes(header + os.environ.get("FAKE_PATH", "").encode())
+"""
+
+
+def build(release):
+    """The build step calls cargo with the right flags for both architectures, and fails on unfit binaries."""
+    fakes, log, out = release.folder / "fakes", release.folder / "cargo.log", release.folder / "built"
+    fakes.mkdir()
+    for name in ["cargo", "cargo-lambda"]:
+        (fakes / name).write_text(FAKE_CARGO.format(python=sys.executable))
+        (fakes / name).chmod(0o755)
+    fake = {"PATH": f"{fakes}:{os.environ['PATH']}", "FAKE_LOG": str(log), "CARGO_TARGET_DIR": str(release.folder / "target")}
+    done = release.release("--out", out, **fake)
+    release.check(done.returncode == 0, f"the build step fails: {done.stderr}")
+    calls = [json.loads(line) for line in log.read_text().splitlines()]
+    expected = []
+    for target in ["x86_64-unknown-linux-gnu.2.34", "aarch64-unknown-linux-gnu.2.34"]:
+        for name in [*release.functions, "keypool"]:
+            expected.append(f"lambda build --compiler cargo-zigbuild --release --locked --target {target} --package {name}")
+    release.check([" ".join(arguments) for arguments, _ in calls] == expected, f"cargo is called as {calls}")
+    for arguments, environment in calls:
+        flags = environment["CARGO_ENCODED_RUSTFLAGS"].split("\x1f")
+        processor = "haswell" if "x86_64" in " ".join(arguments) else "neoverse-n1"
+        same = (f"-Ctarget-cpu={processor}" in flags) == (arguments[-1] != "keypool")
+        same &= f"--remap-path-prefix={ROOT}=keypool" in flags and f"-ffile-prefix-map={ROOT}=keypool" in environment["CFLAGS"]
+        same &= environment["SOURCE_DATE_EPOCH"] == str(EPOCH_S)
+        release.check(same, f"{arguments} is built with {flags} and {environment['CFLAGS']}")
+    sums = [line.split()[1] for line in (out / "SHA256SUMS").read_text().splitlines()]
+    stem = f"keypool-{release.version}"
+    archives = [f"{stem}-aarch64-unknown-linux-gnu.tar.gz", f"{stem}-lambda-arm64.zip", f"{stem}-lambda-x86_64.zip",
+                f"{stem}-x86_64-unknown-linux-gnu.tar.gz"]
+    release.check(sums == archives, f"the release of both architectures is {sums}")
+    with zipfile.ZipFile(out / f"{stem}-lambda-{OTHER_ARCH}.zip") as archive:
+        text = archive.read(f"{stem}-lambda-{OTHER_ARCH}/template.yaml").decode()
+        release.check(f"AllowedValues: [{OTHER_ARCH}]" in text, f"the template is not for {OTHER_ARCH}")
+
+    for said, changes in [
+        ("has the path", {"FAKE_PATH": f"{ROOT}/infra"}),
+        ("has the path", {"FAKE_PATH": "/cargo-home/registry", "CARGO_HOME": "/cargo-home"}),
+        ("the build of generate failed", {"FAKE_FAILURE": "generate"}),
+        ("cargo-lambda is missing", {"PATH": "/usr/bin:/bin"}),
+    ]:
+        refused = release.folder / "refused"
+        done = release.release("--out", refused, **(fake | changes))
+        release.check(done.returncode == 1 and said in done.stderr, f"not refused with '{said}': {done.stderr}")
+        release.check(not refused.exists(), f"an archive is left after '{said}'")
+
+
 def refusals(release):
-    """What must not become a release does not."""
+    """Packaging refuses unfit binaries and templates."""
     generate = (release.binaries / "generate").read_bytes()
 
     def spoilt(name, data):
@@ -270,7 +330,7 @@ def refusals(release):
     usage = release.release("--binaries", release.binaries)
     release.check(usage.returncode == 2, f"binaries of no architecture: {usage}")
 
-    # A source tree of its own, without git, whose template changes.
+    # A separate source tree without git. Its template changes.
     tree = release.folder / "tree"
     (tree / "infra").mkdir(parents=True)
     for name in ["Cargo.toml", "LICENSE", "LICENSE-APACHE", "LICENSE-MIT", "infra/release"]:
@@ -293,7 +353,7 @@ def main():
     binaries, sam_bin = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).absolute()
     with tempfile.TemporaryDirectory() as folder:
         release = Release(binaries, sam_bin, Path(folder))
-        for part in [same_bytes, sums, contents, template, sam_package, functions, command, refusals]:
+        for part in [same_bytes, sums, contents, template, sam_package, functions, command, build, refusals]:
             began = time.monotonic()
             part(release)
             print(f"{part.__name__}: {time.monotonic() - began:.1f} s", flush=True)
