@@ -180,3 +180,19 @@ async fn a_replacement_is_read_draw_sign_write() {
     assert_eq!(operations.iter().filter(|operation| **operation != "QueryLine").count(), 3, "{operations:?}");
     assert_eq!(shop.kms.take_calls().len(), 1);
 }
+
+/// DynamoDB refuses a transaction with two writes of one key.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_index_does_not_replace_a_key_with_itself() {
+    let shop = Shop::open().await;
+    shop.stock(1, 1).await;
+    let stock = shop.query_stock().await;
+    let old = sell(&shop).await;
+    for (generate, code) in [("0", 802), ("1", 860)] {
+        shop.dynamodb.disturb("Query", vec![Fault::Answer(stock.clone()); 2]);
+        let request = [("license_key", old.as_str()), ("reason", "lost"), ("generate", generate)];
+        let response = shop.post(REPLACE, &request).await;
+        shop.dynamodb.calm();
+        assert_eq!(response.code(), code, "{}", response.text);
+    }
+}

@@ -75,7 +75,7 @@ impl Order<'_> {
     ) -> Result<Option<Filled>, FunctionError> {
         let kept = self.window.take();
         let mut window = kept.unwrap_or_else(|| self.window_of(Vec::new(), StockSize::Exact(0)));
-        // Keys that others have taken, though the index may still show them.
+        // Keys that are not for sale, though the index may still show them.
         let mut gone: HashSet<LicenseKey> = HashSet::new();
         let (mut misses, mut backoff) = (0, Backoff::new());
         while misses < MISSES_MAX {
@@ -103,7 +103,9 @@ impl Order<'_> {
             }
             let rest = window.keys.split_off(wanting.min(self.store().sale_keys_max()));
             let chosen = std::mem::replace(&mut window.keys, rest);
-            let outcome = if chosen.len() == wanting {
+            let outcome = if let Some(replaced) = self.replaced_among(&chosen) {
+                SaleOutcome::Missed(vec![replaced])
+            } else if chosen.len() == wanting {
                 let rows = self.rows(sale, &chosen)?;
                 let sign = self.invocation.sign_reply(&rows, self.product.signing_key_id.as_ref());
                 let (reply, in_front, ()) =
@@ -156,9 +158,10 @@ impl Order<'_> {
         gone: &HashSet<LicenseKey>,
     ) -> Result<Drawn, FunctionError> {
         let Some(generator) = self.generator else {
-            // The index lags behind, so it may still show keys that are reserved by now.
+            // The index lags behind, so it may still show keys that are reserved by now, or the replaced one.
             let reserved = sale.taken().iter().map(|key| &key.license_key);
-            let pass_over = gone.iter().chain(reserved).cloned().collect();
+            let replaced = self.replaced.map(|replaced| &replaced.seen.license_key);
+            let pass_over = gone.iter().chain(reserved).chain(replaced).cloned().collect();
             let look = look(self.asked, self.product);
             return Ok(self.store().draw(self.product.id, wanting, &pass_over, look).await?);
         };
@@ -230,6 +233,13 @@ impl Order<'_> {
             self.invocation.audit_entry(api_key, "keys.replace", [seen, &next], Some(&request.reason));
         sale.replace(seen, &next, &entry);
         Ok(())
+    }
+
+    /// Returns the replaced key if it is among `chosen`: an older draw may have seen it in stock, or the
+    /// generator has made it again. DynamoDB refuses a transaction with two writes of one key.
+    fn replaced_among(&self, chosen: &[LicenseKeyRecord]) -> Option<LicenseKey> {
+        let replaced = &self.replaced?.seen.license_key;
+        chosen.iter().any(|key| key.license_key == *replaced).then(|| replaced.clone())
     }
 
     /// Counts a sale, and keeps the keys that its draw left over.

@@ -16,7 +16,7 @@ use keypool_signing::{PublicKey, SignedEnvelope, Signer};
 use keypool_store::Store;
 use process_orders::Worker;
 use reqwest::multipart::Form;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub(crate) use self::backing::StackConfig;
 use self::backing::settings_of_its_own;
@@ -293,6 +293,20 @@ impl Shop {
         let product_id = (response.envelope_text("private_key_used") == "product").then_some(product_id);
         let key = PublicKey::from_pem(self.public_key_pem(product_id).await.as_bytes()).unwrap();
         SignedEnvelope::from_json(&response.text).unwrap().verify(&key).is_ok()
+    }
+
+    /// Reads the stock of product 1 from the index: the response of DynamoDB to one query.
+    ///
+    /// # Panics
+    /// If DynamoDB refuses.
+    pub async fn query_stock(&self) -> Value {
+        let query = json!({
+            "TableName": "keypool",
+            "IndexName": "available",
+            "KeyConditionExpression": "stock = :stock",
+            "ExpressionAttributeValues": {":stock": {"S": "PRODUCT#1"}},
+        });
+        self.dynamodb_call("Query", &query).await
     }
 
     /// Calls an operation of DynamoDB directly, like somebody at a console.
