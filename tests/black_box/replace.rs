@@ -1,10 +1,15 @@
 //! Replaces a sold key.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use futures_util::future::join_all;
-use keypool_domain::{Clock as _, Status};
+use keypool_domain::{Clock as _, Endpoint, Status};
+use keypool_function::Window;
+use keypool_store::StockSize;
 use keypool_tests::{Fault, Shop, ShopResponse};
+use lambda_http::{Body, http};
+use serde_json::json;
 
 const REPLACE: &str = "replace-license-key";
 
@@ -195,4 +200,23 @@ async fn a_stale_index_does_not_replace_a_key_with_itself() {
         shop.dynamodb.calm();
         assert_eq!(response.code(), code, "{}", response.text);
     }
+}
+
+/// An environment keeps keys of a draw for later sales, while others sell them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_draw_does_not_replace_a_key_with_itself() {
+    let shop = Shop::open().await;
+    let keys = vec![shop.stored(&shop.stock(1, 1).await[0]).await];
+    let old = sell(&shop).await;
+    let desk = Arc::new(shop.desk(Endpoint::ReplaceLicenseKey));
+    let (stock, drawn_at) = (StockSize::Estimate(10_000), shop.clock.now());
+    desk.keep_window("1".parse().unwrap(), Window { keys, stock, drawn_at });
+    let body = json!({"api_key": keypool_tests::API_KEY, "license_key": old, "reason": "lost"}).to_string();
+    let request = http::Request::post(Endpoint::ReplaceLicenseKey.path())
+        .header("content-type", "application/json")
+        .body(Body::from(body))
+        .unwrap();
+    let response = replace_license_key::handle(desk, request).await;
+    let Body::Text(text) = response.body() else { panic!("{response:?}") };
+    assert!(text.contains("\"code\":802"), "{text}");
 }

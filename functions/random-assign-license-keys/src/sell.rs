@@ -103,9 +103,7 @@ impl Order<'_> {
             }
             let rest = window.keys.split_off(wanting.min(self.store().sale_keys_max()));
             let chosen = std::mem::replace(&mut window.keys, rest);
-            let outcome = if let Some(replaced) = self.replaced_among(&chosen) {
-                SaleOutcome::Missed(vec![replaced])
-            } else if chosen.len() == wanting {
+            let outcome = if chosen.len() == wanting {
                 let rows = self.rows(sale, &chosen)?;
                 let sign = self.invocation.sign_reply(&rows, self.product.signing_key_id.as_ref());
                 let (reply, in_front, ()) =
@@ -233,13 +231,6 @@ impl Order<'_> {
             self.invocation.audit_entry(api_key, "keys.replace", [seen, &next], Some(&request.reason));
         sale.replace(seen, &next, &entry);
         Ok(())
-    }
-
-    /// Returns the replaced key if it is among `chosen`: an older draw may have seen it in stock, or the
-    /// generator has made it again. DynamoDB refuses a transaction with two writes of one key.
-    fn replaced_among(&self, chosen: &[LicenseKeyRecord]) -> Option<LicenseKey> {
-        let replaced = &self.replaced?.seen.license_key;
-        chosen.iter().any(|key| key.license_key == *replaced).then(|| replaced.clone())
     }
 
     /// Counts a sale, and keeps the keys that its draw left over.

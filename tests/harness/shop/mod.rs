@@ -10,6 +10,7 @@ use std::time::Duration;
 use keypool_aws::Timeouts;
 use keypool_callback::CallbackLimits;
 use keypool_domain::{Endpoint, LicenseKeyRecord, OperatingSystemRandomness, Status};
+use keypool_function::Desk;
 use keypool_local::{Gateway, Services, Sqs, TABLE, demo, serve_batch};
 use keypool_queue::Queue;
 use keypool_signing::{PublicKey, SignedEnvelope, Signer};
@@ -158,6 +159,12 @@ impl Shop {
     pub async fn environment(&self, number: u32, seed: u64, clock_skew_seconds: i64) -> Environment {
         let (backing, deaths) = (self.backing.clone(), self.deaths.clone());
         Environment::start(number, backing, self.queue(), deaths, seed, clock_skew_seconds).await
+    }
+
+    /// Makes another desk for a function: a new environment.
+    #[must_use]
+    pub fn desk(&self, endpoint: Endpoint) -> Desk {
+        self.backing.desk(endpoint.name())
     }
 
     /// Calls the sweep like its schedule.
