@@ -112,7 +112,7 @@ def sums(release):
 def contents(release):
     """The archives hold the binaries, as executable files, and nothing unexpected."""
     licenses = ["LICENSE", "LICENSE-APACHE", "LICENSE-MIT"]
-    expected = ["README.md", "template.yaml", *licenses, *(f"functions/{name}.zip" for name in release.functions)]
+    expected = ["README.md", "LIBRARIES.txt", "template.yaml", *licenses, *(f"functions/{name}.zip" for name in release.functions)]
     with zipfile.ZipFile(release.lambda_zip) as archive:
         names = sorted(archive.namelist())
         release.check(names == sorted(f"{release.stem}/{name}" for name in expected), f"the functions' archive has {names}")
@@ -133,11 +133,27 @@ def contents(release):
     with tarfile.open(path) as archive:
         top = path.name.removesuffix(".tar.gz")
         modes = {member.name: (oct(member.mode), member.mtime, member.uid, member.uname) for member in archive}
-        expected = {f"{top}/{name}": ("0o644", EPOCH_S, 0, "") for name in ["README.md", *licenses]}
+        expected = {f"{top}/{name}": ("0o644", EPOCH_S, 0, "") for name in ["README.md", "LIBRARIES.txt", *licenses]}
         expected[f"{top}/keypool"] = ("0o755", EPOCH_S, 0, "")
         release.check(modes == expected, f"the command's archive has {modes}")
         archive.extractall(release.folder / "unpacked")
     (release.bin / "keypool").symlink_to(release.folder / "unpacked" / top / "keypool")
+
+
+def libraries(release):
+    """Each archive names the libraries in its binaries, with the texts of their licenses."""
+    texts = [path.read_text() for path in sorted((release.folder / "unpacked").glob("*/LIBRARIES.txt"))]
+    release.check(len(texts) == 2, f"{len(texts)} lists of libraries")
+    for text in texts:
+        lines = text.split("\n\n")[1].splitlines()
+        names = [line.split(" ")[0] for line in lines]
+        release.check({"aws-sdk-dynamodb", "tokio", "serde"} <= set(names), f"libraries are missing: {names}")
+        release.check(("clap" in names) == (text is texts[1]), "clap is in another archive than the command's")
+        # A macro, a tool for tests, and a crate of this workspace.
+        release.check(not {"serde_derive", "proptest", "keypool-domain"} & set(names), f"too many libraries: {names}")
+        unlicensed = [line for line in lines if not re.fullmatch(r"\S+ \d\S+  [^ ].*", line)]
+        release.check(not unlicensed, f"libraries without a license: {unlicensed}")
+        release.check("Permission is hereby granted" in text and "Apache License" in text, "license texts are missing")
 
 
 def template(release):
@@ -244,6 +260,8 @@ def command(release):
 # Replaces cargo: records each call, and writes the smallest ELF file for the target.
 FAKE_CARGO = """#!{python}
 import json, os, pathlib, struct, sys
+if sys.argv[1] == "metadata":
+    os.execv(os.environ["REAL_CARGO"], sys.argv)
 target, name = sys.argv[sys.argv.index("--target") + 1].partition(".")[0], sys.argv[-1]
 with open(os.environ["FAKE_LOG"], "a") as log:
     print(json.dumps([sys.argv[1:], dict(os.environ)]), file=log)
@@ -264,7 +282,8 @@ def build(release):
     for name in ["cargo", "cargo-lambda"]:
         (fakes / name).write_text(FAKE_CARGO.format(python=sys.executable))
         (fakes / name).chmod(0o755)
-    fake = {"PATH": f"{fakes}:{os.environ['PATH']}", "FAKE_LOG": str(log), "CARGO_TARGET_DIR": str(release.folder / "target")}
+    fake = {"PATH": f"{fakes}:{os.environ['PATH']}", "FAKE_LOG": str(log), "REAL_CARGO": shutil.which("cargo"),
+            "CARGO_TARGET_DIR": str(release.folder / "target")}
     done = release.release("--out", out, **fake)
     release.check(done.returncode == 0, f"the build step fails: {done.stderr}")
     calls = [json.loads(line) for line in log.read_text().splitlines()]
@@ -353,7 +372,7 @@ def main():
     binaries, sam_bin = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).absolute()
     with tempfile.TemporaryDirectory() as folder:
         release = Release(binaries, sam_bin, Path(folder))
-        for part in [same_bytes, sums, contents, template, sam_package, functions, command, build, refusals]:
+        for part in [same_bytes, sums, contents, libraries, template, sam_package, functions, command, build, refusals]:
             began = time.monotonic()
             part(release)
             print(f"{part.__name__}: {time.monotonic() - began:.1f} s", flush=True)
