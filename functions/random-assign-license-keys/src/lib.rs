@@ -169,10 +169,10 @@ pub async fn replace(
         identifier: None,
     };
     let mut window = invocation.desk().take_window(product.id, 1);
-    // An old draw may show the sold key in stock. DynamoDB refuses a transaction with two writes of one key.
-    window
-        .iter_mut()
-        .for_each(|window| window.keys.retain(|key| key.license_key != replaced.seen.license_key));
+    if let Some(window) = &mut window {
+        // An old draw may show the sold key in stock. DynamoDB refuses two writes of one key in a transaction.
+        window.keys.retain(|key| key.license_key != replaced.seen.license_key);
+    }
     let (generator, in_front) = (None, None);
     let asked = Order {
         invocation,
