@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::CheckContext;
 use super::report::Report;
 use crate::cloud::{CONCURRENT_EXECUTIONS, RSA_REQUESTS, Readings, Resources, quota, ringing, sum_and_peak};
 use crate::target::{Aws, Place};
@@ -24,9 +23,9 @@ const GRANT: &str =
     "have the permission granted (docs/operators.md lists those of the doctor), or check `keypool target`";
 
 /// Checks the surroundings of a stack on AWS. A local stack has none.
-pub(super) async fn check(context: CheckContext<'_>, report: &mut Report) -> anyhow::Result<()> {
-    let Place::Aws(aws) = &context.target.place else { return Ok(()) };
-    match &context.target.stack {
+pub(super) async fn check(report: &mut Report<'_>) -> anyhow::Result<()> {
+    let Place::Aws(aws) = &report.target.place else { return Ok(()) };
+    match &report.target.stack {
         Some(stack) => check_stack(aws, stack, report).await?,
         None => report.warning("sweep, alarms", "not checked: the stack is unknown", "give --stack")?,
     }
@@ -35,7 +34,7 @@ pub(super) async fn check(context: CheckContext<'_>, report: &mut Report) -> any
     check_signatures(aws, report).await
 }
 
-async fn check_stack(aws: &Aws, stack: &str, report: &mut Report) -> anyhow::Result<()> {
+async fn check_stack(aws: &Aws, stack: &str, report: &mut Report<'_>) -> anyhow::Result<()> {
     report.looking_at("checking the sweep and the alarms");
     let resources = match Resources::of(aws, stack).await {
         Ok(resources) => resources,
@@ -45,7 +44,7 @@ async fn check_stack(aws: &Aws, stack: &str, report: &mut Report) -> anyhow::Res
     check_alarms(aws, &resources, report).await
 }
 
-async fn check_sweep(aws: &Aws, resources: &Resources, report: &mut Report) -> anyhow::Result<()> {
+async fn check_sweep(aws: &Aws, resources: &Resources, report: &mut Report<'_>) -> anyhow::Result<()> {
     const CHECK: &str = "sweep";
     let minutes = SWEEP_SPAN.as_secs() / 60;
     let read = async {
@@ -77,7 +76,7 @@ async fn check_sweep(aws: &Aws, resources: &Resources, report: &mut Report) -> a
     }
 }
 
-async fn check_alarms(aws: &Aws, resources: &Resources, report: &mut Report) -> anyhow::Result<()> {
+async fn check_alarms(aws: &Aws, resources: &Resources, report: &mut Report<'_>) -> anyhow::Result<()> {
     const CHECK: &str = "alarms";
     let names = resources.of_kind("AWS::CloudWatch::Alarm");
     if names.is_empty() {
@@ -97,7 +96,7 @@ async fn check_alarms(aws: &Aws, resources: &Resources, report: &mut Report) -> 
     }
 }
 
-async fn check_concurrency(aws: &Aws, report: &mut Report) -> anyhow::Result<()> {
+async fn check_concurrency(aws: &Aws, report: &mut Report<'_>) -> anyhow::Result<()> {
     const CHECK: &str = "concurrency";
     match quota(aws, CONCURRENT_EXECUTIONS).await {
         Ok(Some(executions)) if executions < EXECUTIONS_MIN => report.warning(
@@ -115,7 +114,7 @@ async fn check_concurrency(aws: &Aws, report: &mut Report) -> anyhow::Result<()>
     }
 }
 
-async fn check_signatures(aws: &Aws, report: &mut Report) -> anyhow::Result<()> {
+async fn check_signatures(aws: &Aws, report: &mut Report<'_>) -> anyhow::Result<()> {
     const CHECK: &str = "KMS quota";
     const OF_RSA: [(&str, &str); 4] =
         [("Service", "KMS"), ("Type", "API"), ("Resource", "CryptographicOperationsRsa"), ("Class", "None")];
