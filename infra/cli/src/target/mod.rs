@@ -105,15 +105,12 @@ impl TargetOptions {
     /// The name from the options, else from the environment, where the stack takes precedence over the table.
     fn named(&self) -> Named {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        match (&self.stack, &self.table) {
-            (Some(stack), _) => Named::Stack(stack.clone()),
-            (None, Some(table)) => Named::Table(table.clone()),
-            (None, None) => match (variable("KEYPOOL_STACK"), variable("KEYPOOL_TABLE")) {
-                (Some(stack), _) => Named::Stack(stack),
-                (None, Some(table)) => Named::Table(table),
-                (None, None) => Named::Nothing,
-            },
-        }
+        let either = |stack: Option<String>, table: Option<String>| {
+            stack.map(Named::Stack).or_else(|| table.map(Named::Table))
+        };
+        either(self.stack.clone(), self.table.clone())
+            .or_else(|| either(variable("KEYPOOL_STACK"), variable("KEYPOOL_TABLE")))
+            .unwrap_or(Named::Nothing)
     }
 
     /// Returns true if the options select the stack on this machine. Makes no call.
