@@ -123,8 +123,8 @@ impl Assign {
     }
 }
 
-/// Changes the keys, and prints the outcome of each in the given order. `next` returns the new record of a key,
-/// or the reason for refusing the change.
+/// Changes the keys, and prints the outcome of each in the given order. `next` returns the new record of a
+/// key, or the reason for refusing the change.
 async fn change(
     target: &Target,
     output: Output,
