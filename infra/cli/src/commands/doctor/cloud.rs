@@ -99,17 +99,16 @@ async fn check_alarms(aws: &Aws, resources: &Resources, report: &mut Report<'_>)
 async fn check_concurrency(aws: &Aws, report: &mut Report<'_>) -> anyhow::Result<()> {
     const CHECK: &str = "concurrency";
     match quota(aws, CONCURRENT_EXECUTIONS).await {
-        Ok(Some(executions)) if executions < EXECUTIONS_MIN => report.warning(
+        Ok(executions) if executions < EXECUTIONS_MIN => report.warning(
             CHECK,
             format!(
                 "{executions} requests at a time for all functions of the account: further requests get 503"
             ),
             format!("request more from AWS: {}", CONCURRENT_EXECUTIONS.request(EXECUTIONS_WANTED)),
         ),
-        Ok(Some(executions)) => {
+        Ok(executions) => {
             report.ok(CHECK, format!("{executions} requests at a time for all functions of the account"))
         }
-        Ok(None) => report.warning(CHECK, "not checked: Service Quotas returned no value", GRANT),
         Err(error) => not_checked(report, CHECK, &error),
     }
 }
@@ -120,7 +119,7 @@ async fn check_signatures(aws: &Aws, report: &mut Report<'_>) -> anyhow::Result<
         [("Service", "KMS"), ("Type", "API"), ("Resource", "CryptographicOperationsRsa"), ("Class", "None")];
     let used = sum_and_peak(aws, "AWS/Usage", "CallCount", &OF_RSA, SIGNATURES_SPAN);
     match tokio::try_join!(quota(aws, RSA_REQUESTS), used) {
-        Ok((Some(quota), Readings { peak, .. })) => {
+        Ok((quota, Readings { peak, .. })) => {
             let most = peak / 60.0;
             let said = format!(
                 "{quota} RSA signatures a second for all keys of the account; {most:.1} in the busiest minute of the \
@@ -133,7 +132,6 @@ async fn check_signatures(aws: &Aws, report: &mut Report<'_>) -> anyhow::Result<
                 format!("beyond it shops get 503; request more from AWS: {}", RSA_REQUESTS.request("NUMBER"));
             report.warning(CHECK, said, way_out)
         }
-        Ok((None, _)) => report.warning(CHECK, "not checked: Service Quotas returned no value", GRANT),
         Err(error) => not_checked(report, CHECK, &error),
     }
 }
