@@ -68,15 +68,26 @@ fn of_credentials(operation: &str, service: &str, code: &str) -> Option<String> 
         }
         _ => format!("{service}:{operation}"),
     };
-    match code {
-        "AccessDeniedException" => Some(format!(
+    if code == "AccessDeniedException" {
+        return Some(format!(
             "these credentials lack a permission: they need {permissions}; `keypool target` shows whose they are"
-        )),
-        "ExpiredTokenException" => {
-            Some("the credentials have expired: sign in again (`aws sso login`), or renew them".to_owned())
+        ));
+    }
+    on_credentials(code).map(str::to_owned)
+}
+
+/// The remedy if AWS does not accept the credentials. The services have different codes for it.
+pub(crate) fn on_credentials(code: &str) -> Option<&'static str> {
+    match code {
+        "ExpiredToken" | "ExpiredTokenException" => {
+            Some("the credentials have expired: sign in again (`aws sso login`), or renew them")
         }
-        "UnrecognizedClientException" | "InvalidSignatureException" | "IncompleteSignatureException" => {
-            Some("AWS does not know these credentials: check AWS_PROFILE or the access key".to_owned())
+        "InvalidClientTokenId"
+        | "SignatureDoesNotMatch"
+        | "UnrecognizedClientException"
+        | "InvalidSignatureException"
+        | "IncompleteSignatureException" => {
+            Some("AWS does not know these credentials: check AWS_PROFILE or the access key")
         }
         _ => None,
     }

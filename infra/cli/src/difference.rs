@@ -15,11 +15,10 @@ pub(crate) fn between(before: Option<&Value>, after: Option<&Value>) -> String {
     names.dedup();
     let parts = names.into_iter().filter_map(|name| {
         let (was, is) = (text(old.get(name)), text(new.get(name)));
-        match (before, after) {
-            (Some(_), Some(_)) => (was != is).then(|| format!("{name}: {was} → {is}")),
-            (None, _) => (is != NOTHING).then(|| format!("{name}: {is}")),
-            (Some(_), None) => (was != NOTHING).then(|| format!("{name}: {was} → {NOTHING}")),
-        }
+        (was != is).then(|| match before {
+            Some(_) => format!("{name}: {was} → {is}"),
+            None => format!("{name}: {is}"),
+        })
     });
     parts.collect::<Vec<_>>().join(", ")
 }
@@ -36,15 +35,20 @@ pub(crate) fn in_short(before: Option<&Value>, after: Option<&Value>) -> String 
 /// The text for a value that is absent or empty.
 pub(crate) const NOTHING: &str = "-";
 
+/// The value as text, or [`NOTHING`].
+pub(crate) fn or_nothing(value: Option<impl ToString>) -> String {
+    let text = value.map(|value| value.to_string()).unwrap_or_default();
+    if text.is_empty() { NOTHING.to_owned() } else { text }
+}
+
 fn text(value: Option<&Value>) -> String {
-    match value {
-        None | Some(Value::Null) => NOTHING.to_owned(),
-        Some(Value::String(text)) if text.is_empty() => NOTHING.to_owned(),
+    let text = match value {
+        None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(values)) if values.is_empty() => NOTHING.to_owned(),
         Some(Value::Array(values)) => values.iter().map(text_of_element).collect::<Vec<_>>().join(" "),
         Some(other) => other.to_string(),
-    }
+    };
+    or_nothing(Some(text))
 }
 
 fn text_of_element(value: &Value) -> String {

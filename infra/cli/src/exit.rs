@@ -1,4 +1,3 @@
-use std::fmt;
 use std::process::ExitCode;
 
 /// The end of a command that did not fail.
@@ -35,19 +34,9 @@ Exit codes:
 pub(crate) const WRONG_ARGUMENTS: u8 = 2;
 
 /// Arguments that are valid alone, but not together.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub(crate) struct WrongArguments(pub(crate) &'static str);
-
-impl fmt::Display for WrongArguments {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for WrongArguments {}
-
-/// The exit code after Ctrl-C, as shells define it.
-pub(crate) const INTERRUPTED: u8 = 130;
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
@@ -55,7 +44,8 @@ impl From<Exit> for ExitCode {
             Exit::Done => 0,
             Exit::Partly => 3,
             Exit::DoesNotHold => 4,
-            Exit::Interrupted => INTERRUPTED,
+            // As shells define it.
+            Exit::Interrupted => 130,
         })
     }
 }

@@ -1,10 +1,11 @@
 //! The `keypool` command: the embedded stack, and the tools of an operator.
 //!
-//! Each subcommand is one file in `commands`. `target` opens the table and identifies the operator. `cloud`
-//! asks AWS for further facts about a stack. Only `output` prints: for people or, with `--json`, for
-//! programs. `view` renders records as JSON. `http` calls the API, `envelope` reads its responses, and
-//! `public_keys` finds the keys to check them with. `difference` describes changes, `moment` parses times,
-//! `advice` suggests remedies for errors, and `exit` defines the exit codes.
+//! Each subcommand is one file or folder in `commands`. There, `catalogue` is the common part of products,
+//! generators and API keys, and `change` changes many records. `target` opens the table and identifies the
+//! operator. `cloud` asks AWS for further facts about a stack. Only `output` prints: for people or, with
+//! `--json`, for programs. `view` renders orders and owners. `http` calls the API, `envelope` reads its
+//! responses, and `public_keys` finds the keys to check them with. `difference` describes changes, `moment`
+//! parses times, `advice` suggests remedies for errors, and `exit` defines the exit codes.
 
 mod advice;
 mod cloud;

@@ -74,35 +74,16 @@ pub(crate) fn length(time: Duration) -> String {
     }
 }
 
-/// A moment in the past as an operator writes it: a duration before now, or a date or time in UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Since {
-    Ago(Span),
-    At(Timestamp),
+/// Parses a moment in the past: a duration before now, or a date or time in UTC.
+pub(crate) fn since(text: &str) -> Result<Timestamp, &'static str> {
+    before(SystemClock.now(), text)
 }
 
-impl FromStr for Since {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let moment = Timestamp::from_date(text).ok().or_else(|| Timestamp::from_rfc3339(text));
-        if let Some(moment) = moment {
-            return Ok(Self::At(moment));
-        }
-        text.parse().map(Self::Ago).map_err(|_| {
-            "must be a duration such as 24h or 7d, a date as YYYY-MM-DD, or a time as 2026-11-21T07:00:00Z"
-        })
-    }
-}
-
-impl Since {
-    /// The moment, counted from `now`.
-    pub(crate) fn moment(self, now: Timestamp) -> Option<Timestamp> {
-        match self {
-            Self::Ago(span) => span.before(now),
-            Self::At(moment) => Some(moment),
-        }
-    }
+fn before(now: Timestamp, text: &str) -> Result<Timestamp, &'static str> {
+    let moment = Timestamp::from_date(text).ok().or_else(|| Timestamp::from_rfc3339(text));
+    moment.or_else(|| text.parse::<Span>().ok()?.before(now)).ok_or(
+        "must be a duration such as 24h or 7d, a date as YYYY-MM-DD, or a time as 2026-11-21T07:00:00Z",
+    )
 }
 
 /// The end of a day, which must not be in the past.
@@ -128,8 +109,7 @@ pub(crate) fn past(text: &str) -> Result<Timestamp, &'static str> {
 
 /// Formats a moment for people, in whole seconds.
 pub(crate) fn to_the_second(moment: Timestamp) -> String {
-    let text = moment.to_microseconds_text();
-    format!("{}Z", text.chars().take("2026-11-21T07:00:00".len()).collect::<String>().replace('T', " "))
+    moment.to_whole_seconds_text().replace('T', " ").replace(".000000", "")
 }
 
 #[cfg(test)]
@@ -196,9 +176,9 @@ mod tests {
             ("2026-11-01", "2026-11-01T00:00:00Z"),
             ("2026-11-01T12:00:00Z", "2026-11-01T12:00:00Z"),
         ] {
-            assert_eq!(text.parse::<Since>().unwrap().moment(now), Some(at(moment)), "{text}");
+            assert_eq!(before(now, text), Ok(at(moment)), "{text}");
         }
-        assert!("yesterday".parse::<Since>().is_err());
+        assert!(before(now, "yesterday").is_err());
         assert_eq!(to_the_second(at("2026-11-01T12:00:00.123456Z")), "2026-11-01 12:00:00Z");
     }
 }

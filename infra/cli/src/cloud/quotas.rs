@@ -1,3 +1,4 @@
+use anyhow::Context as _;
 use aws_sdk_servicequotas::operation::get_service_quota::GetServiceQuotaError;
 
 use crate::target::{Aws, in_words};
@@ -26,19 +27,19 @@ impl Quota {
 }
 
 /// Reads the account's value of a quota in this region, or AWS's default if the account has none.
-pub(crate) async fn quota(aws: &Aws, quota: Quota) -> anyhow::Result<Option<f64>> {
+pub(crate) async fn quota(aws: &Aws, quota: Quota) -> anyhow::Result<f64> {
     let client = aws_sdk_servicequotas::Client::new(aws.config());
     let Quota { service, code } = quota;
-    let applied = client.get_service_quota().service_code(service).quota_code(code).send().await;
-    match applied {
-        Ok(applied) => {
-            return Ok(applied.quota().and_then(aws_sdk_servicequotas::types::ServiceQuota::value));
-        }
+    let found = match client.get_service_quota().service_code(service).quota_code(code).send().await {
+        Ok(applied) => applied.quota,
         Err(error)
-            if error.as_service_error().is_some_and(GetServiceQuotaError::is_no_such_resource_exception) => {}
+            if error.as_service_error().is_some_and(GetServiceQuotaError::is_no_such_resource_exception) =>
+        {
+            let default = client.get_aws_default_service_quota().service_code(service).quota_code(code);
+            let default = default.send().await;
+            default.map_err(|error| in_words("servicequotas:GetAWSDefaultServiceQuota", &error))?.quota
+        }
         Err(error) => return Err(in_words("servicequotas:GetServiceQuota", &error)),
-    }
-    let default = client.get_aws_default_service_quota().service_code(service).quota_code(code).send().await;
-    let default = default.map_err(|error| in_words("servicequotas:GetAWSDefaultServiceQuota", &error))?;
-    Ok(default.quota().and_then(aws_sdk_servicequotas::types::ServiceQuota::value))
+    };
+    found.and_then(|quota| quota.value).context("Service Quotas returned no value")
 }

@@ -1,12 +1,11 @@
-use anyhow::Context as _;
 use clap::Args;
-use keypool_domain::{AuditEntry, Clock as _, SystemClock};
+use keypool_domain::{AuditEntry, Clock as _, SystemClock, Timestamp};
 use serde_json::{Value, json};
 
 use crate::difference;
 use crate::exit::Exit;
-use crate::moment::{Since, to_the_second};
-use crate::output::{Output, Table};
+use crate::moment::{since, to_the_second};
+use crate::output::{Column, Output, Table};
 use crate::target::Target;
 
 /// Show who changed what, latest first.
@@ -20,8 +19,8 @@ use crate::target::Target;
     Costs half a read unit for 4 KB of entries (some ten), and for each month.")]
 pub(crate) struct Audit {
     /// The start of the period: a duration before now (24h, 30d), or a date or time in UTC
-    #[arg(long, value_name = "DURATION|DATE", default_value = "30d")]
-    since: Since,
+    #[arg(long, value_name = "DURATION|DATE", default_value = "30d", value_parser = since)]
+    since: Timestamp,
     /// The most entries to show
     #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
@@ -35,12 +34,10 @@ pub(crate) struct Audit {
 
 impl Audit {
     pub(crate) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
-        let now = SystemClock.now();
-        let since = self.since.moment(now).context("--since goes back before the year 0")?;
         let limit = usize::try_from(self.limit)?;
         // One entry more than the limit shows that there are more.
         let wanted = |entry: &AuditEntry| self.wants(entry);
-        let mut entries = target.store.audit_trail(since, now, limit + 1, wanted).await?;
+        let mut entries = target.store.audit_trail(self.since, SystemClock.now(), limit + 1, wanted).await?;
         let more = entries.len() > limit;
         entries.truncate(limit);
         if output.is_json() {
@@ -49,7 +46,7 @@ impl Audit {
             print(&entries, output)?;
         }
         if entries.is_empty() {
-            output.note(&format!("There are no such entries since {}.", to_the_second(since)));
+            output.note(&format!("There are no such entries since {}.", to_the_second(self.since)));
         }
         if more {
             output
@@ -66,18 +63,19 @@ impl Audit {
 
 fn print(entries: &[AuditEntry], output: Output) -> anyhow::Result<()> {
     // A row on a terminal has no room for the whole difference.
-    let what_changed = if output.is_terminal() { difference::in_short } else { difference::between };
-    let mut table = Table::new(["TIME", "WHO", "ACTION", "SUBJECT", "WHAT CHANGED"]);
-    for entry in entries {
-        table.row([
-            to_the_second(entry.at),
-            who(entry.principal.as_str()).to_owned(),
-            entry.action.clone(),
-            entry.subject.clone(),
-            what_changed(entry.before.as_ref(), entry.after.as_ref()),
-        ]);
-    }
-    output.line(&table.to_string())
+    let what_changed: fn(&AuditEntry) -> String = if output.is_terminal() {
+        |entry| difference::in_short(entry.before.as_ref(), entry.after.as_ref())
+    } else {
+        |entry| difference::between(entry.before.as_ref(), entry.after.as_ref())
+    };
+    let columns: [Column<AuditEntry>; 5] = [
+        ("TIME", |entry| to_the_second(entry.at)),
+        ("WHO", |entry| who(entry.principal.as_str()).to_owned()),
+        ("ACTION", |entry| entry.action.clone()),
+        ("SUBJECT", |entry| entry.subject.clone()),
+        ("WHAT CHANGED", what_changed),
+    ];
+    output.line(&Table::of(entries, &columns).to_string())
 }
 
 /// The readable part of an ARN: `operator/ada` of `arn:aws:sts::123456789012:assumed-role/operator/ada`.

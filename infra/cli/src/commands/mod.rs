@@ -3,6 +3,7 @@
 mod api_key;
 mod audit;
 mod call;
+mod catalogue;
 mod change;
 mod completions;
 mod doctor;
@@ -19,7 +20,6 @@ mod target;
 mod verify;
 
 use clap::Subcommand;
-use keypool_store::{Counter, Store};
 
 use crate::exit::Exit;
 use crate::output::Output;
@@ -30,16 +30,16 @@ pub(crate) enum Command {
     Local(local::Local),
     /// Create, list and change products
     #[command(subcommand)]
-    Product(product::Product),
+    Product(product::Command),
     /// Create, list and change generators of license keys
     #[command(subcommand)]
-    Generator(generator::Generator),
+    Generator(generator::Command),
     /// Create, list, change and replace API keys
     #[command(subcommand)]
-    ApiKey(api_key::ApiKey),
+    ApiKey(api_key::Command),
     /// Create, choose and replace the keys that sign responses; print public keys
     #[command(subcommand)]
-    SigningKey(signing_key::SigningKey),
+    SigningKey(signing_key::Command),
     /// Import, show, export and change license keys
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -86,13 +86,4 @@ impl Command {
             Self::Completions(completions) => completions.run(output),
         }
     }
-}
-
-/// The most ids that are tried to find a free one. Ids chosen by hand are taken.
-const IDS_TRIED_MAX: usize = 1_000;
-
-/// Takes the next id from a counter.
-async fn next_id<T: TryFrom<u64>>(store: &Store, counter: Counter) -> anyhow::Result<T> {
-    let id = store.next_id(counter).await?;
-    T::try_from(id).map_err(|_| anyhow::anyhow!("there are no more ids"))
 }

@@ -1,14 +1,14 @@
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
-use keypool_domain::{Activity, Clock as _, Generator, GeneratorId, Product, ProductId, SystemClock};
+use keypool_domain::{Clock as _, Generator, GeneratorId, Product, ProductId, SystemClock};
 use keypool_store::{Inventory, KeyFilter, Look, StockSize};
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
-use crate::output::{BAD, FAINT, GOOD, Output, Table, WARNING};
+use crate::output::{BAD, Column, FAINT, GOOD, Output, Table, WARNING};
 use crate::target::Target;
 
 /// Show the stock and the sales of each product.
@@ -44,8 +44,7 @@ const LOW_HOURS: u64 = 48;
 impl Stock {
     pub(crate) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         if !self.watch {
-            self.show(target, output).await?;
-            return Ok(Exit::Done);
+            return self.show(target, output).await;
         }
         let mut schedule = tokio::time::interval(Duration::from_secs(self.every));
         schedule.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -68,61 +67,54 @@ impl Stock {
         }
     }
 
-    async fn show(&self, target: &Target, output: Output) -> anyhow::Result<()> {
+    async fn show(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         let (mut products, generators) =
             (target.store.list::<Product>().await?, target.store.list::<Generator>().await?);
-        let at_work: BTreeSet<GeneratorId> = generators
-            .iter()
-            .filter(|found| found.activity == Activity::Active)
-            .map(|found| found.id)
-            .collect();
-        for product in &mut products {
-            product.generator_id = product.generator_id.filter(|id| at_work.contains(id));
-        }
-        let inventory = {
+        products.retain(|product| self.product.is_none_or(|only| only == product.id));
+        let mut stocks = {
             let progress = output.progress("reading", Some(target.store.approximate_count().await?));
             let filter = KeyFilter { product_id: self.product, ..KeyFilter::default() };
             target.store.inventory(filter, SystemClock.now(), |read| progress.add(read as u64)).await?
         };
-        let mut lines = lines(&products, &inventory, self.product);
-        for line in &mut lines {
-            let waiting = target.store.line(line.id).await?;
-            line.waited_for = waiting.iter().map(|order| order.quantity).sum();
+        for product in &products {
+            stocks.entry(product.id).or_default();
         }
-        for line in lines.iter_mut().filter(|line| line.inventory.available > 0) {
-            let drawn = target.store.draw(line.id, 1, &HashSet::new(), Look::Once).await?;
-            line.estimate = Some(drawn.stock);
-        }
-        if let (Some(id), []) = (self.product, lines.as_slice()) {
+        if let (Some(id), true) = (self.product, stocks.is_empty()) {
             bail!("there is no product {id}, and no key of it");
         }
-        let mut table = Table::new([
-            "PRODUCT",
-            "NAME",
-            "AVAILABLE",
-            "",
-            "WAITED FOR",
-            "ESTIMATE",
-            "ASSIGNED",
-            "RESERVED",
-            "BLOCKED",
-            "LAST DAY",
-            "LAST HOUR",
-            "LASTS",
-        ]);
-        let most = lines.iter().map(|line| line.inventory.available).max().unwrap_or(0);
-        for line in &lines {
-            table.row(line.row(most));
+        let most = stocks.values().map(|inventory| inventory.available).max().unwrap_or(0);
+        let mut lines = Vec::new();
+        for (id, inventory) in stocks {
+            let product = products.iter().find(|product| product.id == id).cloned();
+            let generator_id = product.as_ref().and_then(|product| product.generator_id);
+            let is_active = |id: &GeneratorId| {
+                generators.iter().any(|generator| generator.id == *id && generator.is_active())
+            };
+            let waiting = target.store.line(id).await?;
+            let estimate = if inventory.available > 0 {
+                Some(target.store.draw(id, 1, &HashSet::new(), Look::Once).await?.stock)
+            } else {
+                None
+            };
+            lines.push(Line {
+                id,
+                product,
+                generator_id: generator_id.filter(is_active),
+                inventory,
+                waited_for: waiting.iter().map(|order| order.quantity).sum(),
+                estimate,
+                most,
+            });
         }
-        output.table(&table, lines.iter().map(Line::value).collect())
+        output.table(&Table::of(&lines, COLUMNS), lines.iter().map(Line::value).collect())
     }
 }
 
 /// The stock of one product.
 struct Line {
     id: ProductId,
-    name: Option<String>,
-    is_active: bool,
+    /// `None` if there are keys, but no such product.
+    product: Option<Product>,
     /// The generator that makes its keys when the stock is empty, if it is active.
     generator_id: Option<GeneratorId>,
     inventory: Inventory,
@@ -130,69 +122,43 @@ struct Line {
     waited_for: usize,
     /// The size of the stock as one draw sees it.
     estimate: Option<StockSize>,
+    /// The size of the largest stock in the list.
+    most: u64,
 }
 
-/// Builds a line for each product, and for each missing product that has keys.
-fn lines(
-    products: &[Product],
-    inventory: &BTreeMap<ProductId, Inventory>,
-    only: Option<ProductId>,
-) -> Vec<Line> {
-    let mut lines: BTreeMap<ProductId, Line> = inventory
-        .iter()
-        .map(|(id, inventory)| (*id, Line { inventory: *inventory, ..Line::without_keys(*id) }))
-        .collect();
-    for product in products.iter().filter(|product| only.is_none_or(|only| only == product.id)) {
-        let line = lines.entry(product.id).or_insert_with(|| Line::without_keys(product.id));
-        line.name = Some(product.name.as_str().to_owned());
-        line.is_active = product.is_active();
-        line.generator_id = product.generator_id;
-    }
-    lines.into_values().collect()
-}
+const COLUMNS: &[Column<Line>] = &[
+    ("PRODUCT", |line| line.id.to_string()),
+    ("NAME", Line::name),
+    ("AVAILABLE", |line| line.styled(&line.inventory.available.to_string())),
+    ("", |line| line.styled(&bar(line.inventory.available, line.most))),
+    ("WAITED FOR", |line| line.waited_for.to_string()),
+    ("ESTIMATE", Line::estimate_beside_count),
+    ("ASSIGNED", |line| line.inventory.assigned.to_string()),
+    ("RESERVED", |line| line.inventory.reserved.to_string()),
+    ("BLOCKED", |line| line.inventory.blocked.to_string()),
+    ("LAST DAY", |line| line.inventory.sold_last_day.to_string()),
+    ("LAST HOUR", |line| line.inventory.sold_last_hour.to_string()),
+    ("LASTS", Line::lasts),
+];
 
 impl Line {
-    fn without_keys(id: ProductId) -> Self {
-        let inventory = Inventory::default();
-        Self {
-            id,
-            name: None,
-            is_active: false,
-            generator_id: None,
-            inventory,
-            waited_for: 0,
-            estimate: None,
+    fn name(&self) -> String {
+        match &self.product {
+            Some(product) if product.is_active() => product.name.as_str().to_owned(),
+            Some(product) => format!("{} {FAINT}(inactive){FAINT:#}", product.name.as_str()),
+            None => format!("{FAINT}(no such product){FAINT:#}"),
         }
     }
 
-    fn row(&self, most: u64) -> [String; 12] {
-        let Inventory { available, assigned, reserved, blocked, sold_last_hour, sold_last_day } =
-            self.inventory;
+    /// A text in the color of the stock's state.
+    fn styled(&self, text: &str) -> String {
         let style = match self.inventory.hours_left() {
-            _ if available == 0 && self.generator_id.is_some() => FAINT,
-            _ if available == 0 => BAD,
+            _ if self.inventory.available == 0 && self.generator_id.is_some() => FAINT,
+            _ if self.inventory.available == 0 => BAD,
             Some(hours) if hours < LOW_HOURS => WARNING,
             _ => GOOD,
         };
-        let name = match &self.name {
-            Some(name) if self.is_active => name.clone(),
-            Some(name) => format!("{name} {FAINT}(inactive){FAINT:#}"),
-            None => format!("{FAINT}(no such product){FAINT:#}"),
-        };
-        [
-            self.id.to_string(),
-            name,
-            format!("{style}{available}{style:#}"),
-            format!("{style}{}{style:#}", bar(available, most)),
-            self.waited_for.to_string(),
-            self.estimate_beside_count(),
-            assigned.to_string(),
-            reserved.to_string(),
-            blocked.to_string(),
-            sold_last_day.to_string(),
-            sold_last_hour.to_string(),
-            self.lasts(),
-        ]
+        format!("{style}{text}{style:#}")
     }
 
     /// The estimate of one draw and its deviation from the count. The alarm for a low stock uses this metric.
@@ -224,8 +190,8 @@ impl Line {
             self.inventory;
         json!({
             "product_id": self.id,
-            "name": self.name,
-            "status": if self.is_active { "active" } else { "inactive" },
+            "name": self.product.as_ref().map(|product| product.name.as_str()),
+            "status": if self.product.as_ref().is_some_and(Product::is_active) { "active" } else { "inactive" },
             "available": available,
             "waited_for": self.waited_for,
             "estimate": self.estimate.map(StockSize::get),
@@ -252,6 +218,13 @@ fn bar(count: u64, most: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Line {
+        fn without_keys(id: ProductId) -> Self {
+            let (product, generator_id, inventory, estimate) = (None, None, Inventory::default(), None);
+            Self { id, product, generator_id, inventory, waited_for: 0, estimate, most: 0 }
+        }
+    }
 
     #[test]
     fn a_bar_is_as_long_as_its_share() {

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use crate::exit::Exit;
-use crate::output::Output;
+use crate::output::{Output, fields};
 use crate::target::{Place, Target};
 
 /// Prints the table that the other commands use, and the operator's identity.
@@ -21,12 +21,15 @@ pub(crate) async fn run(target: &Target, output: Output) -> anyhow::Result<Exit>
         "principal": principal.as_str(),
     });
     let unknown = || "unknown: give --stack".to_owned();
-    let text = format!(
-        "target       {place}\ntable        {}\nbase URL     {}\nsigning key  {}\nyou are      {principal}",
-        target.table,
-        target.base_url.clone().unwrap_or_else(unknown),
-        global.unwrap_or_else(unknown),
+    let text = fields(
+        "",
+        &[
+            ("target", place),
+            ("table", target.table.clone()),
+            ("base URL", target.base_url.clone().unwrap_or_else(unknown)),
+            ("signing key", global.unwrap_or_else(unknown)),
+            ("you are", principal.to_string()),
+        ],
     );
-    output.result(&text, &value)?;
-    Ok(Exit::Done)
+    output.result(&text, &value)
 }

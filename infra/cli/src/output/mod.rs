@@ -14,7 +14,8 @@ use serde_json::Value;
 pub(crate) use self::printable::printable;
 use self::printable::{printable_cell, printable_lines};
 pub(crate) use self::progress::Progress;
-pub(crate) use self::table::Table;
+pub(crate) use self::table::{Column, Table, fields};
+use crate::exit::Exit;
 
 /// Success.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
@@ -59,38 +60,36 @@ impl Output {
 
     /// Prints a line to standard output.
     pub(crate) fn line(self, text: &str) -> anyhow::Result<()> {
-        let mut stdout = anstream::stdout().lock();
-        unless_gone(writeln!(stdout, "{}", printable_lines(text)).and_then(|()| stdout.flush()))
+        print(anstream::stdout().lock(), format!("{}\n", printable_lines(text)).as_bytes())
     }
 
     /// Clears the screen of a terminal.
     pub(crate) fn clear_screen(self) -> anyhow::Result<()> {
-        let mut stdout = io::stdout().lock();
         // Cursor to the top left, then clear everything after it.
-        unless_gone(write!(stdout, "\x1b[H\x1b[2J").and_then(|()| stdout.flush()))
+        print(io::stdout().lock(), b"\x1b[H\x1b[2J")
     }
 
-    /// Prints a result: `text` for people, or `value` for programs.
-    pub(crate) fn result(self, text: &str, value: &Value) -> anyhow::Result<()> {
-        if self.json { self.value(value) } else { self.line(text) }
+    /// Prints a result: `text` for people, or `value` for programs. Returns the exit of a command whose only
+    /// result it is.
+    pub(crate) fn result(self, text: &str, value: &Value) -> anyhow::Result<Exit> {
+        let printed = if self.json { self.value(value) } else { self.line(text) };
+        printed.map(|()| Exit::Done)
     }
 
-    /// Prints a table for people, or a JSON array for programs.
-    pub(crate) fn table(self, table: &Table, values: Vec<Value>) -> anyhow::Result<()> {
-        if self.json { self.value(&Value::Array(values)) } else { self.line(&table.to_string()) }
+    /// Prints a table for people, or a JSON array for programs. Returns [`Exit::Done`], as [`Self::result`]
+    /// does.
+    pub(crate) fn table(self, table: &Table, values: Vec<Value>) -> anyhow::Result<Exit> {
+        self.result(&table.to_string(), &Value::Array(values))
     }
 
     /// Prints a value on one line, for programs.
     pub(crate) fn value(self, value: &Value) -> anyhow::Result<()> {
-        let mut stdout = io::stdout().lock();
-        unless_gone(writeln!(stdout, "{value}").and_then(|()| stdout.flush()))
+        print(io::stdout().lock(), format!("{value}\n").as_bytes())
     }
 
     /// Prints received bytes unchanged, for programs.
     pub(crate) fn raw(self, bytes: &[u8]) -> anyhow::Result<()> {
-        let mut stdout = io::stdout().lock();
-        let written = stdout.write_all(bytes).and_then(|()| stdout.write_all(b"\n"));
-        unless_gone(written.and_then(|()| stdout.flush()))
+        print(io::stdout().lock(), &[bytes, b"\n"].concat())
     }
 
     /// Prints a remark to standard error, so that standard output has the result alone.
@@ -120,7 +119,8 @@ impl Output {
 static IS_GONE: AtomicBool = AtomicBool::new(false);
 
 /// Ignores a broken pipe: in `keypool product list | head -1` the reader has enough.
-fn unless_gone(written: io::Result<()>) -> anyhow::Result<()> {
+fn print(mut stdout: impl Write, bytes: &[u8]) -> anyhow::Result<()> {
+    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
     let Err(error) = written else { return Ok(()) };
     if error.kind() == io::ErrorKind::BrokenPipe {
         IS_GONE.store(true, Ordering::Relaxed);

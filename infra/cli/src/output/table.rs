@@ -11,16 +11,33 @@ pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
 
+/// A column: its heading, and the text of its cell for a record. Cells may be styled.
+pub(crate) type Column<T> = (&'static str, fn(&T) -> String);
+
 impl Table {
-    /// A table without rows.
-    pub(crate) fn new<const COLUMNS: usize>(heading: [&'static str; COLUMNS]) -> Self {
-        Self { heading: heading.to_vec(), rows: Vec::new() }
+    /// A table with a row for each record.
+    pub(crate) fn of<T>(records: &[T], columns: &[Column<T>]) -> Self {
+        let mut table = Self::new(columns.iter().map(|(heading, _)| *heading));
+        for record in records {
+            table.row(columns.iter().map(|(_, cell)| cell(record)));
+        }
+        table
     }
 
-    /// Adds a row; its cells may be styled.
-    pub(crate) fn row<const COLUMNS: usize>(&mut self, cells: [String; COLUMNS]) {
+    fn new(heading: impl IntoIterator<Item = &'static str>) -> Self {
+        Self { heading: heading.into_iter().collect(), rows: Vec::new() }
+    }
+
+    fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().map(|cell| printable_cell(&cell)).collect());
     }
+}
+
+/// One line for each field of a record: its name, and its value in a column of its own.
+pub(crate) fn fields(indent: &str, fields: &[(&str, String)]) -> String {
+    let longest = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let line = |(name, value): &(&str, String)| format!("{indent}{name:longest$}  {value}");
+    fields.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// The width of a text in terminal columns, styles not counted.

@@ -8,6 +8,8 @@ use aws_types::service_config::ServiceConfigKey;
 use keypool_aws::{AwsError, AwsErrorKind, AwsSettings, classify};
 use keypool_domain::Principal;
 
+use crate::advice::on_credentials;
+
 const NO_CREDENTIALS: &str =
     "no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
 
@@ -104,16 +106,13 @@ where
             }
         };
     };
+    if let Some(remedy) = on_credentials(&code) {
+        return anyhow!(remedy);
+    }
     match (kind, code.as_str()) {
         (_, "AccessDenied" | "AccessDeniedException") => anyhow!(
             "these credentials lack the permission {operation}: have it granted, or set AWS_PROFILE to others"
         ),
-        (_, "ExpiredToken" | "ExpiredTokenException") => {
-            anyhow!("the credentials have expired: sign in again (`aws sso login`), or renew them")
-        }
-        (_, "InvalidClientTokenId" | "SignatureDoesNotMatch" | "UnrecognizedClientException") => {
-            anyhow!("AWS does not know these credentials: check AWS_PROFILE or the access key")
-        }
         (AwsErrorKind::Throttled, _) => {
             anyhow!("{operation}: AWS throttles requests: run the command again in a minute")
         }

@@ -20,6 +20,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 pub(crate) use self::aws::{Aws, in_words};
+use self::stack::Outputs;
 
 /// The default data folder of the embedded stack.
 pub(crate) const DATA_DIR: &str = ".keypool";
@@ -104,15 +105,12 @@ impl TargetOptions {
     /// The name from the options, else from the environment, where the stack takes precedence over the table.
     fn named(&self) -> Named {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        match (&self.stack, &self.table) {
-            (Some(stack), _) => Named::Stack(stack.clone()),
-            (None, Some(table)) => Named::Table(table.clone()),
-            (None, None) => match (variable("KEYPOOL_STACK"), variable("KEYPOOL_TABLE")) {
-                (Some(stack), _) => Named::Stack(stack),
-                (None, Some(table)) => Named::Table(table),
-                (None, None) => Named::Nothing,
-            },
-        }
+        let either = |stack: Option<String>, table: Option<String>| {
+            stack.map(Named::Stack).or_else(|| table.map(Named::Table))
+        };
+        either(self.stack.clone(), self.table.clone())
+            .or_else(|| either(variable("KEYPOOL_STACK"), variable("KEYPOOL_TABLE")))
+            .unwrap_or(Named::Nothing)
     }
 
     /// Returns true if the options select the stack on this machine. Makes no call.
@@ -125,27 +123,20 @@ impl TargetOptions {
         match self.named() {
             Named::Stack(stack) => {
                 let aws = Aws::load(self.region.as_deref()).await?;
-                let outputs = stack::outputs(&aws, &stack).await?;
-                let global = self.global_signing_key.clone().or(outputs.signing_key);
-                let target = self.on_aws(aws, outputs.table, global, outputs.base_url, outputs.key_tag);
-                Ok(Target { stack: Some(stack), ..target })
+                let outputs = Outputs::of(&aws, &stack).await?;
+                Ok(Target { stack: Some(stack), ..self.on_aws(aws, outputs) })
             }
             Named::Table(table) => {
                 let aws = Aws::load(self.region.as_deref()).await?;
-                Ok(self.on_aws(aws, table, self.global_signing_key.clone(), None, None))
+                Ok(self.on_aws(aws, Outputs { table, ..Outputs::default() }))
             }
             Named::Nothing => self.embedded(),
         }
     }
 
-    fn on_aws(
-        &self,
-        aws: Aws,
-        table: String,
-        global_signing_key: Option<SigningKeyId>,
-        base_url: Option<String>,
-        key_tag: Option<String>,
-    ) -> Target {
+    fn on_aws(&self, aws: Aws, outputs: Outputs) -> Target {
+        let Outputs { table, signing_key, base_url, key_tag } = outputs;
+        let global_signing_key = self.global_signing_key.clone().or(signing_key);
         let clients = aws.settings(self.endpoint_url.clone()).clients(Timeouts::OPERATOR);
         Target {
             store: store(&clients, &table),

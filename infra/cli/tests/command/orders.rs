@@ -1,6 +1,8 @@
 //! `keypool orders`, on orders that are stored in the table as the functions store them.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +14,10 @@ use keypool_domain::{
 };
 use keypool_local::{DataFolder, Services, TABLE};
 use keypool_store::{DeliveryResult, Store};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::harness::{API_KEY, Local, fails, json, ok, run, text};
+use crate::harness::{API_KEY, Local, fails, json, keypool, ok, run, text};
 
 /// The shop's webhook key, which nothing may print.
 const WEBHOOK_KEY: &str = "k3yOfTheShop";
@@ -264,6 +267,39 @@ async fn only_an_undecided_order_is_cancelled() {
     assert_eq!(note, "0 of 1 changed, 1 not\n", "no note about the sweep, because nothing was changed");
     let trail = ok(queue.path(), &["audit", "--subject", w]);
     assert!(trail.contains("orders.cancel") && trail.contains("cancelled: false → true"), "{trail}");
+    queue.local.stop();
+}
+
+#[tokio::test]
+async fn an_interrupted_cancellation_reports_every_order() {
+    let queue = Queue::start();
+    let mut ids = Vec::new();
+    for _ in 0..300 {
+        ids.push(queue.accepted(PRODUCT, "1").await.id.to_string());
+    }
+    let mut cancelling = keypool(queue.path())
+        .args(["orders", "cancel", "--json"])
+        .args(&ids)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(cancelling.stdout.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    kill_process(Pid::from_child(&cancelling), Signal::INT).unwrap();
+    let outcomes: Vec<Value> =
+        std::iter::once(first).chain(lines.map(Result::unwrap)).map(|line| json(&line)).collect();
+    let ended = cancelling.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(130), "{}", text(&ended.stderr));
+    let reported: Vec<&str> = outcomes.iter().map(|outcome| outcome["id"].as_str().unwrap()).collect();
+    assert_eq!(reported, ids);
+    let of = |changed: bool| outcomes.iter().filter(move |outcome| outcome["changed"] == changed);
+    assert!(of(true).count() > 0 && of(false).all(|outcome| outcome["reason"] == "not tried"));
+    let listed = queue.json(&["orders", "list"]);
+    let listed = listed[0].as_array().unwrap();
+    let cancelled = listed.iter().filter(|order| order["cancelled"] == true).count();
+    assert_eq!(cancelled, of(true).count());
+    assert!(cancelled < ids.len(), "{cancelled}");
     queue.local.stop();
 }
 

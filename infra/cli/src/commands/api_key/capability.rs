@@ -1,7 +1,6 @@
-use std::fmt;
 use std::str::FromStr;
 
-use keypool_domain::{ApiKeyRecord, Endpoint, GET_ALL_LICENSE_KEYS};
+use keypool_domain::{ApiKeyRecord, Endpoint, GET_ALL_LICENSE_KEYS, UnknownEndpoint};
 
 /// A capability, as an option names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,16 +24,9 @@ impl Capability {
 }
 
 /// The error for a text that names no capability.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{UnknownEndpoint} and {GET_ALL_LICENSE_KEYS}")]
 pub(super) struct UnknownCapability;
-
-impl fmt::Display for UnknownCapability {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} and {GET_ALL_LICENSE_KEYS}", keypool_domain::UnknownEndpoint)
-    }
-}
-
-impl std::error::Error for UnknownCapability {}
 
 impl FromStr for Capability {
     type Err = UnknownCapability;

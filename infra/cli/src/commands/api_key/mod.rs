@@ -1,8 +1,7 @@
 mod capability;
-mod create;
+mod change;
 mod rotate;
 mod settings;
-mod update;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,23 +10,21 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
 use keypool_domain::{
-    Activity, ApiKey as Secret, ApiKeyRecord, ApiKeySettings, Clock as _, Name, QueuedOrder, SystemClock,
-    Timestamp,
+    Activity, ApiKey, ApiKeyRecord, ApiKeySettings, Clock as _, Name, QueuedOrder, SystemClock, Timestamp,
 };
 use keypool_store::Store;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub(super) use self::rotate::name_before;
-use self::update::apply;
-use crate::difference::NOTHING;
+use crate::commands::catalogue::{Resource, list, show, switch};
+use crate::difference::or_nothing;
 use crate::exit::Exit;
 use crate::moment::length;
-use crate::output::{Output, Table};
+use crate::output::{Column, Output};
 use crate::target::Target;
-use crate::view;
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum ApiKey {
+pub(crate) enum Command {
     /// Create an API key and show it once
     #[command(after_help = "Example of a key for a checkout that can only sell:\n  \
         keypool api-key create --name checkout --capability random-assign-license-keys \\\n    \
@@ -39,7 +36,7 @@ pub(crate) enum ApiKey {
         keypool api-key create --name checkout --capability random-assign-license-keys \\\n    \
         --product 42 --keys-per-order 5 --keys-per-hour 200\n\n\
         The key is the only line on standard output. Costs 6 write units.")]
-    Create(create::Create),
+    Create(change::Create),
     /// List all API keys, without the keys themselves, which are not stored
     #[command(after_help = "Examples:\n  \
         keypool api-key list\n  \
@@ -60,7 +57,7 @@ pub(crate) enum ApiKey {
         keypool api-key update shop --keys-per-hour 500 --no-keys-per-order --any-product\n\n\
         Warm functions may use the old data for up to 60 seconds.\n\
         Costs a read unit for each API key, 2 more, and 4 write units.")]
-    Update(update::Update),
+    Update(change::Update),
     /// Enable an API key again
     #[command(after_help = "Example:\n  \
         keypool api-key enable checkout\n\n\
@@ -92,15 +89,17 @@ pub(crate) struct Which {
     api_key: String,
 }
 
-impl ApiKey {
+impl Command {
     pub(crate) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         match self {
             Self::Create(create) => create.run(target, output).await,
-            Self::List => list(&target.store, output).await,
-            Self::Show(which) => show(&which.find(&target.store).await?, output),
+            Self::List => list::<ApiKeyRecord>(target, output).await,
+            Self::Show(which) => show(&which.find(target).await?, output),
             Self::Update(update) => update.run(target, output).await,
-            Self::Enable(which) => switch(which, Activity::Active, target, output).await,
-            Self::Disable(which) => switch(which, Activity::Inactive, target, output).await,
+            Self::Enable(which) => switch(which.find(target).await?, Activity::Active, target, output).await,
+            Self::Disable(which) => {
+                switch(which.find(target).await?, Activity::Inactive, target, output).await
+            }
             Self::Rotate(rotate) => rotate.run(target, output).await,
         }
     }
@@ -108,7 +107,8 @@ impl ApiKey {
 
 impl Which {
     /// Finds the API key and reads its current record. A name takes precedence over a hash.
-    async fn find(&self, store: &Store) -> anyhow::Result<ApiKeyRecord> {
+    async fn find(&self, target: &Target) -> anyhow::Result<ApiKeyRecord> {
+        let store = &target.store;
         let wanted = self.api_key.trim();
         let all = store.list::<ApiKeyRecord>().await?;
         let named: Vec<&ApiKeyRecord> = all.iter().filter(|key| key.name.as_str() == wanted).collect();
@@ -160,7 +160,7 @@ fn network(text: &str) -> Result<IpNet, &'static str> {
 }
 
 /// Prints a new key; for programs, prints its record with the key.
-fn reveal(secret: &Secret, mut value: Value, output: Output) -> anyhow::Result<()> {
+fn reveal(secret: &ApiKey, mut value: Value, output: Output) -> anyhow::Result<()> {
     value["api_key"] = secret.reveal().into();
     let shown = output.result(secret.reveal(), &value);
     shown.context(
@@ -170,19 +170,78 @@ fn reveal(secret: &Secret, mut value: Value, output: Output) -> anyhow::Result<(
     Ok(())
 }
 
-async fn switch(which: &Which, to: Activity, target: &Target, output: Output) -> anyhow::Result<Exit> {
-    let before = which.find(&target.store).await?;
-    let after = ApiKeyRecord { activity: to, ..before.clone() };
-    let action = match to {
-        Activity::Active => "api-key.enable",
-        Activity::Inactive => "api-key.disable",
-    };
-    apply(action, [&before, &after], target, output).await
+impl Resource for ApiKeyRecord {
+    const NOUN: &'static str = "API key";
+    const ACTION: &'static str = "api-key";
+    const COLUMNS: &'static [Column<Self>] = &[
+        ("NAME", |api_key| api_key.name.as_str().to_owned()),
+        ("SHA-256", short_hash),
+        ("STATUS", status),
+        ("GOOD UNTIL", good_until),
+        ("NETWORKS", |api_key| joined(&api_key.networks, "any")),
+        ("WAIT", |api_key| length(api_key.settings.wait_for_stock.unwrap_or(QueuedOrder::WAITS_FOR))),
+        ("WEBHOOK HOSTS", |api_key| joined(api_key.settings.webhook_hosts.iter(), "any")),
+        ("PRODUCTS", |api_key| joined(&api_key.settings.products, "any")),
+        ("PER ORDER", |api_key| or_nothing(api_key.settings.keys_per_order)),
+        ("PER HOUR", |api_key| or_nothing(api_key.settings.keys_per_hour)),
+        ("CAPABILITIES", |api_key| joined(api_key.capability_names(), "none")),
+    ];
+
+    fn subject(&self) -> String {
+        format!("API key {}", self.name.as_str())
+    }
+
+    fn audit_subject(&self) -> String {
+        self.name.as_str().to_owned()
+    }
+
+    fn activity_mut(&mut self) -> &mut Activity {
+        &mut self.activity
+    }
+
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        let settings = &self.settings;
+        vec![
+            ("name", self.name.as_str().to_owned()),
+            ("SHA-256", self.hash.to_string()),
+            ("status", status(self)),
+            ("good until", good_until(self)),
+            ("networks", joined(&self.networks, "any")),
+            ("capabilities", joined(self.capability_names(), "none")),
+            ("products", joined(&settings.products, "any")),
+            ("keys an order", or_nothing(settings.keys_per_order)),
+            ("keys an hour", or_nothing(settings.keys_per_hour)),
+            ("wait", or_default(settings.wait_for_stock, QueuedOrder::WAITS_FOR)),
+            ("webhook hosts", joined(settings.webhook_hosts.iter(), "any")),
+            ("once per", or_nothing(settings.once_per_identifier.then_some("identifier"))),
+            ("remember", or_default(settings.remember, ApiKeySettings::REMEMBERED_FOR)),
+        ]
+    }
+
+    /// All of the record, without the key. A setting that is not set is null.
+    fn json(&self) -> Value {
+        let settings = &self.settings;
+        json!({
+            "sha256": self.hash.to_string(),
+            "name": self.name.as_str(),
+            "status": self.activity.as_str(),
+            "capabilities": self.capability_names().collect::<Vec<_>>(),
+            "networks": self.networks.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "valid_until": self.valid_until.map(|end| end.to_string()),
+            "wait_for_stock": settings.wait_for_stock.map(length),
+            "webhook_hosts": settings.webhook_hosts.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "once_per": settings.once_per_identifier.then_some("identifier"),
+            "remember": settings.remember.map(length),
+            "products": settings.products,
+            "keys_per_order": settings.keys_per_order,
+            "keys_per_hour": settings.keys_per_hour,
+        })
+    }
 }
 
 /// The status for people: `expired`, or the activity.
-fn status(api_key: &ApiKeyRecord, now: Timestamp) -> String {
-    if api_key.valid_until.is_some_and(|end| end <= now) {
+fn status(api_key: &ApiKeyRecord) -> String {
+    if api_key.valid_until.is_some_and(|end| end <= SystemClock.now()) {
         "expired".to_owned()
     } else {
         api_key.activity.to_string()
@@ -193,96 +252,12 @@ fn good_until(api_key: &ApiKeyRecord) -> String {
     api_key.valid_until.map_or_else(|| "never".to_owned(), Timestamp::to_whole_seconds_text)
 }
 
-fn joined(texts: impl Iterator<Item = String>, none: &str) -> String {
-    let texts: Vec<String> = texts.collect();
+fn joined(values: impl IntoIterator<Item = impl ToString>, none: &str) -> String {
+    let texts: Vec<String> = values.into_iter().map(|value| value.to_string()).collect();
     if texts.is_empty() { none.to_owned() } else { texts.join(" ") }
-}
-
-fn networks(api_key: &ApiKeyRecord) -> String {
-    joined(api_key.networks.iter().map(ToString::to_string), "any")
-}
-
-fn capabilities(api_key: &ApiKeyRecord) -> String {
-    joined(api_key.capability_names().map(str::to_owned), "none")
-}
-
-fn webhook_hosts(api_key: &ApiKeyRecord) -> String {
-    joined(api_key.settings.webhook_hosts.iter().map(ToString::to_string), "any")
-}
-
-fn products(api_key: &ApiKeyRecord) -> String {
-    joined(api_key.settings.products.iter().map(ToString::to_string), "any")
-}
-
-/// A limit for people, or a dash if there is none.
-fn or_none(limit: Option<impl ToString>) -> String {
-    limit.map_or_else(|| NOTHING.to_owned(), |limit| limit.to_string())
-}
-
-fn once_per(api_key: &ApiKeyRecord) -> &'static str {
-    if api_key.settings.once_per_identifier { "identifier" } else { NOTHING }
 }
 
 /// A duration that is set, or the default with a remark.
 fn or_default(set: Option<Duration>, default: Duration) -> String {
     set.map_or_else(|| format!("{} (not set)", length(default)), length)
-}
-
-fn show(api_key: &ApiKeyRecord, output: Output) -> anyhow::Result<Exit> {
-    let settings = &api_key.settings;
-    let text = format!(
-        "name           {}\nSHA-256        {}\nstatus         {}\ngood until     {}\nnetworks       {}\n\
-         capabilities   {}\nproducts       {}\nkeys an order  {}\nkeys an hour   {}\nwait           {}\n\
-         webhook hosts  {}\nonce per       {}\nremember       {}",
-        api_key.name.as_str(),
-        api_key.hash,
-        status(api_key, SystemClock.now()),
-        good_until(api_key),
-        networks(api_key),
-        capabilities(api_key),
-        products(api_key),
-        or_none(settings.keys_per_order),
-        or_none(settings.keys_per_hour),
-        or_default(settings.wait_for_stock, QueuedOrder::WAITS_FOR),
-        webhook_hosts(api_key),
-        once_per(api_key),
-        or_default(settings.remember, ApiKeySettings::REMEMBERED_FOR),
-    );
-    output.result(&text, &view::api_key(api_key))?;
-    Ok(Exit::Done)
-}
-
-async fn list(store: &Store, output: Output) -> anyhow::Result<Exit> {
-    let now = SystemClock.now();
-    let api_keys = store.list::<ApiKeyRecord>().await?;
-    let mut table = Table::new([
-        "NAME",
-        "SHA-256",
-        "STATUS",
-        "GOOD UNTIL",
-        "NETWORKS",
-        "WAIT",
-        "WEBHOOK HOSTS",
-        "PRODUCTS",
-        "PER ORDER",
-        "PER HOUR",
-        "CAPABILITIES",
-    ]);
-    for api_key in &api_keys {
-        table.row([
-            api_key.name.as_str().to_owned(),
-            short_hash(api_key),
-            status(api_key, now),
-            good_until(api_key),
-            networks(api_key),
-            length(api_key.settings.wait_for_stock.unwrap_or(QueuedOrder::WAITS_FOR)),
-            webhook_hosts(api_key),
-            products(api_key),
-            or_none(api_key.settings.keys_per_order),
-            or_none(api_key.settings.keys_per_hour),
-            capabilities(api_key),
-        ]);
-    }
-    output.table(&table, api_keys.iter().map(view::api_key).collect())?;
-    Ok(Exit::Done)
 }

@@ -1,18 +1,15 @@
 use anyhow::{Context as _, bail};
 use clap::Args;
 use keypool_domain::{
-    Activity, ApiKey as Secret, ApiKeyRecord, Clock as _, Name, OperatingSystemRandomness, SystemClock,
-    Timestamp,
+    Activity, ApiKey, ApiKeyRecord, Clock as _, Name, OperatingSystemRandomness, SystemClock, Timestamp,
 };
-use keypool_store::UpdateOutcome;
 
 use super::{Which, reveal};
-use crate::commands::change;
+use crate::commands::catalogue::{Resource as _, WARM, expect_updated};
 use crate::exit::Exit;
 use crate::moment::{Span, end_of_day, to_the_second};
 use crate::output::Output;
 use crate::target::Target;
-use crate::view;
 
 #[derive(Debug, Args)]
 pub(crate) struct Rotate {
@@ -31,34 +28,23 @@ pub(crate) struct Rotate {
 
 impl Rotate {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
-        let before = self.which.find(&target.store).await?;
+        let before = self.which.find(target).await?;
         let now = SystemClock.now();
-        let secret = Secret::random(&OperatingSystemRandomness);
+        let secret = ApiKey::random(&OperatingSystemRandomness);
         let successor = self.successor(&before, &secret, now)?;
         let after = self.expiring(&before, now)?;
-        let mut changed = view::api_key(&after);
-        changed["successor"] = view::api_key(&successor);
-        let entry = target
-            .entry(
-                "api-key.rotate",
-                before.name.as_str(),
-                Some(view::api_key(&before)),
-                Some(changed.clone()),
-            )
-            .await?;
-        match target.store.rotate_api_key(&before, &after, &successor, &entry).await? {
-            UpdateOutcome::Updated => {}
-            UpdateOutcome::Unknown => bail!("there is no API key {} any more", before.name.as_str()),
-            UpdateOutcome::ChangedMeanwhile | UpdateOutcome::NotItsGenerator => {
-                return Err(change::meanwhile(&format!("API key {}", before.name.as_str())));
-            }
-        }
-        let mut value = view::api_key(&successor);
-        value["replaces"] = view::api_key(&after);
+        let mut changed = after.json();
+        changed["successor"] = successor.json();
+        let subject = before.audit_subject();
+        let entry = target.entry("api-key.rotate", subject, Some(before.json()), Some(changed)).await?;
+        let outcome = target.store.rotate_api_key(&before, &after, &successor, &entry).await?;
+        expect_updated(outcome, &before.subject())?;
+        let mut value = successor.json();
+        value["replaces"] = after.json();
         reveal(&secret, value, output)?;
         let end = after.valid_until.map(to_the_second).unwrap_or_default();
         output.note(&format!("The old key is now named {} and is valid until {end}.", after.name.as_str()));
-        change::warm(output);
+        output.note(WARM);
         Ok(Exit::Done)
     }
 
@@ -67,7 +53,7 @@ impl Rotate {
     fn successor(
         &self,
         before: &ApiKeyRecord,
-        secret: &Secret,
+        secret: &ApiKey,
         now: Timestamp,
     ) -> anyhow::Result<ApiKeyRecord> {
         let valid_until = if self.no_expiry { None } else { self.expires.or(before.valid_until) };

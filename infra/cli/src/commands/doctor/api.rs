@@ -1,7 +1,6 @@
 use http::{Method, StatusCode};
 use keypool_domain::{Endpoint, PrivateKeyUsed};
 
-use super::CheckContext;
 use super::report::Report;
 use crate::envelope::{Fault, Received};
 use crate::http::{Answer, send};
@@ -13,8 +12,8 @@ const CHECK: &str = "API";
 const INVALID_API_KEY: u64 = 100;
 
 /// Sends a request without an API key. The API must refuse it with a signed response.
-pub(super) async fn check(context: CheckContext<'_>, report: &mut Report) -> anyhow::Result<()> {
-    let Some(base_url) = &context.target.base_url else {
+pub(super) async fn check(report: &mut Report<'_>) -> anyhow::Result<()> {
+    let Some(base_url) = &report.target.base_url else {
         return report.warning(
             CHECK,
             "not checked: its base URL is unknown",
@@ -24,7 +23,7 @@ pub(super) async fn check(context: CheckContext<'_>, report: &mut Report) -> any
     report.looking_at("calling the API");
     let url = format!("{base_url}{}", Endpoint::AssignLicenseKey.path());
     match send(Method::POST, &url, vec![], vec![]).await {
-        Ok(answer) => check_answer(context, report, base_url, &answer).await,
+        Ok(answer) => check_answer(report, base_url, &answer).await,
         Err(error) => report.fault(
             CHECK,
             format!("{error:#}: shops get no response"),
@@ -33,12 +32,7 @@ pub(super) async fn check(context: CheckContext<'_>, report: &mut Report) -> any
     }
 }
 
-async fn check_answer(
-    context: CheckContext<'_>,
-    report: &mut Report,
-    base_url: &str,
-    answer: &Answer,
-) -> anyhow::Result<()> {
+async fn check_answer(report: &mut Report<'_>, base_url: &str, answer: &Answer) -> anyhow::Result<()> {
     const LOOK: &str = "see the log of the function assign-license-key";
     let Ok(received) = Received::read(&answer.body) else {
         let said = format!("{base_url} responds {} without an envelope: shops cannot use it", answer.status);
@@ -57,7 +51,7 @@ async fn check_answer(
             "deploy the stack again, to set KEYPOOL_SIGNING_KEY of the functions",
         );
     }
-    let key = match present_of_target(context.target, PrivateKeyUsed::Global, None).await {
+    let key = match present_of_target(report.target, PrivateKeyUsed::Global, None).await {
         Ok(key) => key,
         Err(error) => {
             let said = format!("{base_url} responds, but the signature was not checked: {error:#}");

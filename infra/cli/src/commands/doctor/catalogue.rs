@@ -4,7 +4,6 @@ use keypool_domain::{
     Activity, ApiKeyRecord, Clock as _, Endpoint, Generator, GeneratorId, Product, SystemClock, Timestamp,
 };
 
-use super::CheckContext;
 use super::report::Report;
 use super::signing;
 use crate::commands::api_key::name_before;
@@ -13,12 +12,12 @@ use crate::commands::api_key::name_before;
 const EXPIRES_SOON_US: i64 = 14 * 24 * 60 * 60 * 1_000_000;
 
 /// Checks the products, their generators and signing keys, and the API keys.
-pub(super) async fn check(context: CheckContext<'_>, report: &mut Report) -> anyhow::Result<()> {
+pub(super) async fn check(report: &mut Report<'_>) -> anyhow::Result<()> {
     report.looking_at("checking products");
-    let store = &context.target.store;
+    let store = &report.target.store;
     let (products, generators) = match tokio::try_join!(store.list::<Product>(), store.list::<Generator>()) {
         Ok(found) => found,
-        Err(error) => return report.failed(context, "products", &error.into()),
+        Err(error) => return report.failed("products", &error.into()),
     };
     if products.is_empty() {
         report.warning(
@@ -30,27 +29,26 @@ pub(super) async fn check(context: CheckContext<'_>, report: &mut Report) -> any
     let generators: BTreeMap<GeneratorId, Generator> =
         generators.into_iter().map(|generator| (generator.id, generator)).collect();
     for product in &products {
-        check_product(context, report, product, &generators).await?;
+        check_product(report, product, &generators).await?;
     }
     match store.list::<ApiKeyRecord>().await {
         Ok(api_keys) => {
             check_api_keys(report, &api_keys)?;
-            check_limits(context, report, &api_keys).await
+            check_limits(report, &api_keys).await
         }
-        Err(error) => report.failed(context, "API keys", &error.into()),
+        Err(error) => report.failed("API keys", &error.into()),
     }
 }
 
 async fn check_product(
-    context: CheckContext<'_>,
-    report: &mut Report,
+    report: &mut Report<'_>,
     product: &Product,
     generators: &BTreeMap<GeneratorId, Generator>,
 ) -> anyhow::Result<()> {
     let id = product.id;
     let check = format!("product {id}");
     if let Some(key) = &product.signing_key_id {
-        signing::check(context, report, &check, key, "its signing key").await?;
+        signing::check(report, &check, key, "its signing key").await?;
     }
     if !product.is_active() {
         return report.ok(&check, "disabled: to shops it does not exist");
@@ -68,7 +66,7 @@ async fn check_product(
         let said = format!("its generator {} is disabled and makes no keys", generator.id);
         report.warning(&check, said, "enable it, or keep enough keys in stock")?;
     }
-    match context.target.store.is_in_stock(id).await {
+    match report.target.store.is_in_stock(id).await {
         Ok(true) => report.ok(&check, "has keys in stock"),
         Ok(false) if makes_keys => report.ok(&check, "has no keys in stock, and a generator that makes them"),
         Ok(false) => {
@@ -76,7 +74,7 @@ async fn check_product(
                 format!("put keys into stock, or: keypool generator create --product {id} --validity 365");
             report.warning(&check, "has no keys in stock and no generator, so it cannot be sold", way_out)
         }
-        Err(error) => report.failed(context, &check, &error.into()),
+        Err(error) => report.failed(&check, &error.into()),
     }
 }
 
@@ -104,13 +102,9 @@ fn check_api_keys(report: &mut Report, api_keys: &[ApiKeyRecord]) -> anyhow::Res
 const NEARLY_REACHED: u64 = 80;
 
 /// Compares the busiest hour of the last week with the limit of each API key that has one.
-async fn check_limits(
-    context: CheckContext<'_>,
-    report: &mut Report,
-    api_keys: &[ApiKeyRecord],
-) -> anyhow::Result<()> {
+async fn check_limits(report: &mut Report<'_>, api_keys: &[ApiKeyRecord]) -> anyhow::Result<()> {
     const CHECK: &str = "limits";
-    let (store, now) = (&context.target.store, SystemClock.now());
+    let (store, now) = (&report.target.store, SystemClock.now());
     let mut limited = 0;
     let mut is_ample = true;
     for api_key in api_keys.iter().filter(|api_key| api_key.activity == Activity::Active) {
@@ -118,7 +112,7 @@ async fn check_limits(
         limited += 1;
         let count = match store.hourly_count(api_key.hash).await {
             Ok(count) => count,
-            Err(error) => return report.failed(context, CHECK, &error.into()),
+            Err(error) => return report.failed(CHECK, &error.into()),
         };
         let peak = count.map_or(0, |count| count.peak(now));
         if peak * 100 >= u64::from(limit.get()) * NEARLY_REACHED {

@@ -1,6 +1,5 @@
 use http::Method;
 
-use super::CheckContext;
 use super::report::Report;
 use crate::http::send;
 
@@ -11,11 +10,11 @@ const DIFFERENCE_SECONDS_MAX: i64 = 300;
 const DIFFERENCE_SECONDS_WARN: i64 = 60;
 
 /// Compares this machine's clock with DynamoDB's. AWS checks the time of signed requests.
-pub(super) async fn check(context: CheckContext<'_>, report: &mut Report) -> anyhow::Result<()> {
+pub(super) async fn check(report: &mut Report<'_>) -> anyhow::Result<()> {
     const CHECK: &str = "clock";
     const WAY_OUT: &str = "set this machine's clock, best by NTP (`timedatectl set-ntp true`)";
     report.looking_at("checking the clock");
-    let url = &context.target.dynamodb_url;
+    let url = &report.target.dynamodb_url;
     let date = match send(Method::GET, url, vec![], vec![]).await {
         Ok(answer) => answer.date(),
         Err(error) => {

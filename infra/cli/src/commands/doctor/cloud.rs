@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::CheckContext;
 use super::report::Report;
 use crate::cloud::{CONCURRENT_EXECUTIONS, RSA_REQUESTS, Readings, Resources, quota, ringing, sum_and_peak};
 use crate::target::{Aws, Place};
@@ -24,9 +23,9 @@ const GRANT: &str =
     "have the permission granted (docs/operators.md lists those of the doctor), or check `keypool target`";
 
 /// Checks the surroundings of a stack on AWS. A local stack has none.
-pub(super) async fn check(context: CheckContext<'_>, report: &mut Report) -> anyhow::Result<()> {
-    let Place::Aws(aws) = &context.target.place else { return Ok(()) };
-    match &context.target.stack {
+pub(super) async fn check(report: &mut Report<'_>) -> anyhow::Result<()> {
+    let Place::Aws(aws) = &report.target.place else { return Ok(()) };
+    match &report.target.stack {
         Some(stack) => check_stack(aws, stack, report).await?,
         None => report.warning("sweep, alarms", "not checked: the stack is unknown", "give --stack")?,
     }
@@ -35,7 +34,7 @@ pub(super) async fn check(context: CheckContext<'_>, report: &mut Report) -> any
     check_signatures(aws, report).await
 }
 
-async fn check_stack(aws: &Aws, stack: &str, report: &mut Report) -> anyhow::Result<()> {
+async fn check_stack(aws: &Aws, stack: &str, report: &mut Report<'_>) -> anyhow::Result<()> {
     report.looking_at("checking the sweep and the alarms");
     let resources = match Resources::of(aws, stack).await {
         Ok(resources) => resources,
@@ -45,7 +44,7 @@ async fn check_stack(aws: &Aws, stack: &str, report: &mut Report) -> anyhow::Res
     check_alarms(aws, &resources, report).await
 }
 
-async fn check_sweep(aws: &Aws, resources: &Resources, report: &mut Report) -> anyhow::Result<()> {
+async fn check_sweep(aws: &Aws, resources: &Resources, report: &mut Report<'_>) -> anyhow::Result<()> {
     const CHECK: &str = "sweep";
     let minutes = SWEEP_SPAN.as_secs() / 60;
     let read = async {
@@ -77,7 +76,7 @@ async fn check_sweep(aws: &Aws, resources: &Resources, report: &mut Report) -> a
     }
 }
 
-async fn check_alarms(aws: &Aws, resources: &Resources, report: &mut Report) -> anyhow::Result<()> {
+async fn check_alarms(aws: &Aws, resources: &Resources, report: &mut Report<'_>) -> anyhow::Result<()> {
     const CHECK: &str = "alarms";
     let names = resources.of_kind("AWS::CloudWatch::Alarm");
     if names.is_empty() {
@@ -97,31 +96,30 @@ async fn check_alarms(aws: &Aws, resources: &Resources, report: &mut Report) -> 
     }
 }
 
-async fn check_concurrency(aws: &Aws, report: &mut Report) -> anyhow::Result<()> {
+async fn check_concurrency(aws: &Aws, report: &mut Report<'_>) -> anyhow::Result<()> {
     const CHECK: &str = "concurrency";
     match quota(aws, CONCURRENT_EXECUTIONS).await {
-        Ok(Some(executions)) if executions < EXECUTIONS_MIN => report.warning(
+        Ok(executions) if executions < EXECUTIONS_MIN => report.warning(
             CHECK,
             format!(
                 "{executions} requests at a time for all functions of the account: further requests get 503"
             ),
             format!("request more from AWS: {}", CONCURRENT_EXECUTIONS.request(EXECUTIONS_WANTED)),
         ),
-        Ok(Some(executions)) => {
+        Ok(executions) => {
             report.ok(CHECK, format!("{executions} requests at a time for all functions of the account"))
         }
-        Ok(None) => report.warning(CHECK, "not checked: Service Quotas returned no value", GRANT),
         Err(error) => not_checked(report, CHECK, &error),
     }
 }
 
-async fn check_signatures(aws: &Aws, report: &mut Report) -> anyhow::Result<()> {
+async fn check_signatures(aws: &Aws, report: &mut Report<'_>) -> anyhow::Result<()> {
     const CHECK: &str = "KMS quota";
     const OF_RSA: [(&str, &str); 4] =
         [("Service", "KMS"), ("Type", "API"), ("Resource", "CryptographicOperationsRsa"), ("Class", "None")];
     let used = sum_and_peak(aws, "AWS/Usage", "CallCount", &OF_RSA, SIGNATURES_SPAN);
     match tokio::try_join!(quota(aws, RSA_REQUESTS), used) {
-        Ok((Some(quota), Readings { peak, .. })) => {
+        Ok((quota, Readings { peak, .. })) => {
             let most = peak / 60.0;
             let said = format!(
                 "{quota} RSA signatures a second for all keys of the account; {most:.1} in the busiest minute of the \
@@ -134,7 +132,6 @@ async fn check_signatures(aws: &Aws, report: &mut Report) -> anyhow::Result<()> 
                 format!("beyond it shops get 503; request more from AWS: {}", RSA_REQUESTS.request("NUMBER"));
             report.warning(CHECK, said, way_out)
         }
-        Ok((None, _)) => report.warning(CHECK, "not checked: Service Quotas returned no value", GRANT),
         Err(error) => not_checked(report, CHECK, &error),
     }
 }

@@ -11,7 +11,7 @@ use clap::Args;
 use self::report::Report;
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::target::{Target, TargetOptions};
+use crate::target::TargetOptions;
 
 /// Check the stack, and suggest a remedy for each fault.
 ///
@@ -38,26 +38,18 @@ is not a response), and one API request without an API key; on AWS also three Cl
 credentials do not permit is a warning that names the missing permission: the functions have their own roles.")]
 pub(crate) struct Doctor {}
 
-/// The inputs of the checks.
-#[derive(Debug, Clone, Copy)]
-struct CheckContext<'a> {
-    target: &'a Target,
-    options: &'a TargetOptions,
-}
-
 impl Doctor {
     pub(crate) async fn run(&self, options: &TargetOptions, output: Output) -> anyhow::Result<Exit> {
         let target = options.open().await?;
-        let context = CheckContext { target: &target, options };
-        let mut report = Report::new(output);
-        clock::check(context, &mut report).await?;
-        if table::check(context, &mut report).await? {
-            catalogue::check(context, &mut report).await?;
-            table::check_orders(context, &mut report).await?;
+        let mut report = Report::new(&target, options, output);
+        clock::check(&mut report).await?;
+        if table::check(&mut report).await? {
+            catalogue::check(&mut report).await?;
+            table::check_orders(&mut report).await?;
         }
-        signing::check_global(context, &mut report).await?;
-        api::check(context, &mut report).await?;
-        cloud::check(context, &mut report).await?;
+        signing::check_global(&mut report).await?;
+        api::check(&mut report).await?;
+        cloud::check(&mut report).await?;
         report.end()
     }
 }

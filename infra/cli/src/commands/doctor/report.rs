@@ -1,10 +1,10 @@
 use anyhow::Error;
 use serde_json::{Value, json};
 
-use super::CheckContext;
 use crate::advice::{self, failed_call};
 use crate::exit::Exit;
 use crate::output::{BAD, GOOD, Output, Progress, WARNING};
+use crate::target::{Target, TargetOptions};
 
 /// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,8 +14,10 @@ enum Level {
     Fault,
 }
 
-/// The findings so far. Each one is printed at once.
-pub(super) struct Report {
+/// The findings about a target so far. Each one is printed at once.
+pub(super) struct Report<'a> {
+    pub(super) target: &'a Target,
+    options: &'a TargetOptions,
     output: Output,
     progress: Option<Progress>,
     findings: Vec<Value>,
@@ -23,9 +25,9 @@ pub(super) struct Report {
     faults: usize,
 }
 
-impl Report {
-    pub(super) fn new(output: Output) -> Self {
-        Self { output, progress: None, findings: vec![], warnings: 0, faults: 0 }
+impl<'a> Report<'a> {
+    pub(super) fn new(target: &'a Target, options: &'a TargetOptions, output: Output) -> Self {
+        Self { target, options, output, progress: None, findings: vec![], warnings: 0, faults: 0 }
     }
 
     /// Shows the current check on the progress bar.
@@ -59,17 +61,10 @@ impl Report {
     }
 
     /// Reports a failed call. A missing permission is a warning: it concerns the operator, not the functions.
-    pub(super) fn failed(
-        &mut self,
-        context: CheckContext<'_>,
-        check: &str,
-        error: &Error,
-    ) -> anyhow::Result<()> {
-        let way_out = advice::on(error, context.options);
-        let (said, way_out) = match way_out {
-            Some(way_out) => (format!("{error:#}"), way_out),
-            None => (format!("{error:#}"), "check the target (`keypool target` shows it)".to_owned()),
-        };
+    pub(super) fn failed(&mut self, check: &str, error: &Error) -> anyhow::Result<()> {
+        let said = format!("{error:#}");
+        let way_out = advice::on(error, self.options);
+        let way_out = way_out.unwrap_or_else(|| "check the target (`keypool target` shows it)".to_owned());
         if is_not_allowed(error) {
             self.warning(check, format!("not checked: {said}"), way_out)
         } else {
@@ -80,19 +75,14 @@ impl Report {
     fn add(&mut self, level: Level, check: &str, said: &str, way_out: Option<&str>) -> anyhow::Result<()> {
         // Remove the bar before printing a line in its place.
         self.progress = None;
-        let word = match level {
-            Level::Ok => "ok",
-            Level::Warning => "warning",
-            Level::Fault => "fault",
+        let (word, style) = match level {
+            Level::Ok => ("ok", GOOD),
+            Level::Warning => ("warning", WARNING),
+            Level::Fault => ("fault", BAD),
         };
         self.warnings += usize::from(level == Level::Warning);
         self.faults += usize::from(level == Level::Fault);
         if !self.output.is_json() {
-            let style = match level {
-                Level::Ok => GOOD,
-                Level::Warning => WARNING,
-                Level::Fault => BAD,
-            };
             self.output.line(&format!("{style}{word:8}{style:#} {check:14} {said}"))?;
             if let Some(way_out) = way_out {
                 self.output.line(&format!("{:23} -> {way_out}", ""))?;

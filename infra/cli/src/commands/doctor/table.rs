@@ -1,7 +1,6 @@
 use keypool_domain::{Clock as _, SystemClock, Timestamp};
 use keypool_store::{Expiry, IndexState, TableState};
 
-use super::CheckContext;
 use super::report::Report;
 use crate::target::Place;
 
@@ -9,11 +8,11 @@ use crate::target::Place;
 const SWEPT_WITHIN_US: i64 = 5 * 60 * 1_000_000;
 
 /// Checks the table. Returns false if it cannot be used at all.
-pub(super) async fn check(context: CheckContext<'_>, report: &mut Report) -> anyhow::Result<bool> {
+pub(super) async fn check(report: &mut Report<'_>) -> anyhow::Result<bool> {
     const CHECK: &str = "table";
     report.looking_at("checking the table");
-    let table = &context.target.table;
-    let state = match context.target.store.describe().await {
+    let table = &report.target.table;
+    let state = match report.target.store.describe().await {
         Ok(Some(state)) => state,
         Ok(None) => {
             let said = format!("there is no table {table}: nothing can be sold");
@@ -24,7 +23,7 @@ pub(super) async fn check(context: CheckContext<'_>, report: &mut Report) -> any
         }
         Err(error) => {
             // Describing and reading need different permissions.
-            report.failed(context, CHECK, &error.into())?;
+            report.failed(CHECK, &error.into())?;
             return Ok(true);
         }
     };
@@ -54,11 +53,11 @@ pub(super) async fn check(context: CheckContext<'_>, report: &mut Report) -> any
     } else {
         let said =
             "provisioned: it costs while nothing is sold, and DynamoDB throttles sales beyond the capacity";
-        report.warning("billing", said, aws(context, "update-table", "--billing-mode PAY_PER_REQUEST"))?;
+        report.warning("billing", said, aws(report, "update-table", "--billing-mode PAY_PER_REQUEST"))?;
     }
-    check_expiry(context, report).await?;
-    if let Place::Aws(_) = context.target.place {
-        check_safety(context, state, report).await?;
+    check_expiry(report).await?;
+    if let Place::Aws(_) = report.target.place {
+        check_safety(state, report).await?;
     }
     Ok(true)
 }
@@ -67,7 +66,7 @@ pub(super) async fn check(context: CheckContext<'_>, report: &mut Report) -> any
 fn check_index(
     state: IndexState,
     (check, name, purpose, broken): (&'static str, &str, &str, &str),
-    report: &mut Report,
+    report: &mut Report<'_>,
 ) -> anyhow::Result<()> {
     const WAY_OUT: &str = "deploy the stack again (`sam deploy`): its template has the index";
     match state {
@@ -84,11 +83,11 @@ fn check_index(
     }
 }
 
-async fn check_expiry(context: CheckContext<'_>, report: &mut Report) -> anyhow::Result<()> {
+async fn check_expiry(report: &mut Report<'_>) -> anyhow::Result<()> {
     const CHECK: &str = "time to live";
     let setting = "--time-to-live-specification AttributeName=expires_at,Enabled=true";
-    let way_out = aws(context, "update-time-to-live", setting);
-    match context.target.store.describe_expiry().await {
+    let way_out = aws(report, "update-time-to-live", setting);
+    match report.target.store.describe_expiry().await {
         Ok(Expiry::On) => report.ok(CHECK, "on: DynamoDB deletes expired records by expires_at"),
         Ok(Expiry::Off) => report.warning(
             CHECK,
@@ -101,27 +100,23 @@ async fn check_expiry(context: CheckContext<'_>, report: &mut Report) -> anyhow:
             format!(
                 "{}, and after that (up to an hour): {way_out}",
                 aws(
-                    context,
+                    report,
                     "update-time-to-live",
                     &format!("--time-to-live-specification AttributeName={attribute},Enabled=false")
                 )
             ),
         ),
-        Err(error) => report.failed(context, CHECK, &error.into()),
+        Err(error) => report.failed(CHECK, &error.into()),
     }
 }
 
 /// The AWS command that corrects a setting of the table.
-fn aws(context: CheckContext<'_>, command: &str, setting: &str) -> String {
-    format!("aws dynamodb {command} --table-name {} {setting}", context.target.table)
+fn aws(report: &Report<'_>, command: &str, setting: &str) -> String {
+    format!("aws dynamodb {command} --table-name {} {setting}", report.target.table)
 }
 
 /// Checks deletion protection and point-in-time recovery, which a local stack does not have.
-async fn check_safety(
-    context: CheckContext<'_>,
-    state: TableState,
-    report: &mut Report,
-) -> anyhow::Result<()> {
+async fn check_safety(state: TableState, report: &mut Report<'_>) -> anyhow::Result<()> {
     const CHECK: &str = "recovery";
     if state.is_deletion_protected {
         report.ok("protection", "on: nobody can delete the table by mistake")?;
@@ -129,16 +124,16 @@ async fn check_safety(
         report.warning(
             "protection",
             "off: one command can delete the table and every key ever sold",
-            aws(context, "update-table", "--deletion-protection-enabled"),
+            aws(report, "update-table", "--deletion-protection-enabled"),
         )?;
     }
-    match context.target.store.has_point_in_time_recovery().await {
+    match report.target.store.has_point_in_time_recovery().await {
         Ok(true) => report.ok(CHECK, "on: the table can be restored to any second of the last days"),
         Ok(false) => report.warning(
             CHECK,
             "off: mistaken changes cannot be undone",
             aws(
-                context,
+                report,
                 "update-continuous-backups",
                 "--point-in-time-recovery-specification PointInTimeRecoveryEnabled=true",
             ),
@@ -152,18 +147,18 @@ async fn check_safety(
 }
 
 /// Looks for interrupted large orders that the sweep has not ended.
-pub(super) async fn check_orders(context: CheckContext<'_>, report: &mut Report) -> anyhow::Result<()> {
+pub(super) async fn check_orders(report: &mut Report<'_>) -> anyhow::Result<()> {
     const CHECK: &str = "orders";
     report.looking_at("checking open orders");
     let before = SystemClock.now().unix_microseconds() - SWEPT_WITHIN_US;
     let before = Timestamp::from_unix_microseconds(before).unwrap_or_else(|| SystemClock.now());
-    match context.target.store.requests_expired_by(before).await {
+    match report.target.store.requests_expired_by(before).await {
         Ok(0) => report.ok(CHECK, "none is stuck"),
         Ok(left) => report.fault(
             CHECK,
             format!("{left} stuck for more than 5 minutes: their keys are neither in stock nor sold"),
             "the function sweep-orders does not run, or fails: check its log and its schedule",
         ),
-        Err(error) => report.failed(context, CHECK, &error.into()),
+        Err(error) => report.failed(CHECK, &error.into()),
     }
 }

@@ -1,26 +1,25 @@
-mod create;
-mod update;
+mod change;
 
-use anyhow::Context as _;
+use anyhow::bail;
 use clap::{Args, Subcommand};
-use keypool_domain::{Activity, Generator as DomainGenerator, GeneratorId, Method};
-use keypool_store::Store;
+use keypool_domain::{Activity, AuditEntry, ChunkSystem, Generator, GeneratorId, Method};
+use keypool_store::{Counter, NewGeneratorOutcome, Store};
+use serde_json::{Value, json};
 
-use self::update::apply;
-use crate::difference::NOTHING;
+use crate::commands::catalogue::{Numbered, Resource, find, list, show, switch};
+use crate::difference::or_nothing;
 use crate::exit::Exit;
-use crate::output::{Output, Table};
+use crate::output::{Column, Output};
 use crate::target::Target;
-use crate::view;
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Generator {
+pub(crate) enum Command {
     /// Create a generator; its product uses it if it has none
     #[command(after_help = "Examples:\n  \
         keypool generator create --product 42 --validity 365\n  \
         keypool generator create --product 42 --method chunk-system --chunk-length 5 --prefix OFF-\n\n\
         Costs 1 read unit, 6 write units, 2 more if the product uses it, and 1 more without --id.")]
-    Create(create::Create),
+    Create(change::Create),
     /// List all generators
     #[command(after_help = "Examples:\n  \
         keypool generator list\n  \
@@ -37,7 +36,7 @@ pub(crate) enum Generator {
         keypool generator update 7 --suffix \"\"    # none\n\n\
         Warm functions may use the old data for up to 60 seconds.\n\
         Costs 1 read unit and 4 write units.")]
-    Update(update::Update),
+    Update(change::Update),
     /// Enable a generator again
     #[command(after_help = "Example:\n  \
         keypool generator enable 7\n\n\
@@ -59,83 +58,108 @@ pub(crate) struct Which {
     id: GeneratorId,
 }
 
-impl Generator {
+impl Command {
     pub(crate) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         match self {
             Self::Create(create) => create.run(target, output).await,
-            Self::List => list(&target.store, output).await,
-            Self::Show(which) => show(&find(&target.store, which.id).await?, output),
+            Self::List => list::<Generator>(target, output).await,
+            Self::Show(which) => show(&which.find(target).await?, output),
             Self::Update(update) => update.run(target, output).await,
-            Self::Enable(which) => switch(which.id, Activity::Active, target, output).await,
-            Self::Disable(which) => switch(which.id, Activity::Inactive, target, output).await,
+            Self::Enable(which) => switch(which.find(target).await?, Activity::Active, target, output).await,
+            Self::Disable(which) => {
+                switch(which.find(target).await?, Activity::Inactive, target, output).await
+            }
         }
     }
 }
 
-/// Reads the current generator with this id.
-async fn find(store: &Store, id: GeneratorId) -> anyhow::Result<DomainGenerator> {
-    store.find::<DomainGenerator>(id).await?.with_context(|| format!("there is no generator {id}"))
-}
-
-async fn switch(id: GeneratorId, to: Activity, target: &Target, output: Output) -> anyhow::Result<Exit> {
-    let before = find(&target.store, id).await?;
-    let after = DomainGenerator { activity: to, ..before.clone() };
-    let action = if after.is_active() { "generator.enable" } else { "generator.disable" };
-    apply(action, [&before, &after], target, output).await
-}
-
-fn show(generator: &DomainGenerator, output: Output) -> anyhow::Result<Exit> {
-    let or_nothing = |text: &str| if text.is_empty() { NOTHING.to_owned() } else { text.to_owned() };
-    let chunks = match &generator.method {
-        Method::Uuid => String::new(),
-        Method::ChunkSystem(chunks) => format!(
-            "\nchunks            {} of {} characters\ncharset           {}",
-            chunks.number_of_chunks, chunks.chunk_length, chunks.charset
-        ),
-    };
-    let text = format!(
-        "generator         {}\nproduct           {}\nstatus            {}\nmethod            {}{chunks}\n\
-         possible keys     2^{:.0}\nprefix            {}\nsuffix            {}\nactivation limit  {}\n\
-         validity          {} days",
-        generator.id,
-        generator.product_id,
-        generator.activity,
-        generator.method.as_str(),
-        generator.method.key_space_bits(),
-        or_nothing(&generator.prefix),
-        or_nothing(&generator.suffix),
-        generator.activation_limit,
-        generator.validity,
-    );
-    output.result(&text, &view::generator(generator))?;
-    Ok(Exit::Done)
-}
-
-async fn list(store: &Store, output: Output) -> anyhow::Result<Exit> {
-    let row = |generator: &DomainGenerator| {
-        [
-            generator.id.to_string(),
-            generator.product_id.to_string(),
-            generator.activity.to_string(),
-            generator.method.as_str().to_owned(),
-            format!("2^{:.0}", generator.method.key_space_bits()),
-            generator.activation_limit.to_string(),
-            generator.validity.to_string(),
-        ]
-    };
-    let generators = store.list::<DomainGenerator>().await?;
-    let mut table = Table::new([
-        "ID",
-        "PRODUCT",
-        "STATUS",
-        "METHOD",
-        "POSSIBLE KEYS",
-        "ACTIVATION LIMIT",
-        "VALIDITY (DAYS)",
-    ]);
-    for generator in &generators {
-        table.row(row(generator));
+impl Which {
+    async fn find(&self, target: &Target) -> anyhow::Result<Generator> {
+        find(&target.store, self.id).await
     }
-    output.table(&table, generators.iter().map(view::generator).collect())?;
-    Ok(Exit::Done)
+}
+
+impl Resource for Generator {
+    const NOUN: &'static str = "generator";
+    const ACTION: &'static str = "generator";
+    const COLUMNS: &'static [Column<Self>] = &[
+        ("ID", |generator| generator.id.to_string()),
+        ("PRODUCT", |generator| generator.product_id.to_string()),
+        ("STATUS", |generator| generator.activity.to_string()),
+        ("METHOD", |generator| generator.method.as_str().to_owned()),
+        ("POSSIBLE KEYS", possible_keys),
+        ("ACTIVATION LIMIT", |generator| generator.activation_limit.to_string()),
+        ("VALIDITY (DAYS)", |generator| generator.validity.to_string()),
+    ];
+
+    fn activity_mut(&mut self) -> &mut Activity {
+        &mut self.activity
+    }
+
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        let mut fields = vec![
+            ("generator", self.id.to_string()),
+            ("product", self.product_id.to_string()),
+            ("status", self.activity.to_string()),
+            ("method", self.method.as_str().to_owned()),
+        ];
+        if let Method::ChunkSystem(chunks) = &self.method {
+            let ChunkSystem { charset, number_of_chunks, chunk_length } = chunks;
+            fields.push(("chunks", format!("{number_of_chunks} of {chunk_length} characters")));
+            fields.push(("charset", charset.to_string()));
+        }
+        fields.extend([
+            ("possible keys", possible_keys(self)),
+            ("prefix", or_nothing(Some(&self.prefix))),
+            ("suffix", or_nothing(Some(&self.suffix))),
+            ("activation limit", self.activation_limit.to_string()),
+            ("validity", format!("{} days", self.validity)),
+        ]);
+        fields
+    }
+
+    fn json(&self) -> Value {
+        let mut value = json!({
+            "id": self.id,
+            "product_id": self.product_id,
+            "status": self.activity.as_str(),
+            "method": self.method.as_str(),
+            "prefix": self.prefix,
+            "suffix": self.suffix,
+            "activation_limit": self.activation_limit,
+            "validity": self.validity,
+        });
+        if let Method::ChunkSystem(chunks) = &self.method {
+            value["charset"] = json!(chunks.charset.to_string());
+            value["number_of_chunks"] = json!(chunks.number_of_chunks);
+            value["chunk_length"] = json!(chunks.chunk_length);
+        }
+        value
+    }
+}
+
+fn possible_keys(generator: &Generator) -> String {
+    format!("2^{:.0}", generator.method.key_space_bits())
+}
+
+impl Numbered for Generator {
+    const COUNTER: Counter = Counter::Generator;
+
+    fn id_mut(&mut self) -> &mut GeneratorId {
+        &mut self.id
+    }
+
+    async fn insert(&self, store: &Store, entry: &AuditEntry) -> anyhow::Result<Option<String>> {
+        let product = self.product_id;
+        match store.create_generator(self, Some(entry)).await? {
+            NewGeneratorOutcome::Created { is_default: true } => {
+                Ok(Some(format!("; product {product} uses it now")))
+            }
+            NewGeneratorOutcome::Created { is_default: false } => {
+                Ok(Some(format!("; product {product} keeps its present generator")))
+            }
+            NewGeneratorOutcome::UnknownProduct => bail!("there is no product {product}"),
+            NewGeneratorOutcome::Exists => Ok(None),
+        }
+    }
 }

@@ -1,22 +1,17 @@
-use std::cell::Cell;
-
+use anyhow::bail;
 use clap::Args;
-use futures_util::StreamExt as _;
 use keypool_domain::{
-    Assignment, Clock as _, KeyOrder, LicenseKey, LicenseKeyRecord, NotAllowedInStatus,
-    OperatingSystemRandomness, OrderReference, Owner, OwnerField, SystemClock,
+    Assignment, Clock as _, KeyOrder, LicenseKey, LicenseKeyRecord, OperatingSystemRandomness,
+    OrderReference, Owner, OwnerField, SystemClock,
 };
 use keypool_store::UpdateOutcome;
-use serde_json::json;
 
 use super::select::Named;
-use crate::commands::change::Reason;
+use crate::commands::change::{Changed, Kind, Reason, change_all};
 use crate::exit::Exit;
-use crate::output::{BAD, GOOD, Output};
+use crate::output::Output;
 use crate::target::Target;
 
-/// The number of keys that are changed in parallel.
-const PARALLEL_MAX: usize = 16;
 /// The most attempts at a key that others change in between.
 const ATTEMPTS_MAX: usize = 5;
 
@@ -90,22 +85,16 @@ pub(crate) struct Assign {
     reason: Reason,
 }
 
-/// The new record of a key, or the reason for refusing the change.
-type Next = Result<LicenseKeyRecord, String>;
-
 impl Block {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
-        let next = |key: &LicenseKeyRecord| key.blocked(SystemClock.now()).map_err(|unfit| unfit.to_string());
+        let next = |key: &LicenseKeyRecord| Ok(key.blocked(SystemClock.now())?);
         change(target, output, "keys.block", &self.named, &self.reason, next).await
     }
 }
 
 impl Unblock {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
-        let next = |key: &LicenseKeyRecord| {
-            let unblocked = key.unblocked(SystemClock.now(), &OperatingSystemRandomness);
-            unblocked.map_err(|unfit| unfit.to_string())
-        };
+        let next = |key: &LicenseKeyRecord| Ok(key.unblocked(SystemClock.now(), &OperatingSystemRandomness)?);
         change(target, output, "keys.unblock", &self.named, &self.reason, next).await
     }
 }
@@ -114,10 +103,9 @@ impl Release {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         let next = |key: &LicenseKeyRecord| {
             if key.has_owner() && !self.take_from_owner {
-                return Err("it has an owner; --take-from-owner takes it back".to_owned());
+                bail!("it has an owner; --take-from-owner takes it back");
             }
-            let released = key.released(SystemClock.now(), &OperatingSystemRandomness);
-            released.map_err(|unfit| unfit.to_string())
+            Ok(key.released(SystemClock.now(), &OperatingSystemRandomness)?)
         };
         change(target, output, "keys.release", &self.named, &self.reason, next).await
     }
@@ -129,89 +117,28 @@ impl Assign {
             let owner = Owner { name: self.owner_name.clone(), email: self.owner_email.clone() };
             let assignment = Assignment::new(owner, SystemClock.now(), &OperatingSystemRandomness);
             let order = self.order.clone().map(|reference| KeyOrder { reference, sold_by: None });
-            key.given(assignment.under(order)).map_err(|unfit: NotAllowedInStatus| unfit.to_string())
+            Ok(key.given(assignment.under(order))?)
         };
         change(target, output, "keys.assign", &self.named, &self.reason, next).await
     }
 }
 
-/// Changes the keys, and prints the outcome of each in the given order.
+/// Changes the keys, and prints the outcome of each in the given order. `next` returns the new record of a
+/// key, or the reason for refusing the change.
 async fn change(
     target: &Target,
     output: Output,
     action: &'static str,
     named: &Named,
     reason: &Reason,
-    next: impl Fn(&LicenseKeyRecord) -> Next,
+    next: impl Fn(&LicenseKeyRecord) -> anyhow::Result<LicenseKeyRecord>,
 ) -> anyhow::Result<Exit> {
     let keys = named.read()?;
     // Asked once before the parallel changes, which all need it.
     target.principal().await?;
-    let (next, gave_up) = (&next, &Cell::new(false));
-    let count = keys.len();
-    let mut outcomes = futures_util::stream::iter(keys)
-        .map(|license_key| async move {
-            let outcome = if gave_up.get() {
-                Ok(Err("not tried".to_owned()))
-            } else {
-                change_one(target, action, &license_key, reason, next).await
-            };
-            gave_up.set(gave_up.get() || outcome.is_err());
-            (license_key, outcome)
-        })
-        .buffered(PARALLEL_MAX);
-    let progress = output.progress("keys", Some(count as u64));
-    let (mut refused, mut failure) = (0, None);
-    let (mut interrupted, interrupt) = (false, tokio::signal::ctrl_c());
-    tokio::pin!(interrupt);
-    loop {
-        let (license_key, outcome) = tokio::select! {
-            Ok(()) = &mut interrupt, if !interrupted => {
-                // Changes under way finish and are reported.
-                interrupted = true;
-                gave_up.set(true);
-                continue;
-            }
-            next = outcomes.next() => match next {
-                Some(next) => next,
-                None => break,
-            },
-        };
-        progress.add(1);
-        let name = license_key.as_str();
-        let outcome = outcome.unwrap_or_else(|error| {
-            let why = format!("the outcome is unknown: {error:#}");
-            failure = failure.take().or(Some(error));
-            Err(why)
-        });
-        match outcome {
-            Ok((before, after)) => {
-                let text = format!("{GOOD}{name}{GOOD:#}  {} → {}", before.status, after.status);
-                let value = json!({
-                    "license_key": name,
-                    "changed": true,
-                    "before": before.to_json(),
-                    "after": after.to_json(),
-                });
-                output.result(&text, &value)?;
-            }
-            Err(why) => {
-                refused += 1;
-                let value = json!({"license_key": name, "changed": false, "reason": why});
-                output.result(&format!("{BAD}{name}{BAD:#}  not changed: {why}"), &value)?;
-            }
-        }
-    }
-    drop(progress);
-    if refused == 0 {
-        return Ok(Exit::Done);
-    }
-    output.note(&format!("{} of {count} changed, {refused} not", count - refused));
-    match failure {
-        _ if interrupted => Ok(Exit::Interrupted),
-        Some(error) if refused == count => Err(error),
-        _ => Ok(Exit::Partly),
-    }
+    let name = |key: &LicenseKey| key.as_str().to_owned();
+    let kind = Kind { noun: "keys", member: "license_key", name, remark: None };
+    change_all(kind, keys, output, async |key| change_one(target, action, key, reason, &next).await).await
 }
 
 /// Changes one key, on condition that nobody else changes it in between.
@@ -220,22 +147,22 @@ async fn change_one(
     action: &str,
     license_key: &LicenseKey,
     reason: &Reason,
-    next: impl Fn(&LicenseKeyRecord) -> Next,
-) -> anyhow::Result<Result<(LicenseKeyRecord, LicenseKeyRecord), String>> {
+    next: impl Fn(&LicenseKeyRecord) -> anyhow::Result<LicenseKeyRecord>,
+) -> anyhow::Result<Result<Changed, String>> {
     for _ in 0..ATTEMPTS_MAX {
         let Some(seen) = target.store.license_key(license_key).await? else {
             return Ok(Err("there is no such license key".to_owned()));
         };
         let changed = match next(&seen) {
             Ok(changed) => changed,
-            Err(why) => return Ok(Err(why)),
+            Err(why) => return Ok(Err(why.to_string())),
         };
-        let mut after = changed.to_json();
-        reason.note(&mut after);
-        let before = Some(seen.to_json());
-        let entry = target.entry(action, license_key.as_str(), before, Some(after)).await?;
+        let (before, after) = (seen.to_json(), changed.to_json());
+        let noted = Some(reason.with(after.clone()));
+        let entry = target.entry(action, license_key.as_str(), Some(before.clone()), noted).await?;
         if target.store.change_key(&seen, &changed, &entry).await? == UpdateOutcome::Updated {
-            return Ok(Ok((seen, changed)));
+            let text = format!("{} → {}", seen.status, changed.status);
+            return Ok(Ok(Changed { text, records: [before, after] }));
         }
     }
     Ok(Err("other writers keep changing it; try again".to_owned()))

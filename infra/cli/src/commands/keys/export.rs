@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 
 use super::select::Wanted;
 use crate::exit::Exit;
-use crate::output::Output;
+use crate::output::{Column, Output};
 use crate::target::Target;
 
 /// Write license keys to a file or to standard output, as CSV or JSON lines, unsorted.
@@ -43,21 +43,6 @@ enum Format {
     Jsonl,
 }
 
-const HEADING: [&str; 12] = [
-    "license_key",
-    "product_id",
-    "status",
-    "activation_limit",
-    "validity",
-    "owner_name",
-    "owner_email",
-    "assigned_at",
-    "created_at",
-    "updated_at",
-    "id",
-    "order",
-];
-
 impl Export {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         let Some(path) = &self.output else {
@@ -84,8 +69,7 @@ impl Export {
         file.as_file().sync_all().with_context(failed)?;
         file.persist_noclobber(path).with_context(failed)?;
         let value = json!({"exported": count, "file": path.display().to_string()});
-        output.result(&format!("{count} license keys written to {}", path.display()), &value)?;
-        Ok(Exit::Done)
+        output.result(&format!("{count} license keys written to {}", path.display()), &value)
     }
 
     /// Writes the wanted keys, and returns their number.
@@ -96,19 +80,21 @@ impl Export {
         let progress = shows_progress.then(|| output.progress("reading", total));
         let is_for_programs = output.is_json() && self.output.is_none();
         let format = self.format.unwrap_or(if is_for_programs { Format::Jsonl } else { Format::Csv });
-        let mut writer = Writer::new(to, format)?;
+        let mut to = io::BufWriter::new(to);
+        if format == Format::Csv {
+            let heading: Vec<&str> = COLUMNS.iter().map(|(name, _)| *name).collect();
+            writeln!(to, "{}", heading.join(","))?;
+        }
         let mut pages = pin!(target.store.keys(&self.wanted.filter()));
         let mut count = 0;
         while let Some(page) = pages.try_next().await? {
-            for key in &page.keys {
-                writer.write(key)?;
-                count += 1;
-            }
+            write_page(&page.keys, format, &mut to)?;
+            count += page.keys.len() as u64;
             if let Some(progress) = &progress {
                 progress.add(page.read as u64);
             }
         }
-        writer.finish()?;
+        to.flush()?;
         Ok(count)
     }
 }
@@ -122,57 +108,40 @@ fn reader_is_gone(error: &anyhow::Error) -> bool {
     kind == Some(io::ErrorKind::BrokenPipe)
 }
 
-/// Writes keys in one of the formats.
-enum Writer<W: Write> {
-    Csv(Box<csv::Writer<W>>),
-    Jsonl(io::BufWriter<W>),
-}
-
-impl<W: Write> Writer<W> {
-    fn new(to: W, format: Format) -> anyhow::Result<Self> {
-        Ok(match format {
-            Format::Csv => {
-                let mut writer = csv::Writer::from_writer(to);
-                writer.write_record(HEADING)?;
-                Self::Csv(Box::new(writer))
+fn write_page(keys: &[LicenseKeyRecord], format: Format, to: &mut impl Write) -> anyhow::Result<()> {
+    match format {
+        Format::Csv => {
+            let mut writer = csv::Writer::from_writer(to);
+            for key in keys {
+                writer.write_record(COLUMNS.iter().map(|(_, value)| value(key)))?;
             }
-            Format::Jsonl => Self::Jsonl(io::BufWriter::new(to)),
-        })
-    }
-
-    fn write(&mut self, key: &LicenseKeyRecord) -> anyhow::Result<()> {
-        match self {
-            Self::Csv(writer) => writer.write_record(record(key))?,
-            Self::Jsonl(writer) => writeln!(writer, "{}", key.to_json())?,
+            writer.flush()?;
         }
-        Ok(())
-    }
-
-    fn finish(self) -> anyhow::Result<()> {
-        match self {
-            Self::Csv(mut writer) => writer.flush()?,
-            Self::Jsonl(mut writer) => writer.flush()?,
+        Format::Jsonl => {
+            for key in keys {
+                writeln!(to, "{}", key.to_json())?;
+            }
         }
-        Ok(())
     }
+    Ok(())
 }
 
-fn record(key: &LicenseKeyRecord) -> [String; 12] {
-    let owner = |field: &Option<OwnerField>| {
-        field.as_ref().map_or_else(String::new, |field| field.as_str().to_owned())
-    };
-    [
-        key.license_key.as_str().to_owned(),
-        key.product_id.to_string(),
-        key.status.to_string(),
-        key.activation_limit.to_string(),
-        key.validity.to_string(),
-        owner(&key.owner.name),
-        owner(&key.owner.email),
-        key.assigned_at.map_or_else(String::new, |at| at.to_string()),
-        key.created_at.to_string(),
-        key.updated_at.to_string(),
-        key.id.to_string(),
-        key.order.as_ref().map_or_else(String::new, |order| order.reference.as_str().to_owned()),
-    ]
+/// The columns of CSV.
+const COLUMNS: &[Column<LicenseKeyRecord>] = &[
+    ("license_key", |key| key.license_key.as_str().to_owned()),
+    ("product_id", |key| key.product_id.to_string()),
+    ("status", |key| key.status.to_string()),
+    ("activation_limit", |key| key.activation_limit.to_string()),
+    ("validity", |key| key.validity.to_string()),
+    ("owner_name", |key| or_empty(key.owner.name.as_ref().map(OwnerField::as_str))),
+    ("owner_email", |key| or_empty(key.owner.email.as_ref().map(OwnerField::as_str))),
+    ("assigned_at", |key| or_empty(key.assigned_at)),
+    ("created_at", |key| key.created_at.to_string()),
+    ("updated_at", |key| key.updated_at.to_string()),
+    ("id", |key| key.id.to_string()),
+    ("order", |key| or_empty(key.order.as_ref().map(|order| order.reference.as_str()))),
+];
+
+fn or_empty(value: Option<impl ToString>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
 }

@@ -7,8 +7,9 @@ use keypool_store::{KeyPage, Place};
 use serde_json::json;
 
 use super::select::Wanted;
+use crate::difference::or_nothing;
 use crate::exit::{Exit, WrongArguments};
-use crate::output::{Output, Table};
+use crate::output::{Column, Output, Table};
 use crate::target::Target;
 
 /// List license keys, a page at a time.
@@ -72,9 +73,13 @@ impl List {
             )
             .into());
         }
+        let (filter, limit) = (self.wanted.filter(), self.limit.into());
         let page = match &self.order {
-            Some(order) => self.of_order(order, target).await?,
-            None => target.store.list_keys(&self.wanted.filter(), from, self.limit.into()).await?,
+            Some(order) => {
+                let of_order = target.store.keys_of_order(order, (0, limit), |key| filter.includes(key));
+                KeyPage { keys: of_order.await?, ..KeyPage::default() }
+            }
+            None => target.store.list_keys(&filter, from, limit).await?,
         };
         let next = page.next.map(|place| Cursor(place).to_string());
         if output.is_json() {
@@ -82,11 +87,7 @@ impl List {
             output.value(&json!({"keys": keys, "next": next}))?;
             return Ok(Exit::Done);
         }
-        let mut table = Table::new(["LICENSE KEY", "PRODUCT", "STATUS", "OWNER", "ASSIGNED", "CREATED"]);
-        for key in &page.keys {
-            table.row(row(key));
-        }
-        output.line(&table.to_string())?;
+        output.line(&Table::of(&page.keys, COLUMNS).to_string())?;
         match next {
             // The cursor is in single quotes, for a shell.
             Some(next) => output.note(&format!("there are more: --after '{}'", next.replace('\'', r"'\''"))),
@@ -97,27 +98,17 @@ impl List {
     }
 }
 
-impl List {
-    async fn of_order(&self, order: &OrderReference, target: &Target) -> anyhow::Result<KeyPage> {
-        let filter = self.wanted.filter();
-        let keys =
-            target.store.keys_of_order(order, (0, self.limit.into()), |key| filter.includes(key)).await?;
-        Ok(KeyPage { keys, ..KeyPage::default() })
-    }
-}
-
-fn row(key: &LicenseKeyRecord) -> [String; 6] {
-    let owner = [&key.owner.name, &key.owner.email].into_iter().flatten().map(OwnerField::as_str);
-    let owner = owner.collect::<Vec<_>>().join(", ");
-    [
-        key.license_key.as_str().to_owned(),
-        key.product_id.to_string(),
-        key.status.to_string(),
-        if owner.is_empty() { "-".to_owned() } else { owner },
-        key.assigned_at.map_or_else(|| "-".to_owned(), Timestamp::to_whole_seconds_text),
-        key.created_at.to_whole_seconds_text(),
-    ]
-}
+const COLUMNS: &[Column<LicenseKeyRecord>] = &[
+    ("LICENSE KEY", |key| key.license_key.as_str().to_owned()),
+    ("PRODUCT", |key| key.product_id.to_string()),
+    ("STATUS", |key| key.status.to_string()),
+    ("OWNER", |key| {
+        let owner = [&key.owner.name, &key.owner.email].into_iter().flatten().map(OwnerField::as_str);
+        or_nothing(Some(owner.collect::<Vec<_>>().join(", ")))
+    }),
+    ("ASSIGNED", |key| or_nothing(key.assigned_at.map(Timestamp::to_whole_seconds_text))),
+    ("CREATED", |key| key.created_at.to_whole_seconds_text()),
+];
 
 #[cfg(test)]
 mod tests {

@@ -46,8 +46,7 @@ impl Replace {
                 let successor = successor.as_str();
                 let text = format!("{GOOD}{name}{GOOD:#}  replaced by {successor}");
                 let value = json!({"license_key": name, "changed": true, "replaced_by": successor});
-                output.result(&text, &value)?;
-                Ok(Exit::Done)
+                output.result(&text, &value)
             }
             Err(why) => {
                 let value = json!({"license_key": name, "changed": false, "reason": why});
@@ -59,6 +58,7 @@ impl Replace {
 
     /// Replaces the key. Returns its successor, or why it was not replaced.
     async fn replace(&self, target: &Target) -> anyhow::Result<Result<LicenseKey, String>> {
+        let name = self.key.as_str();
         // Keys that somebody else took. The index may still show them.
         let mut gone = HashSet::new();
         for _ in 0..ATTEMPTS_MAX {
@@ -79,10 +79,8 @@ impl Replace {
             };
             let assignment = Assignment::new(seen.owner.clone(), now, &OperatingSystemRandomness);
             let assignment = assignment.under(seen.order.clone());
-            let mut after = next.to_json();
-            self.reason.note(&mut after);
-            let entry =
-                target.entry("keys.replace", self.key.as_str(), Some(seen.to_json()), Some(after)).await?;
+            let (before, after) = (seen.to_json(), self.reason.with(next.to_json()));
+            let entry = target.entry("keys.replace", name, Some(before), Some(after)).await?;
             let replaced = target.store.replace_key([&seen, &next], &successor, &assignment, &entry).await?;
             if replaced == UpdateOutcome::Updated {
                 return Ok(Ok(successor.license_key));

@@ -34,13 +34,9 @@ impl Named {
 }
 
 fn of_file(file: &Path) -> anyhow::Result<Vec<LicenseKey>> {
-    let mut bytes = Vec::new();
-    let read = if file == Path::new("-") {
-        std::io::stdin().lock().read_to_end(&mut bytes)
-    } else {
-        std::fs::File::open(file).and_then(|mut file| file.read_to_end(&mut bytes))
-    };
-    read.with_context(|| format!("cannot read {}", file.display()))?;
+    let bytes =
+        if file == Path::new("-") { std::io::stdin().lock().bytes().collect() } else { std::fs::read(file) };
+    let bytes = bytes.with_context(|| format!("cannot read {}", file.display()))?;
     let text = String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", file.display()))?;
     let lines = text.trim_start_matches('\u{feff}').lines().enumerate();
     lines

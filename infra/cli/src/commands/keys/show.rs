@@ -1,11 +1,11 @@
 use clap::Args;
-use keypool_domain::LicenseKeyRecord;
+use keypool_domain::{LicenseKey, LicenseKeyRecord};
 use serde_json::json;
 
 use super::select::Named;
-use crate::difference::NOTHING;
+use crate::difference::or_nothing;
 use crate::exit::Exit;
-use crate::output::{BAD, Output, STRONG, printable};
+use crate::output::{BAD, Output, STRONG, fields, printable};
 use crate::target::Target;
 use crate::view;
 
@@ -41,27 +41,26 @@ impl Show {
 }
 
 fn text(key: &LicenseKeyRecord) -> String {
-    let nothing = || NOTHING.to_owned();
-    let unlimited = |number: String| if number == "0" { "unlimited".to_owned() } else { number };
-    format!(
-        "{STRONG}{}{STRONG:#}\n  product           {}\n  status            {}\n  owner             {}\n  \
-         order             {}\n  assigned          {}\n  replaced by       {}\n  activation limit  {}\n  validity          {}\n  created           {}\n  \
-         changed           {}\n  id, version       {}, {}",
-        key.license_key.as_str(),
-        key.product_id,
-        key.status,
-        view::owner(&key.owner),
-        key.order.as_ref().map_or_else(nothing, |order| printable(order.reference.as_str())),
-        key.assigned_at.map_or_else(nothing, |at| at.to_string()),
-        key.replaced_by.as_ref().map_or_else(nothing, |key| key.as_str().to_owned()),
-        unlimited(key.activation_limit.to_string()),
-        match unlimited(key.validity.to_string()).as_str() {
-            "unlimited" => "unlimited".to_owned(),
-            days => format!("{days} days"),
-        },
-        key.created_at,
-        key.updated_at,
-        key.id,
-        key.version,
-    )
+    let limited = |number: String, unit: &str| match number.as_str() {
+        "0" => "unlimited".to_owned(),
+        number => format!("{number}{unit}"),
+    };
+    let order = key.order.as_ref().map(|order| printable(order.reference.as_str()));
+    let fields = fields(
+        "  ",
+        &[
+            ("product", key.product_id.to_string()),
+            ("status", key.status.to_string()),
+            ("owner", view::owner(&key.owner)),
+            ("order", or_nothing(order)),
+            ("assigned", or_nothing(key.assigned_at)),
+            ("replaced by", or_nothing(key.replaced_by.as_ref().map(LicenseKey::as_str))),
+            ("activation limit", limited(key.activation_limit.to_string(), "")),
+            ("validity", limited(key.validity.to_string(), " days")),
+            ("created", key.created_at.to_string()),
+            ("changed", key.updated_at.to_string()),
+            ("id, version", format!("{}, {}", key.id, key.version)),
+        ],
+    );
+    format!("{STRONG}{}{STRONG:#}\n{fields}", key.license_key.as_str())
 }

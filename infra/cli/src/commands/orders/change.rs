@@ -1,12 +1,11 @@
 use clap::Args;
 use keypool_domain::{OrderChangeRefusal, OrderId, QueuedOrder};
 use keypool_store::{StoreError, UpdateOutcome};
-use serde_json::json;
 
 use super::{UNKNOWN, each_once, find};
-use crate::commands::change::Reason;
+use crate::commands::change::{Changed, Kind, Reason, change_all};
 use crate::exit::Exit;
-use crate::output::{BAD, GOOD, Output};
+use crate::output::Output;
 use crate::target::Target;
 use crate::view;
 
@@ -112,46 +111,9 @@ async fn change(
     ids: &[OrderId],
     reason: &Reason,
 ) -> anyhow::Result<Exit> {
-    let ids = each_once(ids);
-    let (mut refused, mut failure) = (0, None);
-    for id in &ids {
-        let outcome = match &failure {
-            Some(_) => Err("not tried".to_owned()),
-            None => change_one(target, change, id, reason).await.unwrap_or_else(|error| {
-                let why = format!("the outcome is unknown: {error:#}");
-                failure = Some(error);
-                Err(why)
-            }),
-        };
-        match outcome {
-            Ok((before, after)) => {
-                let text = format!("{GOOD}{id}{GOOD:#}  {} → {}", before.state, change.becomes());
-                let value = json!({
-                    "id": id.to_string(),
-                    "changed": true,
-                    "before": view::order(&before),
-                    "after": view::order(&after),
-                });
-                output.result(&text, &value)?;
-            }
-            Err(why) => {
-                refused += 1;
-                let value = json!({"id": id.to_string(), "changed": false, "reason": why});
-                output.result(&format!("{BAD}{id}{BAD:#}  not changed: {why}"), &value)?;
-            }
-        }
-    }
-    if refused < ids.len() {
-        output.note(change.note());
-    }
-    if refused == 0 {
-        return Ok(Exit::Done);
-    }
-    output.note(&format!("{} of {} changed, {refused} not", ids.len() - refused, ids.len()));
-    match failure {
-        Some(error) if refused == ids.len() => Err(error),
-        _ => Ok(Exit::Partly),
-    }
+    let ids = each_once(ids).into_iter().cloned().collect();
+    let kind = Kind { noun: "orders", member: "id", name: OrderId::to_string, remark: Some(change.note()) };
+    change_all(kind, ids, output, async |id| change_one(target, change, id, reason).await).await
 }
 
 /// Changes one order, on condition that nobody else changes it in between.
@@ -160,23 +122,23 @@ async fn change_one(
     change: Change,
     id: &OrderId,
     reason: &Reason,
-) -> anyhow::Result<Result<(QueuedOrder, QueuedOrder), String>> {
+) -> anyhow::Result<Result<Changed, String>> {
     for _ in 0..ATTEMPTS_MAX {
         let Some(seen) = find(&target.store, id).await? else { return Ok(Err(UNKNOWN.to_owned())) };
         let next = match change.next(&seen) {
             Ok(next) => next,
             Err(why) => return Ok(Err(why.to_string())),
         };
-        let mut after = view::order_progress(&next);
-        reason.note(&mut after);
         let before = Some(view::order_progress(&seen));
-        let entry = target.entry(change.action(), format!("order {id}"), before, Some(after)).await?;
+        let after = Some(reason.with(view::order_progress(&next)));
+        let entry = target.entry(change.action(), format!("order {id}"), before, after).await?;
         let written: Result<UpdateOutcome, StoreError> = match change {
             Change::Redeliver => target.store.redeliver(&seen, &next, &entry).await,
             Change::Cancel => target.store.cancel(&seen, &next, &entry).await,
         };
         if written? == UpdateOutcome::Updated {
-            return Ok(Ok((seen, next)));
+            let text = format!("{} → {}", seen.state, change.becomes());
+            return Ok(Ok(Changed { text, records: [view::order(&seen), view::order(&next)] }));
         }
     }
     Ok(Err("a worker keeps changing it; try again".to_owned()))

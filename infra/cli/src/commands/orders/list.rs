@@ -1,11 +1,11 @@
 use clap::Args;
-use keypool_domain::{Clock as _, OrderState, ProductId, QueuedOrder, SystemClock, Timestamp};
+use keypool_domain::{OrderState, ProductId, QueuedOrder};
 
 use super::{next_attempt, state};
-use crate::difference::NOTHING;
+use crate::difference::or_nothing;
 use crate::exit::Exit;
 use crate::moment::to_the_second;
-use crate::output::{Output, Table};
+use crate::output::{Column, Output, Table};
 use crate::target::Target;
 use crate::view;
 
@@ -35,25 +35,9 @@ pub(crate) struct List {
 
 impl List {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
-        let now = SystemClock.now();
         let mut orders = target.store.queued_orders().await?;
         orders.retain(|order| self.wants(order));
-        let mut table = Table::new([
-            "ORDER",
-            "PRODUCT",
-            "QUANTITY",
-            "STATE",
-            "CODE",
-            "ACCEPTED",
-            "ENDS",
-            "ATTEMPTS",
-            "NEXT ATTEMPT",
-            "LAST ANSWER",
-        ]);
-        for order in &orders {
-            table.row(row(order, now));
-        }
-        output.table(&table, orders.iter().map(view::order).collect())?;
+        output.table(&Table::of(&orders, COLUMNS), orders.iter().map(view::order).collect())?;
         if orders.is_empty() {
             output.note("there are none");
         }
@@ -68,18 +52,15 @@ impl List {
     }
 }
 
-fn row(order: &QueuedOrder, now: Timestamp) -> [String; 10] {
-    let ends = order.state.is_open().then_some(order.waits_until);
-    [
-        order.id.to_string(),
-        order.request.product_id.to_string(),
-        order.request.quantity.to_string(),
-        state(order),
-        order.code.map_or_else(|| NOTHING.to_owned(), |code| code.to_string()),
-        to_the_second(order.accepted_at),
-        ends.map_or_else(|| NOTHING.to_owned(), to_the_second),
-        order.delivery.attempts.to_string(),
-        next_attempt(order, now),
-        order.delivery.answer.clone().unwrap_or_else(|| NOTHING.to_owned()),
-    ]
-}
+const COLUMNS: &[Column<QueuedOrder>] = &[
+    ("ORDER", |order| order.id.to_string()),
+    ("PRODUCT", |order| order.request.product_id.to_string()),
+    ("QUANTITY", |order| order.request.quantity.to_string()),
+    ("STATE", state),
+    ("CODE", |order| or_nothing(order.code)),
+    ("ACCEPTED", |order| to_the_second(order.accepted_at)),
+    ("ENDS", |order| or_nothing(order.state.is_open().then(|| to_the_second(order.waits_until)))),
+    ("ATTEMPTS", |order| order.delivery.attempts.to_string()),
+    ("NEXT ATTEMPT", next_attempt),
+    ("LAST ANSWER", |order| or_nothing(order.delivery.answer.as_ref())),
+];

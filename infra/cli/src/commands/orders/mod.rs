@@ -5,7 +5,7 @@ mod list;
 mod show;
 
 use clap::Subcommand;
-use keypool_domain::{OrderId, OrderState, QueuedOrder, Timestamp};
+use keypool_domain::{Clock as _, OrderId, OrderState, QueuedOrder, SystemClock};
 use keypool_store::{Store, StoreError};
 
 use crate::difference::NOTHING;
@@ -57,10 +57,10 @@ fn state(order: &QueuedOrder) -> String {
 }
 
 /// The time of the next attempt to deliver the callback: `now` if it is due, `-` if none follows.
-fn next_attempt(order: &QueuedOrder, now: Timestamp) -> String {
+fn next_attempt(order: &QueuedOrder) -> String {
     match order.delivery.next_at {
         _ if order.state != OrderState::Decided => NOTHING.to_owned(),
-        Some(at) if at > now => to_the_second(at),
+        Some(at) if at > SystemClock.now() => to_the_second(at),
         _ => "now".to_owned(),
     }
 }

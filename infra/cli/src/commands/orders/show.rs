@@ -1,11 +1,11 @@
 use clap::Args;
-use keypool_domain::{Clock as _, OrderId, OrderReference, QueuedOrder, SystemClock, Timestamp};
+use keypool_domain::{OrderId, OrderReference, QueuedOrder};
 use serde_json::json;
 
 use super::{UNKNOWN, each_once, find, next_attempt, state};
-use crate::difference::NOTHING;
+use crate::difference::or_nothing;
 use crate::exit::Exit;
-use crate::output::{BAD, Output, STRONG, printable};
+use crate::output::{BAD, Output, STRONG, fields, printable};
 use crate::target::Target;
 use crate::view;
 
@@ -27,7 +27,7 @@ impl Show {
         let mut exit = Exit::Done;
         for id in each_once(&self.ids) {
             if let Some(order) = find(&target.store, id).await? {
-                output.result(&text(&order, SystemClock.now()), &view::order(&order))?;
+                output.result(&text(&order), &view::order(&order))?;
             } else {
                 exit = Exit::Partly;
                 if output.is_json() {
@@ -41,30 +41,28 @@ impl Show {
     }
 }
 
-fn text(order: &QueuedOrder, now: Timestamp) -> String {
-    let or_nothing = |text: Option<String>| text.unwrap_or_else(|| NOTHING.to_owned());
+fn text(order: &QueuedOrder) -> String {
     let (request, delivery) = (&order.request, &order.delivery);
     let identifier = request.identifier.as_ref().map(OrderReference::as_str);
-    format!(
-        "{STRONG}{}{STRONG:#}\n  state          {}\n  code           {}\n  product        {}\n  quantity       \
-         {}\n  generate       {}\n  owner          {}\n  identifier     {}\n  callback       {}\n  \
-         API key        {}\n  accepted       {}\n  waits until    {}\n  attempts       {}\n  first attempt  {}\n  \
-         next attempt   {}\n  last answer    {}",
-        order.id,
-        state(order),
-        or_nothing(order.code.map(|code| code.to_string())),
-        request.product_id,
-        request.quantity,
-        if request.generate { "yes" } else { "no" },
-        view::owner(&request.owner),
-        or_nothing(identifier.map(printable)),
-        printable(&view::webhook_without_key(&order.webhook_url)),
-        order.api_key,
-        order.accepted_at,
-        order.waits_until,
-        delivery.attempts,
-        or_nothing(delivery.first_at.map(|at| at.to_string())),
-        next_attempt(order, now),
-        or_nothing(delivery.answer.as_deref().map(printable)),
-    )
+    let fields = fields(
+        "  ",
+        &[
+            ("state", state(order)),
+            ("code", or_nothing(order.code)),
+            ("product", request.product_id.to_string()),
+            ("quantity", request.quantity.to_string()),
+            ("generate", if request.generate { "yes" } else { "no" }.to_owned()),
+            ("owner", view::owner(&request.owner)),
+            ("identifier", or_nothing(identifier.map(printable))),
+            ("callback", printable(&view::webhook_without_key(&order.webhook_url))),
+            ("API key", order.api_key.to_string()),
+            ("accepted", order.accepted_at.to_string()),
+            ("waits until", order.waits_until.to_string()),
+            ("attempts", delivery.attempts.to_string()),
+            ("first attempt", or_nothing(delivery.first_at)),
+            ("next attempt", next_attempt(order)),
+            ("last answer", or_nothing(delivery.answer.as_deref().map(printable))),
+        ],
+    );
+    format!("{STRONG}{}{STRONG:#}\n{fields}", order.id)
 }

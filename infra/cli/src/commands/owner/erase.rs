@@ -67,8 +67,7 @@ impl Erase {
             Kind::LicenseKey => name,
             kind => format!("{} {name}", kind.as_str()),
         };
-        let mut after = json!({"owner": "erased"});
-        self.reason.note(&mut after);
+        let after = self.reason.with(json!({"owner": "erased"}));
         let entry = target.entry("owner.erase", subject, None, Some(after)).await?;
         let outcome = target.store.erase_owner(record, &self.whose.email, SystemClock.now(), &entry).await?;
         Ok(match outcome {

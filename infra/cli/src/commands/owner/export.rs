@@ -1,9 +1,10 @@
 use clap::Args;
+use keypool_store::OwnerRecord;
 use serde_json::json;
 
 use super::{Whose, content, kind, name, summary};
 use crate::exit::Exit;
-use crate::output::{Output, Table};
+use crate::output::{Column, Output, Table};
 use crate::target::Target;
 
 /// Show the records of an owner: license keys, queued orders, remembered responses, audit entries.
@@ -22,14 +23,11 @@ pub(crate) struct Export {
 impl Export {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         let records = self.whose.records(target, output).await?;
-        let mut table = Table::new(["RECORD", "NAME", "WHAT IT IS"]);
-        for record in &records {
-            table.row([kind(record).as_str().to_owned(), name(record), summary(record)]);
-        }
+        let columns: [Column<OwnerRecord>; 3] =
+            [("RECORD", |record| kind(record).as_str().to_owned()), ("NAME", name), ("WHAT IT IS", summary)];
         let values = records.iter().map(|record| {
             json!({"record": kind(record).as_str(), "name": name(record), "content": content(record)})
         });
-        output.table(&table, values.collect())?;
-        Ok(Exit::Done)
+        output.table(&Table::of(&records, &columns), values.collect())
     }
 }

@@ -44,7 +44,7 @@ impl Whose {
         let mut records =
             target.store.records_of_owner(&self.email, |read| progress.add(read as u64)).await?;
         drop(progress);
-        records.sort_by_cached_key(|record| (kind(record).position(), name(record)));
+        records.sort_by_cached_key(|record| (kind(record), name(record)));
         if records.is_empty() {
             output.note("no record has this email address; owners without an address cannot be found");
         }
@@ -53,7 +53,7 @@ impl Whose {
 }
 
 /// The kinds of records, in the order of the output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     LicenseKey,
     Order,
@@ -62,10 +62,6 @@ enum Kind {
 }
 
 impl Kind {
-    const fn position(self) -> usize {
-        self as usize
-    }
-
     const fn as_str(self) -> &'static str {
         match self {
             Self::LicenseKey => "license key",

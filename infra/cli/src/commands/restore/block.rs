@@ -1,14 +1,12 @@
 use anyhow::bail;
-use futures_util::StreamExt as _;
 use keypool_domain::{Clock as _, LicenseKey, LicenseKeyRecord, Status, SystemClock, Timestamp};
 use keypool_store::UpdateOutcome;
 use serde_json::Value;
 
+use crate::commands::change::in_parallel;
 use crate::output::Output;
 use crate::target::Target;
 
-/// The number of keys that are changed in parallel.
-const PARALLEL_MAX: usize = 16;
 /// The most attempts at a key that others change in between.
 const ATTEMPTS_MAX: usize = 5;
 
@@ -45,53 +43,32 @@ pub(super) struct Counts {
     pub(super) failure: Option<anyhow::Error>,
 }
 
-/// Blocks those of the keys that could be sold or return to the stock. After Ctrl-C, only changes under way
-/// finish.
+/// Blocks those of the keys that could be sold or return to the stock, and counts all of them. After Ctrl-C,
+/// only changes under way finish.
 pub(super) async fn block(
     target: &Target,
     output: Output,
     restored_to: Timestamp,
     keys: Vec<UnsoldKey>,
-) -> Counts {
-    let progress = output.progress("keys", Some(keys.len() as u64));
-    let gave_up = &std::cell::Cell::new(false);
-    let mut outcomes = futures_util::stream::iter(keys)
-        .map(|key| async move {
-            if gave_up.get() {
-                return None;
-            }
-            let outcome = block_one(target, &key, restored_to).await;
-            // The next changes would fail as well.
-            gave_up.set(gave_up.get() || outcome.is_err());
-            Some((key, outcome))
-        })
-        .buffer_unordered(PARALLEL_MAX);
-    let mut result = Counts::default();
-    let interrupt = tokio::signal::ctrl_c();
-    tokio::pin!(interrupt);
-    loop {
-        let next = tokio::select! {
-            Ok(()) = &mut interrupt, if !result.is_interrupted => {
-                result.is_interrupted = true;
-                gave_up.set(true);
-                continue;
-            }
-            next = outcomes.next() => next,
-        };
-        let Some(tried) = next else { break };
-        progress.add(1);
-        match tried {
-            Some((_, Ok(outcome))) => result.count(outcome),
-            Some((key, Err(error))) => {
+    counts: &mut Counts,
+) -> anyhow::Result<()> {
+    let block = async |key: &UnsoldKey| block_one(target, key, restored_to).await;
+    let interrupted = in_parallel("keys", keys, output, block, |key, outcome| {
+        match outcome {
+            Some(Ok(outcome)) => counts.count(outcome),
+            Some(Err(error)) => {
                 let name = key.license_key.as_str();
                 output.note(&format!("{name}  the outcome is unknown: {error:#}"));
-                result.failed += 1;
-                result.failure = result.failure.take().or(Some(error));
+                counts.failed += 1;
+                counts.failure = counts.failure.take().or(Some(error));
             }
-            None => result.failed += 1,
+            None => counts.failed += 1,
         }
-    }
-    result
+        Ok(())
+    })
+    .await;
+    counts.is_interrupted = interrupted?;
+    Ok(())
 }
 
 impl Counts {

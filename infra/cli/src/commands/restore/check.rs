@@ -65,14 +65,15 @@ pub(crate) struct Check {
 /// restore point had ids, too.
 const IDS_SKIPPED: u64 = 1_000_000;
 
-/// The state of the sold keys in the table.
+/// The sold keys in the table.
 #[derive(Debug, Default)]
 struct Scan {
+    /// Those that the table has as unsold.
     unsold: Vec<UnsoldKey>,
-    assigned: u64,
-    blocked: u64,
+    /// The number of those that an open order holds.
     held: u64,
-    missing: u64,
+    /// The numbers of the others.
+    counts: Counts,
     greatest_id: u64,
 }
 
@@ -108,16 +109,15 @@ impl Check {
         };
         let Some((swept, found)) = unless_interrupted(prepare).await? else { return Ok(interrupted(output)) };
         let ids = self.raise_ids(target, sales.greatest_id().max(found.greatest_id)).await?;
-        let mut counts = found.counts();
+        let mut counts = found.counts;
         if self.dry_run {
             counts.blocked = found.unsold.len() as u64 - found.held;
             counts.held = found.held;
         } else {
-            let done = block(target, output, self.restored_to, found.unsold).await;
-            if let (Some(error), 0) = (done.failure, done.blocked) {
+            block(target, output, self.restored_to, found.unsold, &mut counts).await?;
+            if let (Some(error), 0) = (counts.failure.take(), counts.blocked) {
                 return Err(error.context("no key was blocked"));
             }
-            counts.add(&Counts { failure: None, ..done });
         }
         let report = Report { sales: &sales, swept, counts, ids, is_dry_run: self.dry_run };
         report.print(output)
@@ -179,8 +179,8 @@ async fn scan(target: &Target, sales: &Sales, output: Output) -> anyhow::Result<
             let Some(sold_at) = sales.sold.get(&id) else { continue };
             found += 1;
             match key.status {
-                Status::Assigned => scan.assigned += 1,
-                Status::Blocked => scan.blocked += 1,
+                Status::Assigned => scan.counts.assigned += 1,
+                Status::Blocked => scan.counts.already_blocked += 1,
                 Status::Available | Status::Reserved => {
                     scan.held += u64::from(key.status == Status::Reserved && key.assignment_id.is_some());
                     scan.unsold.push(UnsoldKey { license_key: key.license_key, sold_at: *sold_at });
@@ -188,16 +188,8 @@ async fn scan(target: &Target, sales: &Sales, output: Output) -> anyhow::Result<
             }
         }
     }
-    scan.missing = (sales.sold.len() as u64).saturating_sub(found);
+    scan.counts.gone = (sales.sold.len() as u64).saturating_sub(found);
     Ok(scan)
-}
-
-impl Scan {
-    /// Counts the keys that are not for sale.
-    fn counts(&self) -> Counts {
-        let Self { assigned, blocked: already_blocked, missing: gone, .. } = *self;
-        Counts { assigned, already_blocked, gone, ..Counts::default() }
-    }
 }
 
 /// Runs `work`. Returns `None` after Ctrl-C.
@@ -211,18 +203,6 @@ async fn unless_interrupted<T>(work: impl Future<Output = anyhow::Result<T>>) ->
 fn interrupted(output: Output) -> Exit {
     output.note("interrupted: no key was changed");
     Exit::Interrupted
-}
-
-impl Counts {
-    fn add(&mut self, more: &Self) {
-        self.blocked += more.blocked;
-        self.assigned += more.assigned;
-        self.already_blocked += more.already_blocked;
-        self.held += more.held;
-        self.gone += more.gone;
-        self.failed += more.failed;
-        self.is_interrupted |= more.is_interrupted;
-    }
 }
 
 /// The final report.

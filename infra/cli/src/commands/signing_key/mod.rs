@@ -1,24 +1,17 @@
-mod create;
+mod change;
 mod list;
-mod public_key;
-mod retire;
-mod rotate;
-mod settle;
-mod use_key;
-
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
-use keypool_domain::{Clock as _, Product, ProductId, RetiredKey, SigningKeyId, SystemClock};
-use keypool_signing::{Signer, SigningKey as Found};
+use keypool_domain::{Clock as _, Product, RetiredKey, SigningKeyId, SystemClock};
+use keypool_signing::{Signer, SigningKey};
 
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::target::Target;
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum SigningKey {
+pub(crate) enum Command {
     /// Create a KMS key and let it sign for a product
     #[command(after_help = "Examples:\n  \
         keypool signing-key create --product 42\n  \
@@ -28,13 +21,13 @@ pub(crate) enum SigningKey {
         kms:CreateKey, kms:TagResource, kms:GetPublicKey and kms:Sign. AWS KMS charges 1 USD a month for a key.\n\
         No public key that you published before verifies the new signatures: publish the new one, \
         `keypool signing-key public-key --product 42`.")]
-    Create(create::Create),
+    Create(change::Create),
     /// Let an existing KMS key sign for a product, after a test
     #[command(after_help = "Example:\n  \
         keypool signing-key use arn:aws:kms:eu-central-1:123456789012:key/6f0f… --product 42\n\n\
         The key must be RSA_2048 and SIGN_VERIFY. The public half of the product's former key is kept. \
         Warm functions sign with the former key for up to 60 more seconds.")]
-    Use(use_key::Use),
+    Use(change::Use),
     /// List the current and former signing keys
     #[command(after_help = "Examples:\n  \
         keypool signing-key list\n  \
@@ -49,7 +42,7 @@ pub(crate) enum SigningKey {
         keypool signing-key public-key --jwks > keys.json    # all current and former keys\n\n\
         PEM is the current key. The JSON Web Key Set (RFC 7517) has every key that may have signed a response; the `kid` \
         of a key is its thumbprint (RFC 7638).")]
-    PublicKey(public_key::PublicKey),
+    PublicKey(list::PublicKey),
     /// Create a new KMS key for a product, and keep the public half of the old one
     #[command(after_help = "Example:\n  \
         keypool signing-key rotate --product 42\n\n\
@@ -57,15 +50,15 @@ pub(crate) enum SigningKey {
         Warm functions sign with the old key for up to 60 more seconds. Clients that check responses then need the new \
         key: publish `keypool signing-key public-key --product 42 --jwks`, which has both.\n\
         The global key belongs to the deployment: docs/rotating-keys.md says how to replace it.")]
-    Rotate(rotate::Rotate),
+    Rotate(change::Rotate),
     /// Keep the public half of a former global key
     #[command(after_help = "Example after a deployment with another global key:\n  \
         keypool signing-key retire arn:aws:kms:eu-central-1:123456789012:key/6f0f…\n\n\
         Costs 6 write units.")]
-    Retire(retire::Retire),
+    Retire(change::Retire),
 }
 
-impl SigningKey {
+impl Command {
     pub(crate) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
         match self {
             Self::Create(create) => create.run(target, output).await,
@@ -79,7 +72,7 @@ impl SigningKey {
 }
 
 /// Checks that a key signs, and that the functions of the stack may use it.
-pub(super) async fn fit(target: &Target, key: &SigningKeyId) -> anyhow::Result<Found> {
+pub(super) async fn fit(target: &Target, key: &SigningKeyId) -> anyhow::Result<SigningKey> {
     let found = target.signer.signing_key_at_work(key).await;
     let found = found.with_context(|| format!("cannot sign with {key}"))?;
     let Some(stack) = &target.key_tag else { return Ok(found) };
@@ -93,30 +86,6 @@ pub(super) async fn fit(target: &Target, key: &SigningKeyId) -> anyhow::Result<F
         );
     }
     Ok(found)
-}
-
-/// Creates a key for the stack, and waits until it signs. KMS may take a moment to find a new key everywhere.
-async fn make(target: &Target, product_id: Option<ProductId>) -> anyhow::Result<SigningKeyId> {
-    const TRIES_MAX: usize = 20;
-    const WAIT: Duration = Duration::from_millis(500);
-    let what = match product_id {
-        Some(id) => format!("keypool: signs for product {id}"),
-        None => "keypool: signs for no product yet".to_owned(),
-    };
-    // The audit trail needs the principal. Fail before a key is created, not after.
-    target.principal().await?;
-    let made = target.signer.create_key_for(&what, target.key_tag.as_deref()).await;
-    let key = made.context("cannot create a key")?;
-    for _ in 0..TRIES_MAX {
-        match target.signer.signing_key_at_work(&key).await {
-            Ok(_) => return Ok(key),
-            Err(error) if error.code == "NotFoundException" => tokio::time::sleep(WAIT).await,
-            Err(error) => {
-                return Err(error).with_context(|| format!("the key {key} was created, but does not sign"));
-            }
-        }
-    }
-    bail!("the key {key} was created, but KMS does not find it yet: run `keypool signing-key use` later")
 }
 
 /// The product's own key that `after` no longer has, to be kept. `None` if it had none, or keeps it.

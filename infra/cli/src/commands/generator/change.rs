@@ -1,15 +1,13 @@
 use anyhow::{Context as _, bail};
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use keypool_domain::{
     ActivationLimit, Activity, Charset, ChunkSystem, Generator, GeneratorId, Method, ProductId, Validity,
 };
-use keypool_store::{Counter, NewGeneratorOutcome};
 
-use crate::commands::{IDS_TRIED_MAX, next_id};
+use crate::commands::catalogue::{self, find};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::target::Target;
-use crate::view;
 
 /// The capital letters and digits that do not look alike.
 const UNLIKE_CHARACTERS: &str = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
@@ -56,10 +54,39 @@ pub(crate) struct Create {
     validity: Validity,
 }
 
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("change").required(true).multiple(true)
+    .args(["prefix", "suffix", "activation_limit", "validity", "charset", "chunks", "chunk_length"]))]
+pub(crate) struct Update {
+    /// The generator's id
+    #[arg(value_name = "ID")]
+    id: GeneratorId,
+    /// The text before every key
+    #[arg(long, allow_hyphen_values = true)]
+    prefix: Option<String>,
+    /// The text after every key
+    #[arg(long, allow_hyphen_values = true)]
+    suffix: Option<String>,
+    /// The number of times a key may be activated; 0 is unlimited
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    activation_limit: Option<ActivationLimit>,
+    /// The number of days a key is valid; 0 is unlimited
+    #[arg(long, value_name = "DAYS", allow_negative_numbers = true)]
+    validity: Option<Validity>,
+    /// chunk-system: the characters of a key
+    #[arg(long)]
+    charset: Option<Charset>,
+    /// chunk-system: the number of chunks
+    #[arg(long, value_name = "NUMBER")]
+    chunks: Option<u8>,
+    /// chunk-system: the number of characters in a chunk
+    #[arg(long, value_name = "NUMBER")]
+    chunk_length: Option<u8>,
+}
+
 impl Create {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
-        let store = &target.store;
-        let mut generator = Generator {
+        let generator = Generator {
             id: self.id.unwrap_or(GeneratorId::MIN),
             product_id: self.product,
             activity: Activity::Active,
@@ -70,31 +97,7 @@ impl Create {
             validity: self.validity,
         };
         generator.check().context("invalid generator")?;
-        for _ in 0..IDS_TRIED_MAX {
-            if self.id.is_none() {
-                generator.id = next_id(store, Counter::Generator).await?;
-            }
-            let (id, product) = (generator.id, self.product);
-            let (subject, after) = (format!("generator {id}"), view::generator(&generator));
-            let entry = target.entry("generator.create", &subject, None, Some(after.clone())).await?;
-            match store.create_generator(&generator, Some(&entry)).await? {
-                NewGeneratorOutcome::Created { is_default } => {
-                    let of_product = if is_default {
-                        format!("product {product} uses it now")
-                    } else {
-                        format!("product {product} keeps its present generator")
-                    };
-                    output.result(&format!("{subject} created; {of_product}"), &after)?;
-                    return Ok(Exit::Done);
-                }
-                NewGeneratorOutcome::UnknownProduct => bail!("there is no product {product}"),
-                NewGeneratorOutcome::Exists if self.id.is_some() => {
-                    bail!("generator {id} already exists")
-                }
-                NewGeneratorOutcome::Exists => {}
-            }
-        }
-        bail!("no free id found: choose one with --id")
+        catalogue::create(generator, self.id, target, output).await
     }
 
     fn method(&self) -> anyhow::Result<Method> {
@@ -113,5 +116,45 @@ impl Create {
                 chunk_length: self.chunk_length.unwrap_or(4),
             })),
         }
+    }
+}
+
+impl Update {
+    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+        let before: Generator = find(&target.store, self.id).await?;
+        let after = self.changed(before.clone())?;
+        after.check().context("invalid generator")?;
+        catalogue::update("generator.update", [&before, &after], target, output).await
+    }
+
+    fn changed(&self, mut generator: Generator) -> anyhow::Result<Generator> {
+        match &mut generator.method {
+            Method::ChunkSystem(chunks) => {
+                if let Some(charset) = &self.charset {
+                    chunks.charset = charset.clone();
+                }
+                chunks.number_of_chunks = self.chunks.unwrap_or(chunks.number_of_chunks);
+                chunks.chunk_length = self.chunk_length.unwrap_or(chunks.chunk_length);
+            }
+            Method::Uuid
+                if self.charset.is_some() || self.chunks.is_some() || self.chunk_length.is_some() =>
+            {
+                bail!(
+                    "generator {} makes UUIDs: --charset, --chunks and --chunk-length are for the method \
+                     chunk-system",
+                    generator.id
+                )
+            }
+            Method::Uuid => {}
+        }
+        if let Some(prefix) = &self.prefix {
+            generator.prefix.clone_from(prefix);
+        }
+        if let Some(suffix) = &self.suffix {
+            generator.suffix.clone_from(suffix);
+        }
+        generator.activation_limit = self.activation_limit.unwrap_or(generator.activation_limit);
+        generator.validity = self.validity.unwrap_or(generator.validity);
+        Ok(generator)
     }
 }

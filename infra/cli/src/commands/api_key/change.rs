@@ -1,18 +1,41 @@
+use std::collections::BTreeSet;
+
 use anyhow::bail;
 use clap::{ArgGroup, Args};
 use ipnet::IpNet;
-use keypool_domain::{ApiKeyRecord, Name, Timestamp, WebhookHosts};
-use keypool_store::UpdateOutcome;
+use keypool_domain::{
+    Activity, ApiKey, ApiKeyRecord, ApiKeySettings, Endpoint, Name, OperatingSystemRandomness, Timestamp,
+    WebhookHosts,
+};
+use keypool_store::CreateOutcome;
 
 use super::capability::Capability;
 use super::settings::Settings;
-use super::{Which, check_name, network};
-use crate::commands::change;
+use super::{Which, check_name, network, reveal};
+use crate::commands::catalogue::{self, Resource as _};
 use crate::exit::Exit;
 use crate::moment::end_of_day;
 use crate::output::Output;
 use crate::target::Target;
-use crate::view;
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// The name of the API key
+    #[arg(long)]
+    name: Name,
+    /// An endpoint that the key opens, or get-all-license-keys to see the orders of all API keys (may be
+    /// repeated) [default: all endpoints]
+    #[arg(long = "capability", value_name = "NAME")]
+    capabilities: Vec<Capability>,
+    /// An address or network (CIDR) that may use the key (may be repeated) [default: any]
+    #[arg(long = "network", value_name = "CIDR", value_parser = network)]
+    networks: Vec<IpNet>,
+    /// The last day on which the key is valid, in UTC [default: it does not expire]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = end_of_day)]
+    expires: Option<Timestamp>,
+    #[command(flatten)]
+    settings: Settings,
+}
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
@@ -60,15 +83,48 @@ pub(crate) struct Update {
     no_keys_per_hour: bool,
 }
 
+impl Create {
+    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+        check_name(&target.store, &self.name).await?;
+        self.settings.check(&target.store).await?;
+        let secret = ApiKey::random(&OperatingSystemRandomness);
+        let mut settings = ApiKeySettings::default();
+        self.settings.apply(&mut settings);
+        let mut record = ApiKeyRecord {
+            hash: secret.hash(),
+            name: self.name.clone(),
+            activity: Activity::Active,
+            capabilities: BTreeSet::from(Endpoint::ALL),
+            networks: self.networks.clone(),
+            valid_until: self.expires,
+            settings,
+        };
+        if !self.capabilities.is_empty() {
+            Capability::grant(&self.capabilities, &mut record);
+        }
+        let after = record.json();
+        let entry = target.entry("api-key.create", record.audit_subject(), None, Some(after.clone())).await?;
+        match target.store.create(&record, Some(&entry)).await? {
+            CreateOutcome::Created => {
+                reveal(&secret, after, output)?;
+                Ok(Exit::Done)
+            }
+            CreateOutcome::Exists => {
+                bail!("a random key exists already, which should never happen; try again")
+            }
+        }
+    }
+}
+
 impl Update {
     pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
-        let before = self.which.find(&target.store).await?;
+        let before = self.which.find(target).await?;
         if let Some(name) = self.name.as_ref().filter(|name| **name != before.name) {
             check_name(&target.store, name).await?;
         }
         self.settings.check(&target.store).await?;
         let after = self.changed(before.clone());
-        apply("api-key.update", [&before, &after], target, output).await
+        catalogue::update("api-key.update", [&before, &after], target, output).await
     }
 
     fn changed(&self, mut api_key: ApiKeyRecord) -> ApiKeyRecord {
@@ -101,25 +157,5 @@ impl Update {
             api_key.settings.keys_per_hour = None;
         }
         api_key
-    }
-}
-
-/// Replaces `before` with `after` and reports the change.
-pub(super) async fn apply(
-    action: &str,
-    [before, after]: [&ApiKeyRecord; 2],
-    target: &Target,
-    output: Output,
-) -> anyhow::Result<Exit> {
-    let subject = format!("API key {}", before.name.as_str());
-    let (old, new) = (view::api_key(before), view::api_key(after));
-    if before == after {
-        return change::nothing(&subject, &new, output);
-    }
-    let entry = target.entry(action, before.name.as_str(), Some(old.clone()), Some(new.clone())).await?;
-    match target.store.update(before, after, &entry).await? {
-        UpdateOutcome::Updated => change::done(&subject, &old, &new, output),
-        UpdateOutcome::Unknown => bail!("there is no {subject} any more"),
-        UpdateOutcome::ChangedMeanwhile | UpdateOutcome::NotItsGenerator => Err(change::meanwhile(&subject)),
     }
 }
