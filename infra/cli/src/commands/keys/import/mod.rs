@@ -192,7 +192,7 @@ impl Import {
             // The id differs from that of a table with the same name that was recreated or is in another
             // account.
             "table": target.store.table_id().await?,
-            "format": format.name(),
+            "format": format,
             "product": self.product,
             "activation_limit": self.activation_limit,
             "validity": self.validity,
