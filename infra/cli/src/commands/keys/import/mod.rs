@@ -134,7 +134,7 @@ impl Import {
         };
         let ended = pipeline.run(source.read(), interrupted).await;
         let refused = std::mem::take(&mut pipeline.refused);
-        let suspicious = std::mem::take(&mut pipeline.suspicious);
+        let suspicious = std::mem::replace(&mut pipeline.suspicious, Suspicious::new());
         drop(pipeline);
         drop(progress);
         for line in refused {
@@ -233,7 +233,7 @@ impl Import {
         output: Output,
     ) -> anyhow::Result<Exit> {
         let mut value = counts.to_json();
-        value["warnings"] = suspicious.to_json();
+        value["warnings"] = json!(suspicious.found());
         value["state"] = json!(state);
         value["dry_run"] = json!(self.dry_run);
         value["receipt"] = json!(receipt.display().to_string());
@@ -241,10 +241,9 @@ impl Import {
         let words = if self.dry_run { "would be created" } else { "created" };
         let if_any = |count: u64, style: Style| if count > 0 { style } else { Style::new() };
         let (good, warning, bad) = (if_any(created, GOOD), if_any(duplicate, WARNING), if_any(refused, BAD));
-        let mut warnings = suspicious.sentences().join(&format!("\n{WARNING}warning{WARNING:#}: "));
-        if !warnings.is_empty() {
-            warnings = format!("{WARNING}warning{WARNING:#}: {warnings}\n");
-        }
+        let warnings = suspicious.found().into_iter();
+        let warnings: String =
+            warnings.map(|found| format!("{WARNING}warning{WARNING:#}: {found}\n")).collect();
         let text = format!(
             "{} {}: {good}{created} {words}{good:#}, {warning}{duplicate} duplicate{warning:#}, \
              {bad}{refused} refused{bad:#}\n{warnings}receipt: {}",

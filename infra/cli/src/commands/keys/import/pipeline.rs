@@ -83,7 +83,7 @@ impl<'a> Pipeline<'a> {
             earlier: None,
             progress,
             refused: Vec::new(),
-            suspicious: Suspicious::default(),
+            suspicious: Suspicious::new(),
             under_way: FuturesOrdered::new(),
             limit: Arc::new(limit),
             batch: Vec::new(),
@@ -273,7 +273,7 @@ pub(super) async fn compare(
     mut records: Receiver<io::Result<Vec<Record>>>,
     mut earlier: Earlier,
 ) -> anyhow::Result<Suspicious> {
-    let mut suspicious = Suspicious::default();
+    let mut suspicious = Suspicious::new();
     loop {
         let chunk = records.recv().await.context("reading stopped before the end of the file")?;
         let chunk = chunk.context("reading failed")?;
