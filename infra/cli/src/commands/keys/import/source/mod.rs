@@ -24,6 +24,9 @@ const CHUNKS_WAITING_MAX: usize = 8;
 /// The number of bytes that are examined to detect the format.
 const LOOKED_AT: usize = 64 * 1024;
 
+/// The most characters of a key in the receipt: one more than a valid key has.
+const KEY_CHARACTERS_MAX: usize = 256;
+
 /// The format of a file. The aliases are other extensions of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -64,6 +67,14 @@ impl Format {
 pub(super) struct Record {
     pub(super) line: u64,
     pub(super) content: Result<Cells, String>,
+}
+
+impl Record {
+    /// The text in the place of the license key, valid or not. It is cut after [`KEY_CHARACTERS_MAX`].
+    pub(super) fn key(&self) -> Option<String> {
+        let text = self.content.as_ref().ok()?.get(Field::LicenseKey)?;
+        Some(text.trim().chars().take(KEY_CHARACTERS_MAX).collect())
+    }
 }
 
 type Input = io::Chain<io::Cursor<Vec<u8>>, BufReader<Box<dyn Read + Send>>>;
@@ -177,8 +188,8 @@ fn count_lines(mut file: &File) -> io::Result<u64> {
     Ok(lines)
 }
 
-/// Reads up to the end of the first line that is not blank, if it is not too long. A pipe may deliver the line
-/// in pieces.
+/// Reads up to the end of the first line that is not blank, if it is not too long. A pipe may deliver the
+/// line in pieces.
 fn first_line(input: &mut impl BufRead) -> io::Result<Vec<u8>> {
     let mut start = Vec::new();
     while start.trim_ascii().is_empty() && start.len() < LOOKED_AT {
