@@ -70,74 +70,72 @@ pub(super) struct Receipt {
 impl Receipt {
     /// Opens the receipt of an import, or begins one. The import must have begun with the same `options`.
     pub(super) fn open(path: &Path, options: &Value) -> anyhow::Result<Self> {
-        let file = locked(path)?;
-        let mut first = Vec::new();
-        BufReader::new(&file).read_until(b'\n', &mut first)?;
-        // The first line is on disk before anything is imported. If it is incomplete, nothing was imported.
-        // After a power failure it can be empty, cut off or zero bytes.
-        let is_zero = first.iter().all(|byte| *byte == 0);
-        let is_cut =
-            !first.ends_with(b"\n") && (first.starts_with(BEGINNING) || BEGINNING.starts_with(&first));
-        if is_zero || is_cut {
-            return Self::begin(path, file, options);
-        }
-        let header: Option<Header> = serde_json::from_slice(&first).ok();
-        let header = header.and_then(|header| Some((header.import.parse().ok()?, header.options)));
-        let Some((import, begun_with)) = header else {
-            bail!("{} is not the receipt of an import: give another --receipt", path.display());
+        let mut receipt = Self {
+            path: path.to_owned(),
+            file: BufWriter::new(locked(path)?),
+            end: 0,
+            import: ImportId::random(&OperatingSystemRandomness),
+            is_resumed: false,
+            counts: Counts::default(),
+            suspicious: Suspicious::new(),
         };
-        // The receipt of a dry run can be overwritten.
-        if begun_with["dry_run"] == true && options["dry_run"] == true {
-            return Self::begin(path, file, options);
-        }
-        if begun_with != *options {
-            bail!(
+        let is_dry_run = |options: &Value| options["dry_run"] == true;
+        match receipt.header()? {
+            None => receipt.begin(options)?,
+            // The receipt of a dry run can be overwritten.
+            Some((_, begun_with)) if is_dry_run(&begun_with) && is_dry_run(options) => {
+                receipt.begin(options)?;
+            }
+            Some((import, begun_with)) if begun_with == *options => {
+                (receipt.import, receipt.is_resumed) = (import, true);
+            }
+            Some((_, begun_with)) => bail!(
                 "the import of {} began with other options: {begun_with}, not {options}; give the same options, or \
                  another --receipt for a new import",
                 path.display()
-            );
+            ),
         }
-        Self::after_header(path, file, first.len(), import, true)
+        Ok(receipt)
     }
 
-    fn begin(path: &Path, mut file: File, options: &Value) -> anyhow::Result<Self> {
-        let import = ImportId::random(&OperatingSystemRandomness);
-        let header = Header { import: import.to_string(), options: options.clone() };
+    /// Reads the id and the options of the import. They are on disk before anything is imported. `None` if the
+    /// file is empty, or if a power failure left a part of the line or zero bytes.
+    fn header(&mut self) -> anyhow::Result<Option<(ImportId, Value)>> {
+        let mut line = Vec::new();
+        BufReader::new(self.file.get_ref()).read_until(b'\n', &mut line)?;
+        let is_zero = line.iter().all(|byte| *byte == 0);
+        let is_header = line.starts_with(BEGINNING) || BEGINNING.starts_with(&line);
+        if is_zero || (is_header && !line.ends_with(b"\n")) {
+            return Ok(None);
+        }
+        self.end = u64::try_from(line.len())?;
+        let header: Option<Header> = serde_json::from_slice(&line).ok();
+        let header = header.and_then(|header| Some((header.import.parse().ok()?, header.options)));
+        let name = self.path.display();
+        let header =
+            header.with_context(|| format!("{name} is not the receipt of an import: give another --receipt"));
+        header.map(Some)
+    }
+
+    fn begin(&mut self, options: &Value) -> anyhow::Result<()> {
+        let header = Header { import: self.import.to_string(), options: options.clone() };
         let header = serde_json::to_string(&header)? + "\n";
+        self.end = u64::try_from(header.len())?;
+        let file = self.file.get_mut();
         file.set_len(0)?;
         file.rewind()?;
         file.write_all(header.as_bytes())?;
         // Syncs the file, then its name in the folder.
         file.sync_all()?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()?;
-        Self::after_header(path, file, header.len(), import, false)
-    }
-
-    fn after_header(
-        path: &Path,
-        mut file: File,
-        header_length: usize,
-        import: ImportId,
-        is_resumed: bool,
-    ) -> anyhow::Result<Self> {
-        let end = file.seek(SeekFrom::Start(u64::try_from(header_length)?))?;
-        let (path, file) = (path.to_owned(), BufWriter::new(file));
-        Ok(Self {
-            path,
-            file,
-            end,
-            import,
-            is_resumed,
-            counts: Counts::default(),
-            suspicious: Suspicious::new(),
-        })
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        Ok(File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?)
     }
 
     /// Reads the lines from before an interruption, and compares them with the records of the file. Returns
     /// true if the import was complete. Otherwise the receipt and the file continue after these lines.
     pub(super) fn skip(&mut self, source: &mut Source, progress: &Progress) -> anyhow::Result<bool> {
         let mut earlier = BufReader::new(self.file.get_ref().try_clone()?);
+        earlier.seek(SeekFrom::Start(self.end))?;
         while let Some(entry) = self.read(&mut earlier)? {
             match (entry, source.next().context("reading failed")?) {
                 (Entry::Line(written), Some(record)) => {
