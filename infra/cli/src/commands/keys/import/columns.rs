@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::str::FromStr;
 
 use anyhow::bail;
 use clap::ValueEnum;
@@ -56,32 +55,19 @@ fn plain(name: &str) -> String {
     words.map(str::to_lowercase).collect::<Vec<_>>().join("_")
 }
 
-/// `license_key=NAME`: the column called NAME has the license keys.
-#[derive(Debug, Clone)]
-pub(super) struct NamedColumn {
-    field: Field,
-    column: String,
-}
+/// A field, and the name of its column.
+pub(super) type NamedColumn = (Field, String);
 
-impl fmt::Display for NamedColumn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.field.name(), self.column)
-    }
-}
-
-impl FromStr for NamedColumn {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (name, column) = text.split_once('=').ok_or("must be FIELD=COLUMN, such as license_key=Code")?;
-        let field = <Field as ValueEnum>::from_str(name.trim(), false).map_err(|_| {
-            let names: Vec<_> = Field::value_variants().iter().map(|field| field.name()).collect();
-            format!("{name} is not a field; the fields are {}", names.join(", "))
-        })?;
-        match column.trim() {
-            "" => Err("the column's name must not be empty".to_owned()),
-            column => Ok(Self { field, column: column.to_owned() }),
-        }
+/// Parses `license_key=NAME`: the column called NAME has the license keys.
+pub(super) fn named_column(text: &str) -> Result<NamedColumn, String> {
+    let (name, column) = text.split_once('=').ok_or("must be FIELD=COLUMN, such as license_key=Code")?;
+    let field = Field::from_str(name.trim(), false).map_err(|_| {
+        let names: Vec<_> = Field::value_variants().iter().map(|field| field.name()).collect();
+        format!("{name} is not a field; the fields are {}", names.join(", "))
+    })?;
+    match column.trim() {
+        "" => Err("the column's name must not be empty".to_owned()),
+        column => Ok((field, column.to_owned())),
     }
 }
 
@@ -97,8 +83,8 @@ impl Naming {
     pub(super) fn columns<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Columns {
         let names: Vec<&str> = names.into_iter().map(str::trim).collect();
         let plain: Vec<String> = names.iter().map(|name| plain(name)).collect();
-        let place_of = |field: Field| match self.named.iter().find(|named| named.field == field) {
-            Some(given) => names.iter().position(|name| *name == given.column),
+        let place_of = |field: Field| match self.named.iter().find(|(named, _)| *named == field) {
+            Some((_, column)) => names.iter().position(|name| name == column),
             None => {
                 field.usual_names().split(' ').find_map(|usual| plain.iter().position(|name| name == usual))
             }
@@ -110,8 +96,8 @@ impl Naming {
 
     /// The first column named by --column that is missing.
     pub(super) fn missing(&self, columns: &Columns) -> Option<&str> {
-        let missing = self.named.iter().find(|named| columns.place_of(named.field).is_none());
-        missing.map(|named| named.column.as_str())
+        let missing = self.named.iter().find(|(field, _)| columns.place_of(*field).is_none());
+        missing.map(|(_, column)| column.as_str())
     }
 
     /// Checks that the required columns exist.
@@ -234,7 +220,8 @@ mod tests {
 
     #[test]
     fn a_named_column_comes_before_the_usual_ones() {
-        let naming = Naming { named: vec!["license_key=Secret".parse().unwrap()], needs_product: false };
+        let naming =
+            Naming { named: vec![named_column("license_key=Secret").unwrap()], needs_product: false };
         let columns = naming.columns(["license_key", " Secret "]);
         assert_eq!(columns.place_of(Field::LicenseKey), Some(1));
         let said = naming.check(&naming.columns(["license_key", "x"])).unwrap_err().to_string();

@@ -24,7 +24,7 @@ use keypool_aws::AdaptiveLimit;
 use keypool_domain::{ActivationLimit, ImportId, Product, ProductId, Status, Validity};
 use serde_json::{Value, json};
 
-use self::columns::{NamedColumn, Naming};
+use self::columns::{NamedColumn, Naming, named_column};
 use self::outcome::Counts;
 use self::pipeline::{Ended, Pipeline};
 use self::receipt::Receipt;
@@ -74,7 +74,7 @@ pub(crate) struct Import {
     format: Option<Format>,
     /// The name of the column for a field: `license_key=NAME`; other fields are `product_id`,
     /// `activation_limit`, `validity`, `status`, `owner_name`, `owner_email`, `assigned_at` and `order`
-    #[arg(long = "column", value_name = "FIELD=NAME")]
+    #[arg(long = "column", value_name = "FIELD=NAME", value_parser = named_column)]
     columns: Vec<NamedColumn>,
     /// The number of times a key may be activated; 0 is unlimited
     #[arg(long, value_name = "NUMBER", default_value = "0", allow_negative_numbers = true)]
@@ -176,6 +176,7 @@ impl Import {
     /// The options that must be the same when an import continues. Otherwise the same lines would mean other
     /// keys.
     async fn options(&self, target: &Target, format: Format) -> anyhow::Result<Value> {
+        let columns = self.columns.iter().map(|(field, name)| format!("{}={name}", field.name()));
         Ok(json!({
             // The id differs from that of a table with the same name that was recreated or is in another
             // account.
@@ -185,7 +186,7 @@ impl Import {
             "activation_limit": self.activation_limit,
             "validity": self.validity,
             "status": self.status.as_str(),
-            "columns": self.columns.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "columns": columns.collect::<Vec<_>>(),
             "dry_run": self.dry_run,
         }))
     }

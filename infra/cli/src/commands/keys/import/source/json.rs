@@ -43,6 +43,7 @@ fn of_object(members: &Map<String, Value>, naming: &Naming) -> Result<Cells, Str
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::columns::named_column;
     use super::*;
 
     #[test]
@@ -63,7 +64,7 @@ mod tests {
         ] {
             assert_eq!(read(text).unwrap_err(), expected, "{text}");
         }
-        let naming = Naming { named: vec!["status=State".parse().unwrap()], needs_product: false };
+        let naming = Naming { named: vec![named_column("status=State").unwrap()], needs_product: false };
         assert_eq!(cells(r#"{"key":"A","State":"sold"}"#, &naming).unwrap().get(Field::Status), Some("sold"));
         for (text, expected) in [
             (r#"{"key":"A","state":"sold"}"#, "there is no member State; the members are: key, state"),
