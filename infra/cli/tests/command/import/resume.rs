@@ -174,6 +174,42 @@ fn a_file_that_is_not_a_receipt_is_not_changed() {
 }
 
 #[test]
+fn a_receipt_without_a_whole_first_line_begins_again() {
+    let shop = Shop::open();
+    shop.write("keys.txt", "A\nB\n");
+    for (first, expected) in [
+        ("", [2, 2, 0, 0]),
+        ("{\"imp", [2, 0, 2, 0]),
+        ("{\"import\":\"97", [2, 0, 2, 0]),
+        ("\0\0\0", [2, 0, 2, 0]),
+    ] {
+        shop.write("keys.txt.receipt.jsonl", first);
+        assert_eq!(summary(&shop.import(&["keys.txt", "--product", "1"], 0)), expected, "{first:?}");
+        assert_eq!(shop.receipt("keys.txt.receipt.jsonl").len(), 2);
+    }
+    shop.write("keys.txt.receipt.jsonl", "{\"imports");
+    shop.import(&["keys.txt", "--product", "1"], 1);
+}
+
+#[test]
+fn a_damaged_receipt_is_written_again_from_the_damage() {
+    let shop = Shop::open();
+    shop.write("keys.txt", "A\nB\nA\nC\n");
+    let arguments = ["keys.txt", "--product", "1"];
+    shop.import(&arguments, 0);
+    let whole = fs::read_to_string(shop.path().join("keys.txt.receipt.jsonl")).unwrap();
+    let lines: Vec<&str> = whole.split_inclusive('\n').collect();
+    let (before, after) = (lines[..2].concat(), lines[3..].concat());
+    for damage in ["{\"key\":\"B", "\0\0\0\0", "\0\0\0\0\n", "{\"key\":\"B\"}\n"] {
+        for damaged in [format!("{before}{damage}"), format!("{before}{damage}{after}")] {
+            shop.write("keys.txt.receipt.jsonl", &damaged);
+            assert_eq!(summary(&shop.import(&arguments, 0)), [4, 3, 1, 0], "{damaged:?}");
+            assert_eq!(fs::read_to_string(shop.path().join("keys.txt.receipt.jsonl")).unwrap(), whole);
+        }
+    }
+}
+
+#[test]
 fn a_receipt_belongs_to_one_table_not_to_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();

@@ -4,77 +4,47 @@ use std::sync::Arc;
 
 use keypool_aws::AdaptiveLimit;
 use keypool_domain::LicenseKeyRecord;
-use keypool_store::{ImportOutcome, Store, StoreError};
+use keypool_store::{Store, StoreError};
 
-use super::told::{Outcome, Told};
+use super::outcome::{Outcome, ReceiptLine};
 
-/// A line in a batch.
-pub(super) struct Entry {
+/// Lines of the file whose keys one call writes or, in a dry run, looks up.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) lines: Vec<BatchLine>,
+    /// The keys of the lines without an outcome.
+    pub(super) keys: Vec<LicenseKeyRecord>,
+}
+
+/// A line of the file, and its outcome if that is known without the call.
+#[derive(Debug)]
+pub(super) struct BatchLine {
     pub(super) line: u64,
     pub(super) key: Option<String>,
-    pub(super) state: EntryState,
+    pub(super) outcome: Option<Outcome>,
 }
 
-pub(super) enum EntryState {
-    Known(Outcome),
-    /// A key to write or, in a dry run, to look up.
-    Open(Box<LicenseKeyRecord>),
-}
-
-/// Writes or looks up the keys of a batch, and returns the outcomes of all its lines.
-pub(super) async fn run(
-    store: Store,
-    limit: Arc<AdaptiveLimit>,
-    rehearses: bool,
-    batch: Vec<Entry>,
-) -> Result<Vec<Told>, StoreError> {
-    let open = batch.iter().filter_map(|entry| match &entry.state {
-        EntryState::Open(key) => Some((**key).clone()),
-        EntryState::Known(_) => None,
-    });
-    let open: Vec<LicenseKeyRecord> = open.collect();
-    let outcomes = match (open.is_empty(), rehearses) {
-        (true, _) => Vec::new(),
-        (false, true) => rehearsed(&store, &open, &limit).await?,
-        (false, false) => imported(&store, &open, &limit).await?,
-    };
-    Ok(told(batch, outcomes))
-}
-
-async fn imported(
-    store: &Store,
-    keys: &[LicenseKeyRecord],
-    limit: &AdaptiveLimit,
-) -> Result<Vec<Outcome>, StoreError> {
-    let outcomes = store.import(keys, limit).await?.into_iter();
-    Ok(outcomes
-        .map(|outcome| match outcome {
-            ImportOutcome::Created => Outcome::Created,
-            ImportOutcome::DuplicateOfLine(line) => Outcome::DuplicateOfLine(line),
-            ImportOutcome::Duplicate(status) => Outcome::Duplicate(status),
-        })
-        .collect())
-}
-
-async fn rehearsed(
-    store: &Store,
-    keys: &[LicenseKeyRecord],
-    limit: &AdaptiveLimit,
-) -> Result<Vec<Outcome>, StoreError> {
-    let keys: Vec<_> = keys.iter().map(|key| key.license_key.clone()).collect();
-    let found = store.rehearse_import(&keys, limit).await?.into_iter();
-    Ok(found.map(|status| status.map_or(Outcome::WouldBeCreated, Outcome::Duplicate)).collect())
-}
-
-/// The lines of a batch with their outcomes, in order.
-fn told(batch: Vec<Entry>, outcomes: Vec<Outcome>) -> Vec<Told> {
-    let mut outcomes = outcomes.into_iter();
-    let told = batch.into_iter().filter_map(|Entry { line, key, state }| {
-        let outcome = match state {
-            EntryState::Known(outcome) => outcome,
-            EntryState::Open(_) => outcomes.next()?,
+impl Batch {
+    /// Writes or looks up the keys, and returns the outcomes of all lines, in order.
+    pub(super) async fn run(
+        self,
+        store: Store,
+        limit: Arc<AdaptiveLimit>,
+        is_dry_run: bool,
+    ) -> Result<Vec<ReceiptLine>, StoreError> {
+        let outcomes: Vec<Outcome> = if self.keys.is_empty() {
+            Vec::new()
+        } else if is_dry_run {
+            let keys: Vec<_> = self.keys.into_iter().map(|key| key.license_key).collect();
+            let found = store.rehearse_import(&keys, &limit).await?.into_iter();
+            found.map(|status| status.map_or(Outcome::WouldBeCreated, Outcome::duplicate)).collect()
+        } else {
+            store.import(&self.keys, &limit).await?.into_iter().map(Outcome::from).collect()
         };
-        Some(Told { line, key, outcome })
-    });
-    told.collect()
+        let mut outcomes = outcomes.into_iter();
+        let lines = self.lines.into_iter().filter_map(|BatchLine { line, key, outcome }| {
+            Some(ReceiptLine { line, key, outcome: outcome.or_else(|| outcomes.next())? })
+        });
+        Ok(lines.collect())
+    }
 }

@@ -1,12 +1,15 @@
 //! Maps the columns of a file to fields.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::str::FromStr;
 
 use anyhow::bail;
+use clap::ValueEnum;
+use csv::StringRecord;
 
 /// A property of a key that can have its own column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+#[value(rename_all = "snake_case")]
 pub(super) enum Field {
     LicenseKey,
     ProductId,
@@ -20,53 +23,28 @@ pub(super) enum Field {
 }
 
 impl Field {
-    pub(super) const ALL: [Self; 9] = [
-        Self::LicenseKey,
-        Self::ProductId,
-        Self::ActivationLimit,
-        Self::Validity,
-        Self::Status,
-        Self::OwnerName,
-        Self::OwnerEmail,
-        Self::AssignedAt,
-        Self::Order,
-    ];
-
-    pub(super) const fn name(self) -> &'static str {
-        self.usual_names()[0]
+    pub(super) fn name(self) -> &'static str {
+        self.usual_names().split(' ').next().unwrap_or_default()
     }
 
     /// The usual names of its column in the form of [`plain`], keypool's own name first. If a file has
     /// several of these columns, the earliest name in this list counts.
-    const fn usual_names(self) -> &'static [&'static str] {
+    const fn usual_names(self) -> &'static str {
         match self {
-            Self::LicenseKey => &[
-                "license_key",
-                "licence_key",
-                "key",
-                "license",
-                "licence",
-                "serial",
-                "serial_number",
-                "serial_key",
-                "activation_key",
-                "license_code",
-                "code",
-            ],
-            Self::ProductId => &["product_id", "product"],
-            Self::ActivationLimit => &[
-                "activation_limit",
-                "times_activated_max",
-                "max_activations",
-                "maximum_activations",
-                "activations_limit",
-            ],
-            Self::Validity => &["validity", "valid_for", "validity_days", "valid_days"],
-            Self::Status => &["status", "license_status"],
-            Self::OwnerName => &["owner_name", "customer_name", "owner", "customer"],
-            Self::OwnerEmail => &["owner_email", "customer_email", "email", "e_mail"],
-            Self::AssignedAt => &["assigned_at", "sold_at", "delivered_at"],
-            Self::Order => &["order", "order_id", "order_number", "order_reference", "identifier"],
+            Self::LicenseKey => {
+                "license_key licence_key key license licence serial serial_number serial_key activation_key \
+                 license_code code"
+            }
+            Self::ProductId => "product_id product",
+            Self::ActivationLimit => {
+                "activation_limit times_activated_max max_activations maximum_activations activations_limit"
+            }
+            Self::Validity => "validity valid_for validity_days valid_days",
+            Self::Status => "status license_status",
+            Self::OwnerName => "owner_name customer_name owner customer",
+            Self::OwnerEmail => "owner_email customer_email email e_mail",
+            Self::AssignedAt => "assigned_at sold_at delivered_at",
+            Self::Order => "order order_id order_number order_reference identifier",
         }
     }
 }
@@ -77,33 +55,19 @@ fn plain(name: &str) -> String {
     words.map(str::to_lowercase).collect::<Vec<_>>().join("_")
 }
 
-/// `license_key=NAME`: the column called NAME has the license keys.
-#[derive(Debug, Clone)]
-pub(super) struct NamedColumn {
-    field: Field,
-    column: String,
-}
+/// A field, and the name of its column.
+pub(super) type NamedColumn = (Field, String);
 
-impl fmt::Display for NamedColumn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.field.name(), self.column)
-    }
-}
-
-impl FromStr for NamedColumn {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (name, column) = text.split_once('=').ok_or("must be FIELD=COLUMN, such as license_key=Code")?;
-        let field = Field::ALL.into_iter().find(|field| field.name() == name.trim());
-        let field = field.ok_or_else(|| {
-            let names = Field::ALL.map(Field::name).join(", ");
-            format!("{name} is not a field; the fields are {names}")
-        })?;
-        match column.trim() {
-            "" => Err("the column's name must not be empty".to_owned()),
-            column => Ok(Self { field, column: column.to_owned() }),
-        }
+/// Parses `license_key=NAME`: the column called NAME has the license keys.
+pub(super) fn named_column(text: &str) -> Result<NamedColumn, String> {
+    let (name, column) = text.split_once('=').ok_or("must be FIELD=COLUMN, such as license_key=Code")?;
+    let field = Field::from_str(name.trim(), false).map_err(|_| {
+        let names: Vec<_> = Field::value_variants().iter().map(|field| field.name()).collect();
+        format!("{name} is not a field; the fields are {}", names.join(", "))
+    })?;
+    match column.trim() {
+        "" => Err("the column's name must not be empty".to_owned()),
+        column => Ok((field, column.to_owned())),
     }
 }
 
@@ -115,40 +79,41 @@ pub(super) struct Naming {
 }
 
 impl Naming {
-    /// Finds the position of each field's column among these.
-    pub(super) fn places<'a>(&self, columns: &[&'a str]) -> Places<'a> {
-        let place_of = |field: Field| {
-            let named = self.named.iter().find(|named| named.field == field);
-            if let Some(named) = named {
-                return columns.iter().position(|column| column.trim() == named.column);
+    /// Finds the field of each of these columns.
+    pub(super) fn columns<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Columns {
+        let names: Vec<&str> = names.into_iter().map(str::trim).collect();
+        let plain: Vec<String> = names.iter().map(|name| plain(name)).collect();
+        let place_of = |field: Field| match self.named.iter().find(|(named, _)| *named == field) {
+            Some((_, column)) => names.iter().position(|name| name == column),
+            None => {
+                field.usual_names().split(' ').find_map(|usual| plain.iter().position(|name| name == usual))
             }
-            let mut usual = field.usual_names().iter();
-            usual.find_map(|name| columns.iter().position(|column| plain(column) == *name))
         };
-        Places { places: Field::ALL.map(place_of), columns: columns.to_vec() }
+        let fields = Field::value_variants().iter();
+        let places = fields.filter_map(|field| Some((*field, place_of(*field)?))).collect();
+        Columns { places, names: names.into_iter().map(str::to_owned).collect() }
     }
 
     /// The first column named by --column that is missing.
-    pub(super) fn missing(&self, places: &Places<'_>) -> Option<&str> {
-        let missing = self.named.iter().find(|named| places.of(named.field).is_none());
-        missing.map(|named| named.column.as_str())
+    pub(super) fn missing(&self, columns: &Columns) -> Option<&str> {
+        let missing = self.named.iter().find(|(field, _)| columns.place_of(*field).is_none());
+        missing.map(|(_, column)| column.as_str())
     }
 
     /// Checks that the required columns exist.
-    pub(super) fn check(&self, places: &Places<'_>) -> anyhow::Result<()> {
-        let found = places.columns.join(", ");
-        if let Some(named) = self.missing(places) {
-            bail!("there is no column {named}; the columns are: {found}");
+    pub(super) fn check(&self, columns: &Columns) -> anyhow::Result<()> {
+        if let Some(named) = self.missing(columns) {
+            bail!("there is no column {named}; the columns are: {columns}");
         }
-        if places.of(Field::LicenseKey).is_none() {
+        if columns.place_of(Field::LicenseKey).is_none() {
             bail!(
-                "there is no column with license keys; the columns are: {found}. Give --column \
+                "there is no column with license keys; the columns are: {columns}. Give --column \
                  license_key=NAME, or --format txt if each line is a key"
             );
         }
-        if self.needs_product && places.of(Field::ProductId).is_none() {
+        if self.needs_product && columns.place_of(Field::ProductId).is_none() {
             bail!(
-                "there is no column product_id; the columns are: {found}. Give --product or --column \
+                "there is no column product_id; the columns are: {columns}. Give --product or --column \
                  product_id=NAME"
             );
         }
@@ -156,55 +121,77 @@ impl Naming {
     }
 }
 
-/// The positions of the fields among the columns.
+/// The columns of a file, or the members of a JSON object, and the fields that they have.
 #[derive(Debug)]
-pub(super) struct Places<'a> {
-    places: [Option<usize>; Field::ALL.len()],
-    columns: Vec<&'a str>,
+pub(super) struct Columns {
+    names: Vec<String>,
+    places: BTreeMap<Field, usize>,
 }
 
-impl Places<'_> {
-    pub(super) fn of(&self, field: Field) -> Option<usize> {
-        self.places.get(field as usize).copied().flatten()
+impl fmt::Display for Columns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.names.join(", "))
+    }
+}
+
+impl Columns {
+    /// The fields that have a column, and its position.
+    pub(super) fn places(&self) -> impl Iterator<Item = (Field, usize)> {
+        self.places.iter().map(|(field, place)| (*field, *place))
     }
 
-    /// `license_key from "License key"`, …
-    pub(super) fn used(&self) -> String {
-        let used =
-            Field::ALL.into_iter().filter_map(|field| Some((field, self.columns.get(self.of(field)?)?)));
-        used.map(|(field, column)| format!("{} from \"{column}\"", field.name()))
-            .collect::<Vec<_>>()
-            .join(", ")
+    pub(super) fn place_of(&self, field: Field) -> Option<usize> {
+        self.places.get(&field).copied()
     }
 
-    pub(super) fn ignored(&self) -> Vec<&str> {
-        let used = |place: &usize| self.places.contains(&Some(*place));
-        (0..self.columns.len())
-            .filter(|place| !used(place))
-            .filter_map(|place| self.columns.get(place).copied())
-            .collect()
+    /// `license_key from "License key"; not used: ID`, for people.
+    pub(super) fn description(&self) -> String {
+        let name = |place: usize| self.names.get(place).map(String::as_str).unwrap_or_default();
+        let used = self.places().map(|(field, place)| format!("{} from \"{}\"", field.name(), name(place)));
+        let used = used.collect::<Vec<_>>().join(", ");
+        let is_used = |place: usize| self.places().any(|(_, used)| used == place);
+        let unused: Vec<&str> = (0..self.names.len()).filter(|place| !is_used(*place)).map(name).collect();
+        if unused.is_empty() { used } else { format!("{used}; not used: {}", unused.join(", ")) }
     }
 
-    pub(super) fn into_array(self) -> [Option<usize>; Field::ALL.len()] {
-        self.places
+    /// The values of a CSV record.
+    pub(super) fn cells(&self, values: &StringRecord) -> Result<Cells, String> {
+        let columns = self.names.len();
+        if values.iter().skip(columns).any(|value| !value.trim().is_empty()) {
+            let count = values.len();
+            return Err(format!("has {count} values for {columns} columns: a value may need quotes"));
+        }
+        let mut cells = Cells::default();
+        for (field, place) in self.places() {
+            cells.set(field, values.get(place).unwrap_or_default());
+        }
+        Ok(cells)
     }
 }
 
 /// The values of a line, by field. An empty text, `NULL` and white space count as absent.
 #[derive(Debug, Default)]
-pub(super) struct Cells([Option<String>; Field::ALL.len()]);
+pub(super) struct Cells(BTreeMap<Field, String>);
 
 impl Cells {
+    /// The cells of a line that is a license key and nothing else.
+    pub(super) fn of_key(text: &str) -> Self {
+        let mut cells = Self::default();
+        cells.set(Field::LicenseKey, text);
+        cells
+    }
+
     pub(super) fn set(&mut self, field: Field, text: &str) {
-        let is_there =
-            !text.trim().is_empty() && (field == Field::LicenseKey || !text.eq_ignore_ascii_case("null"));
-        if let Some(cell) = self.0.get_mut(field as usize) {
-            *cell = is_there.then(|| text.to_owned());
+        let is_null = field != Field::LicenseKey && text.eq_ignore_ascii_case("null");
+        if is_null || text.trim().is_empty() {
+            self.0.remove(&field);
+        } else {
+            self.0.insert(field, text.to_owned());
         }
     }
 
     pub(super) fn get(&self, field: Field) -> Option<&str> {
-        self.0.get(field as usize)?.as_deref()
+        self.0.get(&field).map(String::as_str)
     }
 }
 
@@ -215,23 +202,29 @@ mod tests {
     #[test]
     fn columns_are_found_by_their_usual_names() {
         let naming = Naming { named: vec![], needs_product: true };
-        let columns = ["ID", "Order ID", "Product ID", "License key", "Times activated (max)", "Key"];
-        let places = naming.places(&columns);
-        naming.check(&places).unwrap();
-        assert_eq!(places.of(Field::LicenseKey), Some(3), "license_key comes before key");
-        assert_eq!(places.of(Field::ProductId), Some(2));
-        assert_eq!(places.of(Field::ActivationLimit), Some(4));
-        assert_eq!(places.of(Field::Status), None);
-        assert_eq!(places.of(Field::Order), Some(1));
-        assert_eq!(places.ignored(), ["ID", "Key"]);
+        let names = ["ID", "Order ID", "Product ID", "License key", "Times activated (max)", "Key"];
+        let columns = naming.columns(names);
+        naming.check(&columns).unwrap();
+        assert_eq!(columns.place_of(Field::LicenseKey), Some(3), "license_key comes before key");
+        assert_eq!(columns.place_of(Field::ProductId), Some(2));
+        assert_eq!(columns.place_of(Field::ActivationLimit), Some(4));
+        assert_eq!(columns.place_of(Field::Status), None);
+        assert_eq!(columns.place_of(Field::Order), Some(1));
+        let said = columns.description();
+        assert!(
+            said.starts_with("license_key from \"License key\", product_id from \"Product ID\""),
+            "{said}"
+        );
+        assert!(said.ends_with("; not used: ID, Key"), "{said}");
     }
 
     #[test]
     fn a_named_column_comes_before_the_usual_ones() {
-        let naming = Naming { named: vec!["license_key=Secret".parse().unwrap()], needs_product: false };
-        let places = naming.places(&["license_key", " Secret "]);
-        assert_eq!(places.of(Field::LicenseKey), Some(1));
-        let said = naming.check(&naming.places(&["license_key", "x"])).unwrap_err().to_string();
+        let naming =
+            Naming { named: vec![named_column("license_key=Secret").unwrap()], needs_product: false };
+        let columns = naming.columns(["license_key", " Secret "]);
+        assert_eq!(columns.place_of(Field::LicenseKey), Some(1));
+        let said = naming.check(&naming.columns(["license_key", "x"])).unwrap_err().to_string();
         assert_eq!(said, "there is no column Secret; the columns are: license_key, x");
     }
 }

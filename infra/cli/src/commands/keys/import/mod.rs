@@ -1,18 +1,18 @@
 //! `keypool keys import`: writes many keys from a file into the table.
 //!
 //! `source` cuts the file into records; `columns` and `row` interpret them. `pipeline` writes them in
-//! `batch`es and adds the outcomes to the `receipt` in the order of the file. `seen` finds duplicates in a
+//! `batch`es and adds each `outcome` to the `receipt` in the order of the file. `seen` finds duplicates in a
 //! dry run, which writes nothing. `suspicious` finds keys that a buyer could hardly type.
 
 mod batch;
 mod columns;
+mod outcome;
 mod pipeline;
 mod receipt;
 mod row;
 mod seen;
 mod source;
 mod suspicious;
-mod told;
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -21,18 +21,15 @@ use anstyle::Style;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use keypool_aws::AdaptiveLimit;
-use keypool_domain::{
-    ActivationLimit, ImportId, OperatingSystemRandomness, Product, ProductId, Status, Validity,
-};
+use keypool_domain::{ActivationLimit, ImportId, Product, ProductId, Status, Validity};
 use serde_json::{Value, json};
 
-use self::columns::{NamedColumn, Naming};
+use self::columns::{NamedColumn, Naming, named_column};
+use self::outcome::Counts;
 use self::pipeline::{Ended, Pipeline};
-use self::receipt::{Opened, Receipt};
+use self::receipt::Receipt;
 use self::row::Rules;
 use self::source::{Format, Source};
-use self::suspicious::Suspicious;
-use self::told::Counts;
 use crate::exit::Exit;
 use crate::output::{BAD, GOOD, Output, WARNING, printable};
 use crate::target::Target;
@@ -77,7 +74,7 @@ pub(crate) struct Import {
     format: Option<Format>,
     /// The name of the column for a field: `license_key=NAME`; other fields are `product_id`,
     /// `activation_limit`, `validity`, `status`, `owner_name`, `owner_email`, `assigned_at` and `order`
-    #[arg(long = "column", value_name = "FIELD=NAME")]
+    #[arg(long = "column", value_name = "FIELD=NAME", value_parser = named_column)]
     columns: Vec<NamedColumn>,
     /// The number of times a key may be activated; 0 is unlimited
     #[arg(long, value_name = "NUMBER", default_value = "0", allow_negative_numbers = true)]
@@ -104,28 +101,22 @@ impl Import {
         let path = self.receipt_path()?;
         let rules = self.rules(target).await?;
         let naming = Naming { named: self.columns.clone(), needs_product: self.product.is_none() };
-        let source = Source::open(&self.file, self.format, naming)?;
+        let mut source = Source::open(&self.file, self.format, naming)?;
         if let Some(columns) = &source.columns {
             output.note(&format!("columns: {}", printable(columns)));
         }
         let options = self.options(target, source.format).await?;
-        let fresh = ImportId::random(&OperatingSystemRandomness);
-        let (mut receipt, import, earlier) = match Receipt::open(&path, &options, fresh)? {
-            Opened::Begun(receipt, import) => (receipt, import, None),
-            Opened::Interrupted(receipt, import, earlier) => (receipt, import, Some(earlier)),
-            Opened::Complete(counts, earlier) => {
-                // A new file under an old name must not pass as already imported.
-                let suspicious = pipeline::compare(source.read(), earlier).await?;
-                output.note(&format!("{} is complete: the file was imported before", path.display()));
-                return self.summarise(&path, counts, &suspicious, "complete before", output);
-            }
-        };
-        self.note(target, import, if earlier.is_some() { "resumed" } else { "begun" }, None).await?;
+        let mut receipt = Receipt::open(&path, &options)?;
         let progress = output.progress(if self.dry_run { "rehearsing" } else { "importing" }, source.lines);
+        if receipt.skip(&mut source, &progress)? {
+            drop(progress);
+            output.note(&format!("{} is complete: the file was imported before", path.display()));
+            return self.summarise(&receipt, "complete before", output);
+        }
+        let import = receipt.import;
+        self.note(target, import, if receipt.is_resumed { "resumed" } else { "begun" }, None).await?;
         let limit = AdaptiveLimit::new(self.keys_per_second);
-        let pipeline =
-            Pipeline::new(&target.store, &rules, import, &mut receipt, &progress, self.dry_run, limit);
-        let mut pipeline = pipeline.after(earlier);
+        let mut pipeline = Pipeline::new(&target.store, &rules, &mut receipt, &progress, self.dry_run, limit);
         let interrupted = async {
             // Without a handler, Ctrl-C ends the process, which is also safe.
             if tokio::signal::ctrl_c().await.is_err() {
@@ -133,23 +124,20 @@ impl Import {
             }
         };
         let ended = pipeline.run(source.read(), interrupted).await;
-        let refused = std::mem::take(&mut pipeline.refused);
-        let suspicious = std::mem::take(&mut pipeline.suspicious);
-        drop(pipeline);
+        let refused = pipeline.refused;
         drop(progress);
         for line in refused {
             output.note(&format!("{BAD}refused{BAD:#} {}", printable(&line)));
         }
-        let counts = receipt.counts();
         let state = match &ended {
             Ok(Ended::Complete) => "complete",
             Ok(Ended::Interrupted) => "interrupted",
             Err(_) => "failed",
         };
-        let noted = self.note(target, import, state, Some(counts)).await;
+        let noted = self.note(target, import, state, Some(receipt.counts)).await;
         let ended = ended.with_context(|| format!("{} was not fully imported", self.file.display()))?;
         noted?;
-        let exit = self.summarise(&path, counts, &suspicious, state, output)?;
+        let exit = self.summarise(&receipt, state, output)?;
         if ended == Ended::Interrupted {
             output.note("interrupted: run the same command again to continue");
             return Ok(Exit::Interrupted);
@@ -188,16 +176,17 @@ impl Import {
     /// The options that must be the same when an import continues. Otherwise the same lines would mean other
     /// keys.
     async fn options(&self, target: &Target, format: Format) -> anyhow::Result<Value> {
+        let columns = self.columns.iter().map(|(field, name)| format!("{}={name}", field.name()));
         Ok(json!({
             // The id differs from that of a table with the same name that was recreated or is in another
             // account.
             "table": target.store.table_id().await?,
-            "format": format.name(),
+            "format": format,
             "product": self.product,
             "activation_limit": self.activation_limit,
             "validity": self.validity,
             "status": self.status.as_str(),
-            "columns": self.columns.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "columns": columns.collect::<Vec<_>>(),
             "dry_run": self.dry_run,
         }))
     }
@@ -218,39 +207,29 @@ impl Import {
         let file = self.file.file_name().map(|name| name.to_string_lossy().into_owned());
         let mut after = json!({ "state": state, "import": import.to_string(), "file": file });
         if let Some(counts) = counts {
-            after["counts"] = counts.to_json();
+            after["counts"] = json!(counts);
         }
         let entry = target.entry("keys.import", subject, None, Some(after)).await?;
         Ok(target.store.note(&entry).await?)
     }
 
-    fn summarise(
-        &self,
-        receipt: &Path,
-        counts: Counts,
-        suspicious: &Suspicious,
-        state: &str,
-        output: Output,
-    ) -> anyhow::Result<Exit> {
-        let mut value = counts.to_json();
-        value["warnings"] = suspicious.to_json();
+    fn summarise(&self, receipt: &Receipt, state: &str, output: Output) -> anyhow::Result<Exit> {
+        let (warnings, path) = (receipt.suspicious.found(), receipt.path.display().to_string());
+        let mut value = json!(receipt.counts);
+        value["warnings"] = json!(warnings);
         value["state"] = json!(state);
         value["dry_run"] = json!(self.dry_run);
-        value["receipt"] = json!(receipt.display().to_string());
-        let Counts { created, duplicate, refused } = counts;
+        value["receipt"] = json!(path);
+        let Counts { lines, created, duplicate, refused } = receipt.counts;
         let words = if self.dry_run { "would be created" } else { "created" };
         let if_any = |count: u64, style: Style| if count > 0 { style } else { Style::new() };
         let (good, warning, bad) = (if_any(created, GOOD), if_any(duplicate, WARNING), if_any(refused, BAD));
-        let mut warnings = suspicious.sentences().join(&format!("\n{WARNING}warning{WARNING:#}: "));
-        if !warnings.is_empty() {
-            warnings = format!("{WARNING}warning{WARNING:#}: {warnings}\n");
-        }
+        let warnings = warnings.iter().map(|found| format!("{WARNING}warning{WARNING:#}: {found}\n"));
         let text = format!(
-            "{} {}: {good}{created} {words}{good:#}, {warning}{duplicate} duplicate{warning:#}, \
-             {bad}{refused} refused{bad:#}\n{warnings}receipt: {}",
-            counts.lines(),
-            if counts.lines() == 1 { "line" } else { "lines" },
-            receipt.display(),
+            "{lines} {}: {good}{created} {words}{good:#}, {warning}{duplicate} duplicate{warning:#}, \
+             {bad}{refused} refused{bad:#}\n{}receipt: {path}",
+            if lines == 1 { "line" } else { "lines" },
+            warnings.collect::<String>(),
         );
         output.result(&text, &value)?;
         Ok(if refused > 0 { Exit::Partly } else { Exit::Done })

@@ -2,113 +2,115 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::{Entry, RandomState};
+use std::fmt;
 use std::hash::BuildHasher as _;
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 use keypool_domain::LicenseKey;
-use serde_json::{Value, json};
+use serde::Serialize;
 
-/// The reason why a key is suspicious.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    ByteOrderMark,
-    ZeroWidth,
-    Bidirectional,
-    WordJoiner,
-    SoftHyphen,
-    /// An earlier line has the same text in another Unicode normalization.
-    Twin,
-}
-
-impl Kind {
-    const ALL: [Self; 6] = [
-        Self::ByteOrderMark,
-        Self::ZeroWidth,
-        Self::Bidirectional,
-        Self::WordJoiner,
-        Self::SoftHyphen,
-        Self::Twin,
-    ];
-
-    const fn of_character(character: char) -> Option<Self> {
-        match character {
-            '\u{feff}' => Some(Self::ByteOrderMark),
-            '\u{200b}'..='\u{200f}' => Some(Self::ZeroWidth),
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => Some(Self::Bidirectional),
-            '\u{2060}'..='\u{2064}' => Some(Self::WordJoiner),
-            '\u{ad}' => Some(Self::SoftHyphen),
-            _ => None,
-        }
-    }
-
-    /// The name for programs.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::ByteOrderMark => "byte_order_mark",
-            Self::ZeroWidth => "zero_width",
-            Self::Bidirectional => "bidirectional",
-            Self::WordJoiner => "word_joiner",
-            Self::SoftHyphen => "soft_hyphen",
-            Self::Twin => "twin",
-        }
-    }
-
-    /// The text for people, after a number of keys.
-    const fn words(self) -> &'static str {
-        match self {
-            Self::ByteOrderMark => "with an invisible byte order mark (U+FEFF)",
-            Self::ZeroWidth => "with an invisible character (U+200B to U+200F)",
-            Self::Bidirectional => {
-                "with an invisible change of direction (U+202A to U+202E, U+2066 to U+2069)"
-            }
-            Self::WordJoiner => "with an invisible character (U+2060 to U+2064)",
-            Self::SoftHyphen => "with an invisible soft hyphen (U+00AD)",
-            Self::Twin => "in another Unicode normalization than an earlier key that looks the same",
-        }
-    }
-}
-
-/// The keys of one kind.
-#[derive(Debug, Default)]
-struct Found {
-    count: u64,
-    /// The first of their lines.
-    lines: Vec<u64>,
-    /// Of twins, the lines of the keys they look like.
-    of_lines: Vec<u64>,
-}
+/// The kinds of keys with invisible characters: the name for programs, the text for people after a number of
+/// keys, and the characters.
+const INVISIBLE: [(&str, &str, &str); 5] = [
+    ("byte_order_mark", "with an invisible byte order mark (U+FEFF)", "\u{feff}"),
+    (
+        "zero_width",
+        "with an invisible character (U+200B to U+200F)",
+        "\u{200b}\u{200c}\u{200d}\u{200e}\u{200f}",
+    ),
+    (
+        "bidirectional",
+        "with an invisible change of direction (U+202A to U+202E, U+2066 to U+2069)",
+        "\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}",
+    ),
+    (
+        "word_joiner",
+        "with an invisible character (U+2060 to U+2064)",
+        "\u{2060}\u{2061}\u{2062}\u{2063}\u{2064}",
+    ),
+    ("soft_hyphen", "with an invisible soft hyphen (U+00AD)", "\u{ad}"),
+];
 
 /// The number of lines that are listed for each kind.
 const LINES_NAMED_MAX: usize = 5;
 /// The number of keys that are remembered to find twins. ASCII keys have no twins and are not remembered.
 const REMEMBERED_MAX: usize = 100_000;
 
+/// The keys of one kind.
+#[derive(Debug, Serialize)]
+pub(super) struct Found {
+    kind: &'static str,
+    #[serde(skip)]
+    words: &'static str,
+    count: u64,
+    /// The first of their lines.
+    lines: Vec<u64>,
+    /// Of twins, the lines of the keys they look like.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    of_lines: Vec<u64>,
+}
+
+impl Found {
+    const fn none(kind: &'static str, words: &'static str) -> Self {
+        Self { kind, words, count: 0, lines: Vec::new(), of_lines: Vec::new() }
+    }
+
+    fn add(&mut self, line: u64, of_line: Option<u64>) {
+        self.count += 1;
+        if self.lines.len() < LINES_NAMED_MAX {
+            self.lines.push(line);
+            self.of_lines.extend(of_line);
+        }
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut lines: Vec<String> = self.lines.iter().map(u64::to_string).collect();
+        for (line, of_line) in lines.iter_mut().zip(&self.of_lines) {
+            *line = format!("{line} (as {of_line})");
+        }
+        let more = if self.count > LINES_NAMED_MAX as u64 { ", …" } else { "" };
+        let (keys, in_lines) = if self.count == 1 { ("key", "line") } else { ("keys", "lines") };
+        write!(f, "{} {keys} {}: {in_lines} {}{more}", self.count, self.words, lines.join(", "))
+    }
+}
+
 /// The suspicious keys of a file so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Suspicious {
-    found: [Found; Kind::ALL.len()],
+    invisible: [Found; INVISIBLE.len()],
+    /// Keys that have the text of an earlier line in another Unicode normalization.
+    twins: Found,
     hasher: RandomState,
     /// Maps the hash of a key in NFC to the hash of its first original text, and its line.
     remembered: HashMap<u64, (u64, u64)>,
 }
 
 impl Suspicious {
+    pub(super) fn new() -> Self {
+        let twins = "in another Unicode normalization than an earlier key that looks the same";
+        Self {
+            invisible: INVISIBLE.map(|(kind, words, _)| Found::none(kind, words)),
+            twins: Found::none("twin", twins),
+            hasher: RandomState::new(),
+            remembered: HashMap::new(),
+        }
+    }
+
     /// Examines the key of a line. Ignores texts that are not valid keys.
     pub(super) fn note(&mut self, text: &str, line: u64) {
         if text.is_ascii() {
             return;
         }
         let Ok(key) = text.parse::<LicenseKey>() else { return };
-        let mut noted = [false; Kind::ALL.len()];
-        for kind in key.as_str().chars().filter_map(Kind::of_character) {
-            if let Some(noted) = noted.get_mut(kind as usize)
-                && !std::mem::replace(noted, true)
-            {
-                self.count(kind, line, None);
+        for ((.., characters), found) in INVISIBLE.iter().zip(&mut self.invisible) {
+            if key.as_str().contains(|character: char| characters.contains(character)) {
+                found.add(line, None);
             }
         }
         if let Some(earlier) = self.twin(key.as_str(), line) {
-            self.count(Kind::Twin, line, Some(earlier));
+            self.twins.add(line, Some(earlier));
         }
     }
 
@@ -131,73 +133,48 @@ impl Suspicious {
         }
     }
 
-    fn count(&mut self, kind: Kind, line: u64, of_line: Option<u64>) {
-        let Some(found) = self.found.get_mut(kind as usize) else { return };
-        found.count += 1;
-        if found.lines.len() < LINES_NAMED_MAX {
-            found.lines.push(line);
-            found.of_lines.extend(of_line);
-        }
+    /// The kinds of keys that occur.
+    pub(super) fn found(&self) -> Vec<&Found> {
+        self.invisible.iter().chain([&self.twins]).filter(|found| found.count > 0).collect()
     }
-
-    fn kinds(&self) -> impl Iterator<Item = (Kind, &Found)> {
-        Kind::ALL.into_iter().zip(&self.found).filter(|(_, found)| found.count > 0)
-    }
-
-    /// A sentence for each kind that occurs, for people.
-    pub(super) fn sentences(&self) -> Vec<String> {
-        self.kinds().map(|(kind, found)| sentence(kind, found)).collect()
-    }
-
-    /// An object for each kind that occurs, for programs.
-    pub(super) fn to_json(&self) -> Value {
-        let kinds = self.kinds().map(|(kind, found)| {
-            let mut value = json!({ "kind": kind.name(), "count": found.count, "lines": found.lines });
-            if kind == Kind::Twin {
-                value["of_lines"] = json!(found.of_lines);
-            }
-            value
-        });
-        kinds.collect()
-    }
-}
-
-fn sentence(kind: Kind, found: &Found) -> String {
-    let mut lines: Vec<String> = found.lines.iter().map(u64::to_string).collect();
-    for (line, of_line) in lines.iter_mut().zip(&found.of_lines) {
-        *line = format!("{line} (as {of_line})");
-    }
-    let more = if found.count > LINES_NAMED_MAX as u64 { ", …" } else { "" };
-    let (keys, in_lines) = if found.count == 1 { ("key", "line") } else { ("keys", "lines") };
-    format!("{} {keys} {}: {in_lines} {}{more}", found.count, kind.words(), lines.join(", "))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     fn of(keys: &[&str]) -> Suspicious {
-        let mut suspicious = Suspicious::default();
+        let mut suspicious = Suspicious::new();
         keys.iter().zip(1..).for_each(|(key, line)| suspicious.note(key, line));
         suspicious
+    }
+
+    fn to_json(suspicious: &Suspicious) -> Value {
+        json!(suspicious.found())
+    }
+
+    fn sentences(suspicious: &Suspicious) -> Vec<String> {
+        suspicious.found().iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn each_invisible_character_has_a_kind() {
         for (range, kind) in [
-            ('\u{feff}'..='\u{feff}', Kind::ByteOrderMark),
-            ('\u{200b}'..='\u{200f}', Kind::ZeroWidth),
-            ('\u{202a}'..='\u{202e}', Kind::Bidirectional),
-            ('\u{2060}'..='\u{2064}', Kind::WordJoiner),
-            ('\u{2066}'..='\u{2069}', Kind::Bidirectional),
-            ('\u{ad}'..='\u{ad}', Kind::SoftHyphen),
+            ('\u{feff}'..='\u{feff}', "byte_order_mark"),
+            ('\u{200b}'..='\u{200f}', "zero_width"),
+            ('\u{202a}'..='\u{202e}', "bidirectional"),
+            ('\u{2060}'..='\u{2064}', "word_joiner"),
+            ('\u{2066}'..='\u{2069}', "bidirectional"),
+            ('\u{ad}'..='\u{ad}', "soft_hyphen"),
         ] {
             for character in range {
-                let found = of(&["A", &format!("A{character}{character}B")]).to_json();
-                assert_eq!(found, json!([{ "kind": kind.name(), "count": 1, "lines": [2] }]));
+                let found = to_json(&of(&["A", &format!("A{character}{character}B")]));
+                assert_eq!(found, json!([{ "kind": kind, "count": 1, "lines": [2] }]));
             }
         }
-        assert_eq!(of(&["ключ-🔑", "Ä 1", "A\u{a0}B", "\u{2028}A"]).to_json(), json!([]));
+        assert_eq!(to_json(&of(&["ключ-🔑", "Ä 1", "A\u{a0}B", "\u{2028}A"])), json!([]));
     }
 
     #[test]
@@ -205,14 +182,14 @@ mod tests {
         let keys: Vec<String> = (0..7).map(|n| format!("\u{feff}N{n}\u{ad}")).collect();
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         assert_eq!(
-            of(&keys).sentences(),
+            sentences(&of(&keys)),
             [
                 "7 keys with an invisible byte order mark (U+FEFF): lines 1, 2, 3, 4, 5, …",
                 "7 keys with an invisible soft hyphen (U+00AD): lines 1, 2, 3, 4, 5, …",
             ]
         );
         assert_eq!(
-            of(&["A", "B\u{200b}"]).sentences(),
+            sentences(&of(&["A", "B\u{200b}"])),
             ["1 key with an invisible character (U+200B to U+200F): line 2"]
         );
     }
@@ -222,31 +199,31 @@ mod tests {
         let (composed, decomposed) = ("\u{c4}-1", "A\u{308}-1");
         let found = of(&[composed, "\u{c4}-2", decomposed, composed, "a\u{308}-1", decomposed]);
         assert_eq!(
-            found.to_json(),
+            to_json(&found),
             json!([{ "kind": "twin", "count": 2, "lines": [3, 6], "of_lines": [1, 1] }])
         );
         assert_eq!(
-            found.sentences(),
+            sentences(&found),
             [
                 "2 keys in another Unicode normalization than an earlier key that looks the same: lines 3 (as 1), 6 (as 1)"
             ]
         );
-        assert_eq!(of(&[decomposed, decomposed]).to_json(), json!([]), "a duplicate is not a twin");
+        assert_eq!(to_json(&of(&[decomposed, decomposed])), json!([]), "a duplicate is not a twin");
     }
 
     #[test]
     fn memory_is_bounded() {
-        let mut suspicious = Suspicious::default();
+        let mut suspicious = Suspicious::new();
         let lines = 1..=u64::try_from(REMEMBERED_MAX).unwrap() + 10;
         lines.for_each(|line| suspicious.note(&format!("\u{c4}{line}"), line));
         assert_eq!(suspicious.remembered.len(), REMEMBERED_MAX);
         suspicious.note("A\u{308}7", 1_000_000);
-        assert_eq!(suspicious.to_json()[0]["of_lines"], json!([7]));
+        assert_eq!(to_json(&suspicious)[0]["of_lines"], json!([7]));
     }
 
     #[test]
     fn invalid_keys_are_ignored() {
         let long = "\u{feff}".repeat(256);
-        assert_eq!(of(&[&long, "\u{feff}\n\u{feff}"]).to_json(), json!([]));
+        assert_eq!(to_json(&of(&[&long, "\u{feff}\n\u{feff}"])), json!([]));
     }
 }

@@ -1,164 +1,121 @@
-use std::collections::VecDeque;
+//! Cuts a CSV file into records.
+//!
+//! The csv crate splits a record into values, but this module finds where the record ends. The crate has no
+//! option that reports wrong quotes. After a quote that is never closed, it turns all lines up to the next
+//! quote into one value. The keys of these lines would be neither in the table nor in the receipt, and nobody
+//! would notice: `the_crate_alone_loses_keys` shows it. The crate changes `"A"B` to `AB`, and stores a record
+//! of any size in memory.
+//!
+//! This module refuses such a record by its first line, and continues with the next line.
+
 use std::io::{self, BufRead};
 
-use csv_core::{ReadRecordResult, ReaderBuilder};
+use csv::{ReaderBuilder, StringRecord};
 
-use super::lines::{BYTES_MAX, Line, Lines};
-use super::{TOO_LONG, as_utf8};
+use super::as_utf8;
+use super::lines::{BYTES_MAX, Lines};
 
 /// The most lines of one record. Without this limit, an unclosed quote would turn the rest into one value.
 const LINES_MAX: usize = 100;
-/// The most columns of a record; exports have some twenty.
-const COLUMNS_MAX: usize = 1_024;
 
 const NOT_CLOSED: &str =
     "a quoted value in this line does not end correctly: a quote is missing, or there is one too many";
 
 /// A record: its first line, and its values or the reason for refusing it.
-pub(super) type Values = (u64, Result<Vec<String>, String>);
+pub(super) type Values = (u64, Result<StringRecord, String>);
 
-/// Cuts a file into records. A broken record spoils no others: its first line is refused, and reading
-/// continues with the next line.
+/// The records of a file.
 #[derive(Debug)]
 pub(super) struct Records<R> {
     lines: Lines<R>,
-    /// Lines that were read in search of the end of a record that had none.
-    again: VecDeque<(u64, Line)>,
     delimiter: u8,
 }
 
 impl<R: BufRead> Records<R> {
     /// Reads the first record, and takes the delimiter from it: comma, semicolon or tab.
     pub(super) fn new(mut lines: Lines<R>) -> io::Result<(Self, Option<Values>)> {
-        let (mut again, mut delimiter) = (VecDeque::new(), b',');
-        while let Some((number, line)) = lines.next()? {
-            if let Line::Bytes(bytes) = &line {
-                if bytes.trim_ascii().is_empty() {
-                    continue;
-                }
-                delimiter = delimiter_of(bytes);
-            }
-            again.push_back((number, line));
-            break;
-        }
-        let mut records = Self { lines, again, delimiter };
+        let first = lines.next_filled()?;
+        let delimiter = match &first {
+            Some((_, Ok(line))) => delimiter_of(line),
+            _ => b',',
+        };
+        lines.put_back(first);
+        let mut records = Self { lines, delimiter };
         let first = records.next()?;
         Ok((records, first))
     }
 
-    fn next_line(&mut self) -> io::Result<Option<(u64, Line)>> {
-        match self.again.pop_front() {
-            Some(line) => Ok(Some(line)),
-            None => self.lines.next(),
-        }
-    }
-
     /// The next record that is not empty; `None` at the end.
     pub(super) fn next(&mut self) -> io::Result<Option<Values>> {
-        let (number, mut text) = loop {
-            match self.next_line()? {
-                None => return Ok(None),
-                Some((number, Line::TooLong)) => return Ok(Some((number, Err(TOO_LONG.to_owned())))),
-                Some((_, Line::Bytes(bytes))) if bytes.trim_ascii().is_empty() => {}
-                Some((number, Line::Bytes(bytes))) => break (number, bytes),
-            }
+        let (number, mut text) = match self.lines.next_filled()? {
+            None => return Ok(None),
+            Some((number, Err(reason))) => return Ok(Some((number, Err(reason)))),
+            Some((number, Ok(text))) => (number, text),
         };
-        let mut quotes = Quotes { state: State::Start, delimiter: self.delimiter };
-        let mut further = VecDeque::new();
-        let mut end = quotes.read(&text);
-        while end == End::Inside && further.len() < LINES_MAX && text.len() < BYTES_MAX {
-            let Some((number, line)) = self.next_line()? else { break };
-            if let Line::Bytes(bytes) = &line {
+        let mut further = Vec::new();
+        let mut quotes = Quotes::Start.after(&text, self.delimiter);
+        while quotes == Quotes::Quoted && further.len() < LINES_MAX && text.len() < BYTES_MAX {
+            let Some((number, line)) = self.lines.next()? else { break };
+            if let Ok(bytes) = &line {
                 text.push(b'\n');
                 text.extend_from_slice(bytes);
-                end = quotes.read(bytes);
-                further.push_back((number, line));
+                quotes = quotes.after(bytes, self.delimiter);
             } else {
-                further.push_back((number, line));
-                break;
+                quotes = Quotes::Wrong;
             }
+            further.push((number, line));
         }
-        if end != End::Complete {
-            further.append(&mut self.again);
-            self.again = further;
+        if matches!(quotes, Quotes::Quoted | Quotes::Wrong) {
+            self.lines.put_back(further);
             return Ok(Some((number, Err(NOT_CLOSED.to_owned()))));
         }
-        Ok(Some((number, values(text, self.delimiter))))
+        Ok(Some((number, values(&text, self.delimiter))))
     }
 }
 
 /// The values of one record.
-fn values(mut text: Vec<u8>, delimiter: u8) -> Result<Vec<String>, String> {
-    text.push(b'\n');
-    let (mut unquoted, mut ends) = (vec![0; text.len() + 1], vec![0; COLUMNS_MAX]);
-    let mut reader = ReaderBuilder::new().delimiter(delimiter).build();
-    let (result, read, _, count) = reader.read_record(&text, &mut unquoted, &mut ends);
-    if result == ReadRecordResult::OutputEndsFull {
-        return Err(format!("there are more than {COLUMNS_MAX} values in this line"));
+fn values(text: &[u8], delimiter: u8) -> Result<StringRecord, String> {
+    let text = as_utf8(text)?.as_bytes();
+    let mut reader = ReaderBuilder::new().delimiter(delimiter).has_headers(false).from_reader(text);
+    let mut records = reader.records();
+    match (records.next(), records.next()) {
+        (Some(Ok(values)), None) => Ok(values),
+        // Outside of quotes, a carriage return ends a record.
+        _ => Err("a carriage return is within this line".to_owned()),
     }
-    if result != ReadRecordResult::Record || read < text.len() {
-        return Err("a carriage return is within this line".to_owned());
-    }
-    let mut start = 0;
-    let ends = ends.iter().take(count);
-    ends.map(|end| {
-        let value = as_utf8(unquoted.get(start..*end).unwrap_or_default());
-        start = *end;
-        value.map(str::to_owned)
-    })
-    .collect()
 }
 
-/// The delimiter that occurs most often outside of quotes.
+/// The delimiter that makes the most values of this line; a comma if there is no delimiter.
 fn delimiter_of(line: &[u8]) -> u8 {
-    let mut quoted = false;
-    let mut counts = [(b',', 0), (b';', 0), (b'\t', 0)];
-    for byte in line {
-        quoted ^= *byte == b'"';
-        if let Some((_, count)) = counts.iter_mut().find(|(delimiter, _)| !quoted && delimiter == byte) {
-            *count += 1;
-        }
-    }
-    // `max_by_key` returns the last maximum. Reversed, that is the comma, for a header of one column.
-    counts.into_iter().rev().max_by_key(|(_, count)| *count).map_or(b',', |(delimiter, _)| delimiter)
+    let count = |delimiter: &u8| values(line, *delimiter).map_or(0, |values| values.len());
+    // `max_by_key` returns the last maximum.
+    [b'\t', b';', b','].into_iter().max_by_key(count).unwrap_or(b',')
 }
 
-/// Finds the end of a record. A line break in quotes belongs to the record.
-struct Quotes {
-    state: State,
-    delimiter: u8,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+/// The position in a record, as far as quotes matter. A line break in quotes belongs to the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quotes {
     /// At the start of a value.
     Start,
     Unquoted,
     Quoted,
     /// After a quote in a quoted value: its end, or the first of two quotes that mean one.
     Quote,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum End {
-    Complete,
-    /// Inside a quoted value.
-    Inside,
-    Malformed,
+    /// After text that follows the end of a quoted value.
+    Wrong,
 }
 
 impl Quotes {
-    fn read(&mut self, line: &[u8]) -> End {
-        for byte in line {
-            self.state = match (self.state, *byte) {
-                (State::Quoted, b'"') => State::Quote,
-                (State::Quoted, _) | (State::Start | State::Quote, b'"') => State::Quoted,
-                (_, byte) if byte == self.delimiter => State::Start,
-                (State::Quote, _) => return End::Malformed,
-                (State::Start | State::Unquoted, _) => State::Unquoted,
-            };
-        }
-        if self.state == State::Quoted { End::Inside } else { End::Complete }
+    /// The position after these bytes.
+    fn after(self, bytes: &[u8], delimiter: u8) -> Self {
+        bytes.iter().fold(self, |quotes, byte| match (quotes, *byte) {
+            (Self::Wrong, _) => Self::Wrong,
+            (Self::Quoted, b'"') => Self::Quote,
+            (Self::Quoted, _) | (Self::Start | Self::Quote, b'"') => Self::Quoted,
+            (_, byte) if byte == delimiter => Self::Start,
+            (Self::Quote, _) => Self::Wrong,
+            (Self::Start | Self::Unquoted, _) => Self::Unquoted,
+        })
     }
 }
 
@@ -172,7 +129,7 @@ mod tests {
         let mut next = first;
         while let Some((line, values)) = next {
             read.push(match values {
-                Ok(values) => format!("{line} {}", values.join("|")),
+                Ok(values) => format!("{line} {}", values.iter().collect::<Vec<_>>().join("|")),
                 Err(reason) => {
                     format!("{line} - {}", reason.split(' ').take(3).collect::<Vec<_>>().join(" "))
                 }
@@ -216,6 +173,16 @@ mod tests {
         assert_eq!(read(b"k,n\nB\xE9,2\nC,3\n"), ["1 k|n", "2 - is not UTF-8", "3 C|3"]);
         assert_eq!(read(b"k,n\nB,2\rC,3\nD,4\n"), ["1 k|n", "2 - a carriage return", "3 D|4"]);
         let wide = format!("k,n\n{}\nD,4\n", ",".repeat(2_000));
-        assert_eq!(read(wide.as_bytes()), ["1 k|n", "2 - there are more", "3 D|4"]);
+        assert_eq!(read(wide.as_bytes())[2], "3 D|4");
+    }
+
+    #[test]
+    fn the_crate_alone_loses_keys() {
+        let read = |text: &str| -> Result<Vec<StringRecord>, _> {
+            ReaderBuilder::new().flexible(true).from_reader(text.as_bytes()).records().collect()
+        };
+        let lost = read("key,note\nA,\"not closed\nB,\nC,\n\"D\",closed\n").unwrap();
+        assert_eq!(lost, [vec!["A", "not closed\nB,\nC,\nD\"", "closed"]], "one key of four");
+        assert_eq!(read("key,note\n\"A\"B,\n").unwrap(), [vec!["AB", ""]], "another key");
     }
 }

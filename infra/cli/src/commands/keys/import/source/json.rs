@@ -9,26 +9,20 @@ pub(super) fn cells(text: &str, naming: &Naming) -> Result<Cells, String> {
         Ok(Value::String(_)) if !naming.named.is_empty() => {
             Err("is a text: it has no members, but --column names some".to_owned())
         }
-        Ok(Value::String(key)) => {
-            let mut cells = Cells::default();
-            cells.set(Field::LicenseKey, &key);
-            Ok(cells)
-        }
+        Ok(Value::String(key)) => Ok(Cells::of_key(&key)),
         Ok(_) => Err("is neither a JSON object nor a text in quotes".to_owned()),
         Err(_) => Err("is not JSON".to_owned()),
     }
 }
 
 fn of_object(members: &Map<String, Value>, naming: &Naming) -> Result<Cells, String> {
-    let names: Vec<&str> = members.keys().map(String::as_str).collect();
-    let places = naming.places(&names);
-    if let Some(named) = naming.missing(&places) {
-        return Err(format!("there is no member {named}; the members are: {}", names.join(", ")));
+    let columns = naming.columns(members.keys().map(String::as_str));
+    if let Some(named) = naming.missing(&columns) {
+        return Err(format!("there is no member {named}; the members are: {columns}"));
     }
     let mut cells = Cells::default();
-    for field in Field::ALL {
-        let value = places.of(field).and_then(|place| members.get(*names.get(place)?));
-        match value {
+    for (field, place) in columns.places() {
+        match members.values().nth(place) {
             None | Some(Value::Null) => {}
             Some(Value::String(text)) => cells.set(field, text),
             // A number is refused as a license key: leading zeros and further digits would be lost.
@@ -42,13 +36,14 @@ fn of_object(members: &Map<String, Value>, naming: &Naming) -> Result<Cells, Str
         }
     }
     if cells.get(Field::LicenseKey).is_none() {
-        return Err(format!("there is no license key; the members are: {}", names.join(", ")));
+        return Err(format!("there is no license key; the members are: {columns}"));
     }
     Ok(cells)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::columns::named_column;
     use super::*;
 
     #[test]
@@ -69,7 +64,7 @@ mod tests {
         ] {
             assert_eq!(read(text).unwrap_err(), expected, "{text}");
         }
-        let naming = Naming { named: vec!["status=State".parse().unwrap()], needs_product: false };
+        let naming = Naming { named: vec![named_column("status=State").unwrap()], needs_product: false };
         assert_eq!(cells(r#"{"key":"A","State":"sold"}"#, &naming).unwrap().get(Field::Status), Some("sold"));
         for (text, expected) in [
             (r#"{"key":"A","state":"sold"}"#, "there is no member State; the members are: key, state"),

@@ -1,4 +1,7 @@
-use std::io::{self, BufRead};
+//! Reads numbered lines in bounded memory, however long they are.
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead, Read as _};
 
 /// The most bytes of a line, or of the lines of one CSV record. A key has 1,020 at most, but some exports
 /// have whole orders in other columns.
@@ -6,66 +9,60 @@ pub(super) const BYTES_MAX: usize = 64 * 1024;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// A line without its line break.
-#[derive(Debug)]
-pub(super) enum Line {
-    Bytes(Vec<u8>),
-    /// A line of more than [`BYTES_MAX`], which was skipped.
-    TooLong,
-}
+/// The number of a line, and its text without the line break or the reason for refusing it.
+pub(super) type Line = (u64, Result<Vec<u8>, String>);
 
-/// Reads numbered lines in bounded memory, however long they are.
+/// The lines of a file.
 #[derive(Debug)]
 pub(super) struct Lines<R> {
     reader: R,
     read: u64,
+    /// Lines that were put back.
+    again: VecDeque<Line>,
 }
 
 impl<R: BufRead> Lines<R> {
     pub(super) fn new(reader: R) -> Self {
-        Self { reader, read: 0 }
+        Self { reader, read: 0, again: VecDeque::new() }
     }
 
     /// The next line; `None` at the end.
-    pub(super) fn next(&mut self) -> io::Result<Option<(u64, Line)>> {
-        let (mut line, mut too_long, mut something) = (Vec::new(), false, false);
-        loop {
-            let buffer = match self.reader.fill_buf() {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                buffer => buffer?,
-            };
-            if buffer.is_empty() {
-                break;
-            }
-            something = true;
-            let end = buffer.iter().position(|byte| *byte == b'\n');
-            let part = &buffer[..end.unwrap_or(buffer.len())];
-            too_long |= line.len() + part.len() > BYTES_MAX;
-            if too_long {
-                line.clear();
-            } else {
-                line.extend_from_slice(part);
-            }
-            let used = end.map_or(buffer.len(), |end| end + 1);
-            self.reader.consume(used);
-            if end.is_some() {
-                break;
-            }
+    pub(super) fn next(&mut self) -> io::Result<Option<Line>> {
+        if let Some(line) = self.again.pop_front() {
+            return Ok(Some(line));
         }
-        if !something {
+        let mut line = Vec::new();
+        let mut limited = self.reader.by_ref().take(BYTES_MAX as u64 + 1);
+        if limited.read_until(b'\n', &mut line)? == 0 {
             return Ok(None);
         }
         self.read += 1;
-        if too_long {
-            return Ok(Some((self.read, Line::TooLong)));
+        if line.pop_if(|byte| *byte == b'\n').is_none() && line.len() > BYTES_MAX {
+            self.reader.skip_until(b'\n')?;
+            return Ok(Some((self.read, Err("is longer than 64 KB".to_owned()))));
         }
-        if line.last() == Some(&b'\r') {
-            line.pop();
-        }
+        line.pop_if(|byte| *byte == b'\r');
         if self.read == 1 && line.starts_with(BYTE_ORDER_MARK) {
             line.drain(..BYTE_ORDER_MARK.len());
         }
-        Ok(Some((self.read, Line::Bytes(line))))
+        Ok(Some((self.read, Ok(line))))
+    }
+
+    /// The next line that is not blank; `None` at the end.
+    pub(super) fn next_filled(&mut self) -> io::Result<Option<Line>> {
+        loop {
+            match self.next()? {
+                Some((_, Ok(line))) if line.trim_ascii().is_empty() => {}
+                line => return Ok(line),
+            }
+        }
+    }
+
+    /// Puts lines back that were read last, to read them again.
+    pub(super) fn put_back(&mut self, lines: impl IntoIterator<Item = Line, IntoIter: DoubleEndedIterator>) {
+        for line in lines.into_iter().rev() {
+            self.again.push_front(line);
+        }
     }
 }
 
@@ -81,10 +78,19 @@ mod tests {
         let mut read = Vec::new();
         while let Some((number, line)) = lines.next().unwrap() {
             read.push(match line {
-                Line::Bytes(bytes) => format!("{number} {}", String::from_utf8(bytes).unwrap()),
-                Line::TooLong => format!("{number} too long"),
+                Ok(bytes) => format!("{number} {}", String::from_utf8(bytes).unwrap()),
+                Err(reason) => format!("{number} {reason}"),
             });
         }
-        assert_eq!(read, ["1 first", "2 ", "3 too long", "4 last"]);
+        assert_eq!(read, ["1 first", "2 ", "3 is longer than 64 KB", "4 last"]);
+    }
+
+    #[test]
+    fn a_line_of_the_greatest_length_is_read() {
+        let longest = "x".repeat(BYTES_MAX);
+        let text = format!("{longest}\n{longest}x\n{longest}");
+        let mut lines = Lines::new(text.as_bytes());
+        let mut is_read = || lines.next().unwrap().unwrap().1.is_ok();
+        assert_eq!([is_read(), is_read(), is_read()], [true, false, true]);
     }
 }

@@ -5,16 +5,17 @@ mod json;
 mod lines;
 
 use std::fs::File;
-use std::io::{self, BufReader, Read as _};
+use std::io::{self, BufRead, BufReader, Read, Seek as _};
 use std::path::Path;
-use std::thread;
+use std::{iter, thread};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::ValueEnum;
+use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::columns::{Cells, Field, Naming};
-use lines::{Line, Lines};
+use super::columns::{Cells, Columns, Field, Naming};
+use lines::Lines;
 
 /// The number of records in a chunk.
 const CHUNK: usize = 250;
@@ -23,36 +24,27 @@ const CHUNKS_WAITING_MAX: usize = 8;
 /// The number of bytes that are examined to detect the format.
 const LOOKED_AT: usize = 64 * 1024;
 
-const TOO_LONG: &str = "is longer than 64 KB";
+/// The most characters of a key in the receipt: one more than a valid key has.
+const KEY_CHARACTERS_MAX: usize = 256;
 
-/// The format of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+/// The format of a file. The aliases are other extensions of its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Format {
     /// A header, then one key per line; values are separated by commas, semicolons or tabs
+    #[value(alias = "tsv")]
     Csv,
     /// One key per line
+    #[value(alias = "text")]
     Txt,
     /// One JSON object or text per line
+    #[value(alias = "ndjson")]
     Jsonl,
 }
 
 impl Format {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Csv => "csv",
-            Self::Txt => "txt",
-            Self::Jsonl => "jsonl",
-        }
-    }
-
     fn of_name(path: &Path) -> Option<Self> {
-        let extension = path.extension()?.to_str()?.to_ascii_lowercase();
-        match extension.as_str() {
-            "csv" | "tsv" => Some(Self::Csv),
-            "txt" | "text" => Some(Self::Txt),
-            "jsonl" | "ndjson" => Some(Self::Jsonl),
-            _ => None,
-        }
+        Self::from_str(path.extension()?.to_str()?, true).ok()
     }
 
     /// Detects the format by the first line: JSON, column names or a key.
@@ -63,10 +55,9 @@ impl Format {
         if json::cells(first, naming).is_ok() || first.starts_with('{') {
             return Self::Jsonl;
         }
-        let columns: Vec<&str> =
-            first.split([',', ';', '\t']).map(|name| name.trim().trim_matches('"')).collect();
-        let has_keys = naming.places(&columns).of(Field::LicenseKey).is_some();
-        if columns.len() > 1 || has_keys { Self::Csv } else { Self::Txt }
+        let is_header = first.contains([',', ';', '\t'])
+            || naming.columns([first.trim().trim_matches('"')]).place_of(Field::LicenseKey).is_some();
+        if is_header { Self::Csv } else { Self::Txt }
     }
 }
 
@@ -78,7 +69,15 @@ pub(super) struct Record {
     pub(super) content: Result<Cells, String>,
 }
 
-type Input = BufReader<Box<dyn io::Read + Send>>;
+impl Record {
+    /// The text in the place of the license key, valid or not. It is cut after [`KEY_CHARACTERS_MAX`].
+    pub(super) fn key(&self) -> Option<String> {
+        let text = self.content.as_ref().ok()?.get(Field::LicenseKey)?;
+        Some(text.trim().chars().take(KEY_CHARACTERS_MAX).collect())
+    }
+}
+
+type Input = io::Chain<io::Cursor<Vec<u8>>, BufReader<Box<dyn Read + Send>>>;
 
 /// A file that is open for reading.
 pub(super) struct Source {
@@ -91,7 +90,7 @@ pub(super) struct Source {
 }
 
 enum Records {
-    Csv { records: csv::Records<Input>, places: [Option<usize>; Field::ALL.len()], columns: usize },
+    Csv(csv::Records<Input>, Columns),
     Txt(Lines<Input>),
     Jsonl(Lines<Input>, Naming),
 }
@@ -99,18 +98,20 @@ enum Records {
 impl Source {
     /// Opens the file, or standard input for `-`, and reads its header.
     pub(super) fn open(path: &Path, format: Option<Format>, naming: Naming) -> anyhow::Result<Self> {
-        let (input, lines): (Box<dyn io::Read + Send>, _) = if path == Path::new("-") {
+        let (input, lines): (Box<dyn Read + Send>, _) = if path == Path::new("-") {
             (Box::new(io::stdin()), None)
         } else {
-            let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-            if file.metadata()?.is_dir() {
+            let cannot_read = || format!("cannot read {}", path.display());
+            let file = File::open(path).with_context(cannot_read)?;
+            let kind = file.metadata()?.file_type();
+            if kind.is_dir() {
                 bail!("{} is a folder", path.display());
             }
-            let lines = file.metadata()?.is_file().then(|| count_lines(path)).transpose();
-            let lines = lines.with_context(|| format!("cannot read {}", path.display()))?;
+            let lines = kind.is_file().then(|| count_lines(&file)).transpose().with_context(cannot_read)?;
             (Box::new(file), lines)
         };
-        let (start, input) = look_at(input)?;
+        let mut input = BufReader::with_capacity(LOOKED_AT, input);
+        let start = first_line(&mut input)?;
         if start.starts_with(b"\xFF\xFE") || start.starts_with(b"\xFE\xFF") {
             bail!("{} is UTF-16: save it as UTF-8, or convert it: iconv -f UTF-16 -t UTF-8", path.display());
         }
@@ -119,45 +120,50 @@ impl Source {
         }
         let format =
             format.or_else(|| Format::of_name(path)).unwrap_or_else(|| Format::of_content(&start, &naming));
-        let input = Lines::new(input);
-        let (records, columns) = match format {
+        let input = Lines::new(io::Cursor::new(start).chain(input));
+        let mut columns = None;
+        let records = match format {
             Format::Txt if naming.needs_product => bail!("a text file names no product: give --product"),
             Format::Txt if !naming.named.is_empty() => {
                 bail!("a text file has no columns: --column is for CSV and JSON lines")
             }
-            Format::Txt => (Records::Txt(input), None),
-            Format::Jsonl => (Records::Jsonl(input, naming), None),
+            Format::Txt => Records::Txt(input),
+            Format::Jsonl => Records::Jsonl(input, naming),
             Format::Csv => {
-                let (records, columns) = with_header(input, &naming)?;
-                (records, Some(columns))
+                let (records, header) = csv::Records::new(input)?;
+                let (line, names) = header.context("there is no header")?;
+                let names =
+                    names.map_err(|reason| anyhow!("cannot read the header: line {line}: {reason}"))?;
+                let found = naming.columns(&names);
+                naming.check(&found)?;
+                columns = Some(found.description());
+                Records::Csv(records, found)
             }
         };
         Ok(Self { format, lines, columns, records })
     }
 
-    /// Reads on a separate thread, because a pipe may block.
+    /// Reads the next record; `None` at the end.
+    pub(super) fn next(&mut self) -> io::Result<Option<Record>> {
+        Ok(match &mut self.records {
+            Records::Csv(records, columns) => record(records.next()?, |values| columns.cells(&values)),
+            Records::Txt(lines) => record(lines.next_filled()?, |text| Ok(Cells::of_key(as_utf8(&text)?))),
+            Records::Jsonl(lines, naming) => {
+                record(lines.next_filled()?, |text| json::cells(as_utf8(&text)?, naming))
+            }
+        })
+    }
+
+    /// Reads on a separate thread, because a pipe may block. An empty chunk is the end.
     pub(super) fn read(mut self) -> mpsc::Receiver<io::Result<Vec<Record>>> {
         let (sender, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
         thread::spawn(move || {
+            let mut records = iter::from_fn(|| self.next().transpose()).fuse();
             loop {
-                let mut chunk = Vec::with_capacity(CHUNK);
-                let failed = loop {
-                    match self.records.next() {
-                        Ok(Some(record)) if chunk.len() + 1 < CHUNK => chunk.push(record),
-                        Ok(Some(record)) => {
-                            chunk.push(record);
-                            break None;
-                        }
-                        Ok(None) => break Some(Ok(Vec::new())),
-                        Err(error) => break Some(Err(error)),
-                    }
-                };
-                // The receiver is gone: the import ended early.
-                if !chunk.is_empty() && sender.blocking_send(Ok(chunk)).is_err() {
-                    return;
-                }
-                if let Some(last) = failed {
-                    let _ = sender.blocking_send(last);
+                let chunk = records.by_ref().take(CHUNK).collect::<io::Result<Vec<_>>>();
+                let is_last = chunk.as_ref().map_or(true, Vec::is_empty);
+                // The receiver is gone if the import ended early.
+                if sender.blocking_send(chunk).is_err() || is_last {
                     return;
                 }
             }
@@ -166,96 +172,33 @@ impl Source {
     }
 }
 
-impl Records {
-    fn next(&mut self) -> io::Result<Option<Record>> {
-        match self {
-            Self::Csv { records, places, columns } => Ok(records.next()?.map(|(line, values)| Record {
-                line,
-                content: values.and_then(|values| cells(&values, places, *columns)),
-            })),
-            Self::Txt(lines) => next_line(lines, |text| {
-                let mut cells = Cells::default();
-                cells.set(Field::LicenseKey, text);
-                Ok(cells)
-            }),
-            Self::Jsonl(lines, naming) => next_line(lines, |text| json::cells(text, naming)),
+fn record<T>(
+    read: Option<(u64, Result<T, String>)>,
+    cells: impl FnOnce(T) -> Result<Cells, String>,
+) -> Option<Record> {
+    read.map(|(line, content)| Record { line, content: content.and_then(cells) })
+}
+
+fn count_lines(mut file: &File) -> io::Result<u64> {
+    let (mut reader, mut lines) = (BufReader::with_capacity(LOOKED_AT, file), 0);
+    while reader.skip_until(b'\n')? > 0 {
+        lines += 1;
+    }
+    file.rewind()?;
+    Ok(lines)
+}
+
+/// Reads up to the end of the first line that is not blank, if it is not too long. A pipe may deliver the
+/// line in pieces.
+fn first_line(input: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    while start.trim_ascii().is_empty() && start.len() < LOOKED_AT {
+        let room = LOOKED_AT - start.len();
+        if input.by_ref().take(room as u64).read_until(b'\n', &mut start)? == 0 {
+            break;
         }
     }
-}
-
-/// The next line that is not empty.
-fn next_line(
-    lines: &mut Lines<Input>,
-    read: impl Fn(&str) -> Result<Cells, String>,
-) -> io::Result<Option<Record>> {
-    loop {
-        let content = match lines.next()? {
-            None => return Ok(None),
-            Some((_, Line::Bytes(bytes))) if bytes.trim_ascii().is_empty() => continue,
-            Some((line, Line::Bytes(bytes))) => (line, as_utf8(&bytes).and_then(&read)),
-            Some((line, Line::TooLong)) => (line, Err(TOO_LONG.to_owned())),
-        };
-        return Ok(Some(Record { line: content.0, content: content.1 }));
-    }
-}
-
-fn cells(values: &[String], places: &[Option<usize>], columns: usize) -> Result<Cells, String> {
-    if values.iter().skip(columns).any(|value| !value.trim().is_empty()) {
-        let count = values.len();
-        return Err(format!("has {count} values for {columns} columns: a value may need quotes"));
-    }
-    let mut cells = Cells::default();
-    for (field, place) in Field::ALL.into_iter().zip(places) {
-        if let Some(value) = place.and_then(|place| values.get(place)) {
-            cells.set(field, value);
-        }
-    }
-    Ok(cells)
-}
-
-fn with_header(lines: Lines<Input>, naming: &Naming) -> anyhow::Result<(Records, String)> {
-    let (records, header) = csv::Records::new(lines)?;
-    let (line, header) = header.context("there is no header")?;
-    let header = header.map_err(|reason| anyhow::anyhow!("cannot read the header: line {line}: {reason}"))?;
-    let names: Vec<&str> = header.iter().map(|name| name.trim()).collect();
-    let places = naming.places(&names);
-    naming.check(&places)?;
-    let ignored = places.ignored().join(", ");
-    let mut said = places.used();
-    if !ignored.is_empty() {
-        said = format!("{said}; not used: {ignored}");
-    }
-    let (places, columns) = (places.into_array(), names.len());
-    Ok((Records::Csv { records, places, columns }, said))
-}
-
-/// Reads the start of the input, up to the end of its first line if that is not too long. Returns it with the
-/// whole input. A pipe may deliver the start in pieces.
-fn look_at(mut input: Box<dyn io::Read + Send>) -> io::Result<(Vec<u8>, Input)> {
-    let (mut start, mut piece) = (Vec::new(), vec![0; LOOKED_AT]);
-    while start.len() < LOOKED_AT && !start.trim_ascii_start().contains(&b'\n') {
-        match input.read(&mut piece) {
-            Ok(0) => break,
-            Ok(read) => start.extend(piece.iter().take(read)),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    let whole: Box<dyn io::Read + Send> = Box::new(io::Cursor::new(start.clone()).chain(input));
-    Ok((start, BufReader::with_capacity(LOOKED_AT, whole)))
-}
-
-fn count_lines(path: &Path) -> io::Result<u64> {
-    let (mut file, mut buffer, mut lines) = (File::open(path)?, vec![0; LOOKED_AT], 0);
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(lines),
-            count => {
-                let read = buffer.iter().take(count);
-                lines += u64::try_from(read.filter(|byte| **byte == b'\n').count()).unwrap_or(0);
-            }
-        }
-    }
+    Ok(start)
 }
 
 fn as_utf8(bytes: &[u8]) -> Result<&str, String> {
