@@ -75,8 +75,10 @@ impl<R: BufRead> Records<R> {
 
 /// The values of one record.
 fn values(text: &[u8], delimiter: u8) -> Result<StringRecord, String> {
-    let text = as_utf8(text)?.as_bytes();
-    let mut reader = ReaderBuilder::new().delimiter(delimiter).has_headers(false).from_reader(text);
+    // The crate drops one byte order mark at the start. A further one belongs to the value.
+    let text = format!("\u{feff}{}", as_utf8(text)?);
+    let mut reader =
+        ReaderBuilder::new().delimiter(delimiter).has_headers(false).from_reader(text.as_bytes());
     let mut records = reader.records();
     match (records.next(), records.next()) {
         (Some(Ok(values)), None) => Ok(values),
@@ -172,6 +174,7 @@ mod tests {
         assert_eq!(read(long.as_bytes()), ["1 k|n", "2 - a quoted value", "3 - is longer than", "4 B|2"]);
         assert_eq!(read(b"k,n\nB\xE9,2\nC,3\n"), ["1 k|n", "2 - is not UTF-8", "3 C|3"]);
         assert_eq!(read(b"k,n\nB,2\rC,3\nD,4\n"), ["1 k|n", "2 - a carriage return", "3 D|4"]);
+        assert_eq!(read("k,n\n\u{feff}B,2\n".as_bytes()), ["1 k|n", "2 \u{feff}B|2"]);
         let wide = format!("k,n\n{}\nD,4\n", ",".repeat(2_000));
         assert_eq!(read(wide.as_bytes())[2], "3 D|4");
     }
