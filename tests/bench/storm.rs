@@ -4,7 +4,7 @@
 //! `cargo bench -p keypool-tests --bench storm -- --orders 100000 --seed 7` prints a table in Markdown and
 //! exits with 1 if an invariant is violated. The same seed repeats the same orders and the same faults.
 
-#![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its results")]
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +14,10 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use keypool_tests::storms::{FaultRates, Mix, SWEEP, StormRun};
 use keypool_tests::{Shop, lines_with, log_quietly};
+
+/// The interval of the progress: on a terminal, and in a log.
+const A_MOMENT: Duration = Duration::from_millis(200);
+const A_MINUTE: Duration = Duration::from_secs(60);
 
 /// Many buyers order in a storm of faults; afterwards every key must be where it belongs.
 #[derive(Debug, Parser)]
@@ -59,9 +63,13 @@ async fn main() -> ExitCode {
         bar.set_style(style);
     }
     let watch = async {
+        let mut ticks = tokio::time::interval(if bar.is_hidden() { A_MINUTE } else { A_MOMENT });
         loop {
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            ticks.tick().await;
             bar.set_position(placed.load(Ordering::Relaxed));
+            if bar.is_hidden() {
+                eprintln!("{} of {} orders", bar.position(), arguments.orders);
+            }
         }
     };
     let figures = tokio::select! {
