@@ -17,7 +17,7 @@ use keypool_tests::{Shop, lines_with, log_quietly};
 
 /// The interval of the progress: on a terminal, and in a log.
 const A_MOMENT: Duration = Duration::from_millis(200);
-const A_MINUTE: Duration = Duration::from_secs(60);
+const A_MINUTE: Duration = Duration::from_mins(1);
 
 /// Many buyers order in a storm of faults; afterwards every key must be where it belongs.
 #[derive(Debug, Parser)]
