@@ -15,9 +15,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use keypool_tests::storms::{FaultRates, Mix, SWEEP, StormRun};
 use keypool_tests::{Shop, lines_with, log_quietly};
 
-/// The interval of the progress: on a terminal, and in a log.
-const A_MOMENT: Duration = Duration::from_millis(200);
-const A_MINUTE: Duration = Duration::from_mins(1);
+/// The interval of the progress on a terminal.
+const TERMINAL_INTERVAL: Duration = Duration::from_millis(200);
+/// The interval of the progress in a log.
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Many buyers order in a storm of faults; afterwards every key must be where it belongs.
 #[derive(Debug, Parser)]
@@ -63,7 +64,7 @@ async fn main() -> ExitCode {
         bar.set_style(style);
     }
     let watch = async {
-        let mut ticks = tokio::time::interval(if bar.is_hidden() { A_MINUTE } else { A_MOMENT });
+        let mut ticks = tokio::time::interval(if bar.is_hidden() { LOG_INTERVAL } else { TERMINAL_INTERVAL });
         loop {
             ticks.tick().await;
             bar.set_position(placed.load(Ordering::Relaxed));

@@ -112,7 +112,8 @@ def sums(release):
 def contents(release):
     """The archives hold the binaries, as executable files, and nothing unexpected."""
     licenses = ["LICENSE", "LICENSE-APACHE", "LICENSE-MIT"]
-    expected = ["README.md", "LIBRARIES.txt", "template.yaml", *licenses, *(f"functions/{name}.zip" for name in release.functions)]
+    expected = ["README.md", "LIBRARIES.txt", "template.yaml", *licenses]
+    expected += [f"functions/{name}.zip" for name in release.functions]
     with zipfile.ZipFile(release.lambda_zip) as archive:
         names = sorted(archive.namelist())
         release.check(names == sorted(f"{release.stem}/{name}" for name in expected), f"the functions' archive has {names}")

@@ -118,8 +118,8 @@ impl Rotate {
         let before: Product = find(&target.store, id).await?;
         if before.signing_key_id.is_none() {
             bail!(
-                "product {id} has no signing key of its own, the global key signs: `keypool signing-key create --product \
-                 {id}` creates one"
+                "product {id} has no signing key of its own, the global key signs: `keypool signing-key create \
+                 --product {id}` creates one"
             );
         }
         // Read the old key before creating the new one: an unused key would cost the same as a used one.
@@ -129,7 +129,8 @@ impl Rotate {
             self.settling.create_for("signing-key.rotate", &before, retired.as_ref(), target, output);
         let exit = rotated.await?;
         output.note(
-            "The public half of the old key is kept. Publish the new one: `keypool signing-key public-key --jwks` has both.",
+            "The public half of the old key is kept. Publish the new one: `keypool signing-key public-key --jwks` \
+             has both.",
         );
         Ok(exit)
     }
