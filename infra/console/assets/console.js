@@ -1,0 +1,70 @@
+// The console's own script: times in the viewer's zone, charts, and the states of buttons.
+"use strict";
+
+// Shows times in the viewer's zone. The exact time in UTC stays as the title.
+function localTimes(root) {
+  for (const element of root.querySelectorAll("time")) {
+    if (element.title) continue;
+    const unix = element.dataset.unix;
+    const time = new Date(unix ? Number(unix) * 1000 : element.dateTime);
+    if (Number.isNaN(time.getTime())) continue;
+    element.title = time.toISOString();
+    element.textContent = time.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  }
+}
+
+// Draws the charts of sales.
+function charts(root) {
+  if (!window.uPlot) return;
+  for (const element of root.querySelectorAll(".chart")) {
+    if (element.childElementCount) continue;
+    const sold = element.dataset.values.trim().split(" ").map(Number);
+    const step = element.dataset.unit === "hour" ? 3600 : 86400;
+    const now = Math.floor(Date.now() / 1000 / step) * step;
+    const times = sold.map((_, nth) => now - (sold.length - 1 - nth) * step);
+    const style = getComputedStyle(document.documentElement);
+    const axis = { stroke: style.getPropertyValue("--text"), grid: { stroke: style.getPropertyValue("--line") } };
+    const options = {
+      width: element.clientWidth, height: 140, legend: { show: false }, cursor: { show: false },
+      title: element.dataset.unit === "hour" ? "Sold by the hour" : "Sold by the day",
+      axes: [axis, axis], scales: { y: { range: (u, low, high) => [0, Math.max(high, 1)] } },
+      series: [{}, { fill: style.getPropertyValue("--assigned"), paths: uPlot.paths.bars({ size: [0.8] }) }],
+    };
+    new uPlot(options, [times, sold], element);
+  }
+}
+
+function fresh(root) {
+  localTimes(root);
+  charts(root);
+}
+
+document.addEventListener("DOMContentLoaded", () => fresh(document));
+document.addEventListener("htmx:afterSwap", (event) => fresh(event.target.parentElement || document));
+
+// A search ends when the row that continues it is removed.
+document.addEventListener("click", (event) => {
+  const stop = event.target.closest("[data-stop]");
+  if (stop) stop.closest(".more").remove();
+});
+
+// A button that starts something long says so.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const busy = event.target.dataset.busy;
+  if (busy) {
+    event.target.textContent = busy;
+    event.target.disabled = true;
+  }
+});
+
+// A part of a page that could not be loaded says why.
+document.addEventListener("htmx:responseError", (event) => {
+  const page = new DOMParser().parseFromString(event.detail.xhr.responseText, "text/html");
+  const text = page.querySelector(".failure")?.textContent || "The console does not answer.";
+  event.target.textContent = text;
+  event.target.classList.add("failure");
+});
+document.addEventListener("htmx:sendError", (event) => {
+  event.target.textContent = "The console does not answer. Does the command still run?";
+  event.target.classList.add("failure");
+});

@@ -1,0 +1,218 @@
+//! Who may use the console.
+//!
+//! It listens on loopback only, where other users of the machine and pages of other sites can reach it, too. So a
+//! request needs the cookie of a session, and a session begins with a link that only the terminal shows. A link
+//! works once. Requests with a foreign `Host` (DNS rebinding) or `Origin` (a form on another site) are refused.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::extract::{Query, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::routing::get;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use keypool_domain::Randomness;
+use serde::Deserialize;
+
+use crate::Desk;
+use crate::pages::Failure;
+
+/// The path below which all of the console is.
+pub const HOME: &str = "/console";
+
+/// The most sessions at a time. A further one ends the others.
+const SESSIONS_MAX: usize = 32;
+
+/// The headers of every response. Scripts and styles come from the console alone, no page may frame it, and no
+/// address leaves it in a `Referer`.
+const HEADERS: [(HeaderName, &str); 6] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+         form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// The links and the sessions of a console.
+pub struct Access {
+    /// The names by which a browser on this machine reaches the console, with the port.
+    hosts: Vec<String>,
+    port: u16,
+    randomness: Arc<dyn Randomness>,
+    /// Receives each new link, after the one before has been used.
+    on_link: Box<dyn Fn(&str) + Send + Sync>,
+    state: Mutex<Sessions>,
+}
+
+#[derive(Default)]
+struct Sessions {
+    link: String,
+    /// The token that each session's forms carry, by the session's cookie.
+    open: HashMap<String, String>,
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access").field("hosts", &self.hosts).finish_non_exhaustive()
+    }
+}
+
+impl Access {
+    /// The access to a console on `port` of 127.0.0.1. `on_link` receives each link after the first.
+    #[must_use]
+    pub fn new(
+        port: u16,
+        randomness: Arc<dyn Randomness>,
+        on_link: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Self {
+        let hosts = ["127.0.0.1", "localhost", "[::1]"].map(|host| format!("{host}:{port}")).into();
+        let state = Sessions { link: secret(&*randomness), open: HashMap::new() };
+        Self { hosts, port, randomness, on_link: Box::new(on_link), state: Mutex::new(state) }
+    }
+
+    /// The link that opens the next session. It works once.
+    #[must_use]
+    pub fn link(&self) -> String {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        format!("http://127.0.0.1:{}{HOME}/open?token={}", self.port, state.link)
+    }
+
+    /// Begins a session if `token` is that of the link, and makes a new link.
+    fn open(&self, token: &str) -> Option<String> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_same(token, &state.link) {
+            return None;
+        }
+        let session = secret(&*self.randomness);
+        if state.open.len() >= SESSIONS_MAX {
+            state.open.clear();
+        }
+        state.open.insert(session.clone(), secret(&*self.randomness));
+        state.link = secret(&*self.randomness);
+        drop(state);
+        (self.on_link)(&self.link());
+        Some(session)
+    }
+
+    /// The token of the forms of the session whose cookie a request carries.
+    pub(crate) fn session(&self, headers: &HeaderMap) -> Option<FormToken> {
+        let name = self.cookie_name();
+        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        let (_, value) = pairs.find(|(cookie, _)| *cookie == name)?;
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = state.open.iter().find(|(session, _)| is_same(session, value));
+        session.map(|(_, token)| FormToken(token.clone()))
+    }
+
+    /// Cookies belong to a host, not to a port, so consoles on two ports need two names.
+    fn cookie_name(&self) -> String {
+        format!("keypool-console-{}", self.port)
+    }
+
+    fn is_own_origin(&self, origin: &HeaderValue) -> bool {
+        let host = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
+        host.is_some_and(|host| self.hosts.iter().any(|own| own == host))
+    }
+}
+
+/// The token that a form must carry. Another site cannot read it, so it cannot send the form.
+#[derive(Clone)]
+pub(crate) struct FormToken(String);
+
+impl FormToken {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn is(&self, text: &str) -> bool {
+        is_same(&self.0, text)
+    }
+}
+
+/// 256 random bits as text.
+fn secret(randomness: &dyn Randomness) -> String {
+    use std::fmt::Write as _;
+    let mut bytes = [0; 32];
+    randomness.fill(&mut bytes);
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing into a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Compares two secrets in a time that does not depend on where they differ.
+fn is_same(one: &str, other: &str) -> bool {
+    one.len() == other.len() && one.bytes().zip(other.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
+}
+
+/// The link's own route.
+pub(crate) fn routes() -> Router<Desk> {
+    Router::new().route("/open", get(open))
+}
+
+#[derive(Deserialize)]
+struct Link {
+    #[serde(default)]
+    token: String,
+}
+
+/// Turns the token of a link into the cookie of a session.
+async fn open(State(desk): State<Desk>, headers: HeaderMap, Query(link): Query<Link>) -> Response {
+    if let Some(session) = desk.access.open(&link.token) {
+        let name = desk.access.cookie_name();
+        let cookie = format!("{name}={session}; Path={HOME}; HttpOnly; SameSite=Strict");
+        return ([(header::SET_COOKIE, cookie)], Redirect::to(&format!("{HOME}/"))).into_response();
+    }
+    if desk.access.session(&headers).is_some() {
+        // The link was opened twice in the same browser.
+        return Redirect::to(&format!("{HOME}/")).into_response();
+    }
+    Failure::Link.into_response()
+}
+
+/// Refuses foreign hosts and origins, and puts the headers on every response.
+pub(crate) async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let is_own_host = host.is_some_and(|host| access.hosts.iter().any(|own| own == host));
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let origin = request.headers().get(header::ORIGIN);
+    // A browser names the origin of every change. Of a page that is only read it may leave it out.
+    let is_own_origin = origin.map_or(reads, |origin| access.is_own_origin(origin));
+    let mut response = if is_own_host && is_own_origin {
+        next.run(request).await
+    } else {
+        (StatusCode::FORBIDDEN, "The console answers its own pages on this machine only.\n").into_response()
+    };
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    if !response.headers().contains_key(header::CACHE_CONTROL) {
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response
+}
+
+/// Refuses requests without a session.
+pub(crate) async fn require_session(
+    State(access): State<Arc<Access>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match access.session(request.headers()) {
+        Some(token) => {
+            request.extensions_mut().insert(token);
+            next.run(request).await
+        }
+        None => Failure::NoSession.into_response(),
+    }
+}

@@ -1,0 +1,35 @@
+//! The files that pages load: the console's own, and two vendored libraries with their licenses.
+
+use axum::Router;
+use axum::extract::Path;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use http::{StatusCode, header};
+
+use crate::Desk;
+
+/// Name, content type and content. The version in the path of an asset is that of the command, so a browser may keep it.
+const FILES: [(&str, &str, &str); 7] = [
+    ("console.css", "text/css; charset=utf-8", include_str!("../assets/console.css")),
+    ("console.js", "text/javascript; charset=utf-8", include_str!("../assets/console.js")),
+    ("htmx.js", "text/javascript; charset=utf-8", include_str!("../assets/htmx.min.js")),
+    ("htmx.LICENSE", "text/plain; charset=utf-8", include_str!("../assets/htmx.LICENSE")),
+    ("uplot.js", "text/javascript; charset=utf-8", include_str!("../assets/uplot.min.js")),
+    ("uplot.css", "text/css; charset=utf-8", include_str!("../assets/uplot.min.css")),
+    ("uplot.LICENSE", "text/plain; charset=utf-8", include_str!("../assets/uplot.LICENSE")),
+];
+
+pub(crate) fn routes() -> Router<Desk> {
+    Router::new().route("/assets/{version}/{name}", get(file))
+}
+
+async fn file(Path((_, name)): Path<(String, String)>) -> Response {
+    match FILES.iter().find(|(known, ..)| *known == name) {
+        Some((_, content_type, content)) => {
+            let headers =
+                [(header::CONTENT_TYPE, *content_type), (header::CACHE_CONTROL, "public, max-age=86400")];
+            (headers, *content).into_response()
+        }
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}

@@ -1,0 +1,111 @@
+use futures_util::future::BoxFuture;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::pages::Failure;
+
+/// The subcommands, as the pages run them.
+pub trait Commands: Send + Sync {
+    /// Starts a subcommand: its words and options as on a command line, without `keypool` and without `--json`.
+    fn start(&self, arguments: Vec<String>) -> Run;
+
+    /// What the subcommands act on, in words.
+    fn target(&self) -> &str;
+}
+
+/// A subcommand that is running.
+pub struct Run {
+    /// What it prints. Dropping the receiver interrupts the subcommand, as Ctrl-C does.
+    pub events: mpsc::UnboundedReceiver<Event>,
+    /// Its end.
+    pub ended: BoxFuture<'static, Ended>,
+}
+
+/// A line of output of a subcommand.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A result, in JSON.
+    Value(Value),
+    /// A remark.
+    Note(String),
+    /// The progress of long work: the items that are done, and how many there are, if that is known.
+    Progress {
+        /// What is counted.
+        what: String,
+        /// How many are done.
+        done: u64,
+        /// How many there are.
+        total: Option<u64>,
+    },
+}
+
+/// The end of a subcommand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// The exit code.
+    pub exit: u8,
+    /// The error, if it failed, with the way out.
+    pub error: Option<String>,
+}
+
+/// What a subcommand printed.
+#[derive(Debug, Default)]
+pub(crate) struct Printed {
+    pub(crate) values: Vec<Value>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// Runs a subcommand to its end. Fails with the error that it prints.
+pub(crate) async fn run(
+    commands: &dyn Commands,
+    arguments: impl IntoIterator<Item = impl Into<String>>,
+) -> Result<Printed, Failure> {
+    let mut run = commands.start(arguments.into_iter().map(Into::into).collect());
+    let mut printed = Printed::default();
+    let mut ended = run.ended;
+    let ended = loop {
+        tokio::select! {
+            biased;
+            Some(event) = run.events.recv() => printed.add(event),
+            ended = &mut ended => break ended,
+        }
+    };
+    while let Ok(event) = run.events.try_recv() {
+        printed.add(event);
+    }
+    match ended.error {
+        Some(error) => Err(Failure::Command(error)),
+        None => Ok(printed),
+    }
+}
+
+/// Runs a subcommand, and reads the one value that it prints.
+pub(crate) async fn value<T: DeserializeOwned>(
+    commands: &dyn Commands,
+    arguments: impl IntoIterator<Item = impl Into<String>>,
+) -> Result<T, Failure> {
+    let printed = run(commands, arguments).await?;
+    let value = printed.values.into_iter().next().unwrap_or_default();
+    serde_json::from_value(value).map_err(|error| Failure::Unreadable(error.to_string()))
+}
+
+/// Runs a subcommand, and reads the values that it prints, one a line.
+pub(crate) async fn values<T: DeserializeOwned>(
+    commands: &dyn Commands,
+    arguments: impl IntoIterator<Item = impl Into<String>>,
+) -> Result<Vec<T>, Failure> {
+    let printed = run(commands, arguments).await?;
+    let values = printed.values.into_iter().map(serde_json::from_value);
+    values.collect::<Result<_, _>>().map_err(|error| Failure::Unreadable(error.to_string()))
+}
+
+impl Printed {
+    fn add(&mut self, event: Event) {
+        match event {
+            Event::Value(value) => self.values.push(value),
+            Event::Note(note) => self.notes.push(note),
+            Event::Progress { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The console: the shop's license desk in a browser, on this machine.
+//!
+//! | module | content |
+//! |---|---|
+//! | `access` | who may use it: the one-time link, the session's cookie, hosts, origins, and the headers of all responses |
+//! | `assets` | the style sheet, the script and the vendored libraries |
+//! | `commands` | subcommands as the pages run them, and what these print |
+//! | `form` | the fields of a form, and the token that protects it |
+//! | `pages` | the pages, one file for each |
+//!
+//! A page runs subcommands and shows their JSON output. So the console and the command do the same, and the
+//! console knows neither DynamoDB nor KMS.
+
+mod access;
+mod assets;
+mod commands;
+mod form;
+mod pages;
+
+use std::sync::Arc;
+
+use axum::Router;
+
+pub use access::{Access, HOME};
+pub use commands::{Commands, Ended, Event, Run};
+
+/// What every page needs.
+#[derive(Clone)]
+struct Desk {
+    access: Arc<Access>,
+    commands: Arc<dyn Commands>,
+}
+
+/// The routes of the console, all below [`HOME`].
+#[must_use]
+pub fn router(access: Arc<Access>, commands: Arc<dyn Commands>) -> Router {
+    let desk = Desk { access: Arc::clone(&access), commands };
+    let pages = pages::routes().route_layer(axum::middleware::from_fn_with_state(
+        Arc::clone(&access),
+        access::require_session,
+    ));
+    let open = access::routes().merge(assets::routes());
+    let all = pages.merge(open).fallback(pages::not_found).with_state(desk);
+    let all = all.layer(axum::middleware::from_fn_with_state(access, access::guard));
+    Router::new().nest(HOME, all)
+}

@@ -1,0 +1,276 @@
+//! Products, generators, API keys and signing keys: four pages of one form. Each is a list with a form to create
+//! another, and actions on each row.
+
+use askama::Template;
+use axum::Router;
+use axum::extract::{Path, Query};
+use axum::response::{Html, IntoResponse as _, Response};
+use axum::routing::{get, post};
+use http::header;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Context, Failure, Frame, LINKS, render, text};
+use crate::Desk;
+use crate::commands;
+use crate::form::Fields;
+
+/// What an operator sets up.
+struct Resource {
+    title: &'static str,
+    path: &'static str,
+    /// The subcommand.
+    noun: &'static str,
+    /// The member that names a row for its actions.
+    id: &'static str,
+    /// Heading and member of each column.
+    columns: &'static [(&'static str, &'static str)],
+    /// The fields of the form that creates one.
+    fields: &'static [Field],
+    /// The fields of the form that changes one.
+    changes: &'static [Field],
+    note: &'static str,
+}
+
+/// A field of a form, and the option of the subcommand that it becomes.
+struct Field {
+    label: &'static str,
+    option: &'static str,
+    hint: &'static str,
+    is_required: bool,
+}
+
+const fn field(label: &'static str, option: &'static str, hint: &'static str) -> Field {
+    Field { label, option, hint, is_required: false }
+}
+
+const fn required(label: &'static str, option: &'static str, hint: &'static str) -> Field {
+    Field { label, option, hint, is_required: true }
+}
+
+const PRODUCTS: Resource = Resource {
+    title: "Products",
+    path: "products",
+    noun: "product",
+    id: "id",
+    columns: &[
+        ("Id", "id"),
+        ("Name", "name"),
+        ("Status", "status"),
+        ("Generator", "generator_id"),
+        ("Signing key", "signing_key"),
+    ],
+    fields: &[required("Name", "name", ""), field("Id", "id", "the shop's number; the next free one if empty")],
+    changes: &[field("Name", "name", ""), field("Generator", "generator", "the number of one of its generators")],
+    note: "",
+};
+
+const GENERATORS: Resource = Resource {
+    title: "Generators",
+    path: "generators",
+    noun: "generator",
+    id: "id",
+    columns: &[
+        ("Id", "id"),
+        ("Product", "product_id"),
+        ("Status", "status"),
+        ("Method", "method"),
+        ("Prefix", "prefix"),
+        ("Suffix", "suffix"),
+        ("Activations", "activation_limit"),
+        ("Days valid", "validity"),
+    ],
+    fields: &[
+        required("Product", "product", "the product's number"),
+        field("Method", "method", "uuid or chunk-system; uuid if empty"),
+        field("Prefix", "prefix", ""),
+        field("Suffix", "suffix", ""),
+        field("Characters", "charset", "chunk-system only"),
+        field("Chunks", "chunks", "chunk-system only; 4 if empty"),
+        field("Characters in a chunk", "chunk-length", "chunk-system only; 4 if empty"),
+        field("Activations", "activation-limit", "0 is unlimited"),
+        field("Days valid", "validity", "0 is unlimited"),
+    ],
+    changes: &[
+        field("Prefix", "prefix", ""),
+        field("Suffix", "suffix", ""),
+        field("Activations", "activation-limit", "0 is unlimited"),
+        field("Days valid", "validity", "0 is unlimited"),
+    ],
+    note: "A product's first generator becomes its default.",
+};
+
+const API_KEYS: Resource = Resource {
+    title: "API keys",
+    path: "api-keys",
+    noun: "api-key",
+    id: "sha256",
+    columns: &[
+        ("Name", "name"),
+        ("Status", "status"),
+        ("Endpoints", "capabilities"),
+        ("Networks", "networks"),
+        ("Valid until", "valid_until"),
+        ("Products", "products"),
+        ("Keys an order", "keys_per_order"),
+        ("Keys an hour", "keys_per_hour"),
+    ],
+    fields: &[
+        required("Name", "name", ""),
+        field("Endpoints", "capability", "one a line; all if empty"),
+        field("Networks", "network", "addresses or CIDR, one a line; any if empty"),
+        field("Products", "product", "numbers, one a line; all if empty"),
+        field("Keys an order", "keys-per-order", "1 to 1,000"),
+        field("Keys an hour", "keys-per-hour", ""),
+        field("Last day", "expires", "YYYY-MM-DD"),
+    ],
+    changes: &[
+        field("Name", "name", ""),
+        field("Keys an order", "keys-per-order", "1 to 1,000"),
+        field("Keys an hour", "keys-per-hour", ""),
+        field("Last day", "expires", "YYYY-MM-DD"),
+    ],
+    note: "keypool stores a hash of an API key only. The page shows a new key once.",
+};
+
+const SIGNING_KEYS: Resource = Resource {
+    title: "Signing keys",
+    path: "signing-keys",
+    noun: "signing-key",
+    id: "kid",
+    columns: &[
+        ("Product", "product_id"),
+        ("KMS key", "signing_key"),
+        ("Retired", "retired_at"),
+        ("Thumbprint", "kid"),
+        ("Fault", "fault"),
+    ],
+    fields: &[required("Product", "product", "the product that it signs for")],
+    changes: &[],
+    note: "A key without a product is the global one. Public keys of retired keys stay available.",
+};
+
+const ALL: [&Resource; 4] = [&PRODUCTS, &GENERATORS, &API_KEYS, &SIGNING_KEYS];
+
+impl Resource {
+    fn of(path: &str) -> Result<&'static Self, Failure> {
+        ALL.into_iter().find(|resource| resource.path == path).ok_or(Failure::NotFound)
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
+}
+
+pub(super) fn routes() -> Router<Desk> {
+    let lists = ALL.into_iter().fold(Router::new(), |router, resource| {
+        router.route(
+            &format!("/{}", resource.path),
+            get(move |context: Context| async move { show(&context, resource, String::new(), String::new()).await }),
+        )
+    });
+    lists
+        .route("/setup/{path}/create", post(create))
+        .route("/setup/{path}/change", post(change))
+        .route("/public-key.pem", get(public_key))
+}
+
+struct Row {
+    id: String,
+    cells: Vec<String>,
+    /// The verb that switches it: `disable` or `enable`; empty if it cannot be switched.
+    switch: &'static str,
+    can_rotate: bool,
+    product: String,
+}
+
+#[derive(Template)]
+#[template(path = "setup.html")]
+struct Page {
+    frame: Frame,
+    resource: &'static Resource,
+    rows: Vec<Row>,
+    /// What has just been done.
+    done: String,
+    /// A new API key, which is shown this once.
+    secret: String,
+}
+
+async fn show(
+    context: &Context,
+    resource: &'static Resource,
+    done: String,
+    secret: String,
+) -> Result<Html<String>, Failure> {
+    let values: Vec<Value> = commands::value(&*context.desk.commands, [resource.noun, "list"]).await?;
+    let row = |value: &Value| Row {
+        id: text(value, resource.id),
+        cells: resource.columns.iter().map(|(_, member)| text(value, member)).collect(),
+        switch: match value["status"].as_str() {
+            Some("active") => "disable",
+            Some(_) => "enable",
+            None => "",
+        },
+        can_rotate: resource.is(&API_KEYS)
+            || resource.is(&SIGNING_KEYS) && !value["product_id"].is_null() && value["retired_at"].is_null(),
+        product: text(value, "product_id"),
+    };
+    let rows = values.iter().map(row).collect();
+    Ok(render(&Page { frame: context.frame(resource.title), resource, rows, done, secret }))
+}
+
+/// The options that the fields of a form become. A field with several lines is an option for each.
+fn options(fields: &Fields, of: &[Field]) -> Vec<String> {
+    let lines = |field: &Field| {
+        let lines = fields.text(field.option).lines().map(str::trim).filter(|line| !line.is_empty());
+        lines.map(|line| format!("--{}={line}", field.option)).collect::<Vec<_>>()
+    };
+    of.iter().flat_map(lines).collect()
+}
+
+async fn create(context: Context, Path(path): Path<String>, fields: Fields) -> Result<Html<String>, Failure> {
+    let resource = Resource::of(&path)?;
+    let mut arguments = vec![resource.noun.to_owned(), "create".to_owned()];
+    arguments.extend(options(&fields, resource.fields));
+    let printed = commands::run(&*context.desk.commands, arguments).await?;
+    let made = printed.values.into_iter().next().unwrap_or_default();
+    show(&context, resource, "Created.".to_owned(), text(&made, "api_key")).await
+}
+
+/// Changes a row: `enable`, `disable`, `rotate`, or `update` with the fields that are filled in.
+async fn change(context: Context, Path(path): Path<String>, fields: Fields) -> Result<Html<String>, Failure> {
+    let resource = Resource::of(&path)?;
+    let (verb, id) = (fields.text("verb"), fields.text("id"));
+    let mut arguments = vec![resource.noun.to_owned(), verb.to_owned()];
+    match verb {
+        "enable" | "disable" => {}
+        "rotate" if resource.is(&SIGNING_KEYS) => arguments.extend(fields.options("product", "product")),
+        "rotate" => {}
+        "update" => arguments.extend(options(&fields, resource.changes)),
+        _ => return Err(Failure::Form),
+    }
+    if !resource.is(&SIGNING_KEYS) {
+        arguments.extend(["--".to_owned(), id.to_owned()]);
+    }
+    let printed = commands::run(&*context.desk.commands, arguments).await?;
+    let made = printed.values.into_iter().next().unwrap_or_default();
+    show(&context, resource, "Done.".to_owned(), text(&made, "api_key")).await
+}
+
+#[derive(Deserialize)]
+struct Of {
+    #[serde(default)]
+    kid: String,
+}
+
+/// The public half of a signing key, as a file.
+async fn public_key(context: Context, Query(of): Query<Of>) -> Result<Response, Failure> {
+    let key = format!("--key={}", of.kid);
+    let printed = commands::run(&*context.desk.commands, ["signing-key", "public-key", &key]).await?;
+    let value = printed.values.into_iter().next().unwrap_or_default();
+    let headers = [
+        (header::CONTENT_TYPE, "application/x-pem-file"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"public-key.pem\""),
+    ];
+    Ok((headers, text(&value, "pem")).into_response())
+}
