@@ -38,14 +38,21 @@ pub(crate) const WRONG_ARGUMENTS: u8 = 2;
 #[error("{0}")]
 pub(crate) struct WrongArguments(pub(crate) &'static str);
 
+impl Exit {
+    /// The exit code of the command.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Partly => 3,
+            Self::DoesNotHold => 4,
+            // As shells define it.
+            Self::Interrupted => 130,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Done => 0,
-            Exit::Partly => 3,
-            Exit::DoesNotHold => 4,
-            // As shells define it.
-            Exit::Interrupted => 130,
-        })
+        Self::from(exit.code())
     }
 }

@@ -50,7 +50,7 @@ struct Arguments {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let output = Output::new(arguments.json);
-    match arguments.command.run(&arguments.target, output).await {
+    match arguments.command.run(&arguments.target, &output).await {
         Ok(exit) => exit.into(),
         Err(error) => {
             output.error(&error, advice::on(&error, &arguments.target));

@@ -68,3 +68,37 @@ document.addEventListener("htmx:sendError", (event) => {
   event.target.textContent = "The console does not answer. Does the command still run?";
   event.target.classList.add("failure");
 });
+
+// Sends a file as the body of one request, so that its size is no matter.
+async function upload(form, file) {
+  const status = document.getElementById("upload-status");
+  status.classList.remove("failure");
+  status.textContent = `Sending ${file.name} …`;
+  const address = `${location.pathname}?name=${encodeURIComponent(file.name)}`;
+  try {
+    const response = await fetch(address, { method: "POST", body: file, headers: { "X-Form-Token": form.dataset.token } });
+    const text = await response.text();
+    if (response.ok) {
+      location.href = text;
+      return;
+    }
+    const page = new DOMParser().parseFromString(text, "text/html");
+    status.textContent = page.querySelector(".failure")?.textContent || "The console did not take the file.";
+  } catch {
+    status.textContent = "The console does not answer. Does the command still run?";
+  }
+  status.classList.add("failure");
+}
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("#upload input") && event.target.files[0]) upload(event.target.form, event.target.files[0]);
+});
+document.addEventListener("dragover", (event) => {
+  if (document.getElementById("upload")) event.preventDefault();
+});
+document.addEventListener("drop", (event) => {
+  const form = document.getElementById("upload");
+  if (!form) return;
+  event.preventDefault();
+  if (event.dataTransfer.files[0]) upload(form, event.dataTransfer.files[0]);
+});

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::Router;
 use axum::extract::{Query, Request, State};
 use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::get;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use keypool_domain::Randomness;
@@ -26,8 +26,12 @@ pub const HOME: &str = "/console";
 /// The most sessions at a time. A further one ends the others.
 const SESSIONS_MAX: usize = 32;
 
+/// The length of a new id, in hexadecimal digits.
+const ID_CHARACTERS: usize = 16;
+
 /// The headers of every response. Scripts and styles come from the console alone, no page may frame it, and no
-/// address leaves it in a `Referer`.
+/// address leaves it in a `Referer`. (With `no-referrer`, browsers would hide the origin of a form from the
+/// console, too.)
 const HEADERS: [(HeaderName, &str); 6] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -35,7 +39,7 @@ const HEADERS: [(HeaderName, &str); 6] = [
          form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     ),
     (header::X_FRAME_OPTIONS, "DENY"),
-    (header::REFERRER_POLICY, "no-referrer"),
+    (header::REFERRER_POLICY, "same-origin"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
@@ -100,6 +104,11 @@ impl Access {
         drop(state);
         (self.on_link)(&self.link());
         Some(session)
+    }
+
+    /// A new random id.
+    pub(crate) fn new_id(&self) -> String {
+        secret(&*self.randomness).chars().take(ID_CHARACTERS).collect()
     }
 
     /// The token of the forms of the session whose cookie a request carries.
@@ -171,13 +180,22 @@ async fn open(State(desk): State<Desk>, headers: HeaderMap, Query(link): Query<L
     if let Some(session) = desk.access.open(&link.token) {
         let name = desk.access.cookie_name();
         let cookie = format!("{name}={session}; Path={HOME}; HttpOnly; SameSite=Strict");
-        return ([(header::SET_COOKIE, cookie)], Redirect::to(&format!("{HOME}/"))).into_response();
+        return ([(header::SET_COOKIE, cookie)], entrance()).into_response();
     }
     if desk.access.session(&headers).is_some() {
         // The link was opened twice in the same browser.
-        return Redirect::to(&format!("{HOME}/")).into_response();
+        return entrance().into_response();
     }
     Failure::Link.into_response()
+}
+
+/// A page that loads the first page. After a redirect, a browser that came from another page would not send the
+/// `SameSite=Strict` cookie.
+fn entrance() -> Html<String> {
+    Html(format!(
+        "<!DOCTYPE html><html lang=\"en\"><title>keypool</title><meta http-equiv=\"refresh\" content=\"0;url={HOME}/\">\
+         <p><a href=\"{HOME}/\">Open the console</a></p></html>"
+    ))
 }
 
 /// Refuses foreign hosts and origins, and puts the headers on every response.

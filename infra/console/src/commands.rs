@@ -1,7 +1,7 @@
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::pages::Failure;
 
@@ -16,8 +16,10 @@ pub trait Commands: Send + Sync {
 
 /// A subcommand that is running.
 pub struct Run {
-    /// What it prints. Dropping the receiver interrupts the subcommand, as Ctrl-C does.
+    /// What it prints.
     pub events: mpsc::UnboundedReceiver<Event>,
+    /// Interrupts the subcommand, as Ctrl-C does, when set to true or dropped.
+    pub stop: watch::Sender<bool>,
     /// Its end.
     pub ended: BoxFuture<'static, Ended>,
 }

@@ -6,6 +6,7 @@
 //! | `assets` | the style sheet, the script and the vendored libraries |
 //! | `commands` | subcommands as the pages run them, and what these print |
 //! | `form` | the fields of a form, and the token that protects it |
+//! | `imports` | the received files, and the imports that run |
 //! | `pages` | the pages, one file for each |
 //!
 //! A page runs subcommands and shows their JSON output. So the console and the command do the same, and the
@@ -15,11 +16,15 @@ mod access;
 mod assets;
 mod commands;
 mod form;
+mod imports;
 mod pages;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
+
+use imports::Imports;
 
 pub use access::{Access, HOME};
 pub use commands::{Commands, Ended, Event, Run};
@@ -29,12 +34,14 @@ pub use commands::{Commands, Ended, Event, Run};
 struct Desk {
     access: Arc<Access>,
     commands: Arc<dyn Commands>,
+    imports: Arc<Imports>,
 }
 
-/// The routes of the console, all below [`HOME`].
+/// The routes of the console, all below [`HOME`]. It stores the files of imports in `files`.
 #[must_use]
-pub fn router(access: Arc<Access>, commands: Arc<dyn Commands>) -> Router {
-    let desk = Desk { access: Arc::clone(&access), commands };
+pub fn router(access: Arc<Access>, commands: Arc<dyn Commands>, files: &Path) -> Router {
+    let imports = Arc::new(Imports::new(files.join("imports")));
+    let desk = Desk { access: Arc::clone(&access), commands, imports };
     let pages = pages::routes().route_layer(axum::middleware::from_fn_with_state(
         Arc::clone(&access),
         access::require_session,

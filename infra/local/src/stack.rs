@@ -3,6 +3,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use keypool_aws::Timeouts;
 use keypool_callback::{CallbackClient, CallbackLimits, SystemResolver, UnusableRoots};
 use keypool_domain::{OperatingSystemRandomness, SystemClock};
@@ -70,6 +71,17 @@ impl Stack {
     /// Starts all services, sets up the demo if it is missing, and serves on `port` of 127.0.0.1; 0 picks
     /// one. The data folder records the addresses, whatever the storage.
     pub async fn start(port: u16, folder: &Path, storage: Storage) -> Result<Self, StackError> {
+        Self::start_with_pages(port, folder, storage, |_| Router::new()).await
+    }
+
+    /// Starts the stack as [`Self::start`] does. The API's port also serves the routes that `pages` returns
+    /// for it.
+    pub async fn start_with_pages(
+        port: u16,
+        folder: &Path,
+        storage: Storage,
+        pages: impl FnOnce(u16) -> Router,
+    ) -> Result<Self, StackError> {
         let folder = DataFolder::take(folder)?;
         let services = Services::start((storage == Storage::Disk).then_some(&folder)).await?;
         let settings = Services::settings(services.dynamodb_url(), services.kms_url());
@@ -87,7 +99,7 @@ impl Stack {
             let desk = Desk::new(store.clone(), signer.clone(), Arc::new(SystemClock), randomness.clone());
             desk.with_queue(queue.clone()).with_local_webhooks()
         };
-        let gateway = Gateway::start(port, desk).await.map_err(|source| StackError::Port { port, source })?;
+        let gateway = Gateway::start(port, desk, pages).await.map_err(|source| StackError::Port { port, source })?;
         let sweeper = Arc::new(desk(None));
         let sweeping = tokio::spawn(async move {
             let mut schedule = tokio::time::interval(SWEEP_EVERY);

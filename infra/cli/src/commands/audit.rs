@@ -33,7 +33,7 @@ pub(crate) struct Audit {
 }
 
 impl Audit {
-    pub(crate) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         let limit = usize::try_from(self.limit)?;
         // One entry more than the limit shows that there are more.
         let wanted = |entry: &AuditEntry| self.wants(entry);
@@ -61,7 +61,7 @@ impl Audit {
     }
 }
 
-fn print(entries: &[AuditEntry], output: Output) -> anyhow::Result<()> {
+fn print(entries: &[AuditEntry], output: &Output) -> anyhow::Result<()> {
     // A row on a terminal has no room for the whole difference.
     let what_changed: fn(&AuditEntry) -> String = if output.is_terminal() {
         |entry| difference::in_short(entry.before.as_ref(), entry.after.as_ref())

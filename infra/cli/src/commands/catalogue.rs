@@ -59,7 +59,7 @@ pub(super) async fn create<R: Numbered>(
     mut record: R,
     chosen: Option<R::Id>,
     target: &Target,
-    output: Output,
+    output: &Output,
 ) -> anyhow::Result<Exit> {
     for _ in 0..IDS_TRIED_MAX {
         *record.id_mut() = if let Some(id) = chosen {
@@ -88,13 +88,13 @@ pub(super) async fn find<R: Resource>(store: &Store, id: R::Id) -> anyhow::Resul
 }
 
 /// Lists all records of a kind.
-pub(super) async fn list<R: Resource>(target: &Target, output: Output) -> anyhow::Result<Exit> {
+pub(super) async fn list<R: Resource>(target: &Target, output: &Output) -> anyhow::Result<Exit> {
     let records = target.store.list::<R>().await?;
     output.table(&Table::of(&records, R::COLUMNS), records.iter().map(R::json).collect())
 }
 
 /// Shows one record.
-pub(super) fn show<R: Resource>(record: &R, output: Output) -> anyhow::Result<Exit> {
+pub(super) fn show<R: Resource>(record: &R, output: &Output) -> anyhow::Result<Exit> {
     output.result(&fields("", &record.fields()), &record.json())
 }
 
@@ -103,7 +103,7 @@ pub(super) async fn switch<R: Resource>(
     before: R,
     to: Activity,
     target: &Target,
-    output: Output,
+    output: &Output,
 ) -> anyhow::Result<Exit> {
     let mut after = before.clone();
     *after.activity_mut() = to;
@@ -119,7 +119,7 @@ pub(super) async fn update<R: Resource>(
     action: &str,
     [before, after]: [&R; 2],
     target: &Target,
-    output: Output,
+    output: &Output,
 ) -> anyhow::Result<Exit> {
     let write = async |entry: &AuditEntry| target.store.update(before, after, entry).await;
     update_with(action, [before, after], write, target, output).await
@@ -131,7 +131,7 @@ pub(super) async fn update_product(
     [before, after]: [&Product; 2],
     retired: Option<&RetiredKey>,
     target: &Target,
-    output: Output,
+    output: &Output,
 ) -> anyhow::Result<Exit> {
     let write = async |entry: &AuditEntry| target.store.update_product(before, after, retired, entry).await;
     update_with(action, [before, after], write, target, output).await
@@ -142,7 +142,7 @@ async fn update_with<R: Resource>(
     [before, after]: [&R; 2],
     write: impl AsyncFnOnce(&AuditEntry) -> Result<UpdateOutcome, StoreError>,
     target: &Target,
-    output: Output,
+    output: &Output,
 ) -> anyhow::Result<Exit> {
     let (subject, old, new) = (before.subject(), before.json(), after.json());
     if before == after {

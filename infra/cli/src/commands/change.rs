@@ -53,7 +53,7 @@ pub(super) struct Changed {
 pub(super) async fn change_all<T>(
     kind: Kind<T>,
     records: Vec<T>,
-    output: Output,
+    output: &Output,
     change: impl AsyncFn(&T) -> anyhow::Result<Result<Changed, String>>,
 ) -> anyhow::Result<Exit> {
     let (count, mut refused, mut failure) = (records.len(), 0, None);
@@ -97,7 +97,7 @@ pub(super) async fn change_all<T>(
 pub(super) async fn in_parallel<T, R>(
     noun: &'static str,
     records: Vec<T>,
-    output: Output,
+    output: &Output,
     change: impl AsyncFn(&T) -> anyhow::Result<R>,
     mut done: impl FnMut(T, Option<anyhow::Result<R>>) -> anyhow::Result<()>,
 ) -> anyhow::Result<bool> {
@@ -111,11 +111,11 @@ pub(super) async fn in_parallel<T, R>(
             (record, outcome)
         })
         .buffered(PARALLEL_MAX);
-    let (mut interrupted, interrupt) = (false, tokio::signal::ctrl_c());
+    let (mut interrupted, interrupt) = (false, output.interrupted());
     tokio::pin!(interrupt);
     loop {
         let next = tokio::select! {
-            Ok(()) = &mut interrupt, if !interrupted => {
+            () = &mut interrupt, if !interrupted => {
                 interrupted = true;
                 gave_up.set(true);
                 continue;

@@ -18,7 +18,7 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    pub(crate) fn run(&self, output: Output) -> anyhow::Result<Exit> {
+    pub(crate) fn run(&self, output: &Output) -> anyhow::Result<Exit> {
         let (mut command, mut script) = (Arguments::command(), Vec::new());
         clap_complete::generate(self.shell, &mut command, "keypool", &mut script);
         output.line(String::from_utf8_lossy(&script).trim_end())?;

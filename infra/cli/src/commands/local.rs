@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -7,8 +8,10 @@ use keypool_local::{Stack, Storage, demo};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::console::{self, InProcess};
 use crate::exit::Exit;
 use crate::output::Output;
+use crate::target::TargetOptions;
 
 /// Run the whole stack on this machine: the API, DynamoDB and KMS.
 ///
@@ -29,19 +32,28 @@ pub(crate) struct Local {
 }
 
 impl Local {
-    pub(crate) async fn run(&self, data_dir: &Path, output: Output) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(&self, options: &TargetOptions, output: &Output) -> anyhow::Result<Exit> {
         init_logs(log_level()?, Stack::WARNS_OF_BUSINESS, std::io::stderr).context("cannot start logging")?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let storage = if self.memory { Storage::Memory } else { Storage::Disk };
+        let (data_dir, link) = (options.data_dir.as_path(), OnceLock::new());
+        let pages = |port| {
+            let access = console::access(port, output);
+            // Set once, because the stack asks for the pages once.
+            let _ = link.set(access.link());
+            let commands = InProcess::new(options.local(), options.local().to_string());
+            keypool_console::router(access, Arc::new(commands), &console::files(options))
+        };
         let stack = tokio::select! {
-            started = Stack::start(self.port, data_dir, storage) => started?,
+            started = Stack::start_with_pages(self.port, data_dir, storage, pages) => started?,
             _ = interrupt.recv() => return Ok(Exit::Done),
             _ = terminate.recv() => return Ok(Exit::Done),
         };
         let base_url = stack.base_url();
-        let text = format!("{}\nready {base_url}", welcome(&base_url, data_dir, storage));
-        output.result(&text, &json!({"ready": base_url, "api_key": demo::API_KEY}))?;
+        let console = link.get().cloned().unwrap_or_default();
+        let text = format!("{}\nready {base_url}", welcome(&base_url, &console, data_dir, storage));
+        output.result(&text, &json!({"ready": base_url, "api_key": demo::API_KEY, "console": console}))?;
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
@@ -52,7 +64,7 @@ impl Local {
     }
 }
 
-fn welcome(base_url: &str, data_dir: &Path, storage: Storage) -> String {
+fn welcome(base_url: &str, console: &str, data_dir: &Path, storage: Storage) -> String {
     let kept = match storage {
         Storage::Disk => format!("kept in {}", data_dir.display()),
         Storage::Memory => "kept in memory, lost on exit".to_owned(),
@@ -63,6 +75,8 @@ fn welcome(base_url: &str, data_dir: &Path, storage: Storage) -> String {
 
   base URL     {base_url}
   docs         {base_url}/docs
+  console      {console}
+               (the link works once)
   API key      {api_key}
   product 1    signed by the global key; generator 1: uuid, activation limit 1, 365 days
   product 2    signed by a key of its own; generator 2: chunk-system, 4 x 4 of 0123456789ABCDEF

@@ -6,6 +6,7 @@ mod call;
 mod catalogue;
 mod change;
 mod completions;
+mod console;
 mod doctor;
 mod generator;
 mod keys;
@@ -28,6 +29,7 @@ use crate::target::TargetOptions;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Local(local::Local),
+    Console(console::Console),
     /// Create, list and change products
     #[command(subcommand)]
     Product(product::Command),
@@ -66,9 +68,10 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    pub(crate) async fn run(&self, options: &TargetOptions, output: Output) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(&self, options: &TargetOptions, output: &Output) -> anyhow::Result<Exit> {
         match self {
-            Self::Local(local) => local.run(&options.data_dir, output).await,
+            Self::Local(local) => local.run(options, output).await,
+            Self::Console(console) => console.run(options, output).await,
             Self::Product(product) => product.run(&options.open().await?, output).await,
             Self::Generator(generator) => generator.run(&options.open().await?, output).await,
             Self::ApiKey(api_key) => api_key.run(&options.open().await?, output).await,

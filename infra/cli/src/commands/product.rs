@@ -94,7 +94,7 @@ pub(crate) struct Update {
 }
 
 impl Command {
-    pub(crate) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         match self {
             Self::Create(create) => create.run(target, output).await,
             Self::List => list::<Product>(target, output).await,
@@ -115,7 +115,7 @@ impl Which {
 }
 
 impl Create {
-    async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         if let Some(key) = &self.signing_key {
             signing_key::fit(target, key).await?;
         }
@@ -131,7 +131,7 @@ impl Create {
 }
 
 impl Update {
-    async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         if let Some(key) = &self.signing_key {
             signing_key::fit(target, key).await?;
         }

@@ -42,7 +42,7 @@ const BAR: u64 = 20;
 const LOW_HOURS: u64 = 48;
 
 impl Stock {
-    pub(crate) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         if !self.watch {
             return self.show(target, output).await;
         }
@@ -63,11 +63,11 @@ impl Stock {
         };
         tokio::select! {
             ended = watch => ended,
-            interrupted = tokio::signal::ctrl_c() => Ok(interrupted.map(|()| Exit::Done)?),
+            () = output.interrupted() => Ok(Exit::Done),
         }
     }
 
-    async fn show(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    async fn show(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         let (mut products, generators) =
             (target.store.list::<Product>().await?, target.store.list::<Generator>().await?);
         products.retain(|product| self.product.is_none_or(|only| only == product.id));

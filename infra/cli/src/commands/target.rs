@@ -5,7 +5,7 @@ use crate::output::{Output, fields};
 use crate::target::{Place, Target};
 
 /// Prints the table that the other commands use, and the operator's identity.
-pub(crate) async fn run(target: &Target, output: Output) -> anyhow::Result<Exit> {
+pub(crate) async fn run(target: &Target, output: &Output) -> anyhow::Result<Exit> {
     let principal = target.principal().await?;
     let (kind, place) = match &target.place {
         Place::Local(folder) => ("local", format!("the local stack of the data folder {}", folder.display())),

@@ -51,7 +51,7 @@ pub(crate) struct Verify {
 const BYTES_MAX: u64 = 16 * 1_048_576;
 
 impl Verify {
-    pub(crate) async fn run(&self, options: &TargetOptions, output: Output) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(&self, options: &TargetOptions, output: &Output) -> anyhow::Result<Exit> {
         let given = self.keys.read()?;
         let bytes = self.read(output)?;
         let received = match Received::read(&bytes) {
@@ -85,7 +85,7 @@ impl Verify {
         of_target(&target, received, product).await
     }
 
-    fn read(&self, output: Output) -> anyhow::Result<Vec<u8>> {
+    fn read(&self, output: &Output) -> anyhow::Result<Vec<u8>> {
         let is_input = self.file.as_os_str() == "-";
         let name = if is_input { "standard input".to_owned() } else { self.file.display().to_string() };
         let failed = || format!("cannot read {name}");
@@ -107,7 +107,7 @@ impl Verify {
 
     fn print(
         &self,
-        output: Output,
+        output: &Output,
         received: Option<&Received>,
         checked: &Result<&NamedKey, Fault>,
     ) -> anyhow::Result<()> {
@@ -128,7 +128,7 @@ impl Verify {
         self.print_said(output, &received.said)
     }
 
-    fn print_said(&self, output: Output, said: &Said) -> anyhow::Result<()> {
+    fn print_said(&self, output: &Output, said: &Said) -> anyhow::Result<()> {
         let code = said.code().map_or_else(|| "none".to_owned(), |code| code.to_string());
         output.line(&format!("code          {code} {}", said.message()))?;
         let at = said.at().map_or_else(|| "unknown".to_owned(), |at| at.to_string());

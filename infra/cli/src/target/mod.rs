@@ -26,7 +26,7 @@ use self::stack::Outputs;
 pub(crate) const DATA_DIR: &str = ".keypool";
 
 /// The options that select a table.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Target")]
 pub(crate) struct TargetOptions {
     // `named` reads the variables of both: an option takes precedence over either variable.
@@ -48,6 +48,9 @@ pub(crate) struct TargetOptions {
     /// The data folder of the local stack
     #[arg(long, global = true, value_name = "DIR", default_value = DATA_DIR)]
     pub(crate) data_dir: PathBuf,
+    /// True if neither options nor environment variables may select a stack or table on AWS.
+    #[arg(skip)]
+    is_local: bool,
 }
 
 impl fmt::Display for TargetOptions {
@@ -104,6 +107,9 @@ enum Named {
 impl TargetOptions {
     /// The name from the options, else from the environment, where the stack takes precedence over the table.
     fn named(&self) -> Named {
+        if self.is_local {
+            return Named::Nothing;
+        }
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let either = |stack: Option<String>, table: Option<String>| {
             stack.map(Named::Stack).or_else(|| table.map(Named::Table))
@@ -111,6 +117,11 @@ impl TargetOptions {
         either(self.stack.clone(), self.table.clone())
             .or_else(|| either(variable("KEYPOOL_STACK"), variable("KEYPOOL_TABLE")))
             .unwrap_or(Named::Nothing)
+    }
+
+    /// The same data folder, whatever else the options and the environment select.
+    pub(crate) fn local(&self) -> Self {
+        Self { is_local: true, ..self.clone() }
     }
 
     /// Returns true if the options select the stack on this machine. Makes no call.

@@ -3,6 +3,7 @@
 mod audit;
 mod check;
 mod find;
+mod import;
 mod key;
 mod orders;
 mod setup;
@@ -82,6 +83,7 @@ pub(crate) fn routes() -> Router<Desk> {
         .merge(setup::routes())
         .merge(check::routes())
         .merge(audit::routes())
+        .merge(import::routes())
 }
 
 pub(crate) async fn not_found() -> Failure {

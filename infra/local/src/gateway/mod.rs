@@ -61,17 +61,24 @@ struct Routes {
 
 impl Gateway {
     /// Serves the functions on `port` of 127.0.0.1; 0 picks one. Each function has its own desk, as in
-    /// Lambda, and the gateway has one (`None`) to look up public keys.
-    pub async fn start(port: u16, desk: impl Fn(Option<Endpoint>) -> Desk) -> std::io::Result<Self> {
+    /// Lambda, and the gateway has one (`None`) to look up public keys. `pages`, given the port, returns
+    /// further routes.
+    pub async fn start(
+        port: u16,
+        desk: impl Fn(Option<Endpoint>) -> Desk,
+        pages: impl FnOnce(u16) -> Router,
+    ) -> std::io::Result<Self> {
         let listener = bind(port).await?;
-        let authority = listener.local_addr()?.to_string();
+        let address = listener.local_addr()?;
+        let authority = address.to_string();
         let environments = Semaphore::new(ENVIRONMENTS);
         let function = |endpoint| (endpoint, Arc::new(desk(Some(endpoint))));
         let functions = Endpoint::ALL.into_iter().map(function).collect();
         let public_keys = desk(None);
         let environment_within = public_keys.answer_within().saturating_sub(FUNCTION_WITHIN);
         let routes = Routes { functions, public_keys, authority, environments, environment_within };
-        let service = Router::new().fallback(route).with_state(Arc::new(routes));
+        let api = Router::new().fallback(route).with_state(Arc::new(routes));
+        let service = pages(address.port()).fallback_service(api);
         Ok(Self { server: Server::start_router(listener, service)? })
     }
 

@@ -84,7 +84,7 @@ pub(crate) struct Update {
 }
 
 impl Create {
-    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(super) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         check_name(&target.store, &self.name).await?;
         self.settings.check(&target.store).await?;
         let secret = ApiKey::random(&OperatingSystemRandomness);
@@ -117,7 +117,7 @@ impl Create {
 }
 
 impl Update {
-    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(super) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         let before = self.which.find(target).await?;
         if let Some(name) = self.name.as_ref().filter(|name| **name != before.name) {
             check_name(&target.store, name).await?;

@@ -90,7 +90,7 @@ pub(crate) struct Which {
 }
 
 impl Command {
-    pub(crate) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         match self {
             Self::Create(create) => create.run(target, output).await,
             Self::List => list::<ApiKeyRecord>(target, output).await,
@@ -160,7 +160,7 @@ fn network(text: &str) -> Result<IpNet, &'static str> {
 }
 
 /// Prints a new key; for programs, prints its record with the key.
-fn reveal(secret: &ApiKey, mut value: Value, output: Output) -> anyhow::Result<()> {
+fn reveal(secret: &ApiKey, mut value: Value, output: &Output) -> anyhow::Result<()> {
     value["api_key"] = secret.reveal().into();
     let shown = output.result(secret.reveal(), &value);
     shown.context(

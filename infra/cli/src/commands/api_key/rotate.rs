@@ -27,7 +27,7 @@ pub(crate) struct Rotate {
 }
 
 impl Rotate {
-    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(super) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         let before = self.which.find(target).await?;
         let now = SystemClock.now();
         let secret = ApiKey::random(&OperatingSystemRandomness);

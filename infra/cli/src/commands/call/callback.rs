@@ -121,7 +121,7 @@ impl CallbackOptions {
         }
     }
 
-    async fn wait(&self, mut receiver: CallbackReceiver, output: Output) -> anyhow::Result<Waited> {
+    async fn wait(&self, mut receiver: CallbackReceiver, output: &Output) -> anyhow::Result<Waited> {
         let limit = self.callback_timeout.duration();
         // The handler is set before the note, so that an interrupt after the note is seen.
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -199,7 +199,7 @@ async fn print_callback(
 }
 
 /// Prints one object for programs. For people, the response is printed before.
-fn print_both(output: Output, answer: &Answer, callback: Option<Callback<'_>>) -> anyhow::Result<()> {
+fn print_both(output: &Output, answer: &Answer, callback: Option<Callback<'_>>) -> anyhow::Result<()> {
     if !output.is_json() {
         return Ok(());
     }

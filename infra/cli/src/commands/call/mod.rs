@@ -76,7 +76,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) async fn run(&self, options: &TargetOptions, output: Output) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(&self, options: &TargetOptions, output: &Output) -> anyhow::Result<Exit> {
         self.check_callback(options)?;
         let keys = self.keys.read()?;
         // With --url the target is optional.
@@ -151,7 +151,7 @@ struct Judge<'a> {
     /// The keys from --pem or --jwks.
     keys: Option<Vec<NamedKey>>,
     target: Option<Target>,
-    output: Output,
+    output: &'a Output,
 }
 
 impl Judge<'_> {
@@ -181,7 +181,7 @@ impl Judge<'_> {
 }
 
 /// Reports the meaning of a code, and returns the exit code for it.
-fn judged(received: &Received, output: Output) -> Exit {
+fn judged(received: &Received, output: &Output) -> Exit {
     let meaning = match received.said.code() {
         Some(730 | 741 | 800 | 803 | 807 | 815 | 860 | 900 | 950) => return Exit::Done,
         Some(100) => "the API does not know this API key: create one with `keypool api-key create`",

@@ -39,7 +39,7 @@ credentials do not permit is a warning that names the missing permission: the fu
 pub(crate) struct Doctor {}
 
 impl Doctor {
-    pub(crate) async fn run(&self, options: &TargetOptions, output: Output) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(&self, options: &TargetOptions, output: &Output) -> anyhow::Result<Exit> {
         let target = options.open().await?;
         let mut report = Report::new(&target, options, output);
         clock::check(&mut report).await?;

@@ -18,7 +18,7 @@ enum Level {
 pub(super) struct Report<'a> {
     pub(super) target: &'a Target,
     options: &'a TargetOptions,
-    output: Output,
+    output: &'a Output,
     progress: Option<Progress>,
     findings: Vec<Value>,
     warnings: usize,
@@ -26,7 +26,7 @@ pub(super) struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    pub(super) fn new(target: &'a Target, options: &'a TargetOptions, output: Output) -> Self {
+    pub(super) fn new(target: &'a Target, options: &'a TargetOptions, output: &'a Output) -> Self {
         Self { target, options, output, progress: None, findings: vec![], warnings: 0, faults: 0 }
     }
 

@@ -85,7 +85,7 @@ pub(crate) struct Update {
 }
 
 impl Create {
-    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(super) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         let generator = Generator {
             id: self.id.unwrap_or(GeneratorId::MIN),
             product_id: self.product,
@@ -120,7 +120,7 @@ impl Create {
 }
 
 impl Update {
-    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(super) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         let before: Generator = find(&target.store, self.id).await?;
         let after = self.changed(before.clone())?;
         after.check().context("invalid generator")?;

@@ -59,7 +59,7 @@ pub(crate) struct Which {
 }
 
 impl Command {
-    pub(crate) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         match self {
             Self::Create(create) => create.run(target, output).await,
             Self::List => list::<Generator>(target, output).await,

@@ -86,21 +86,21 @@ pub(crate) struct Assign {
 }
 
 impl Block {
-    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(super) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         let next = |key: &LicenseKeyRecord| Ok(key.blocked(SystemClock.now())?);
         change(target, output, "keys.block", &self.named, &self.reason, next).await
     }
 }
 
 impl Unblock {
-    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(super) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         let next = |key: &LicenseKeyRecord| Ok(key.unblocked(SystemClock.now(), &OperatingSystemRandomness)?);
         change(target, output, "keys.unblock", &self.named, &self.reason, next).await
     }
 }
 
 impl Release {
-    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(super) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         let next = |key: &LicenseKeyRecord| {
             if key.has_owner() && !self.take_from_owner {
                 bail!("it has an owner; --take-from-owner takes it back");
@@ -112,7 +112,7 @@ impl Release {
 }
 
 impl Assign {
-    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(super) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         let next = |key: &LicenseKeyRecord| {
             let owner = Owner { name: self.owner_name.clone(), email: self.owner_email.clone() };
             let assignment = Assignment::new(owner, SystemClock.now(), &OperatingSystemRandomness);
@@ -127,7 +127,7 @@ impl Assign {
 /// key, or the reason for refusing the change.
 async fn change(
     target: &Target,
-    output: Output,
+    output: &Output,
     action: &'static str,
     named: &Named,
     reason: &Reason,

@@ -44,7 +44,7 @@ enum Format {
 }
 
 impl Export {
-    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(super) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         let Some(path) = &self.output else {
             return match self.write(target, output, io::stdout()).await {
                 Err(error) if !reader_is_gone(&error) => Err(error),
@@ -60,7 +60,7 @@ impl Export {
         let written = tokio::select! {
             written = self.write(target, output, &mut file) => Some(written?),
             // Without this handler, Ctrl-C would leave a partial temporary file behind.
-            Ok(()) = tokio::signal::ctrl_c() => None,
+            () = output.interrupted() => None,
         };
         let Some(count) = written else {
             output.note(&format!("interrupted: {} was not written", path.display()));
@@ -73,7 +73,7 @@ impl Export {
     }
 
     /// Writes the wanted keys, and returns their number.
-    async fn write(&self, target: &Target, output: Output, to: impl Write) -> anyhow::Result<u64> {
+    async fn write(&self, target: &Target, output: &Output, to: impl Write) -> anyhow::Result<u64> {
         // On a terminal, the written keys themselves show the progress.
         let shows_progress = self.output.is_some() || !output.is_terminal();
         let total = Some(target.store.approximate_count().await?);

@@ -62,7 +62,7 @@ impl FromStr for Cursor {
 }
 
 impl List {
-    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(super) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         let from = self.after.clone().map(|cursor| cursor.0);
         // A position in the index has a draw, a position in the table has none. DynamoDB refuses the wrong
         // kind.

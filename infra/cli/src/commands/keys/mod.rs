@@ -28,7 +28,7 @@ pub(crate) enum Keys {
 }
 
 impl Keys {
-    pub(crate) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         match self {
             Self::Import(import) => import.run(target, output).await,
             Self::Show(show) => show.run(target, output).await,

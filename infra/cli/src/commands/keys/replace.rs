@@ -39,7 +39,7 @@ pub(crate) struct Replace {
 }
 
 impl Replace {
-    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(super) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         let name = self.key.as_str();
         match self.replace(target).await? {
             Ok(successor) => {

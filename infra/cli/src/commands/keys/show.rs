@@ -21,7 +21,7 @@ pub(crate) struct Show {
 }
 
 impl Show {
-    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(super) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         let mut exit = Exit::Done;
         for license_key in self.named.read()? {
             if let Some(key) = target.store.license_key(&license_key).await? {

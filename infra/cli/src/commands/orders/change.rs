@@ -50,13 +50,13 @@ pub(crate) struct Cancel {
 }
 
 impl Redeliver {
-    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(super) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         change(target, output, Change::Redeliver, &self.ids, &self.reason).await
     }
 }
 
 impl Cancel {
-    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(super) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         change(target, output, Change::Cancel, &self.ids, &self.reason).await
     }
 }
@@ -106,7 +106,7 @@ impl Change {
 /// Changes the orders, and prints the outcome of each.
 async fn change(
     target: &Target,
-    output: Output,
+    output: &Output,
     change: Change,
     ids: &[OrderId],
     reason: &Reason,

@@ -34,7 +34,7 @@ pub(crate) struct List {
 }
 
 impl List {
-    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(super) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         let mut orders = target.store.queued_orders().await?;
         orders.retain(|order| self.wants(order));
         output.table(&Table::of(&orders, COLUMNS), orders.iter().map(view::order).collect())?;

@@ -23,7 +23,7 @@ pub(crate) enum Orders {
 }
 
 impl Orders {
-    pub(crate) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         match self {
             Self::List(list) => list.run(target, output).await,
             Self::Show(show) => show.run(target, output).await,

@@ -23,7 +23,7 @@ pub(crate) struct Show {
 }
 
 impl Show {
-    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(super) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         let mut exit = Exit::Done;
         for id in each_once(&self.ids) {
             if let Some(order) = find(&target.store, id).await? {

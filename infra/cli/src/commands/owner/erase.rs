@@ -36,7 +36,7 @@ pub(crate) struct Erase {
 }
 
 impl Erase {
-    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(super) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         let records = self.whose.records(target, output).await?;
         let mut left = 0;
         for record in &records {

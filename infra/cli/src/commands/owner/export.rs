@@ -21,7 +21,7 @@ pub(crate) struct Export {
 }
 
 impl Export {
-    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(super) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         let records = self.whose.records(target, output).await?;
         let columns: [Column<OwnerRecord>; 3] =
             [("RECORD", |record| kind(record).as_str().to_owned()), ("NAME", name), ("WHAT IT IS", summary)];

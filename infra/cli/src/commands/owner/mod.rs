@@ -21,7 +21,7 @@ pub(crate) enum Owner {
 }
 
 impl Owner {
-    pub(crate) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         match self {
             Self::Export(export) => export.run(target, output).await,
             Self::Erase(erase) => erase.run(target, output).await,
@@ -38,7 +38,7 @@ struct Whose {
 
 impl Whose {
     /// Finds the records that contain the owner, license keys first.
-    async fn records(&self, target: &Target, output: Output) -> anyhow::Result<Vec<OwnerRecord>> {
+    async fn records(&self, target: &Target, output: &Output) -> anyhow::Result<Vec<OwnerRecord>> {
         let total = Some(target.store.approximate_count().await?);
         let progress = output.progress("reading", total);
         let mut records =

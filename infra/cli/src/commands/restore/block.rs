@@ -47,7 +47,7 @@ pub(super) struct Counts {
 /// only changes under way finish.
 pub(super) async fn block(
     target: &Target,
-    output: Output,
+    output: &Output,
     restored_to: Timestamp,
     keys: Vec<UnsoldKey>,
     counts: &mut Counts,

@@ -85,7 +85,7 @@ struct Ids {
 }
 
 impl Check {
-    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(super) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         let mut sales = Sales::since(self.restored_to, self.margin);
         if !self.log_files.is_empty() {
             // Reading is synchronous: Ctrl-C ends the process, which has changed nothing.
@@ -95,7 +95,7 @@ impl Check {
             self.check_restore_point(target).await?;
             if self.log_files.is_empty() { self.read_logs(target, output, &mut sales).await } else { Ok(()) }
         };
-        let Some(()) = unless_interrupted(read).await? else { return Ok(interrupted(output)) };
+        let Some(()) = unless_interrupted(output, read).await? else { return Ok(interrupted(output)) };
         if !self.dry_run {
             // Asked once before the parallel changes, which all need it.
             target.principal().await?;
@@ -107,7 +107,7 @@ impl Check {
                 if self.dry_run { Swept::default() } else { target.store.sweep(SystemClock.now()).await? };
             Ok::<_, anyhow::Error>((swept, scan(target, &sales, output).await?))
         };
-        let Some((swept, found)) = unless_interrupted(prepare).await? else { return Ok(interrupted(output)) };
+        let Some((swept, found)) = unless_interrupted(output, prepare).await? else { return Ok(interrupted(output)) };
         let ids = self.raise_ids(target, sales.greatest_id().max(found.greatest_id)).await?;
         let mut counts = found.counts;
         if self.dry_run {
@@ -139,7 +139,7 @@ impl Check {
         Ok(())
     }
 
-    async fn read_logs(&self, target: &Target, output: Output, sales: &mut Sales) -> anyhow::Result<()> {
+    async fn read_logs(&self, target: &Target, output: &Output, sales: &mut Sales) -> anyhow::Result<()> {
         match (&target.place, self.logs_of.as_ref().or(target.stack.as_ref())) {
             (Place::Aws(aws), Some(stack)) => sales.read_log_groups(aws, stack, output).await,
             (Place::Aws(_), None) => {
@@ -167,7 +167,7 @@ impl Check {
 }
 
 /// Reads the whole table, and finds the sold keys in it.
-async fn scan(target: &Target, sales: &Sales, output: Output) -> anyhow::Result<Scan> {
+async fn scan(target: &Target, sales: &Sales, output: &Output) -> anyhow::Result<Scan> {
     let progress = output.progress("reading", Some(target.store.approximate_count().await?));
     let mut pages = pin!(target.store.keys(&KeyFilter::default()));
     let (mut scan, mut found) = (Scan::default(), 0);
@@ -193,14 +193,17 @@ async fn scan(target: &Target, sales: &Sales, output: Output) -> anyhow::Result<
 }
 
 /// Runs `work`. Returns `None` after Ctrl-C.
-async fn unless_interrupted<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<Option<T>> {
+async fn unless_interrupted<T>(
+    output: &Output,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<Option<T>> {
     tokio::select! {
         done = work => done.map(Some),
-        Ok(()) = tokio::signal::ctrl_c() => Ok(None),
+        () = output.interrupted() => Ok(None),
     }
 }
 
-fn interrupted(output: Output) -> Exit {
+fn interrupted(output: &Output) -> Exit {
     output.note("interrupted: no key was changed");
     Exit::Interrupted
 }
@@ -215,7 +218,7 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
-    fn print(&self, output: Output) -> anyhow::Result<Exit> {
+    fn print(&self, output: &Output) -> anyhow::Result<Exit> {
         output.result(&self.text(), &self.value())?;
         for gap in &self.sales.gaps {
             output.note(&format!("{BAD}sales may be missing:{BAD:#} {gap}"));

@@ -17,7 +17,7 @@ pub(crate) enum Restore {
 }
 
 impl Restore {
-    pub(crate) async fn run(&self, options: &TargetOptions, output: Output) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(&self, options: &TargetOptions, output: &Output) -> anyhow::Result<Exit> {
         match self {
             Self::Check(check) => check.run(&options.open().await?, output).await,
         }

@@ -83,7 +83,7 @@ impl Sales {
     }
 
     /// Reads files with log lines; `-` is standard input.
-    pub(super) fn read_files(&mut self, files: &[PathBuf], output: Output) -> anyhow::Result<()> {
+    pub(super) fn read_files(&mut self, files: &[PathBuf], output: &Output) -> anyhow::Result<()> {
         for file in files {
             let name =
                 if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() };
@@ -144,7 +144,7 @@ impl Sales {
         &mut self,
         aws: &Aws,
         stack: &str,
-        output: Output,
+        output: &Output,
     ) -> anyhow::Result<()> {
         let resources = Resources::of(aws, stack).await?;
         let logs = Logs::of(aws);

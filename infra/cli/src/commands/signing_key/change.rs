@@ -64,7 +64,7 @@ struct Settling {
 }
 
 impl Create {
-    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(super) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         let Some(id) = self.product else {
             let key = make(target, None).await?;
             let entry = target.entry("signing-key.create", &key, None, None).await?;
@@ -86,7 +86,7 @@ impl Create {
 }
 
 impl Use {
-    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(super) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         let before: Product = find(&target.store, self.product).await?;
         fit(target, &self.key).await?;
         let after = Product { signing_key_id: Some(self.key.clone()), ..before.clone() };
@@ -108,7 +108,7 @@ fn is_lost(error: &anyhow::Error) -> bool {
 }
 
 impl Rotate {
-    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(super) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         let Some(id) = self.product else {
             bail!(
                 "give the product with --product; the global key belongs to the deployment: docs/rotating-keys.md \
@@ -137,7 +137,7 @@ impl Rotate {
 }
 
 impl Retire {
-    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(super) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         let found = target.signer.signing_key(&self.key).await;
         let found = found.with_context(|| format!("KMS does not return the public half of {}", self.key))?;
         let kid = found.public_key.thumbprint();
@@ -172,7 +172,7 @@ impl Settling {
         before: &Product,
         retired: Option<&RetiredKey>,
         target: &Target,
-        output: Output,
+        output: &Output,
     ) -> anyhow::Result<Exit> {
         let key = make(target, Some(before.id)).await?;
         self.wait(target, &key, before.id, output).await;
@@ -182,7 +182,7 @@ impl Settling {
     }
 
     /// Waits, if the functions may use only tagged keys.
-    async fn wait(&self, target: &Target, key: &SigningKeyId, product_id: ProductId, output: Output) {
+    async fn wait(&self, target: &Target, key: &SigningKeyId, product_id: ProductId, output: &Output) {
         const SECOND: Duration = Duration::from_secs(1);
         let seconds = self.wait.seconds();
         if target.key_tag.is_none() || seconds == 0 {

@@ -67,7 +67,7 @@ const COLUMNS: &[Column<Listed>] = &[
 ];
 
 /// Lists the current and the former signing keys.
-pub(super) async fn list(target: &Target, output: Output) -> anyhow::Result<Exit> {
+pub(super) async fn list(target: &Target, output: &Output) -> anyhow::Result<Exit> {
     let all = all(target).await?;
     output.table(&Table::of(&all, COLUMNS), all.iter().map(value_of).collect())?;
     if target.global_signing_key.is_none() {
@@ -89,7 +89,7 @@ fn value_of(listed: &Listed) -> Value {
 }
 
 impl PublicKey {
-    pub(super) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(super) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         let keys = match (&self.key, self.product) {
             (Some(key), _) => vec![of_key(target, key).await?],
             (None, Some(id)) if self.jwks => of_product_and_before(target, id).await?,

@@ -59,7 +59,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    pub(crate) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
         match self {
             Self::Create(create) => create.run(target, output).await,
             Self::Use(use_key) => use_key.run(target, output).await,

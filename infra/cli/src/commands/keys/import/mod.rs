@@ -2,12 +2,13 @@
 //!
 //! `source` cuts the file into records; `columns` and `row` interpret them. `pipeline` writes them in
 //! `batch`es and adds each `outcome` to the `receipt` in the order of the file. `seen` finds duplicates in a
-//! dry run, which writes nothing. `suspicious` finds keys that a buyer could hardly type.
+//! dry run, which writes nothing. `preview` shows the first lines. `suspicious` finds keys that a buyer could hardly type.
 
 mod batch;
 mod columns;
 mod outcome;
 mod pipeline;
+mod preview;
 mod receipt;
 mod row;
 mod seen;
@@ -37,6 +38,7 @@ use crate::target::Target;
 const HELP: &str = "\
 Examples:
   keypool keys import keys.txt --product 42 --validity 365
+  keypool keys import export.csv --product 42 --column license_key=\"Serial no.\" --preview
   keypool keys import export.csv --product 42 --column license_key=\"Serial no.\" --dry-run
   keypool keys import everything.csv                  # with a column product_id
   keypool keys import keys.txt --product 42 --keys-per-second 500    # during sales
@@ -85,6 +87,9 @@ pub(crate) struct Import {
     /// The status of the keys: available, assigned, reserved or blocked
     #[arg(long, default_value = "available")]
     status: Status,
+    /// Show the first 10 lines as keypool understands them, and do nothing else
+    #[arg(long, conflicts_with_all = ["dry_run", "receipt"])]
+    preview: bool,
     /// Report the outcome of each line, and write no keys
     #[arg(long)]
     dry_run: bool,
@@ -97,14 +102,15 @@ pub(crate) struct Import {
 }
 
 impl Import {
-    pub(crate) async fn run(&self, target: &Target, output: Output) -> anyhow::Result<Exit> {
-        let path = self.receipt_path()?;
+    pub(crate) async fn run(&self, target: &Target, output: &Output) -> anyhow::Result<Exit> {
+        let path = if self.preview { None } else { Some(self.receipt_path()?) };
         let rules = self.rules(target).await?;
         let naming = Naming { named: self.columns.clone(), needs_product: self.product.is_none() };
         let mut source = Source::open(&self.file, self.format, naming)?;
         if let Some(columns) = &source.columns {
             output.note(&format!("columns: {}", printable(columns)));
         }
+        let Some(path) = path else { return preview::show(&mut source, &rules, output) };
         let options = self.options(target, source.format).await?;
         let mut receipt = Receipt::open(&path, &options)?;
         let progress = output.progress(if self.dry_run { "rehearsing" } else { "importing" }, source.lines);
@@ -117,13 +123,7 @@ impl Import {
         self.note(target, import, if receipt.is_resumed { "resumed" } else { "begun" }, None).await?;
         let limit = AdaptiveLimit::new(self.keys_per_second);
         let mut pipeline = Pipeline::new(&target.store, &rules, &mut receipt, &progress, self.dry_run, limit);
-        let interrupted = async {
-            // Without a handler, Ctrl-C ends the process, which is also safe.
-            if tokio::signal::ctrl_c().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
-        let ended = pipeline.run(source.read(), interrupted).await;
+        let ended = pipeline.run(source.read(), output.interrupted()).await;
         let refused = pipeline.refused;
         drop(progress);
         for line in refused {
@@ -213,7 +213,7 @@ impl Import {
         Ok(target.store.note(&entry).await?)
     }
 
-    fn summarise(&self, receipt: &Receipt, state: &str, output: Output) -> anyhow::Result<Exit> {
+    fn summarise(&self, receipt: &Receipt, state: &str, output: &Output) -> anyhow::Result<Exit> {
         let (warnings, path) = (receipt.suspicious.found(), receipt.path.display().to_string());
         let mut value = json!(receipt.counts);
         value["warnings"] = json!(warnings);

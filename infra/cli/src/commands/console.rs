@@ -1,0 +1,183 @@
+use std::fs::Permissions;
+use std::io::Write as _;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, Parser};
+use futures_util::FutureExt as _;
+use keypool_console::{Access, Commands, Ended, Run};
+use keypool_domain::OperatingSystemRandomness;
+use serde_json::json;
+use tempfile::NamedTempFile;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::watch;
+
+use super::Command;
+use crate::advice;
+use crate::exit::{Exit, WRONG_ARGUMENTS, WrongArguments};
+use crate::output::Output;
+use crate::target::TargetOptions;
+
+/// Open the shop's license desk in a browser.
+///
+/// The console shows the stock, finds keys and orders, and changes them with your credentials. It listens on
+/// this machine only. The link that it prints works once; open it in the browser that you will use.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+        keypool console\n  \
+        keypool console --port 9100 --no-open\n  \
+        keypool --stack shop console\n\n\
+        Ctrl-C stops it. A running import is interrupted; the import page continues it.")]
+pub(crate) struct Console {
+    /// The port on 127.0.0.1; 0 picks a free one
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+    /// Print the link, and open no browser
+    #[arg(long)]
+    no_open: bool,
+}
+
+/// The time that running requests get to finish when the console stops.
+const STOP_WITHIN: Duration = Duration::from_secs(3);
+
+impl Console {
+    pub(crate) async fn run(&self, options: &TargetOptions, output: &Output) -> anyhow::Result<Exit> {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let commands = InProcess::for_operator(options).await?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await;
+        let listener = listener.with_context(|| format!("cannot listen on port {} of 127.0.0.1", self.port))?;
+        let access = access(listener.local_addr()?.port(), output);
+        let link = access.link();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let router = keypool_console::router(access, Arc::new(commands), &files(options));
+        let served = axum::serve(listener, router).with_graceful_shutdown(stopped.map(|_| ()));
+        let mut served = tokio::spawn(served.into_future());
+        output.result(&format!("ready {link}"), &json!({"ready": link}))?;
+        // The file is removed when the console ends.
+        let _page = if self.no_open { None } else { open(&link, output) };
+        tokio::select! {
+            ended = &mut served => return Ok(ended?.map(|()| Exit::Done)?),
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        drop(stop);
+        let abort = served.abort_handle();
+        if tokio::time::timeout(STOP_WITHIN, served).await.is_err() {
+            abort.abort();
+        }
+        output.note("stopped");
+        Ok(Exit::Done)
+    }
+}
+
+/// The access to a console on `port`. `output` shows each new link.
+pub(super) fn access(port: u16, output: &Output) -> Arc<Access> {
+    let output = output.clone();
+    let show = move |link: &str| output.note(&format!("The link was used. For another browser: {link}"));
+    Arc::new(Access::new(port, Arc::new(OperatingSystemRandomness), show))
+}
+
+/// The folder for files that the console receives, such as imports.
+pub(super) fn files(options: &TargetOptions) -> PathBuf {
+    options.data_dir.join("console")
+}
+
+/// Opens the link in the user's browser. Other users of the machine see the arguments of a process, so the
+/// browser gets the name of a file that only this user can read, and the file has the link.
+fn open(link: &str, output: &Output) -> Option<NamedTempFile> {
+    let write = || -> std::io::Result<NamedTempFile> {
+        let mut page = tempfile::Builder::new().prefix("keypool-console-").suffix(".html").tempfile()?;
+        page.as_file().set_permissions(Permissions::from_mode(0o600))?;
+        // A link has no character that HTML treats specially.
+        writeln!(page, "<!doctype html><title>keypool</title><meta http-equiv=refresh content=\"0;url={link}\">")?;
+        Ok(page)
+    };
+    let opened = write().and_then(|page| open_file(page.path()).map(|()| page));
+    if let Err(error) = &opened {
+        output.note(&format!("cannot start a browser ({error}): open the link yourself"));
+    }
+    opened.ok()
+}
+
+fn open_file(path: &Path) -> std::io::Result<()> {
+    ::open::that_detached(path)
+}
+
+/// Runs subcommands in this process, on the target of its own options.
+#[derive(Debug)]
+pub(super) struct InProcess {
+    options: Arc<TargetOptions>,
+    target: String,
+}
+
+/// The arguments of a subcommand, without the options that select a target.
+#[derive(Debug, Parser)]
+#[command(name = "keypool", no_binary_name = true)]
+struct Line {
+    #[command(subcommand)]
+    command: Command,
+}
+
+impl InProcess {
+    /// Checks that the target exists, and that the operator can be identified.
+    async fn for_operator(options: &TargetOptions) -> anyhow::Result<Self> {
+        let target = options.open().await?;
+        let principal = target.principal().await?;
+        Ok(Self::new(options.clone(), format!("{options}, as {principal}")))
+    }
+
+    /// Runs subcommands on the target that `options` select. The pages show it as `target`.
+    pub(super) fn new(options: TargetOptions, target: String) -> Self {
+        Self { options: Arc::new(options), target }
+    }
+}
+
+impl Commands for InProcess {
+    fn start(&self, arguments: Vec<String>) -> Run {
+        let (events, received) = unbounded_channel();
+        let (stop, stopped) = watch::channel(false);
+        let output = Output::to_console(events, stopped);
+        let options = Arc::clone(&self.options);
+        // A thread of its own, because a subcommand may read files and stays on its thread.
+        let runtime = Handle::current();
+        let ended = tokio::task::spawn_blocking(move || runtime.block_on(run(&options, arguments, &output)));
+        let ended = ended.map(|ended| {
+            ended.unwrap_or_else(|error| Ended { exit: 1, error: Some(format!("keypool failed: {error}")) })
+        });
+        Run { events: received, stop, ended: ended.boxed() }
+    }
+
+    fn target(&self) -> &str {
+        &self.target
+    }
+}
+
+async fn run(options: &TargetOptions, arguments: Vec<String>, output: &Output) -> Ended {
+    let command = match Line::try_parse_from(arguments) {
+        Ok(line) => line.command,
+        Err(error) => return Ended { exit: WRONG_ARGUMENTS, error: Some(in_short(&error)) },
+    };
+    match command.run(options, output).await {
+        Ok(exit) => Ended { exit: exit.code(), error: None },
+        Err(error) => {
+            let advice = advice::on(&error, options).map(|advice| format!("; {advice}"));
+            let exit = if error.is::<WrongArguments>() { WRONG_ARGUMENTS } else { 1 };
+            Ended { exit, error: Some(format!("{error:#}{}", advice.unwrap_or_default())) }
+        }
+    }
+}
+
+/// The error without the hints for a command line.
+fn in_short(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    first.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ")
+}
