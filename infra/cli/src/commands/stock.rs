@@ -136,8 +136,8 @@ const COLUMNS: &[Column<Line>] = &[
     ("ASSIGNED", |line| line.inventory.assigned.to_string()),
     ("RESERVED", |line| line.inventory.reserved.to_string()),
     ("BLOCKED", |line| line.inventory.blocked.to_string()),
-    ("LAST DAY", |line| line.inventory.sold_last_day.to_string()),
-    ("LAST HOUR", |line| line.inventory.sold_last_hour.to_string()),
+    ("LAST DAY", |line| line.inventory.sold_last_day().to_string()),
+    ("LAST HOUR", |line| line.inventory.sold_last_hour().to_string()),
     ("LASTS", Line::lasts),
 ];
 
@@ -186,8 +186,7 @@ impl Line {
     }
 
     fn value(&self) -> Value {
-        let Inventory { available, assigned, reserved, blocked, sold_last_hour, sold_last_day } =
-            self.inventory;
+        let Inventory { available, assigned, reserved, blocked, sold_by_hour, sold_by_day } = self.inventory;
         json!({
             "product_id": self.id,
             "name": self.product.as_ref().map(|product| product.name.as_str()),
@@ -198,8 +197,10 @@ impl Line {
             "assigned": assigned,
             "reserved": reserved,
             "blocked": blocked,
-            "sold_last_hour": sold_last_hour,
-            "sold_last_day": sold_last_day,
+            "sold_last_hour": self.inventory.sold_last_hour(),
+            "sold_last_day": self.inventory.sold_last_day(),
+            "sold_by_hour": sold_by_hour,
+            "sold_by_day": sold_by_day,
             "generator_id": self.generator_id,
             "hours_left": self.inventory.hours_left(),
         })

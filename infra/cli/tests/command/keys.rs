@@ -230,10 +230,13 @@ async fn the_stock_is_counted_by_product() {
     );
     assert!(shown.lines().nth(2).unwrap().ends_with("made when sold"), "{shown}");
     assert!(shown.lines().nth(3).unwrap().ends_with("sold out"), "{shown}");
-    let one = values(path, &["stock", "--product", "1", "--json"]).remove(0);
+    let mut one = values(path, &["stock", "--product", "1", "--json"]).remove(0);
+    let by_hour: Vec<u64> = serde_json::from_value(one[0]["sold_by_hour"].take()).unwrap();
+    let by_day: Vec<u64> = serde_json::from_value(one[0]["sold_by_day"].take()).unwrap();
+    assert_eq!((by_hour.len(), by_hour[23], by_day.len(), by_day[29]), (24, 1, 30, 1));
     let expected = json!([{
         "product_id": 1, "name": "Demo", "status": "active", "available": 2, "waited_for": 0, "estimate": 2, "assigned": 1, "reserved": 0,
-        "blocked": 1, "sold_last_hour": 1, "sold_last_day": 1, "generator_id": 1, "hours_left": 48,
+        "blocked": 1, "sold_last_hour": 1, "sold_last_day": 1, "sold_by_hour": null, "sold_by_day": null, "generator_id": 1, "hours_left": 48,
     }]);
     assert_eq!(one, expected);
     fails(path, &["stock", "--every", "5"], 2);

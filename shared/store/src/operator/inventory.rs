@@ -53,13 +53,14 @@ pub struct Inventory {
     pub reserved: u64,
     /// Out of use.
     pub blocked: u64,
-    /// Sold within the last hour.
-    pub sold_last_hour: u64,
-    /// Sold within the last 24 hours.
-    pub sold_last_day: u64,
+    /// Sold in each of the last 24 hours, the latest hour last.
+    pub sold_by_hour: [u64; 24],
+    /// Sold on each of the last 30 days of 24 hours, the latest day last.
+    pub sold_by_day: [u64; 30],
 }
 
 const HOUR_SECONDS: i64 = 3_600;
+const DAY_SECONDS: i64 = 24 * HOUR_SECONDS;
 
 impl KeyFilter {
     /// Returns true if the filter includes a key.
@@ -193,15 +194,36 @@ impl Inventory {
         let is_sold = key.status == Status::Assigned && key.assignment_id.is_some();
         let age = key.assigned_at.map(|at| now.unix_seconds() - at.unix_seconds());
         if let Some(age) = age.filter(|_| is_sold) {
-            self.sold_last_hour += u64::from(age < HOUR_SECONDS);
-            self.sold_last_day += u64::from(age < 24 * HOUR_SECONDS);
+            count_sale(&mut self.sold_by_hour, age / HOUR_SECONDS);
+            count_sale(&mut self.sold_by_day, age / DAY_SECONDS);
         }
+    }
+
+    /// The number of keys sold within the last hour.
+    #[must_use]
+    pub fn sold_last_hour(&self) -> u64 {
+        self.sold_by_hour.last().copied().unwrap_or_default()
+    }
+
+    /// The number of keys sold within the last 24 hours.
+    #[must_use]
+    pub fn sold_last_day(&self) -> u64 {
+        self.sold_by_hour.iter().sum()
     }
 
     /// The number of hours that the stock lasts if it sells as in the last 24 hours; `None` if nothing was
     /// sold.
     #[must_use]
     pub fn hours_left(&self) -> Option<u64> {
-        (self.available * 24).checked_div(self.sold_last_day)
+        (self.available * 24).checked_div(self.sold_last_day())
+    }
+}
+
+/// Counts a sale in the period of its age. A sale in the future, by a clock that is ahead, is of the latest
+/// period. An older sale is not counted.
+fn count_sale(periods: &mut [u64], age: i64) {
+    let age = usize::try_from(age.max(0)).unwrap_or(usize::MAX);
+    if let Some(period) = periods.iter_mut().rev().nth(age) {
+        *period += 1;
     }
 }

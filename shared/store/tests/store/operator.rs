@@ -206,22 +206,18 @@ async fn the_inventory_counts_each_key_once_and_sales_by_their_age() {
     let then = |minutes: i64| {
         Timestamp::from_unix_microseconds(now().unix_microseconds() - minutes * 60_000_000).unwrap()
     };
-    for (key, minutes) in keys.iter().zip([1, 30, 90, 23 * 60, 25 * 60]) {
+    for (key, minutes) in keys.iter().zip([-5, 30, 90, 23 * 60, 25 * 60, 31 * 24 * 60]) {
         let sale = Assignment { at: then(minutes), ..assignment() };
         assert_eq!(sell(&store, std::slice::from_ref(key), &sale).await, SaleOutcome::Done);
     }
     let inventory = store.inventory(KeyFilter::default(), now(), |_| {}).await.unwrap();
     let of = |product: u32| inventory[&product.to_string().parse::<ProductId>().unwrap()];
-    let first = Inventory {
-        available: 25,
-        assigned: 5,
-        reserved: 2,
-        blocked: 0,
-        sold_last_hour: 2,
-        sold_last_day: 4,
-    };
+    let mut first = Inventory { available: 24, assigned: 6, reserved: 2, ..Inventory::default() };
+    (first.sold_by_hour[23], first.sold_by_hour[22], first.sold_by_hour[0]) = (2, 1, 1);
+    (first.sold_by_day[29], first.sold_by_day[28]) = (4, 1);
     assert_eq!(of(1), first);
-    assert_eq!(of(1).hours_left(), Some(150));
+    assert_eq!((of(1).sold_last_hour(), of(1).sold_last_day()), (2, 4));
+    assert_eq!(of(1).hours_left(), Some(144));
     assert_eq!(of(2), Inventory { blocked: 3, ..Inventory::default() });
     assert_eq!(of(2).hours_left(), None);
 }
