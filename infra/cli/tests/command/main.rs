@@ -8,6 +8,7 @@ mod audit;
 mod aws;
 mod call;
 mod callback;
+mod console;
 mod doctor;
 mod harness;
 mod import;
