@@ -193,8 +193,8 @@ async fn open(State(desk): State<Desk>, headers: HeaderMap, Query(link): Query<L
 /// `SameSite=Strict` cookie.
 fn entrance() -> Html<String> {
     Html(format!(
-        "<!DOCTYPE html><html lang=\"en\"><title>keypool</title><meta http-equiv=\"refresh\" content=\"0;url={HOME}/\">\
-         <p><a href=\"{HOME}/\">Open the console</a></p></html>"
+        "<!DOCTYPE html><html lang=\"en\"><title>keypool</title><meta http-equiv=\"refresh\" content=\"0;url={HOME}\">\
+         <p><a href=\"{HOME}\">Open the console</a></p></html>"
     ))
 }
 

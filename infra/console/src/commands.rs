@@ -51,6 +51,9 @@ pub struct Ended {
     pub error: Option<String>,
 }
 
+/// The exit code for wrong arguments.
+const WRONG_ARGUMENTS: u8 = 2;
+
 /// What a subcommand printed.
 #[derive(Debug, Default)]
 pub(crate) struct Printed {
@@ -77,6 +80,7 @@ pub(crate) async fn run(
         printed.add(event);
     }
     match ended.error {
+        Some(error) if ended.exit == WRONG_ARGUMENTS => Err(Failure::Arguments(error)),
         Some(error) => Err(Failure::Command(error)),
         None => Ok(printed),
     }

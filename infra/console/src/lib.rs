@@ -23,8 +23,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::response::Redirect;
+use axum::routing::get;
 
 use imports::Imports;
+use pages::LastCount;
 
 pub use access::{Access, HOME};
 pub use commands::{Commands, Ended, Event, Run};
@@ -35,19 +38,22 @@ struct Desk {
     access: Arc<Access>,
     commands: Arc<dyn Commands>,
     imports: Arc<Imports>,
+    last_count: Arc<LastCount>,
 }
 
 /// The routes of the console, all below [`HOME`]. It stores the files of imports in `files`.
 #[must_use]
 pub fn router(access: Arc<Access>, commands: Arc<dyn Commands>, files: &Path) -> Router {
     let imports = Arc::new(Imports::new(files.join("imports")));
-    let desk = Desk { access: Arc::clone(&access), commands, imports };
+    let desk = Desk { access: Arc::clone(&access), commands, imports, last_count: Arc::default() };
     let pages = pages::routes().route_layer(axum::middleware::from_fn_with_state(
         Arc::clone(&access),
         access::require_session,
     ));
     let open = access::routes().merge(assets::routes());
     let all = pages.merge(open).fallback(pages::not_found).with_state(desk);
-    let all = all.layer(axum::middleware::from_fn_with_state(access, access::guard));
-    Router::new().nest(HOME, all)
+    // People type the address with a slash at its end, too.
+    let with_slash = get(|| async { Redirect::permanent(HOME) });
+    let all = Router::new().nest(HOME, all).route(&format!("{HOME}/"), with_slash);
+    all.layer(axum::middleware::from_fn_with_state(access, access::guard))
 }

@@ -65,17 +65,24 @@ async fn page(context: Context, Query(search): Query<Search>) -> Result<Html<Str
     let query = search.q.trim();
     let mut rows = Vec::new();
     if !query.is_empty() {
-        let run = |arguments: Vec<String>| async { commands::run(&*context.desk.commands, arguments).await };
-        // A text that can be no key or no reference is simply not found.
-        let key = run(vec!["keys".into(), "show".into(), "--".into(), query.into()]).await;
-        let known = key.iter().flat_map(|printed| &printed.values).filter(|key| !key["status"].is_null());
-        rows.extend(known.map(Row::of));
         let order = format!("--order={query}");
-        let order = run(vec!["keys".into(), "list".into(), order, "--limit=1000".into()]).await;
-        let of_order = order.iter().flat_map(|printed| &printed.values);
-        rows.extend(of_order.flat_map(|list| list["keys"].as_array().into_iter().flatten()).map(Row::of));
+        let (key, of_order) = tokio::try_join!(
+            if_possible(&context, ["keys", "show", "--", query]),
+            if_possible(&context, ["keys", "list", &order, "--limit=1000"]),
+        )?;
+        rows.extend(key.iter().filter(|key| !key["status"].is_null()).map(Row::of));
+        rows.extend(of_order.iter().flat_map(|list| list["keys"].as_array().into_iter().flatten()).map(Row::of));
     }
     Ok(render(&Page { frame: context.frame("Find"), query: query.to_owned(), rows }))
+}
+
+/// Runs a search. A text that cannot be a key or a reference is not found.
+async fn if_possible<const N: usize>(context: &Context, arguments: [&str; N]) -> Result<Vec<Value>, Failure> {
+    match commands::run(&*context.desk.commands, arguments).await {
+        Ok(printed) => Ok(printed.values),
+        Err(Failure::Arguments(_)) => Ok(Vec::new()),
+        Err(failure) => Err(failure),
+    }
 }
 
 #[derive(Template)]

@@ -165,7 +165,7 @@ async fn preview(context: Context, Path(id): Path<String>, fields: Fields) -> Re
     arguments.insert(2, "--preview".to_owned());
     let (value, error) = match commands::run(&*context.desk.commands, arguments).await {
         Ok(Printed { values, .. }) => (values.into_iter().next().unwrap_or_default(), String::new()),
-        Err(Failure::Command(error)) => (Value::Null, error.replace(&*received.file().to_string_lossy(), &received.name)),
+        Err(Failure::Command(error) | Failure::Arguments(error)) => (Value::Null, error.replace(&*received.file().to_string_lossy(), &received.name)),
         Err(failure) => return Err(failure),
     };
     let line = |line: &Value| {

@@ -20,6 +20,8 @@ use serde_json::Value;
 use crate::Desk;
 use crate::access::FormToken;
 
+pub(crate) use stock::LastCount;
+
 /// What the frame of every page shows.
 pub(crate) struct Frame {
     /// The page's title, which also marks its link.
@@ -35,15 +37,15 @@ pub(crate) struct Frame {
 /// The links at the top.
 const LINKS: [(&str, &str); 10] = [
     ("Stock", ""),
-    ("Find", "find"),
-    ("Orders", "orders"),
-    ("Products", "products"),
-    ("Generators", "generators"),
-    ("API keys", "api-keys"),
-    ("Signing keys", "signing-keys"),
-    ("Check", "check"),
-    ("Audit", "audit"),
-    ("Import", "import"),
+    ("Find", "/find"),
+    ("Orders", "/orders"),
+    ("Products", "/products"),
+    ("Generators", "/generators"),
+    ("API keys", "/api-keys"),
+    ("Signing keys", "/signing-keys"),
+    ("Check", "/check"),
+    ("Audit", "/audit"),
+    ("Import", "/import"),
 ];
 
 /// What a page needs of its request.
@@ -96,6 +98,9 @@ pub(crate) enum Failure {
     /// The subcommand failed with this error.
     #[error("{0}")]
     Command(String),
+    /// The subcommand did not accept the text of a field.
+    #[error("{0}")]
+    Arguments(String),
     /// The output of the subcommand is not what the page reads: a bug.
     #[error("the console cannot read what the command printed: {0}")]
     Unreadable(String),
@@ -126,7 +131,7 @@ struct FailurePage {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let status = match self {
-            Self::Command(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Command(_) | Self::Arguments(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unreadable(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NoSession | Self::Link | Self::ForeignForm => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,

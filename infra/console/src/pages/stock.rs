@@ -1,9 +1,14 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
 use askama::Template;
 use axum::Router;
+use axum::extract::Query;
 use axum::response::Html;
 use axum::routing::get;
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::sync::Mutex;
 
 use super::{Context, Failure, Frame, LINKS, render, text};
 use crate::Desk;
@@ -96,15 +101,55 @@ impl Stock {
     }
 }
 
+/// A count of all stocks.
+pub(crate) struct Count {
+    products: Vec<Stock>,
+    at: SystemTime,
+    took: Duration,
+}
+
+/// The last count. One page counts at a time, and the others wait for its count.
+pub(crate) type LastCount = Mutex<Option<Arc<Count>>>;
+
+/// A count that took longer than this is shown again, because a large table is slow and expensive to read.
+const SLOW: Duration = Duration::from_secs(1);
+/// The time for which a slow count is shown again.
+const SHOWN_FOR: Duration = Duration::from_mins(1);
+
+impl Count {
+    fn is_recent(&self) -> bool {
+        self.took > SLOW && self.at.elapsed().is_ok_and(|age| age < SHOWN_FOR)
+    }
+
+    /// The time of the count in seconds since 1970.
+    fn unix(&self) -> u64 {
+        self.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+    }
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    /// True if the user wants a new count.
+    #[serde(default)]
+    again: bool,
+}
+
 #[derive(Template)]
 #[template(path = "stock_table.html")]
 struct Table {
-    products: Vec<Stock>,
+    count: Arc<Count>,
 }
 
-async fn table(context: Context) -> Result<Html<String>, Failure> {
+async fn table(context: Context, Query(asked): Query<Asked>) -> Result<Html<String>, Failure> {
+    let mut last = context.desk.last_count.lock().await;
+    if let Some(count) = last.clone().filter(|count| !asked.again && count.is_recent()) {
+        return Ok(render(&Table { count }));
+    }
+    let (at, begun) = (SystemTime::now(), Instant::now());
     let products = commands::value(&*context.desk.commands, ["stock"]).await?;
-    Ok(render(&Table { products }))
+    let count = Arc::new(Count { products, at, took: begun.elapsed() });
+    *last = Some(Arc::clone(&count));
+    Ok(render(&Table { count }))
 }
 
 struct Finding {
