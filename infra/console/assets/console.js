@@ -25,10 +25,10 @@ function charts(root) {
     const style = getComputedStyle(document.documentElement);
     const axis = { stroke: style.getPropertyValue("--text"), grid: { stroke: style.getPropertyValue("--line") } };
     const options = {
-      width: element.clientWidth, height: 140, legend: { show: false }, cursor: { show: false },
+      width: element.clientWidth, height: 150, legend: { show: false }, cursor: { show: false },
       title: element.dataset.unit === "hour" ? "Sold by the hour" : "Sold by the day",
-      axes: [axis, axis], scales: { y: { range: (u, low, high) => [0, Math.max(high, 1)] } },
-      series: [{}, { fill: style.getPropertyValue("--assigned"), paths: uPlot.paths.bars({ size: [0.8] }) }],
+      axes: [axis, { ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 1e5, 1e6] }], scales: { y: { range: (u, low, high) => [0, Math.max(high, 1)] } },
+      series: [{}, { fill: style.getPropertyValue("--assigned"), paths: uPlot.paths.bars({ size: [0.8] }), points: { show: false } }],
     };
     new uPlot(options, [times, sold], element);
   }

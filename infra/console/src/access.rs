@@ -115,7 +115,8 @@ impl Access {
     pub(crate) fn session(&self, headers: &HeaderMap) -> Option<FormToken> {
         let name = self.cookie_name();
         let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        let mut pairs =
+            cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
         let (_, value) = pairs.find(|(cookie, _)| *cookie == name)?;
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let session = state.open.iter().find(|(session, _)| is_same(session, value));

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -6,12 +8,32 @@ use tokio::sync::{mpsc, watch};
 use crate::pages::Failure;
 
 /// The subcommands, as the pages run them.
-pub trait Commands: Send + Sync {
-    /// Starts a subcommand: its words and options as on a command line, without `keypool` and without `--json`.
-    fn start(&self, arguments: Vec<String>) -> Run;
+pub struct Commands {
+    start: Box<dyn Fn(Vec<String>) -> Run + Send + Sync>,
+    target: String,
+}
 
-    /// What the subcommands act on, in words.
-    fn target(&self) -> &str;
+impl Commands {
+    /// `start` starts a subcommand: its words and options as on a command line, without `keypool` and without
+    /// `--json`. `target` says what the subcommands act on.
+    #[must_use]
+    pub fn new(target: String, start: impl Fn(Vec<String>) -> Run + Send + Sync + 'static) -> Self {
+        Self { start: Box::new(start), target }
+    }
+
+    pub(crate) fn start(&self, arguments: Vec<String>) -> Run {
+        (self.start)(arguments)
+    }
+
+    pub(crate) fn target(&self) -> &str {
+        &self.target
+    }
+}
+
+impl fmt::Debug for Commands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Commands").field("target", &self.target).finish_non_exhaustive()
+    }
 }
 
 /// A subcommand that is running.
@@ -63,7 +85,7 @@ pub(crate) struct Printed {
 
 /// Runs a subcommand to its end. Fails with the error that it prints.
 pub(crate) async fn run(
-    commands: &dyn Commands,
+    commands: &Commands,
     arguments: impl IntoIterator<Item = impl Into<String>>,
 ) -> Result<Printed, Failure> {
     let mut run = commands.start(arguments.into_iter().map(Into::into).collect());
@@ -88,7 +110,7 @@ pub(crate) async fn run(
 
 /// Runs a subcommand, and reads the one value that it prints.
 pub(crate) async fn value<T: DeserializeOwned>(
-    commands: &dyn Commands,
+    commands: &Commands,
     arguments: impl IntoIterator<Item = impl Into<String>>,
 ) -> Result<T, Failure> {
     let printed = run(commands, arguments).await?;
@@ -98,7 +120,7 @@ pub(crate) async fn value<T: DeserializeOwned>(
 
 /// Runs a subcommand, and reads the values that it prints, one a line.
 pub(crate) async fn values<T: DeserializeOwned>(
-    commands: &dyn Commands,
+    commands: &Commands,
     arguments: impl IntoIterator<Item = impl Into<String>>,
 ) -> Result<Vec<T>, Failure> {
     let printed = run(commands, arguments).await?;

@@ -66,10 +66,14 @@ mod tests {
 
     #[test]
     fn fields_are_decoded_and_become_options() {
-        let fields = Fields::read("name=B%C3%BCro+2026&product=1&product=&product=2&all=on".as_bytes()).unwrap();
+        let fields =
+            Fields::read("name=B%C3%BCro+2026&product=1&product=&product=2&all=on".as_bytes()).unwrap();
         assert_eq!(fields.text("name"), "Büro 2026");
         assert_eq!(fields.options("product", "product").collect::<Vec<_>>(), ["--product=1", "--product=2"]);
-        assert_eq!((fields.flag("all", "all").as_deref(), fields.flag("none", "none")), (Some("--all"), None));
+        assert_eq!(
+            (fields.flag("all", "all").as_deref(), fields.flag("none", "none")),
+            (Some("--all"), None)
+        );
         assert!(Fields::read(b"name=%ff").is_none(), "not UTF-8");
     }
 }

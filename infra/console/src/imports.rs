@@ -151,7 +151,7 @@ impl Imports {
     }
 
     /// Starts an import or a rehearsal. Returns false if one is running.
-    pub(crate) fn start(&self, received: &Received, commands: &dyn Commands, is_rehearsal: bool) -> bool {
+    pub(crate) fn start(&self, received: &Received, commands: &Commands, is_rehearsal: bool) -> bool {
         let mut jobs = self.jobs();
         if jobs.get(&received.id).is_some_and(|job| job.state().ended.is_none()) {
             return false;
@@ -266,14 +266,17 @@ mod tests {
             columns: "license_key=Serial no.\n\n owner_name=--dry-run".to_owned(),
             ..Settings::default()
         };
-        assert_eq!(settings.arguments(Path::new("-k.csv")), [
-            "keys",
-            "import",
-            "--product=42",
-            "--column=license_key=Serial no.",
-            "--column=owner_name=--dry-run",
-            "--",
-            "-k.csv"
-        ]);
+        assert_eq!(
+            settings.arguments(Path::new("-k.csv")),
+            [
+                "keys",
+                "import",
+                "--product=42",
+                "--column=license_key=Serial no.",
+                "--column=owner_name=--dry-run",
+                "--",
+                "-k.csv"
+            ]
+        );
     }
 }

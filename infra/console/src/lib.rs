@@ -36,20 +36,22 @@ pub use commands::{Commands, Ended, Event, Run};
 #[derive(Clone)]
 struct Desk {
     access: Arc<Access>,
-    commands: Arc<dyn Commands>,
+    commands: Arc<Commands>,
     imports: Arc<Imports>,
     last_count: Arc<LastCount>,
 }
 
 /// The routes of the console, all below [`HOME`]. It stores the files of imports in `files`.
-#[must_use]
-pub fn router(access: Arc<Access>, commands: Arc<dyn Commands>, files: &Path) -> Router {
+pub fn router(access: Arc<Access>, commands: Commands, files: &Path) -> Router {
     let imports = Arc::new(Imports::new(files.join("imports")));
-    let desk = Desk { access: Arc::clone(&access), commands, imports, last_count: Arc::default() };
-    let pages = pages::routes().route_layer(axum::middleware::from_fn_with_state(
-        Arc::clone(&access),
-        access::require_session,
-    ));
+    let desk = Desk {
+        access: Arc::clone(&access),
+        commands: Arc::new(commands),
+        imports,
+        last_count: Arc::default(),
+    };
+    let pages = pages::routes()
+        .route_layer(axum::middleware::from_fn_with_state(Arc::clone(&access), access::require_session));
     let open = access::routes().merge(assets::routes());
     let all = pages.merge(open).fallback(pages::not_found).with_state(desk);
     // People type the address with a slash at its end, too.

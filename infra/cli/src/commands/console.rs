@@ -51,13 +51,16 @@ impl Console {
     pub(crate) async fn run(&self, options: &TargetOptions, output: &Output) -> anyhow::Result<Exit> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        let commands = InProcess::for_operator(options).await?;
+        // Fails here, not in a page, if there is no such target or the operator is unknown.
+        let target = options.open().await?;
+        let commands = in_process(options.clone(), format!("{options}, as {}", target.principal().await?));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await;
-        let listener = listener.with_context(|| format!("cannot listen on port {} of 127.0.0.1", self.port))?;
+        let listener =
+            listener.with_context(|| format!("cannot listen on port {} of 127.0.0.1", self.port))?;
         let access = access(listener.local_addr()?.port(), output);
         let link = access.link();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let router = keypool_console::router(access, Arc::new(commands), &files(options));
+        let router = keypool_console::router(access, commands, &files(options));
         let served = axum::serve(listener, router).with_graceful_shutdown(stopped.map(|_| ()));
         let mut served = tokio::spawn(served.into_future());
         output.result(&format!("ready {link}"), &json!({"ready": link}))?;
@@ -97,7 +100,10 @@ fn open(link: &str, output: &Output) -> Option<NamedTempFile> {
         let mut page = tempfile::Builder::new().prefix("keypool-console-").suffix(".html").tempfile()?;
         page.as_file().set_permissions(Permissions::from_mode(0o600))?;
         // A link has no character that HTML treats specially.
-        writeln!(page, "<!doctype html><title>keypool</title><meta http-equiv=refresh content=\"0;url={link}\">")?;
+        writeln!(
+            page,
+            "<!doctype html><title>keypool</title><meta http-equiv=refresh content=\"0;url={link}\">"
+        )?;
         Ok(page)
     };
     let opened = write().and_then(|page| open_file(page.path()).map(|()| page));
@@ -111,13 +117,6 @@ fn open_file(path: &Path) -> std::io::Result<()> {
     ::open::that_detached(path)
 }
 
-/// Runs subcommands in this process, on the target of its own options.
-#[derive(Debug)]
-pub(super) struct InProcess {
-    options: Arc<TargetOptions>,
-    target: String,
-}
-
 /// The arguments of a subcommand, without the options that select a target.
 #[derive(Debug, Parser)]
 #[command(name = "keypool", no_binary_name = true)]
@@ -126,26 +125,13 @@ struct Line {
     command: Command,
 }
 
-impl InProcess {
-    /// Checks that the target exists, and that the operator can be identified.
-    async fn for_operator(options: &TargetOptions) -> anyhow::Result<Self> {
-        let target = options.open().await?;
-        let principal = target.principal().await?;
-        Ok(Self::new(options.clone(), format!("{options}, as {principal}")))
-    }
-
-    /// Runs subcommands on the target that `options` select. The pages show it as `target`.
-    pub(super) fn new(options: TargetOptions, target: String) -> Self {
-        Self { options: Arc::new(options), target }
-    }
-}
-
-impl Commands for InProcess {
-    fn start(&self, arguments: Vec<String>) -> Run {
+/// Runs subcommands in this process, on the target that `options` select. The pages show it as `target`.
+pub(super) fn in_process(options: TargetOptions, target: String) -> Commands {
+    let options = Arc::new(options);
+    Commands::new(target, move |arguments| {
         let (events, received) = unbounded_channel();
         let (stop, stopped) = watch::channel(false);
-        let output = Output::to_console(events, stopped);
-        let options = Arc::clone(&self.options);
+        let (options, output) = (Arc::clone(&options), Output::to_console(events, stopped));
         // A thread of its own, because a subcommand may read files and stays on its thread.
         let runtime = Handle::current();
         let ended = tokio::task::spawn_blocking(move || runtime.block_on(run(&options, arguments, &output)));
@@ -153,11 +139,7 @@ impl Commands for InProcess {
             ended.unwrap_or_else(|error| Ended { exit: 1, error: Some(format!("keypool failed: {error}")) })
         });
         Run { events: received, stop, ended: ended.boxed() }
-    }
-
-    fn target(&self) -> &str {
-        &self.target
-    }
+    })
 }
 
 async fn run(options: &TargetOptions, arguments: Vec<String>, output: &Output) -> Ended {

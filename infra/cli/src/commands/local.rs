@@ -1,5 +1,5 @@
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -8,7 +8,7 @@ use keypool_local::{Stack, Storage, demo};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::console::{self, InProcess};
+use super::console::{self, in_process};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::target::TargetOptions;
@@ -42,8 +42,8 @@ impl Local {
             let access = console::access(port, output);
             // Set once, because the stack asks for the pages once.
             let _ = link.set(access.link());
-            let commands = InProcess::new(options.local(), options.local().to_string());
-            keypool_console::router(access, Arc::new(commands), &console::files(options))
+            let commands = in_process(options.local(), options.local().to_string());
+            keypool_console::router(access, commands, &console::files(options))
         };
         let stack = tokio::select! {
             started = Stack::start_with_pages(self.port, data_dir, storage, pages) => started?,

@@ -252,9 +252,10 @@ mod tests {
 
     #[test]
     fn a_stock_lasts_hours_days_or_years() {
-        let line = |available, sold_last_day| Line {
-            inventory: Inventory { available, sold_last_day, ..Inventory::default() },
-            ..Line::without_keys(ProductId::MIN)
+        let line = |available, sold| {
+            let sold_by_hour = std::array::from_fn(|hour| if hour == 12 { sold } else { 0 });
+            let inventory = Inventory { available, sold_by_hour, ..Inventory::default() };
+            Line { inventory, ..Line::without_keys(ProductId::MIN) }
         };
         let with_generator = Line { generator_id: Some(GeneratorId::MIN), ..line(0, 5) };
         assert_eq!(with_generator.lasts(), "made when sold");

@@ -19,8 +19,13 @@ pub(crate) struct Progress {
 const TICK: Duration = Duration::from_millis(120);
 
 impl Progress {
-    pub(super) fn new(what: &'static str, total: Option<u64>, events: Option<UnboundedSender<Event>>) -> Self {
-        let terminal = if events.is_some() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    pub(super) fn new(
+        what: &'static str,
+        total: Option<u64>,
+        events: Option<UnboundedSender<Event>>,
+    ) -> Self {
+        let terminal =
+            if events.is_some() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(total, terminal);
         let template = match total {
             Some(_) => "{msg} {bar:32} {human_pos} of {human_len}  {per_sec}  {eta} left",
@@ -61,7 +66,8 @@ impl Progress {
     fn send(&self, done: u64) {
         if let Some(events) = &self.events {
             // Without a receiver, the command is about to stop.
-            let _ = events.send(Event::Progress { what: self.what.to_owned(), done, total: self.bar.length() });
+            let _ =
+                events.send(Event::Progress { what: self.what.to_owned(), done, total: self.bar.length() });
         }
     }
 }

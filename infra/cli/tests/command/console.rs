@@ -41,9 +41,9 @@ impl Console {
         }
         command.args(["console", "--json"]).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let link = json(&line)["ready"].as_str().unwrap().to_owned();
+        let mut told = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut told).unwrap();
+        let link = json(&told)["ready"].as_str().unwrap().to_owned();
         Self { child, link }
     }
 
@@ -193,12 +193,14 @@ async fn other_hosts_and_origins_are_refused() {
     let port = console.base_url().rsplit_once(':').unwrap().1;
     // A name of an attacker that resolves to 127.0.0.1, and other ports of this machine.
     for host in [&format!("evil.example:{port}"), "127.0.0.1", "127.0.0.1:1", ""] {
-        let response = browser.request(Method::GET, "/console/find?q=CONSOLE-1").header(HOST, host).send().await;
+        let response =
+            browser.request(Method::GET, "/console/find?q=CONSOLE-1").header(HOST, host).send().await;
         let status = response.unwrap().status();
         assert!([StatusCode::FORBIDDEN, StatusCode::BAD_REQUEST].contains(&status), "{host}: {status}");
     }
     let localhost = format!("localhost:{port}");
-    let response = browser.request(Method::GET, "/console/find").header(HOST, localhost).send().await.unwrap();
+    let response =
+        browser.request(Method::GET, "/console/find").header(HOST, localhost).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     let mut form = vec![("form_token", browser.token.as_str())];
     form.extend(BLOCK);
@@ -222,7 +224,8 @@ async fn a_form_needs_the_token_of_its_session() {
         browser.token = wrong;
         let answer = browser.send("/console/key/change", &BLOCK).await;
         assert_eq!(answer.status(), StatusCode::FORBIDDEN);
-        let upload = browser.request(Method::POST, "/console/import?name=keys.txt").header(ORIGIN, &browser.base_url);
+        let upload =
+            browser.request(Method::POST, "/console/import?name=keys.txt").header(ORIGIN, &browser.base_url);
         let upload = upload.header("x-form-token", &browser.token).body("KEY-1\n").send().await.unwrap();
         assert_eq!(upload.status(), StatusCode::FORBIDDEN);
     }
@@ -238,7 +241,9 @@ async fn every_response_forbids_frames_and_foreign_content() {
         let response = browser.request(Method::GET, path).send().await.unwrap();
         let header = |name: &str| response.headers()[name].to_str().unwrap();
         let policy = header("content-security-policy");
-        for part in ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "form-action 'self'"] {
+        for part in
+            ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "form-action 'self'"]
+        {
             assert!(policy.contains(part), "{path}: {policy}");
         }
         assert!(!policy.contains("unsafe"), "{policy}");
@@ -263,10 +268,13 @@ async fn foreign_text_is_shown_as_text() {
     assert_eq!(local.post("random-assign-license-keys", &order).await["code"], 803);
     ok(folder.path(), &["product", "create", "--name", script]);
     let browser = Browser::open(&console.link).await;
-    let upload = browser.request(Method::POST, "/console/import?name=%3Cscript%3Ealert(1)%3C%2Fscript%3E.txt");
+    let upload =
+        browser.request(Method::POST, "/console/import?name=%3Cscript%3Ealert(1)%3C%2Fscript%3E.txt");
     let upload = upload.header(ORIGIN, &browser.base_url).header("x-form-token", &browser.token);
     assert_eq!(upload.body("KEY-1\n").send().await.unwrap().status(), StatusCode::OK);
-    for path in ["stock", "find?q=CONSOLE-1", "find/owner?q=script", "key?key=CONSOLE-1", "products", "import"] {
+    for path in
+        ["stock", "find?q=CONSOLE-1", "find/owner?q=script", "key?key=CONSOLE-1", "products", "import"]
+    {
         let page = browser.page(&format!("/console/{path}")).await;
         assert!(!page.contains("<script>alert"), "{path}: {page}");
         assert!(page.contains("&#60;script&#62;alert") || path == "import", "{path}: {page}");

@@ -38,13 +38,14 @@ struct Page {
 }
 
 async fn page(context: Context, Query(filter): Query<Filter>) -> Result<Html<String>, Failure> {
-    let mut arguments = vec!["audit".to_owned(), "--limit=200".to_owned(), format!("--since={}", filter.since)];
+    let mut arguments =
+        vec!["audit".to_owned(), "--limit=200".to_owned(), format!("--since={}", filter.since)];
     for (name, value) in [("action", &filter.action), ("subject", &filter.subject)] {
         if !value.is_empty() {
             arguments.push(format!("--{name}={value}"));
         }
     }
-    let entries: Vec<Value> = commands::values(&*context.desk.commands, arguments).await?;
+    let entries: Vec<Value> = commands::values(&context.desk.commands, arguments).await?;
     let entries = entries.iter().map(Entry::of).collect();
     Ok(render(&Page { frame: context.frame("Audit"), filter, entries }))
 }

@@ -40,7 +40,7 @@ async fn check(context: Context, fields: Fields) -> Result<Html<String>, Failure
     let file = folder.path().join("response.json");
     std::fs::write(&file, &response).map_err(|error| Failure::Command(error.to_string()))?;
     let file = file.to_string_lossy().into_owned();
-    let outcome: Value = commands::value(&*context.desk.commands, ["verify".to_owned(), file]).await?;
+    let outcome: Value = commands::value(&context.desk.commands, ["verify".to_owned(), file]).await?;
     let says = outcome["says"].as_object().into_iter().flatten();
     let checked = Checked {
         holds: outcome["holds"] == true,

@@ -71,14 +71,16 @@ async fn page(context: Context, Query(search): Query<Search>) -> Result<Html<Str
             if_possible(&context, ["keys", "list", &order, "--limit=1000"]),
         )?;
         rows.extend(key.iter().filter(|key| !key["status"].is_null()).map(Row::of));
-        rows.extend(of_order.iter().flat_map(|list| list["keys"].as_array().into_iter().flatten()).map(Row::of));
+        rows.extend(
+            of_order.iter().flat_map(|list| list["keys"].as_array().into_iter().flatten()).map(Row::of),
+        );
     }
     Ok(render(&Page { frame: context.frame("Find"), query: query.to_owned(), rows }))
 }
 
 /// Runs a search. A text that cannot be a key or a reference is not found.
 async fn if_possible<const N: usize>(context: &Context, arguments: [&str; N]) -> Result<Vec<Value>, Failure> {
-    match commands::run(&*context.desk.commands, arguments).await {
+    match commands::run(&context.desk.commands, arguments).await {
         Ok(printed) => Ok(printed.values),
         Err(Failure::Arguments(_)) => Ok(Vec::new()),
         Err(failure) => Err(failure),
@@ -103,7 +105,7 @@ async fn of_owner(context: Context, Query(search): Query<Search>) -> Result<Html
     if !search.after.is_empty() {
         arguments.push(format!("--after={}", search.after));
     }
-    let list: Value = commands::value(&*context.desk.commands, arguments).await?;
+    let list: Value = commands::value(&context.desk.commands, arguments).await?;
     let rows = list["keys"].as_array().into_iter().flatten().map(Row::of).collect();
     let (next, is_first) = (text(&list, "next"), search.after.is_empty());
     Ok(render(&OwnerPage { query: query.to_owned(), rows, next, is_first }))

@@ -39,7 +39,8 @@ struct ListPage {
 async fn list(context: Context) -> Html<String> {
     let imports = &context.desk.imports;
     let files = imports.list().into_iter().map(|received| {
-        let state = imports.state(&received).map_or_else(String::new, |state| Job::of(&received, state).in_words());
+        let state =
+            imports.state(&received).map_or_else(String::new, |state| Job::of(&received, state).in_words());
         (received, state)
     });
     render(&ListPage { frame: context.frame("Import"), files: files.collect() })
@@ -122,7 +123,7 @@ fn find(context: &Context, id: &str) -> Result<Received, Failure> {
 
 async fn page(context: Context, Path(id): Path<String>) -> Result<Html<String>, Failure> {
     let received = find(&context, &id)?;
-    let products: Vec<Value> = commands::value(&*context.desk.commands, ["product", "list"]).await?;
+    let products: Vec<Value> = commands::value(&context.desk.commands, ["product", "list"]).await?;
     let products = products.iter().map(|product| (text(product, "id"), text(product, "name")));
     Ok(render(&Page {
         frame: context.frame("Import"),
@@ -163,9 +164,11 @@ async fn preview(context: Context, Path(id): Path<String>, fields: Fields) -> Re
     let received = find(&context, &id)?;
     let mut arguments = settings(&fields).arguments(&received.file());
     arguments.insert(2, "--preview".to_owned());
-    let (value, error) = match commands::run(&*context.desk.commands, arguments).await {
+    let (value, error) = match commands::run(&context.desk.commands, arguments).await {
         Ok(Printed { values, .. }) => (values.into_iter().next().unwrap_or_default(), String::new()),
-        Err(Failure::Command(error) | Failure::Arguments(error)) => (Value::Null, error.replace(&*received.file().to_string_lossy(), &received.name)),
+        Err(Failure::Command(error) | Failure::Arguments(error)) => {
+            (Value::Null, error.replace(&*received.file().to_string_lossy(), &received.name))
+        }
         Err(failure) => return Err(failure),
     };
     let line = |line: &Value| {
@@ -185,7 +188,7 @@ async fn run(context: Context, Path(id): Path<String>, fields: Fields) -> Result
         "import" => false,
         _ => return Err(Failure::Form),
     };
-    if !context.desk.imports.start(&received, &*context.desk.commands, is_rehearsal) {
+    if !context.desk.imports.start(&received, &context.desk.commands, is_rehearsal) {
         return Err(Failure::Command("an import of this file is running".to_owned()));
     }
     Ok(Redirect::to(&format!("{HOME}/import/{id}")))
@@ -224,12 +227,16 @@ struct Of {
     rehearsal: bool,
 }
 
-async fn receipt(context: Context, Path(id): Path<String>, Query(of): Query<Of>) -> Result<Response, Failure> {
+async fn receipt(
+    context: Context,
+    Path(id): Path<String>,
+    Query(of): Query<Of>,
+) -> Result<Response, Failure> {
     let received = find(&context, &id)?;
-    let content = std::fs::read(received.receipt(of.rehearsal)).map_err(|_| Failure::NotFound)?;
+    let lines = std::fs::read(received.receipt(of.rehearsal)).map_err(|_| Failure::NotFound)?;
     let headers = [
         (header::CONTENT_TYPE, "application/jsonl"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"receipt.jsonl\""),
     ];
-    Ok((headers, Body::from(content)).into_response())
+    Ok((headers, Body::from(lines)).into_response())
 }

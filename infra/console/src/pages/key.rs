@@ -113,14 +113,15 @@ async fn page(context: Context, Query(named): Query<Named>) -> Result<Html<Strin
 }
 
 async fn show(context: &Context, key: &str, done: String) -> Result<Html<String>, Failure> {
-    let commands = &*context.desk.commands;
+    let commands = &context.desk.commands;
     let value = find(context, key).await?;
     let subject = format!("--subject={key}");
     let history = commands::values(commands, ["audit", "--since=3650d", "--limit=200", &subject]).await?;
     let history: Vec<Value> = history;
     let row = Row::of(&value);
     let actions = ACTIONS.iter().filter(|action| action.from.contains(&row.status.as_str()));
-    let or_unlimited = |name| Some(text(&value, name)).filter(|text| text != "0").unwrap_or("unlimited".into());
+    let or_unlimited =
+        |name| Some(text(&value, name)).filter(|text| text != "0").unwrap_or("unlimited".into());
     let facts = vec![
         ("Activations", or_unlimited("activation_limit")),
         ("Days valid", or_unlimited("validity")),
@@ -140,7 +141,7 @@ async fn show(context: &Context, key: &str, done: String) -> Result<Html<String>
 }
 
 async fn find(context: &Context, key: &str) -> Result<Value, Failure> {
-    let printed = commands::run(&*context.desk.commands, ["keys", "show", "--", key]).await?;
+    let printed = commands::run(&context.desk.commands, ["keys", "show", "--", key]).await?;
     let value = printed.values.into_iter().next().filter(|value| !value["status"].is_null());
     value.ok_or_else(|| Failure::Command("there is no such license key".to_owned()))
 }
@@ -191,7 +192,7 @@ async fn change(context: Context, fields: Fields) -> Result<Html<String>, Failur
         _ => {}
     }
     arguments.extend(["--".to_owned(), key.to_owned()]);
-    let outcome: Value = commands::value(&*context.desk.commands, arguments).await?;
+    let outcome: Value = commands::value(&context.desk.commands, arguments).await?;
     if outcome["changed"] != true {
         return Err(Failure::Command(format!("not changed: {}", text(&outcome, "reason"))));
     }

@@ -153,7 +153,8 @@ pub(crate) fn text(value: &Value, name: &str) -> String {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         Value::Array(values) => {
-            let texts = values.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+            let texts =
+                values.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
             texts.collect::<Vec<_>>().join(", ")
         }
         other => other.to_string(),

@@ -93,7 +93,7 @@ async fn show(context: &Context, only: &str, done: String) -> Result<Html<String
         "undelivered" => arguments.push("--undelivered"),
         _ => {}
     }
-    let orders: Vec<Value> = commands::value(&*context.desk.commands, arguments).await?;
+    let orders: Vec<Value> = commands::value(&context.desk.commands, arguments).await?;
     let orders = orders.iter().map(Order::of).collect();
     Ok(render(&Page { frame: context.frame("Orders"), only: only.to_owned(), orders, done }))
 }
@@ -128,7 +128,7 @@ async fn change(context: Context, fields: Fields) -> Result<Html<String>, Failur
     let mut arguments = vec!["orders".to_owned(), verb.to_owned()];
     arguments.extend(fields.options("reason", "reason"));
     arguments.extend(["--".to_owned(), id.to_owned()]);
-    let outcome: Value = commands::value(&*context.desk.commands, arguments).await?;
+    let outcome: Value = commands::value(&context.desk.commands, arguments).await?;
     if outcome["changed"] != true {
         return Err(Failure::Command(format!("not changed: {}", text(&outcome, "reason"))));
     }

@@ -7,6 +7,7 @@ use axum::extract::{Path, Query};
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::{get, post};
 use http::header;
+use keypool_domain::Endpoint;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -60,8 +61,14 @@ const PRODUCTS: Resource = Resource {
         ("Generator", "generator_id"),
         ("Signing key", "signing_key"),
     ],
-    fields: &[required("Name", "name", ""), field("Id", "id", "the shop's number; the next free one if empty")],
-    changes: &[field("Name", "name", ""), field("Generator", "generator", "the number of one of its generators")],
+    fields: &[
+        required("Name", "name", ""),
+        field("Id", "id", "the shop's number; the next free one if empty"),
+    ],
+    changes: &[
+        field("Name", "name", ""),
+        field("Generator", "generator", "the number of one of its generators"),
+    ],
     note: "",
 };
 
@@ -166,7 +173,9 @@ pub(super) fn routes() -> Router<Desk> {
     let lists = ALL.into_iter().fold(Router::new(), |router, resource| {
         router.route(
             &format!("/{}", resource.path),
-            get(move |context: Context| async move { show(&context, resource, String::new(), String::new()).await }),
+            get(move |context: Context| async move {
+                show(&context, resource, String::new(), String::new()).await
+            }),
         )
     });
     lists
@@ -202,10 +211,10 @@ async fn show(
     done: String,
     secret: String,
 ) -> Result<Html<String>, Failure> {
-    let values: Vec<Value> = commands::value(&*context.desk.commands, [resource.noun, "list"]).await?;
+    let values: Vec<Value> = commands::value(&context.desk.commands, [resource.noun, "list"]).await?;
     let row = |value: &Value| Row {
         id: text(value, resource.id),
-        cells: resource.columns.iter().map(|(_, member)| text(value, member)).collect(),
+        cells: resource.columns.iter().map(|(_, member)| cell(value, member)).collect(),
         switch: match value["status"].as_str() {
             Some("active") => "disable",
             Some(_) => "enable",
@@ -217,6 +226,14 @@ async fn show(
     };
     let rows = values.iter().map(row).collect();
     Ok(render(&Page { frame: context.frame(resource.title), resource, rows, done, secret }))
+}
+
+/// The text of a member. The whole list of endpoints is long, so it is `all`.
+fn cell(value: &Value, member: &str) -> String {
+    match value[member].as_array() {
+        Some(all) if member == "capabilities" && all.len() == Endpoint::ALL.len() => "all".to_owned(),
+        _ => text(value, member),
+    }
 }
 
 /// The options that the fields of a form become. A field with several lines is an option for each.
@@ -232,7 +249,7 @@ async fn create(context: Context, Path(path): Path<String>, fields: Fields) -> R
     let resource = Resource::of(&path)?;
     let mut arguments = vec![resource.noun.to_owned(), "create".to_owned()];
     arguments.extend(options(&fields, resource.fields));
-    let printed = commands::run(&*context.desk.commands, arguments).await?;
+    let printed = commands::run(&context.desk.commands, arguments).await?;
     let made = printed.values.into_iter().next().unwrap_or_default();
     show(&context, resource, "Created.".to_owned(), text(&made, "api_key")).await
 }
@@ -243,16 +260,15 @@ async fn change(context: Context, Path(path): Path<String>, fields: Fields) -> R
     let (verb, id) = (fields.text("verb"), fields.text("id"));
     let mut arguments = vec![resource.noun.to_owned(), verb.to_owned()];
     match verb {
-        "enable" | "disable" => {}
         "rotate" if resource.is(&SIGNING_KEYS) => arguments.extend(fields.options("product", "product")),
-        "rotate" => {}
+        "enable" | "disable" | "rotate" => {}
         "update" => arguments.extend(options(&fields, resource.changes)),
         _ => return Err(Failure::Form),
     }
     if !resource.is(&SIGNING_KEYS) {
         arguments.extend(["--".to_owned(), id.to_owned()]);
     }
-    let printed = commands::run(&*context.desk.commands, arguments).await?;
+    let printed = commands::run(&context.desk.commands, arguments).await?;
     let made = printed.values.into_iter().next().unwrap_or_default();
     show(&context, resource, "Done.".to_owned(), text(&made, "api_key")).await
 }
@@ -266,7 +282,7 @@ struct Of {
 /// The public half of a signing key, as a file.
 async fn public_key(context: Context, Query(of): Query<Of>) -> Result<Response, Failure> {
     let key = format!("--key={}", of.kid);
-    let printed = commands::run(&*context.desk.commands, ["signing-key", "public-key", &key]).await?;
+    let printed = commands::run(&context.desk.commands, ["signing-key", "public-key", &key]).await?;
     let value = printed.values.into_iter().next().unwrap_or_default();
     let headers = [
         (header::CONTENT_TYPE, "application/x-pem-file"),

@@ -63,6 +63,10 @@ struct Part {
 }
 
 impl Stock {
+    fn has_sales(&self) -> bool {
+        self.sold_by_day.iter().any(|sold| *sold > 0)
+    }
+
     fn total(&self) -> u64 {
         self.available + self.assigned + self.reserved + self.blocked
     }
@@ -97,7 +101,8 @@ impl Stock {
     }
 
     fn is_low(&self) -> bool {
-        self.generator_id.is_none() && (self.available == 0 || self.hours_left.is_some_and(|hours| hours < 48))
+        self.generator_id.is_none()
+            && (self.available == 0 || self.hours_left.is_some_and(|hours| hours < 48))
     }
 }
 
@@ -146,7 +151,7 @@ async fn table(context: Context, Query(asked): Query<Asked>) -> Result<Html<Stri
         return Ok(render(&Table { count }));
     }
     let (at, begun) = (SystemTime::now(), Instant::now());
-    let products = commands::value(&*context.desk.commands, ["stock"]).await?;
+    let products = commands::value(&context.desk.commands, ["stock"]).await?;
     let count = Arc::new(Count { products, at, took: begun.elapsed() });
     *last = Some(Arc::clone(&count));
     Ok(render(&Table { count }))
@@ -162,20 +167,21 @@ struct Finding {
 #[derive(Template)]
 #[template(path = "doctor.html")]
 struct Doctor {
-    faults: String,
-    warnings: String,
-    findings: Vec<Finding>,
+    /// Faults, then warnings.
+    faults: Vec<Finding>,
+    passed: Vec<Finding>,
 }
 
 async fn doctor(context: Context) -> Result<Html<String>, Failure> {
-    let report: Value = commands::value(&*context.desk.commands, ["doctor"]).await?;
+    let report: Value = commands::value(&context.desk.commands, ["doctor"]).await?;
     let finding = |check: &Value| Finding {
         level: text(check, "level"),
         check: text(check, "check"),
         said: text(check, "said"),
         way_out: text(check, "way_out"),
     };
-    let mut findings: Vec<Finding> = report["checks"].as_array().into_iter().flatten().map(finding).collect();
-    findings.sort_by_key(|finding| ["fault", "warning"].iter().position(|level| *level == finding.level).unwrap_or(2));
-    Ok(render(&Doctor { faults: text(&report, "faults"), warnings: text(&report, "warnings"), findings }))
+    let findings = report["checks"].as_array().into_iter().flatten().map(finding);
+    let (passed, mut faults): (Vec<_>, Vec<_>) = findings.partition(|finding| finding.level == "ok");
+    faults.sort_by(|one, other| one.level.cmp(&other.level));
+    Ok(render(&Doctor { faults, passed }))
 }

@@ -107,7 +107,9 @@ impl Check {
                 if self.dry_run { Swept::default() } else { target.store.sweep(SystemClock.now()).await? };
             Ok::<_, anyhow::Error>((swept, scan(target, &sales, output).await?))
         };
-        let Some((swept, found)) = unless_interrupted(output, prepare).await? else { return Ok(interrupted(output)) };
+        let Some((swept, found)) = unless_interrupted(output, prepare).await? else {
+            return Ok(interrupted(output));
+        };
         let ids = self.raise_ids(target, sales.greatest_id().max(found.greatest_id)).await?;
         let mut counts = found.counts;
         if self.dry_run {
