@@ -115,6 +115,7 @@ impl Output {
     }
 
     /// Clears the screen of a terminal.
+    #[expect(clippy::unused_self, reason = "only code that was given the output may print")]
     pub(crate) fn clear_screen(&self) -> anyhow::Result<()> {
         // Cursor to the top left, then clear everything after it.
         print(io::stdout().lock(), b"\x1b[H\x1b[2J")
@@ -159,6 +160,7 @@ impl Output {
     }
 
     /// Prints an error and its causes on one line, then the remedy, to standard error.
+    #[expect(clippy::unused_self, reason = "only code that was given the output may print")]
     pub(crate) fn error(&self, error: &anyhow::Error, advice: Option<String>) {
         let mut stderr = anstream::stderr().lock();
         // If standard error is closed, nothing can be reported.

@@ -1,5 +1,7 @@
 use anyhow::Context as _;
-use keypool_domain::{Clock as _, CreationId, ImportId, NewKey, OperatingSystemRandomness, SystemClock};
+use keypool_domain::{
+    Clock as _, CreationId, ImportId, NewKey, OperatingSystemRandomness, OwnerField, SystemClock,
+};
 use serde_json::{Value, json};
 
 use super::row::Rules;
@@ -42,8 +44,8 @@ fn json((line, key): &Line) -> Value {
             "status": key.status.as_str(),
             "activation_limit": key.activation_limit,
             "validity": key.validity,
-            "owner_name": key.owner.name.as_ref().map(|name| name.as_str()),
-            "owner_email": key.owner.email.as_ref().map(|email| email.as_str()),
+            "owner_name": key.owner.name.as_ref().map(OwnerField::as_str),
+            "owner_email": key.owner.email.as_ref().map(OwnerField::as_str),
             "order": key.order.as_ref().map(|order| order.reference.as_str()),
         }),
         Err(reason) => json!({"line": line, "refused": reason}),
