@@ -29,6 +29,15 @@ def cookie(run):
     return f"{found['name']}={found['value']}"
 
 
+def entrance(run):
+    """The page that the link leads to."""
+    page = run.browser.page
+    run.check(page.locator("h1").count() == 1 and run.browser.text("h1") == "Stock", f"the link leads to the stock ({page.url})")
+    run.check("token" not in page.url, "the address of the page has no token")
+    for path in ("/console", "/console/"):
+        run.check(page.goto(f"{run.desk.url}{path}").status == 200, f"{path} is a page")
+
+
 def requests(run):
     """Requests that no page of the console sends."""
     desk, own = run.desk, cookie(run)
@@ -36,7 +45,7 @@ def requests(run):
     sent = {"Cookie": own, "Content_Type": "application/x-www-form-urlencoded"}
     evil = f"evil.example:{desk.port}"
     for said, status, answer in [
-        ("DNS rebinding: a foreign Host", 403, raw(desk, "GET", "/console/", Cookie=own, Host=evil)),
+        ("DNS rebinding: a foreign Host", 403, raw(desk, "GET", "/console", Cookie=own, Host=evil)),
         ("DNS rebinding: a foreign Host with its Origin", 403,
          raw(desk, "POST", CHANGE, form, **sent, Host=evil, Origin=f"http://{evil}")),
         ("a foreign Origin", 403, raw(desk, "POST", CHANGE, form, **sent, Origin="http://evil.example")),
@@ -45,13 +54,13 @@ def requests(run):
         ("a form without its token", 403, raw(desk, "POST", CHANGE, form, **sent, Origin=desk.url)),
         ("a form with a guessed token", 403, raw(desk, "POST", CHANGE, f"{form}&form_token={'0' * 64}", **sent, Origin=desk.url)),
         ("an upload without a token", 403, raw(desk, "POST", "/console/import?name=a.csv", "KEY-1", Cookie=own, Origin=desk.url)),
-        ("a user of this machine without the cookie", 403, raw(desk, "GET", "/console/")),
-        ("a guessed cookie", 403, raw(desk, "GET", "/console/", Cookie=f"{own.partition('=')[0]}={'0' * 64}")),
+        ("a user of this machine without the cookie", 403, raw(desk, "GET", "/console")),
+        ("a guessed cookie", 403, raw(desk, "GET", "/console", Cookie=f"{own.partition('=')[0]}={'0' * 64}")),
         ("a guessed link", 403, raw(desk, "GET", f"/console/open?token={'0' * 64}")),
     ]:
         run.check(answer[0] == status, f"refused: {said} ({answer[0]})")
         run.check("license" not in answer[2].lower(), f"the refusal shows no license key: {said}")
-    _, headers, _ = raw(desk, "GET", "/console/", Cookie=own)
+    _, headers, _ = raw(desk, "GET", "/console", Cookie=own)
     policy = headers["content-security-policy"]
     run.check("default-src 'none'" in policy and "unsafe" not in policy, f"the policy allows nothing from elsewhere: {policy}")
     run.check(headers["referrer-policy"] == "same-origin" and headers["cache-control"] == "no-store", "pages are not stored, and name no Referer elsewhere")
@@ -121,10 +130,10 @@ def links(run, chromium):
     text = page.locator("main").inner_text()
     run.check(answer.status == 403 and "used before" in text, "refused: the same link in a second browser")
     run.check(not other.cookies(), "a refused link sets no cookie")
-    answer = page.goto(f"{run.desk.console}/")
+    answer = page.goto(run.desk.console)
     run.check(answer.status == 403 and "no session" in page.locator("main").inner_text(), "a browser without a session sees no page")
     page.goto(run.desk.next_link())
-    page.wait_for_url(f"{run.desk.console}/")
+    page.wait_for_selector("h1")
     run.check(page.locator("h1").inner_text() == "Stock", "the next link opens a second browser")
     other.close()
 

@@ -1,5 +1,6 @@
 """A browser whose errors, refused scripts, foreign requests and layout shifts are recorded."""
 
+import re
 from urllib.parse import urlsplit
 
 # A page is read after the parts that load later have come, and after the browser has drawn them.
@@ -38,7 +39,7 @@ class Session:
         self.context.on("weberror", lambda error: self.faults.append(f"error in a script: {error.error}"))
         self.page = self.context.new_page()
         self.page.goto(link)
-        self.page.wait_for_url(f"{desk.console}/")
+        self.page.wait_for_url(re.compile(f"{desk.console}/?$"))
 
     def _request(self, request):
         parts = urlsplit(request.url)
@@ -58,7 +59,7 @@ class Session:
 
     def open(self, path):
         """Opens a page of the console, and waits until all of its parts have come."""
-        self.page.goto(f"{self.desk.console}/{path}")
+        self.page.goto(f"{self.desk.console}/{path}".removesuffix("/"))
         self.settle()
         return self.page
 

@@ -55,6 +55,7 @@ class Run:
 
 def drive(run, chromium):
     run.browser = browser.Session(chromium, run.desk, run.desk.link)
+    run.part(attacks.entrance)
     run.part(keys.sell)
     run.part(keys.stock)
     run.part(orders.place)

@@ -51,6 +51,7 @@ def products(run):
     run.check(listed()["name"] == SCRIPT and row(run, SCRIPT).count() == 1, "products: a name with a script is text")
     switch(run, "products", SCRIPT, lambda: listed()["status"])
     run.browser.open("")
+    run.browser.press("Count again")
     run.check(SCRIPT in run.browser.text("#stock"), "Stock shows the name with a script as text")
 
 
@@ -58,8 +59,8 @@ def generators(run):
     def listed():
         return run.desk.keypool("generator", "list")[0][-1]
 
-    create(run, "generators", product="77", method="chunk-system", prefix="NEW-", charset="ABC", chunks="2",
-           chunk_length="3", activation_limit="2", validity="30")
+    create(run, "generators", product="77", method="chunk-system", prefix="NEW-", charset="0123456789ABCDEF", chunks="4",
+           chunk_length="4", activation_limit="2", validity="30")
     run.check((listed()["product_id"], listed()["prefix"]) == (77, "NEW-"), "generators: the command lists the new one")
     change(run, "generators", "NEW-", prefix="NEXT-")
     run.check(listed()["prefix"] == "NEXT-", "generators: the command shows the change")
