@@ -39,13 +39,22 @@ function fresh(root) {
   charts(root);
 }
 
-document.addEventListener("DOMContentLoaded", () => fresh(document));
+// Browsers run this script before they draw the page, so the times do not move what is around them.
+fresh(document);
 document.addEventListener("htmx:afterSwap", (event) => fresh(event.target.parentElement || document));
 
-// A search ends when the row that continues it is removed.
+// A search ends when the row that continues it is removed. The row in its place gets the focus, so that a screen
+// reader says it.
 document.addEventListener("click", (event) => {
-  const stop = event.target.closest("[data-stop]");
-  if (stop) stop.closest(".more").remove();
+  const more = event.target.closest("[data-stop]")?.closest(".more");
+  if (!more) return;
+  const row = document.createElement("tr");
+  const cell = row.insertCell();
+  cell.colSpan = 6;
+  cell.tabIndex = -1;
+  cell.textContent = "Stopped. There may be more keys of this owner.";
+  more.replaceWith(row);
+  cell.focus();
 });
 
 // A button that starts something long says so.
