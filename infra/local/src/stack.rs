@@ -99,8 +99,9 @@ impl Stack {
             let desk = Desk::new(store.clone(), signer.clone(), Arc::new(SystemClock), randomness.clone());
             desk.with_queue(queue.clone()).with_local_webhooks()
         };
-        let gateway =
-            Gateway::start(port, desk, pages).await.map_err(|source| StackError::Port { port, source })?;
+        let gateway = Gateway::start_with_pages(port, desk, pages)
+            .await
+            .map_err(|source| StackError::Port { port, source })?;
         let sweeper = Arc::new(desk(None));
         let sweeping = tokio::spawn(async move {
             let mut schedule = tokio::time::interval(SWEEP_EVERY);

@@ -61,9 +61,13 @@ struct Routes {
 
 impl Gateway {
     /// Serves the functions on `port` of 127.0.0.1; 0 picks one. Each function has its own desk, as in
-    /// Lambda, and the gateway has one (`None`) to look up public keys. `pages`, given the port, returns
-    /// further routes.
-    pub async fn start(
+    /// Lambda, and the gateway has one (`None`) to look up public keys.
+    pub async fn start(port: u16, desk: impl Fn(Option<Endpoint>) -> Desk) -> std::io::Result<Self> {
+        Self::start_with_pages(port, desk, |_| Router::new()).await
+    }
+
+    /// Serves the functions as [`Self::start`] does, and the routes that `pages` returns for the port.
+    pub(crate) async fn start_with_pages(
         port: u16,
         desk: impl Fn(Option<Endpoint>) -> Desk,
         pages: impl FnOnce(u16) -> Router,
