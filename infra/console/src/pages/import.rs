@@ -198,13 +198,12 @@ async fn run(context: Context, Path(id): Path<String>, fields: Fields) -> Result
 #[template(path = "import_progress.html")]
 struct Progress {
     job: Option<Job>,
-    frame: Frame,
 }
 
 async fn progress(context: Context, Path(id): Path<String>) -> Result<Html<String>, Failure> {
     let received = find(&context, &id)?;
     let job = context.desk.imports.state(&received).map(|state| Job::of(&received, state));
-    Ok(render(&Progress { job, frame: context.frame("Import") }))
+    Ok(render(&Progress { job }))
 }
 
 async fn stop(context: Context, Path(id): Path<String>, _fields: Fields) -> Result<Redirect, Failure> {
