@@ -84,7 +84,7 @@ def drop(run):
     page.dispatch_event("#upload", "drop", {"dataTransfer": transfer})
     page.wait_for_url("**/console/import/*")
     page.wait_for_selector("#preview table")
-    run.check(browser.text("h1") == f"{IMAGE}.csv", "the name of the dropped file is shown as text")
+    run.check(f"{IMAGE}.csv" in browser.text("h1"), "the name of the dropped file is shown as text")
     run.check(MANY_OWNER in browser.text("#preview"), "the preview shows the owners")
     run.dropped_page = page.url.rpartition("/console/")[2]
     browser.press("Import", within="#import")

@@ -138,7 +138,7 @@ def key_actions(run):
         run.check(browser.text(".done") == done, f"Key says “{done}”")
     run.check(run.desk.key(two)["owner_name"] == IMAGE, "the new owner is stored as typed")
     browser.press("FIRST-", within="dl.facts")
-    run.successor = browser.page.locator("h1").inner_text()
+    run.successor = browser.page.locator("h1 .key").inner_text()
     new = run.desk.key(run.successor)
     run.check((new["status"], new["owner_name"]) == ("assigned", OWNER), "the successor belongs to the same owner")
 
