@@ -14,7 +14,8 @@ CHANGE = "/console/key/change"
 def raw(desk, method, path, body="", **headers):
     """Sends a request as it is. Returns status, headers and text."""
     connection = http.client.HTTPConnection("127.0.0.1", desk.port, timeout=30)
-    connection.request(method, path, body=body, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, body=body, headers=headers)
     response = connection.getresponse()
     text = response.read().decode()
     connection.close()
@@ -52,8 +53,10 @@ def requests(run):
         ("the Origin of a sandbox", 403, raw(desk, "POST", CHANGE, form, **sent, Origin="null")),
         ("a change without an Origin", 403, raw(desk, "POST", CHANGE, form, **sent)),
         ("a form without its token", 403, raw(desk, "POST", CHANGE, form, **sent, Origin=desk.url)),
-        ("a form with a guessed token", 403, raw(desk, "POST", CHANGE, f"{form}&form_token={'0' * 64}", **sent, Origin=desk.url)),
-        ("an upload without a token", 403, raw(desk, "POST", "/console/import?name=a.csv", "KEY-1", Cookie=own, Origin=desk.url)),
+        ("a form with a guessed token", 403,
+         raw(desk, "POST", CHANGE, f"{form}&form_token={'0' * 64}", **sent, Origin=desk.url)),
+        ("an upload without a token", 403,
+         raw(desk, "POST", "/console/import?name=a.csv", "KEY-1", Cookie=own, Origin=desk.url)),
         ("a user of this machine without the cookie", 403, raw(desk, "GET", "/console")),
         ("a guessed cookie", 403, raw(desk, "GET", "/console", Cookie=f"{own.partition('=')[0]}={'0' * 64}")),
         ("a guessed link", 403, raw(desk, "GET", f"/console/open?token={'0' * 64}")),
@@ -63,7 +66,8 @@ def requests(run):
     _, headers, _ = raw(desk, "GET", "/console", Cookie=own)
     policy = headers["content-security-policy"]
     run.check("default-src 'none'" in policy and "unsafe" not in policy, f"the policy allows nothing from elsewhere: {policy}")
-    run.check(headers["referrer-policy"] == "same-origin" and headers["cache-control"] == "no-store", "pages are not stored, and name no Referer elsewhere")
+    run.check(headers["referrer-policy"] == "same-origin", "no address of the console leaves it as a Referer")
+    run.check(headers["cache-control"] == "no-store", "the browser stores no page")
     command = open(f"/proc/{desk.process.pid}/cmdline", encoding="utf-8").read()
     run.check("token" not in command, "the command line, which other users see, has no token")
 
@@ -75,9 +79,11 @@ def other_sites(run):
     fields = {"action": "block", "key": key, "reason": "an attack", "form_token": "guessed"}
     inputs = "".join(f'<input name="{name}" value="{value}">' for name, value in fields.items())
     pages = {
-        "/form": f'<form action="{desk.url}{CHANGE}" method="post">{inputs}</form><script>document.forms[0].submit()</script>',
+        "/form": f'<form action="{desk.url}{CHANGE}" method="post">{inputs}</form>'
+                 "<script>document.forms[0].submit()</script>",
         "/frame": f'<h1>Win a prize</h1><iframe src="{desk.console}/key?key={key}" width="800" height="600"></iframe>',
-        "/script": f'<script src="{desk.console}/find?q={key}"></script><script src="{desk.console}/assets/0/console.js"></script>',
+        "/script": f'<script src="{desk.console}/find?q={key}"></script>'
+                   f'<script src="{desk.console}/assets/0/console.js"></script>',
         "/empty": "<h1>empty</h1>",
     }
 
@@ -87,7 +93,7 @@ def other_sites(run):
 
     evil = Server(answer)
     for origin in (evil.url, f"http://localhost:{evil.port}"):
-        page = run.browser.context.browser.contexts[0].new_page()
+        page = run.browser.context.new_page()
         statuses = {}
         page.on("response", lambda response, seen=statuses: seen.update({response.url: response.status}))
         page.goto(f"{origin}/form")
@@ -98,15 +104,18 @@ def other_sites(run):
         shown = frame.locator("body").inner_text() if len(page.frames) > 1 else ""
         run.check(key not in shown and "keypool" not in shown, f"refused: a frame on {origin} ({frame.url})")
         page.goto(f"{origin}/empty")
-        said = page.evaluate("""url => fetch(url, {credentials: "include"}).then(r => r.text(), error => error.name)""", f"{desk.console}/find?q={key}")
+        said = page.evaluate("""url => fetch(url, {credentials: "include"})
+            .then(response => response.text(), error => error.name)""", f"{desk.console}/find?q={key}")
         run.check(said == "TypeError", f"refused: a fetch with the cookie on {origin} ({said[:60]})")
         for mode in ("no-cors", "cors"):
-            page.evaluate("""([url, body, mode]) => fetch(url, {method: "POST", mode, credentials: "include", body: new URLSearchParams(body)})
-                .catch(error => error.name)""", [f"{desk.url}{CHANGE}", fields, mode])
+            page.evaluate("""([url, body, mode]) => fetch(url, {method: "POST", mode, credentials: "include",
+                body: new URLSearchParams(body)}).catch(error => error.name)""", [f"{desk.url}{CHANGE}", fields, mode])
         page.goto(f"{origin}/script")
         run.check(page.evaluate("typeof localTimes") == "undefined", f"refused: the console's script on {origin}")
-        opened = page.evaluate("""url => { const opened = window.open(url); return new Promise(done => setTimeout(() => {
-            try { done(opened.closed || !opened.document.title) } catch { done(true) } }, 500)) }""", f"{desk.console}/find")
+        opened = page.evaluate("""url => { const opened = window.open(url);
+            return new Promise(done => setTimeout(() => {
+              try { done(opened.closed || !opened.document.title) } catch { done(true) }
+            }, 500)) }""", f"{desk.console}/find")
         run.check(opened, f"refused: reading a window that {origin} opened")
         for other in run.browser.context.pages:
             if other not in (run.browser.page, page):
@@ -131,7 +140,8 @@ def links(run, chromium):
     run.check(answer.status == 403 and "used before" in text, "refused: the same link in a second browser")
     run.check(not other.cookies(), "a refused link sets no cookie")
     answer = page.goto(run.desk.console)
-    run.check(answer.status == 403 and "no session" in page.locator("main").inner_text(), "a browser without a session sees no page")
+    text = page.locator("main").inner_text()
+    run.check(answer.status == 403 and "no session" in text, "a browser without a session sees no page")
     page.goto(run.desk.next_link())
     page.wait_for_selector("h1")
     run.check(page.locator("h1").inner_text() == "Stock", "the next link opens a second browser")

@@ -12,7 +12,8 @@ new PerformanceObserver((list) => {
   for (const entry of list.getEntries()) {
     if (entry.hadRecentInput) continue;
     layoutShift.sum += entry.value;
-    for (const { node } of entry.sources) layoutShift.largest ||= `${node?.nodeName}.${node?.className} ${node?.textContent?.trim().slice(0, 40)}`;
+    for (const { node } of entry.sources)
+      layoutShift.largest ||= `${node?.nodeName}.${node?.className} ${node?.textContent?.trim().slice(0, 40)}`;
   }
 }).observe({ type: "layout-shift", buffered: true });
 """
@@ -51,7 +52,8 @@ class Session:
 
     def _said(self, message):
         if message.type in ("error", "warning") and not any(text in message.text for text in self.expected):
-            self.faults.append(f"{message.type} in the browser's console at {message.page and message.page.url}: {message.text}")
+            where = message.page and message.page.url
+            self.faults.append(f"{message.type} in the browser's console at {where}: {message.text}")
 
     def take_faults(self):
         faults, self.faults = self.faults, []

@@ -60,8 +60,11 @@ def drive(run, chromium):
     run.part(keys.stock)
     run.part(orders.place)
     run.part(orders.pages)
-    for part in [keys.find, keys.key_actions, keys.keyboard, keys.check, resources.products, resources.generators, resources.api_keys,
-                 resources.signing_keys, resources.audit, imports.choose, imports.drop, imports.remove, keys.stop_a_search]:
+    for part in [
+        keys.find, keys.key_actions, keys.keyboard, keys.check, resources.products, resources.generators,
+        resources.api_keys, resources.signing_keys, resources.audit, imports.choose, imports.drop, imports.remove,
+        keys.stop_a_search,
+    ]:
         run.part(part)
     run.part(orders.callbacks)
     run.part(survey.pages)

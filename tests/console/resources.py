@@ -106,7 +106,8 @@ def signing_keys(run):
     retired = [bool(key["retired_at"]) for key in listed()]
     run.check(sorted(retired) == [False, True], "signing keys: rotate keeps the public half of the old key")
     for key in listed():
-        text = public_key(run, "a retired signing key" if key["retired_at"] else "the signing key that replaces it", key["kid"])
+        said = "a retired signing key" if key["retired_at"] else "the signing key that replaces it"
+        text = public_key(run, said, key["kid"])
         run.check((text == first) == bool(key["retired_at"]), "the public key is that of its row")
 
 
@@ -116,7 +117,8 @@ def public_key(run, said, kid=None):
     with run.browser.page.expect_download() as download:
         row(run, kid).get_by_role("link", name="Public key").click()
     pem = download.value.path().read_text()
-    read = subprocess.run(["openssl", "pkey", "-pubin", "-noout", "-text"], input=pem, capture_output=True, text=True, check=False)
+    command = ["openssl", "pkey", "-pubin", "-noout", "-text"]
+    read = subprocess.run(command, input=pem, capture_output=True, text=True, check=False)
     run.check(read.returncode == 0 and "2048 bit" in read.stdout, f"openssl reads the public key of {said}")
     return pem
 

@@ -44,7 +44,8 @@ def one_view(run, page, name, width, scheme):
 def widest(page, room):
     """The elements that make a page too wide, for the message."""
     found = page.evaluate("""room => [...document.querySelectorAll("main *, header *")]
-        .filter(e => e.getBoundingClientRect().right > room && !e.closest(".scroll")).slice(0, 3).map(e => e.outerHTML.slice(0, 80))""", room)
+        .filter(e => e.getBoundingClientRect().right > room && !e.closest(".scroll"))
+        .slice(0, 3).map(e => e.outerHTML.slice(0, 80))""", room)
     return f": {found}" if found else ""
 
 
