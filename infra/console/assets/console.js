@@ -111,3 +111,9 @@ document.addEventListener("drop", (event) => {
   event.preventDefault();
   if (event.dataTransfer.files[0]) upload(form, event.dataTransfer.files[0]);
 });
+
+// Draws the charts in the colors of the new scheme.
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  for (const element of document.querySelectorAll(".chart")) element.replaceChildren();
+  charts(document);
+});

@@ -8,17 +8,18 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use askama::Template;
 use axum::Router;
 use axum::extract::{Query, Request, State};
 use axum::middleware::Next;
-use axum::response::{Html, IntoResponse as _, Response};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use keypool_domain::Randomness;
 use serde::Deserialize;
 
 use crate::Desk;
-use crate::pages::Failure;
+use crate::pages::{Failure, render};
 
 /// The path below which all of the console is.
 pub const HOME: &str = "/console";
@@ -181,23 +182,20 @@ async fn open(State(desk): State<Desk>, headers: HeaderMap, Query(link): Query<L
     if let Some(session) = desk.access.open(&link.token) {
         let name = desk.access.cookie_name();
         let cookie = format!("{name}={session}; Path={HOME}; HttpOnly; SameSite=Strict");
-        return ([(header::SET_COOKIE, cookie)], entrance()).into_response();
+        return ([(header::SET_COOKIE, cookie)], render(&Entrance)).into_response();
     }
     if desk.access.session(&headers).is_some() {
         // The link was opened twice in the same browser.
-        return entrance().into_response();
+        return render(&Entrance).into_response();
     }
     Failure::Link.into_response()
 }
 
 /// A page that loads the first page. After a redirect, a browser that came from another page would not send the
 /// `SameSite=Strict` cookie.
-fn entrance() -> Html<String> {
-    Html(format!(
-        "<!DOCTYPE html><html lang=\"en\"><title>keypool</title><meta http-equiv=\"refresh\" content=\"0;url={HOME}\">\
-         <p><a href=\"{HOME}\">Open the console</a></p></html>"
-    ))
-}
+#[derive(Template)]
+#[template(path = "entrance.html")]
+struct Entrance;
 
 /// Refuses foreign hosts and origins, and puts the headers on every response.
 pub(crate) async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {

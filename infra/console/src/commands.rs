@@ -1,4 +1,5 @@
 use std::fmt;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
@@ -76,6 +77,16 @@ pub struct Ended {
 /// The exit code for wrong arguments.
 const WRONG_ARGUMENTS: u8 = 2;
 
+impl Ended {
+    fn into_result(self, printed: Printed) -> Result<Printed, Failure> {
+        match self.error {
+            Some(error) if self.exit == WRONG_ARGUMENTS => Err(Failure::Arguments(error)),
+            Some(error) => Err(Failure::Command(error)),
+            None => Ok(printed),
+        }
+    }
+}
+
 /// What a subcommand printed.
 #[derive(Debug, Default)]
 pub(crate) struct Printed {
@@ -83,29 +94,47 @@ pub(crate) struct Printed {
     pub(crate) notes: Vec<String>,
 }
 
+/// The time after which a page no longer waits for a long subcommand.
+const WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// Runs a subcommand that may wait for minutes. After [`WAIT_MAX`] it continues without the page, which gets
+/// what has been printed so far. Fails with the error that it prints.
+pub(crate) async fn run_detached(commands: &Commands, arguments: Vec<String>) -> Result<Printed, Failure> {
+    let Run { mut events, stop, mut ended } = commands.start(arguments);
+    let mut printed = Printed::default();
+    let collect = async {
+        while let Some(event) = events.recv().await {
+            printed.add(event);
+        }
+        (&mut ended).await
+    };
+    if let Ok(ended) = tokio::time::timeout(WAIT_MAX, collect).await {
+        return ended.into_result(printed);
+    }
+    tokio::spawn(async move {
+        let ended = ended.await;
+        // Dropping it earlier would have interrupted the subcommand.
+        drop(stop);
+        if let Some(error) = ended.error {
+            tracing::error!(error, "a command of the console failed");
+        }
+    });
+    Ok(printed)
+}
+
 /// Runs a subcommand to its end. Fails with the error that it prints.
 pub(crate) async fn run(
     commands: &Commands,
     arguments: impl IntoIterator<Item = impl Into<String>>,
 ) -> Result<Printed, Failure> {
-    let mut run = commands.start(arguments.into_iter().map(Into::into).collect());
+    // Dropping `stop` early would interrupt the subcommand.
+    let Run { mut events, stop: _stop, ended } =
+        commands.start(arguments.into_iter().map(Into::into).collect());
     let mut printed = Printed::default();
-    let mut ended = run.ended;
-    let ended = loop {
-        tokio::select! {
-            biased;
-            Some(event) = run.events.recv() => printed.add(event),
-            ended = &mut ended => break ended,
-        }
-    };
-    while let Ok(event) = run.events.try_recv() {
+    while let Some(event) = events.recv().await {
         printed.add(event);
     }
-    match ended.error {
-        Some(error) if ended.exit == WRONG_ARGUMENTS => Err(Failure::Arguments(error)),
-        Some(error) => Err(Failure::Command(error)),
-        None => Ok(printed),
-    }
+    ended.await.into_result(printed)
 }
 
 /// Runs a subcommand, and reads the one value that it prints.

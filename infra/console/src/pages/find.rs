@@ -6,6 +6,7 @@ use axum::routing::get;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::orders::Order;
 use super::{Context, Failure, Frame, LINKS, render, text};
 use crate::Desk;
 use crate::commands;
@@ -58,24 +59,28 @@ struct Page {
     query: String,
     /// The key of this very text, and the keys of the order of this reference.
     rows: Vec<Row>,
+    /// The queued order with this id, if there is one.
+    orders: Vec<Order>,
 }
 
 /// Looks for a license key and an order. Both are cheap, because an index finds them.
 async fn page(context: Context, Query(search): Query<Search>) -> Result<Html<String>, Failure> {
     let query = search.q.trim();
-    let mut rows = Vec::new();
+    let (mut rows, mut orders) = (Vec::new(), Vec::new());
     if !query.is_empty() {
         let order = format!("--order={query}");
-        let (key, of_order) = tokio::try_join!(
+        let (key, of_order, queued) = tokio::try_join!(
             if_possible(&context, ["keys", "show", "--", query]),
             if_possible(&context, ["keys", "list", &order, "--limit=1000"]),
+            if_possible(&context, ["orders", "show", "--", query]),
         )?;
         rows.extend(key.iter().filter(|key| !key["status"].is_null()).map(Row::of));
         rows.extend(
             of_order.iter().flat_map(|list| list["keys"].as_array().into_iter().flatten()).map(Row::of),
         );
+        orders.extend(queued.iter().filter(|order| !order["state"].is_null()).map(Order::of));
     }
-    Ok(render(&Page { frame: context.frame("Find"), query: query.to_owned(), rows }))
+    Ok(render(&Page { frame: context.frame("Find"), query: query.to_owned(), rows, orders }))
 }
 
 /// Runs a search. A text that cannot be a key or a reference is not found.

@@ -25,25 +25,26 @@ struct Wanted {
     only: String,
 }
 
-struct Order {
-    id: String,
-    state: String,
-    product: String,
-    quantity: String,
-    identifier: String,
-    owner: String,
-    accepted_at: String,
-    waits_until: String,
-    attempts: String,
-    next_attempt_at: String,
-    answer: String,
-    callback: String,
-    code: String,
-    is_cancelled: bool,
+/// A queued order, as `keypool orders --json` prints it.
+pub(super) struct Order {
+    pub(super) id: String,
+    pub(super) state: String,
+    pub(super) product: String,
+    pub(super) quantity: String,
+    pub(super) identifier: String,
+    pub(super) owner: String,
+    pub(super) accepted_at: String,
+    pub(super) waits_until: String,
+    pub(super) attempts: String,
+    pub(super) next_attempt_at: String,
+    pub(super) answer: String,
+    pub(super) callback: String,
+    pub(super) code: String,
+    pub(super) is_cancelled: bool,
 }
 
 impl Order {
-    fn of(order: &Value) -> Self {
+    pub(super) fn of(order: &Value) -> Self {
         Self {
             id: text(order, "id"),
             state: text(order, "state"),
@@ -63,12 +64,12 @@ impl Order {
     }
 
     /// True if the order can still be cancelled.
-    fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         !self.is_cancelled && matches!(self.state.as_str(), "queued" | "waiting")
     }
 
     /// True if the callback can be delivered again.
-    fn has_ended(&self) -> bool {
+    pub(super) fn has_ended(&self) -> bool {
         matches!(self.state.as_str(), "decided" | "dead" | "delivered")
     }
 }

@@ -31,6 +31,8 @@ struct Resource {
     /// The fields of the form that changes one.
     changes: &'static [Field],
     note: &'static str,
+    /// Actions that need a confirmation, and what each will do.
+    confirmed: &'static [(&'static str, &'static str)],
 }
 
 /// A field of a form, and the option of the subcommand that it becomes.
@@ -70,6 +72,10 @@ const PRODUCTS: Resource = Resource {
         field("Generator", "generator", "the number of one of its generators"),
     ],
     note: "",
+    confirmed: &[(
+        "disable",
+        "To shops the product does not exist until it is enabled again. Its keys stay.",
+    )],
 };
 
 const GENERATORS: Resource = Resource {
@@ -105,6 +111,7 @@ const GENERATORS: Resource = Resource {
         field("Days valid", "validity", "0 is unlimited"),
     ],
     note: "A product's first generator becomes its default.",
+    confirmed: &[("disable", "To shops the generator does not exist. Its product sells only keys in stock.")],
 };
 
 const API_KEYS: Resource = Resource {
@@ -138,6 +145,13 @@ const API_KEYS: Resource = Resource {
         field("Last day", "expires", "YYYY-MM-DD"),
     ],
     note: "keypool stores a hash of an API key only. The page shows a new key once.",
+    confirmed: &[
+        ("disable", "After at most 60 seconds, requests with this key get code 101."),
+        (
+            "rotate",
+            "keypool creates a key with the same rights, and shows it once. The old key stays valid for 24 hours.",
+        ),
+    ],
 };
 
 const SIGNING_KEYS: Resource = Resource {
@@ -155,6 +169,11 @@ const SIGNING_KEYS: Resource = Resource {
     fields: &[required("Product", "product", "the product that it signs for")],
     changes: &[],
     note: "A key without a product is the global one. Public keys of retired keys stay available.",
+    confirmed: &[(
+        "rotate",
+        "keypool creates a new key, which signs for the product from then on. On AWS this takes five minutes. The old \
+         key is retired, and its public key stays available, to check old responses.",
+    )],
 };
 
 const ALL: [&Resource; 4] = [&PRODUCTS, &GENERATORS, &API_KEYS, &SIGNING_KEYS];
@@ -162,6 +181,18 @@ const ALL: [&Resource; 4] = [&PRODUCTS, &GENERATORS, &API_KEYS, &SIGNING_KEYS];
 impl Resource {
     fn of(path: &str) -> Result<&'static Self, Failure> {
         ALL.into_iter().find(|resource| resource.path == path).ok_or(Failure::NotFound)
+    }
+
+    /// The name of one of them, for people.
+    fn name_of(&self, value: &Value) -> String {
+        let name = text(value, "name");
+        if self.is(&SIGNING_KEYS) {
+            format!("the signing key of product {}", text(value, "product_id"))
+        } else if name.is_empty() {
+            format!("{} {}", self.noun, text(value, "id"))
+        } else {
+            name
+        }
     }
 
     fn is(&self, other: &Self) -> bool {
@@ -181,11 +212,14 @@ pub(super) fn routes() -> Router<Desk> {
     lists
         .route("/setup/{path}/create", post(create))
         .route("/setup/{path}/change", post(change))
+        .route("/setup/{path}/confirm", post(confirm))
         .route("/public-key.pem", get(public_key))
 }
 
 struct Row {
     id: String,
+    /// The row for people.
+    name: String,
     cells: Vec<String>,
     /// The verb that switches it: `disable` or `enable`; empty if it cannot be switched.
     switch: &'static str,
@@ -214,6 +248,7 @@ async fn show(
     let values: Vec<Value> = commands::value(&context.desk.commands, [resource.noun, "list"]).await?;
     let row = |value: &Value| Row {
         id: text(value, resource.id),
+        name: resource.name_of(value),
         cells: resource.columns.iter().map(|(_, member)| cell(value, member)).collect(),
         switch: match value["status"].as_str() {
             Some("active") => "disable",
@@ -249,9 +284,35 @@ async fn create(context: Context, Path(path): Path<String>, fields: Fields) -> R
     let resource = Resource::of(&path)?;
     let mut arguments = vec![resource.noun.to_owned(), "create".to_owned()];
     arguments.extend(options(&fields, resource.fields));
-    let printed = commands::run(&context.desk.commands, arguments).await?;
-    let made = printed.values.into_iter().next().unwrap_or_default();
-    show(&context, resource, "Created.".to_owned(), text(&made, "api_key")).await
+    let printed = commands::run_detached(&context.desk.commands, arguments).await?;
+    let made = printed.values.first().cloned().unwrap_or_default();
+    show(&context, resource, done("Created.", &printed.notes), text(&made, "api_key")).await
+}
+
+#[derive(Template)]
+#[template(path = "setup_confirm.html")]
+struct Confirm {
+    frame: Frame,
+    resource: &'static Resource,
+    will: &'static str,
+    verb: String,
+    id: String,
+    name: String,
+    product: String,
+}
+
+/// Says what will happen and asks for a confirmation, if the action needs one. Else does it.
+async fn confirm(
+    context: Context,
+    Path(path): Path<String>,
+    fields: Fields,
+) -> Result<Html<String>, Failure> {
+    let resource = Resource::of(&path)?;
+    let [verb, id, name, product] =
+        ["verb", "id", "name", "product"].map(|field| fields.text(field).to_owned());
+    let will = resource.confirmed.iter().find(|(confirmed, _)| *confirmed == verb);
+    let Some((_, will)) = will else { return change(context, Path(path), fields).await };
+    Ok(render(&Confirm { frame: context.frame(resource.title), resource, will, verb, id, name, product }))
 }
 
 /// Changes a row: `enable`, `disable`, `rotate`, or `update` with the fields that are filled in.
@@ -268,9 +329,14 @@ async fn change(context: Context, Path(path): Path<String>, fields: Fields) -> R
     if !resource.is(&SIGNING_KEYS) {
         arguments.extend(["--".to_owned(), id.to_owned()]);
     }
-    let printed = commands::run(&context.desk.commands, arguments).await?;
-    let made = printed.values.into_iter().next().unwrap_or_default();
-    show(&context, resource, "Done.".to_owned(), text(&made, "api_key")).await
+    let printed = commands::run_detached(&context.desk.commands, arguments).await?;
+    let made = printed.values.first().cloned().unwrap_or_default();
+    show(&context, resource, done("Done.", &printed.notes), text(&made, "api_key")).await
+}
+
+/// What was done, and the remarks of the subcommand.
+fn done(what: &str, notes: &[String]) -> String {
+    [&[what.to_owned()], notes].concat().join(" ")
 }
 
 #[derive(Deserialize)]
