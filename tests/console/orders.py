@@ -98,3 +98,7 @@ def callbacks(run):
     run.check(not left, f"delivered orders leave the page ({left or 'all left'})")
     for name, id in run.order_ids.items():
         run.check(run.desk.order(id)["state"] == "delivered", f"the command says that {name} is delivered")
+    run.browser.open(f"find?q={run.order_ids['failing']}")
+    run.check(article(run, "failing").count() == 1, "Find shows a delivered order by its id")
+    change(run, "failing", "redeliver", "the shop has lost it")
+    run.check(len(run.shop.wait_for("failing", 3)) == 3, "a delivered order is delivered again")

@@ -18,7 +18,7 @@ def create(run, path, **fields):
         form.locator(f"[name={name.replace('_', '-')}]").fill(value)
     form.get_by_role("button", name="Create").click()
     run.browser.settle()
-    run.check(run.browser.text(".done") == "Created.", f"{path}: a new one is created")
+    run.check(run.browser.text(".done").startswith("Created."), f"{path}: a new one is created")
 
 
 def change(run, path, of, **fields):
@@ -29,7 +29,15 @@ def change(run, path, of, **fields):
         one.locator(f"details [name={name.replace('_', '-')}]").fill(value)
     one.get_by_role("button", name="Save").click()
     run.browser.settle()
-    run.check(run.browser.text(".done") == "Done.", f"{path}: a change is saved")
+    run.check(run.browser.text(".done").startswith("Done."), f"{path}: a change is saved")
+
+
+def confirm(run, path, verb):
+    """Confirms an action, after the page has said what it will do."""
+    said = run.browser.text("main p")
+    run.check(len(said) > 20, f"{path}: {verb} says what it will do ({said[:60]})")
+    run.browser.page.get_by_role("button", name=f"Yes, {verb}").click()
+    run.browser.settle()
 
 
 def switch(run, path, of, listed):
@@ -37,6 +45,8 @@ def switch(run, path, of, listed):
     for verb, status in [("Disable", "inactive"), ("Enable", "active")]:
         row(run, of).get_by_role("button", name=verb).click()
         run.browser.settle()
+        if verb == "Disable":
+            confirm(run, path, "disable")
         shown = row(run, of).inner_text()
         run.check(status in shown.split() and listed() == status, f"{path}: {verb} makes it {status} ({listed()})")
 
@@ -88,6 +98,7 @@ def api_keys(run):
     switch(run, "api-keys", "browser 2", lambda: listed("browser 2")["status"])
     row(run, "browser 2").get_by_role("button", name="Rotate").click()
     run.browser.settle()
+    confirm(run, "api-keys", "rotate")
     new = run.browser.page.locator(".secret code").inner_text()
     status, _ = run.desk.post("get-available-license-keys-count", api_key=new, product_id=1)
     run.check(new != secret and status == 200, "a rotated API key is another one, and opens the API")
@@ -103,6 +114,7 @@ def signing_keys(run):
     run.browser.page.locator("main tbody tr", has=run.browser.page.get_by_role("button", name="Rotate")).filter(
         has_text=listed()[0]["kid"]).get_by_role("button", name="Rotate").click()
     run.browser.settle()
+    confirm(run, "signing-keys", "rotate")
     retired = [bool(key["retired_at"]) for key in listed()]
     run.check(sorted(retired) == [False, True], "signing keys: rotate keeps the public half of the old key")
     for key in listed():
