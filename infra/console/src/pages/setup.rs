@@ -220,7 +220,7 @@ struct Row {
     id: String,
     /// The row for people.
     name: String,
-    cells: Vec<String>,
+    cells: Vec<Cell>,
     /// The verb that switches it: `disable` or `enable`; empty if it cannot be switched.
     switch: &'static str,
     can_rotate: bool,
@@ -249,7 +249,7 @@ async fn show(
     let row = |value: &Value| Row {
         id: text(value, resource.id),
         name: resource.name_of(value),
-        cells: resource.columns.iter().map(|(_, member)| cell(value, member)).collect(),
+        cells: resource.columns.iter().map(|(_, member)| Cell::of(value, member)).collect(),
         switch: match value["status"].as_str() {
             Some("active") => "disable",
             Some(_) => "enable",
@@ -263,11 +263,19 @@ async fn show(
     Ok(render(&Page { frame: context.frame(resource.title), resource, rows, done, secret }))
 }
 
-/// The text of a member. The whole list of endpoints is long, so it is `all`.
-fn cell(value: &Value, member: &str) -> String {
-    match value[member].as_array() {
-        Some(all) if member == "capabilities" && all.len() == Endpoint::ALL.len() => "all".to_owned(),
-        _ => text(value, member),
+struct Cell {
+    text: String,
+    is_time: bool,
+}
+
+impl Cell {
+    /// The cell of a member. The whole list of endpoints is long, so it is `all`.
+    fn of(value: &Value, member: &str) -> Self {
+        let text = match value[member].as_array() {
+            Some(all) if member == "capabilities" && all.len() == Endpoint::ALL.len() => "all".to_owned(),
+            _ => text(value, member),
+        };
+        Self { text, is_time: matches!(member, "retired_at" | "valid_until") }
     }
 }
 
