@@ -149,7 +149,8 @@ def libraries(release):
         lines = text.split("\n\n")[1].splitlines()
         names = [line.split(" ")[0] for line in lines]
         release.check({"aws-sdk-dynamodb", "tokio", "serde"} <= set(names), f"libraries are missing: {names}")
-        release.check(("clap" in names) == (text is texts[1]), "clap is in another archive than the command's")
+        for library in ["clap", "htmx"]:
+            release.check((library in names) == (text is texts[1]), f"{library} is in another archive than the command's")
         # A macro, a tool for tests, and a crate of this workspace.
         release.check(not {"serde_derive", "proptest", "keypool-domain"} & set(names), f"too many libraries: {names}")
         unlicensed = [line for line in lines if not re.fullmatch(r"\S+ \d\S+  [^ ].*", line)]

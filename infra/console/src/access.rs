@@ -1,8 +1,9 @@
 //! Who may use the console.
 //!
-//! It listens on loopback only, where other users of the machine and pages of other sites can reach it, too. So a
-//! request needs the cookie of a session, and a session begins with a link that only the terminal shows. A link
-//! works once. Requests with a foreign `Host` (DNS rebinding) or `Origin` (a form on another site) are refused.
+//! It listens on loopback only, where other users of the machine and pages of other sites can reach it, too.
+//! So a request needs the cookie of a session, and a session begins with a link that only the terminal shows.
+//! A link works once. Requests with a foreign `Host` (DNS rebinding) or `Origin` (a form on another site) are
+//! refused.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -30,9 +31,9 @@ const SESSIONS_MAX: usize = 32;
 /// The length of a new id, in hexadecimal digits.
 const ID_CHARACTERS: usize = 16;
 
-/// The headers of every response. Scripts and styles come from the console alone, no page may frame it, and no
-/// address leaves it in a `Referer`. (With `no-referrer`, browsers would hide the origin of a form from the
-/// console, too.)
+/// The headers of every response. Scripts and styles come from the console alone, no page may frame it, and
+/// no address leaves it in a `Referer`. (With `no-referrer`, browsers would hide the origin of a form from
+/// the console, too.)
 const HEADERS: [(HeaderName, &str); 6] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -191,8 +192,8 @@ async fn open(State(desk): State<Desk>, headers: HeaderMap, Query(link): Query<L
     Failure::Link.into_response()
 }
 
-/// A page that loads the first page. After a redirect, a browser that came from another page would not send the
-/// `SameSite=Strict` cookie.
+/// A page that loads the first page. After a redirect, a browser that came from another page would not send
+/// the `SameSite=Strict` cookie.
 #[derive(Template)]
 #[template(path = "entrance.html")]
 struct Entrance;

@@ -8,15 +8,16 @@ use http::{StatusCode, header};
 
 use crate::Desk;
 
-/// Name, content type and content. The version in the path of an asset is that of the command, so a browser may keep it.
+/// Name, content type and content. The version in the path of an asset is that of the command, so a browser
+/// may keep it.
 const FILES: [(&str, &str, &str); 7] = [
     ("console.css", "text/css; charset=utf-8", include_str!("../assets/console.css")),
     ("console.js", "text/javascript; charset=utf-8", include_str!("../assets/console.js")),
-    ("htmx.js", "text/javascript; charset=utf-8", include_str!("../assets/htmx.min.js")),
-    ("htmx.LICENSE", "text/plain; charset=utf-8", include_str!("../assets/htmx.LICENSE")),
-    ("uplot.js", "text/javascript; charset=utf-8", include_str!("../assets/uplot.min.js")),
-    ("uplot.css", "text/css; charset=utf-8", include_str!("../assets/uplot.min.css")),
-    ("uplot.LICENSE", "text/plain; charset=utf-8", include_str!("../assets/uplot.LICENSE")),
+    ("htmx.js", "text/javascript; charset=utf-8", include_str!("../assets/htmx-2.0.11.min.js")),
+    ("htmx.LICENSE", "text/plain; charset=utf-8", include_str!("../assets/htmx-2.0.11.LICENSE")),
+    ("uplot.js", "text/javascript; charset=utf-8", include_str!("../assets/uplot-1.6.32.min.js")),
+    ("uplot.css", "text/css; charset=utf-8", include_str!("../assets/uplot-1.6.32.min.css")),
+    ("uplot.LICENSE", "text/plain; charset=utf-8", include_str!("../assets/uplot-1.6.32.LICENSE")),
 ];
 
 pub(crate) fn routes() -> Router<Desk> {

@@ -39,7 +39,7 @@ impl fmt::Debug for Commands {
 
 /// A subcommand that is running.
 pub struct Run {
-    /// What it prints.
+    /// The output of the subcommand.
     pub events: mpsc::UnboundedReceiver<Event>,
     /// Interrupts the subcommand, as Ctrl-C does, when set to true or dropped.
     pub stop: watch::Sender<bool>,
@@ -56,11 +56,11 @@ pub enum Event {
     Note(String),
     /// The progress of long work: the items that are done, and how many there are, if that is known.
     Progress {
-        /// What is counted.
+        /// The name of the counted items.
         what: String,
-        /// How many are done.
+        /// The number of finished items.
         done: u64,
-        /// How many there are.
+        /// The number of all items.
         total: Option<u64>,
     },
 }
@@ -87,7 +87,7 @@ impl Ended {
     }
 }
 
-/// What a subcommand printed.
+/// The output of a subcommand.
 #[derive(Debug, Default)]
 pub(crate) struct Printed {
     pub(crate) values: Vec<Value>,

@@ -24,8 +24,8 @@ impl Fields {
         of_name.map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
     }
 
-    /// An option of a subcommand, for each field of this name that is not empty: `--name=TEXT`. The text cannot
-    /// be taken for another option.
+    /// An option of a subcommand, for each field of this name that is not empty: `--name=TEXT`. The text
+    /// cannot be taken for another option.
     pub(crate) fn options(&self, field: &str, option: &str) -> impl Iterator<Item = String> {
         self.texts(field).map(|value| format!("--{option}={value}")).collect::<Vec<_>>().into_iter()
     }

@@ -1,5 +1,5 @@
-//! The files to import, and the imports that run. An import continues when its page is closed, and after a restart
-//! of the console it can go on where its receipt ends.
+//! The files to import, and the imports that run. An import continues when its page is closed, and after a
+//! restart of the console it can go on where its receipt ends.
 //!
 //! Each file has a folder: `file/NAME`, `settings.json`, and the receipts of `keypool keys import`. Only the
 //! user who runs the console may read them, because they contain license keys.
@@ -53,7 +53,7 @@ pub(crate) struct Job {
     stop: tokio::sync::watch::Sender<bool>,
 }
 
-/// What a job has printed so far.
+/// The output of a job so far.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct State {
     pub(crate) is_rehearsal: bool,
@@ -145,7 +145,7 @@ impl Imports {
         entries.into_iter().rev().filter_map(|(_, id)| self.find(id.to_str()?)).collect()
     }
 
-    /// What the last job of a file has printed; `None` if there was none since the console started.
+    /// The output of the last job of a file; `None` if there was none since the console started.
     pub(crate) fn state(&self, received: &Received) -> Option<State> {
         self.jobs().get(&received.id).map(|job| job.state().clone())
     }

@@ -2,7 +2,7 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | `access` | who may use it: the one-time link, the session's cookie, hosts, origins, and the headers of all responses |
+//! | `access` | the one-time link, sessions, foreign hosts and origins, the headers of all responses |
 //! | `assets` | the style sheet, the script and the vendored libraries |
 //! | `commands` | subcommands as the pages run them, and what these print |
 //! | `form` | the fields of a form, and the token that protects it |
@@ -32,7 +32,7 @@ use pages::LastCount;
 pub use access::{Access, HOME};
 pub use commands::{Commands, Ended, Event, Run};
 
-/// What every page needs.
+/// The parts that every page needs.
 #[derive(Clone)]
 struct Desk {
     access: Arc<Access>,

@@ -18,7 +18,7 @@ struct Checked {
     holds: bool,
     fault: String,
     key: String,
-    /// What was signed: name and value of each member.
+    /// The signed content: name and value of each member.
     says: Vec<(String, String)>,
 }
 

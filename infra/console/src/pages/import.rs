@@ -1,4 +1,5 @@
-//! The page for imports: the received files, the columns of one as keypool understands them, and its progress.
+//! The page for imports: the received files, the columns of one as keypool understands them, and its
+//! progress.
 
 use askama::Template;
 use axum::Router;

@@ -104,7 +104,7 @@ struct Page {
     facts: Vec<(&'static str, String)>,
     actions: Vec<&'static Action>,
     history: Vec<Entry>,
-    /// What has just been done.
+    /// A message about the last change; empty if there was none.
     done: String,
 }
 

@@ -22,11 +22,11 @@ use crate::access::FormToken;
 
 pub(crate) use stock::LastCount;
 
-/// What the frame of every page shows.
+/// The content of the frame around every page.
 pub(crate) struct Frame {
     /// The page's title, which also marks its link.
     pub(crate) title: &'static str,
-    /// What the pages act on, in words.
+    /// The target of the subcommands, in words.
     pub(crate) target: String,
     /// The token for the page's forms.
     pub(crate) token: String,
@@ -48,7 +48,7 @@ const LINKS: [(&str, &str); 10] = [
     ("Import", "/import"),
 ];
 
-/// What a page needs of its request.
+/// The parts of a request that a page needs.
 pub(crate) struct Context {
     pub(crate) desk: Desk,
     token: FormToken,
@@ -142,7 +142,8 @@ impl IntoResponse for Failure {
     }
 }
 
-/// Fills a template. Every template is checked when the console is compiled, and writing into memory cannot fail.
+/// Fills a template. Every template is checked when the console is compiled, and writing into memory cannot
+/// fail.
 pub(crate) fn render(template: &impl Template) -> Html<String> {
     Html(template.render().unwrap_or_default())
 }

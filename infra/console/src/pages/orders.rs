@@ -109,7 +109,7 @@ struct Confirm {
     will: &'static str,
 }
 
-/// What an action on an order will do.
+/// The effect of an action on an order, for its confirmation.
 fn will(verb: &str) -> Result<&'static str, Failure> {
     match verb {
         "redeliver" => Ok("keypool calls the shop back again within a minute, with the same response."),

@@ -1,5 +1,5 @@
-//! Products, generators, API keys and signing keys: four pages of one form. Each is a list with a form to create
-//! another, and actions on each row.
+//! Products, generators, API keys and signing keys: four pages of one form. Each is a list with a form to
+//! create another, and actions on each row.
 
 use askama::Template;
 use axum::Router;
@@ -16,7 +16,7 @@ use crate::Desk;
 use crate::commands;
 use crate::form::Fields;
 
-/// What an operator sets up.
+/// A kind of record that an operator sets up.
 struct Resource {
     title: &'static str,
     path: &'static str,
@@ -31,7 +31,7 @@ struct Resource {
     /// The fields of the form that changes one.
     changes: &'static [Field],
     note: &'static str,
-    /// Actions that need a confirmation, and what each will do.
+    /// The actions that need a confirmation, each with its effect.
     confirmed: &'static [(&'static str, &'static str)],
 }
 
@@ -233,7 +233,7 @@ struct Page {
     frame: Frame,
     resource: &'static Resource,
     rows: Vec<Row>,
-    /// What has just been done.
+    /// A message about the last change; empty if there was none.
     done: String,
     /// A new API key, which is shown this once.
     secret: String,
@@ -342,7 +342,7 @@ async fn change(context: Context, Path(path): Path<String>, fields: Fields) -> R
     show(&context, resource, done("Done.", &printed.notes), text(&made, "api_key")).await
 }
 
-/// What was done, and the remarks of the subcommand.
+/// A message about a change, with the remarks of the subcommand.
 fn done(what: &str, notes: &[String]) -> String {
     [&[what.to_owned()], notes].concat().join(" ")
 }
