@@ -113,7 +113,7 @@ def remove(run):
     row.get_by_role("button", name="Remove wrong.csv").click()
     run.browser.settle()
     run.check(row.count() == 0, "a file is removed from the list")
-    received = [path for path in (run.desk.folder / "data/console/imports").rglob("*") if path.is_file()]
+    received = [path for path in (run.desk.folder / "data/console/local/imports").rglob("*") if path.is_file()]
     run.check(not any(path.name == "wrong.csv" for path in received), "a removed file is deleted")
     modes = {oct(path.stat().st_mode & 0o077) for path in [*received, *(path.parent.parent for path in received)]}
     run.check(modes == {"0o0"}, f"other users of this machine cannot read received files and receipts ({modes})")

@@ -88,9 +88,12 @@ pub(super) fn access(port: u16, output: &Output) -> Arc<Access> {
     Arc::new(Access::new(port, Arc::new(OperatingSystemRandomness), show))
 }
 
-/// The folder for files that the console receives, such as imports.
+/// The folder for files that the console receives, such as imports. Each target has its own, so that a file is
+/// not imported into another table by mistake.
 pub(super) fn files(options: &TargetOptions) -> PathBuf {
-    options.data_dir.join("console")
+    let target = if options.is_local() { "local".to_owned() } else { options.to_string() };
+    let name: String = target.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    options.data_dir.join("console").join(name)
 }
 
 /// Opens the link in the user's browser. Other users of the machine see the arguments of a process, so the

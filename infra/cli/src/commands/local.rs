@@ -43,7 +43,7 @@ impl Local {
             // Set once, because the stack asks for the pages once.
             let _ = link.set(access.link());
             let commands = in_process(options.local(), options.local().to_string());
-            keypool_console::router(access, commands, &console::files(options))
+            keypool_console::router(access, commands, &console::files(&options.local()))
         };
         let stack = tokio::select! {
             started = Stack::start_with_pages(self.port, data_dir, storage, pages) => started?,

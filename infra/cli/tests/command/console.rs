@@ -290,7 +290,7 @@ async fn received_files_are_private_and_stay_in_their_folder() {
     let upload = browser.request(Method::POST, "/console/import?name=..%2F..%2Fsecret.txt");
     let upload = upload.header(ORIGIN, &browser.base_url).header("x-form-token", &browser.token);
     let path = upload.body("KEY-1\nKEY-2\n").send().await.unwrap().text().await.unwrap();
-    let imports = folder.path().join(".keypool/console/imports");
+    let imports = folder.path().join(".keypool/console/local/imports");
     let received = imports.join(path.rsplit_once('/').unwrap().1);
     for (file, mode) in [("", 0o700), ("file", 0o700), ("file/secret.txt", 0o600)] {
         let found = received.join(file).metadata().unwrap().permissions().mode() & 0o777;
