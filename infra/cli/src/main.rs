@@ -22,7 +22,9 @@ mod view;
 
 use std::process::ExitCode;
 
+use anyhow::Error;
 use clap::Parser;
+use tokio::runtime::Runtime;
 
 use crate::commands::Command;
 use crate::exit::{HELP, WRONG_ARGUMENTS, WrongArguments};
@@ -46,8 +48,21 @@ struct Arguments {
     command: Command,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            Output::new(false).error(&Error::new(error).context("cannot start threads"), None);
+            return ExitCode::FAILURE;
+        }
+    };
+    let exit = runtime.block_on(run());
+    // Does not wait for subcommands that the console has started.
+    runtime.shutdown_background();
+    exit
+}
+
+async fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let output = Output::new(arguments.json);
     match arguments.command.run(&arguments.target, &output).await {

@@ -15,6 +15,7 @@ use axum::body::Body;
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::{mpsc, watch};
 
 use crate::commands::{Commands, Ended, Event, Run};
 
@@ -49,8 +50,8 @@ pub(crate) struct Received {
 
 /// A subcommand that imports or rehearses.
 pub(crate) struct Job {
-    state: Mutex<State>,
-    stop: tokio::sync::watch::Sender<bool>,
+    state: watch::Sender<State>,
+    stop: watch::Sender<bool>,
 }
 
 /// The output of a job so far.
@@ -147,13 +148,13 @@ impl Imports {
 
     /// The output of the last job of a file; `None` if there was none since the console started.
     pub(crate) fn state(&self, received: &Received) -> Option<State> {
-        self.jobs().get(&received.id).map(|job| job.state().clone())
+        self.jobs().get(&received.id).map(|job| job.state.borrow().clone())
     }
 
     /// Starts an import or a rehearsal. Returns false if one is running.
     pub(crate) fn start(&self, received: &Received, commands: &Commands, is_rehearsal: bool) -> bool {
         let mut jobs = self.jobs();
-        if jobs.get(&received.id).is_some_and(|job| job.state().ended.is_none()) {
+        if jobs.get(&received.id).is_some_and(|job| job.is_running()) {
             return false;
         }
         let mut arguments = received.settings().arguments(&received.file());
@@ -163,7 +164,7 @@ impl Imports {
             arguments.insert(2, "--dry-run".to_owned());
         }
         let Run { events, stop, ended } = commands.start(arguments);
-        let state = Mutex::new(State { is_rehearsal, ..State::default() });
+        let state = watch::Sender::new(State { is_rehearsal, ..State::default() });
         let job = Arc::new(Job { state, stop });
         jobs.insert(received.id.clone(), Arc::clone(&job));
         tokio::spawn(job.follow(events, ended));
@@ -173,15 +174,26 @@ impl Imports {
     /// Interrupts the job of a file.
     pub(crate) fn stop(&self, received: &Received) {
         if let Some(job) = self.jobs().get(&received.id) {
-            // An error means that it has ended.
-            let _ = job.stop.send(true);
+            job.interrupt();
+        }
+    }
+
+    /// Interrupts all jobs, and waits for their end.
+    pub(crate) async fn stop_all(&self) {
+        let jobs: Vec<Arc<Job>> = self.jobs().values().cloned().collect();
+        for job in &jobs {
+            job.interrupt();
+        }
+        for job in &jobs {
+            // The job owns the sender, so it is not closed.
+            let _ = job.state.subscribe().wait_for(|state| state.ended.is_some()).await;
         }
     }
 
     /// Deletes a file and its receipts. Returns false if its job is running.
     pub(crate) fn remove(&self, received: &Received) -> io::Result<bool> {
         let mut jobs = self.jobs();
-        if jobs.get(&received.id).is_some_and(|job| job.state().ended.is_none()) {
+        if jobs.get(&received.id).is_some_and(|job| job.is_running()) {
             return Ok(false);
         }
         jobs.remove(&received.id);
@@ -190,27 +202,31 @@ impl Imports {
 }
 
 impl Job {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn is_running(&self) -> bool {
+        self.state.borrow().ended.is_none()
     }
 
-    /// Collects what the subcommand prints, until it ends.
+    fn interrupt(&self) {
+        // An error means that it has ended.
+        let _ = self.stop.send(true);
+    }
+
+    /// Collects the output of the subcommand, until it ends.
     async fn follow(
         self: Arc<Self>,
-        mut events: tokio::sync::mpsc::UnboundedReceiver<Event>,
+        mut events: mpsc::UnboundedReceiver<Event>,
         ended: impl Future<Output = Ended>,
     ) {
         // The sender of the events is gone when the subcommand has ended.
         while let Some(event) = events.recv().await {
-            let mut state = self.state();
-            match event {
+            self.state.send_modify(|state| match event {
                 Event::Value(value) => state.summary = Some(value),
                 Event::Note(note) => state.notes.push(note),
                 Event::Progress { done, total, .. } => (state.done, state.total) = (done, total),
-            }
+            });
         }
         let ended = ended.await;
-        self.state().ended = Some(ended);
+        self.state.send_modify(|state| state.ended = Some(ended));
     }
 }
 

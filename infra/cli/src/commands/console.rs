@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, Parser};
 use futures_util::FutureExt as _;
-use keypool_console::{Access, Commands, Ended, Run};
+use keypool_console::{Access, Commands, Console as Pages, Ended, Run};
 use keypool_domain::OperatingSystemRandomness;
 use serde_json::json;
 use tempfile::NamedTempFile;
@@ -45,7 +45,7 @@ pub(crate) struct Console {
 }
 
 /// The time that running requests get to finish when the console stops.
-const STOP_WITHIN: Duration = Duration::from_secs(3);
+const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 impl Console {
     pub(crate) async fn run(&self, options: &TargetOptions, output: &Output) -> anyhow::Result<Exit> {
@@ -60,8 +60,8 @@ impl Console {
         let access = access(listener.local_addr()?.port(), output);
         let link = access.link();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let router = keypool_console::router(access, commands, &files(options));
-        let served = axum::serve(listener, router).with_graceful_shutdown(stopped.map(|_| ()));
+        let pages = Pages::new(access, commands, &files(options));
+        let served = axum::serve(listener, pages.router()).with_graceful_shutdown(stopped.map(|_| ()));
         let mut served = tokio::spawn(served.into_future());
         output.result(&format!("ready {link}"), &json!({"ready": link}))?;
         // The file is removed when the console ends.
@@ -72,10 +72,8 @@ impl Console {
             _ = terminate.recv() => {}
         }
         drop(stop);
-        let abort = served.abort_handle();
-        if tokio::time::timeout(STOP_WITHIN, served).await.is_err() {
-            abort.abort();
-        }
+        // Requests that have not ended by then wait for a subcommand.
+        let _ = tokio::join!(tokio::time::timeout(STOP_WITHIN, served), pages.stop());
         output.note("stopped");
         Ok(Exit::Done)
     }

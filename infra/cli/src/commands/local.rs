@@ -3,6 +3,7 @@ use std::sync::OnceLock;
 
 use anyhow::Context as _;
 use clap::Args;
+use keypool_console::Console;
 use keypool_function::{init_logs, log_level};
 use keypool_local::{Stack, Storage, demo};
 use serde_json::json;
@@ -37,13 +38,14 @@ impl Local {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let storage = if self.memory { Storage::Memory } else { Storage::Disk };
-        let (data_dir, link) = (options.data_dir.as_path(), OnceLock::new());
+        let (data_dir, opened) = (options.data_dir.as_path(), OnceLock::new());
         let pages = |port| {
             let access = console::access(port, output);
-            // Set once, because the stack asks for the pages once.
-            let _ = link.set(access.link());
             let commands = in_process(options.local(), options.local().to_string());
-            keypool_console::router(access, commands, &console::files(&options.local()))
+            let link = access.link();
+            let console = Console::new(access, commands, &console::files(&options.local()));
+            // The stack asks for the pages once.
+            opened.get_or_init(|| (console, link)).0.router()
         };
         let stack = tokio::select! {
             started = Stack::start_with_pages(self.port, data_dir, storage, pages) => started?,
@@ -51,12 +53,15 @@ impl Local {
             _ = terminate.recv() => return Ok(Exit::Done),
         };
         let base_url = stack.base_url();
-        let console = link.get().cloned().unwrap_or_default();
-        let text = format!("{}\nready {base_url}", welcome(&base_url, &console, data_dir, storage));
-        output.result(&text, &json!({"ready": base_url, "api_key": demo::API_KEY, "console": console}))?;
+        let link = opened.get().map_or("", |(_, link)| link);
+        let text = format!("{}\nready {base_url}", welcome(&base_url, link, data_dir, storage));
+        output.result(&text, &json!({"ready": base_url, "api_key": demo::API_KEY, "console": link}))?;
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+        }
+        if let Some((console, _)) = opened.get() {
+            console.stop().await;
         }
         stack.stop().await;
         output.note("stopped");

@@ -357,3 +357,39 @@ async fn keypool_local_serves_the_console() {
     assert!(browser.page("/console/stock").await.contains("Demo"));
     assert_eq!(local.stop().0, Some(0));
 }
+
+#[tokio::test]
+async fn an_import_continues_after_a_restart_of_the_console() {
+    const KEYS: usize = 20_000;
+    let (folder, _local, console) = desk().await;
+    let browser = Browser::open(&console.link).await;
+    let upload = browser.request(Method::POST, "/console/import?name=many.txt");
+    let upload = upload.header(ORIGIN, &browser.base_url).header("x-form-token", &browser.token);
+    let keys: Vec<String> = (0..KEYS).map(|nth| format!("MANY-{nth}")).collect();
+    let path = upload.body(keys.join("\n")).send().await.unwrap().text().await.unwrap();
+    let settings = [("verb", "import"), ("product", "3"), ("status", "available")];
+    assert_eq!(browser.send(&format!("{path}/run"), &settings).await.status(), StatusCode::OK);
+    // The receipt grows once keys are stored.
+    let id = path.rsplit_once('/').unwrap().1;
+    let receipt = folder.path().join(".keypool/console/local/imports").join(id).join("receipt.jsonl");
+    let lines = || std::fs::read_to_string(&receipt).unwrap_or_default().lines().count();
+    while lines() < 100 {
+        assert!(browser.page(&format!("{path}/progress")).await.contains("Importing"));
+    }
+    assert_eq!(console.stop().0, Some(0));
+    let done = lines();
+    assert!(done < KEYS, "the import ended before the console did");
+
+    let console = Console::start(folder.path(), &["--no-open"], None);
+    let browser = Browser::open(&console.link).await;
+    assert!(browser.page("/console/import").await.contains("many.txt"));
+    assert_eq!(browser.send(&format!("{path}/run"), &settings).await.status(), StatusCode::OK);
+    let mut page = browser.page(&format!("{path}/progress")).await;
+    while page.contains("Importing") {
+        page = browser.page(&format!("{path}/progress")).await;
+    }
+    assert!(page.contains(&format!("{KEYS} lines: {KEYS} created, 0 duplicate, 0 refused.")), "{page}");
+    let audit = ok(folder.path(), &["audit", "--action", "keys.import", "--json"]);
+    let states = ["begun", "interrupted", "resumed", "complete"];
+    assert!(states.into_iter().all(|state| audit.contains(state)), "{audit}");
+}
