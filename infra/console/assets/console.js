@@ -20,13 +20,14 @@ function charts(root) {
     if (element.childElementCount) continue;
     const sold = element.dataset.values.trim().split(" ").map(Number);
     const step = element.dataset.unit === "hour" ? 3600 : 86400;
-    const now = Math.floor(Date.now() / 1000 / step) * step;
+    // The last bar stands for the time from one step ago until now.
+    const now = Date.now() / 1000 - step / 2;
     const times = sold.map((_, nth) => now - (sold.length - 1 - nth) * step);
     const style = getComputedStyle(document.documentElement);
     const axis = { stroke: style.getPropertyValue("--text"), grid: { stroke: style.getPropertyValue("--line") } };
     const options = {
       width: element.clientWidth, height: 150, legend: { show: false }, cursor: { show: false },
-      title: element.dataset.unit === "hour" ? "Sold by the hour" : "Sold by the day",
+      title: element.dataset.unit === "hour" ? "Sold in each of 24 hours" : "Sold in each of 30 days",
       axes: [axis, { ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 1e5, 1e6] }], scales: { y: { range: (u, low, high) => [0, Math.max(high, 1)] } },
       series: [{}, { fill: style.getPropertyValue("--assigned"), paths: uPlot.paths.bars({ size: [0.8] }), points: { show: false } }],
     };
@@ -48,6 +49,8 @@ document.addEventListener("htmx:afterSwap", (event) => fresh(event.target.parent
 document.addEventListener("click", (event) => {
   const more = event.target.closest("[data-stop]")?.closest(".more");
   if (!more) return;
+  // The console stops to read when the request ends.
+  htmx.trigger(more, "htmx:abort");
   const row = document.createElement("tr");
   const cell = row.insertCell();
   cell.colSpan = 6;
@@ -57,28 +60,47 @@ document.addEventListener("click", (event) => {
   cell.focus();
 });
 
-// A button that starts something long says so.
+// A button that starts something long says so. Beside it, another one stops it.
 document.addEventListener("htmx:beforeRequest", (event) => {
-  const busy = event.target.dataset.busy;
-  if (busy) {
-    event.target.textContent = busy;
-    event.target.disabled = true;
-  }
+  const button = event.target;
+  if (!button.dataset.busy) return;
+  button.dataset.label = button.textContent;
+  button.textContent = button.dataset.busy;
+  button.disabled = true;
+  const stop = document.createElement("button");
+  stop.type = "button";
+  stop.textContent = "Stop";
+  stop.addEventListener("click", () => htmx.trigger(button, "htmx:abort"));
+  button.after(" ", stop);
+});
+document.addEventListener("htmx:afterRequest", (event) => {
+  const button = event.target;
+  if (!button.dataset.label || !button.isConnected) return;
+  button.textContent = button.dataset.label;
+  button.disabled = false;
+  button.nextElementSibling?.remove();
 });
 
-// A part of a page that could not be loaded says why.
+// A part of a page that could not be loaded says why, and the progress of an import is asked for again.
+function failed(element, text) {
+  if (element.dataset.label) {
+    document.getElementById("failure").textContent = text;
+  } else if (element.dataset.polls) {
+    setTimeout(() => htmx.trigger(element, "again"), 2000);
+  } else {
+    element.textContent = text;
+    element.classList.add("failure");
+  }
+}
 document.addEventListener("htmx:responseError", (event) => {
   const page = new DOMParser().parseFromString(event.detail.xhr.responseText, "text/html");
-  const text = page.querySelector(".failure")?.textContent || "The console does not answer.";
-  event.target.textContent = text;
-  event.target.classList.add("failure");
+  failed(event.target, page.querySelector(".failure")?.textContent || "The console does not answer.");
 });
 document.addEventListener("htmx:sendError", (event) => {
-  event.target.textContent = "The console does not answer. Does the command still run?";
-  event.target.classList.add("failure");
+  failed(event.target, "The console does not answer. Does the command still run?");
 });
 
-// Sends a file as the body of one request, so that its size is no matter.
+// Sends a file as the body of one request, which may have any size.
 async function upload(form, file) {
   const status = document.getElementById("upload-status");
   status.classList.remove("failure");

@@ -28,6 +28,9 @@ pub const HOME: &str = "/console";
 /// The most sessions at a time. A further one ends the others.
 const SESSIONS_MAX: usize = 32;
 
+/// The header in which a browser says where a request comes from.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
 /// The length of a new id, in hexadecimal digits.
 const ID_CHARACTERS: usize = 16;
 
@@ -61,8 +64,22 @@ pub struct Access {
 #[derive(Default)]
 struct Sessions {
     link: String,
-    /// The token that each session's forms carry, by the session's cookie.
-    open: HashMap<String, String>,
+    /// The open sessions, by their cookies.
+    open: HashMap<String, Session>,
+}
+
+struct Session {
+    token: FormToken,
+    message: Message,
+}
+
+/// A message about a change, for the page that is shown next.
+#[derive(Default)]
+pub(crate) struct Message {
+    /// The change; empty if there was none.
+    pub(crate) done: String,
+    /// A new API key, which is shown once.
+    pub(crate) secret: String,
 }
 
 impl fmt::Debug for Access {
@@ -79,7 +96,7 @@ impl Access {
         randomness: Arc<dyn Randomness>,
         on_link: impl Fn(&str) + Send + Sync + 'static,
     ) -> Self {
-        let hosts = ["127.0.0.1", "localhost", "[::1]"].map(|host| format!("{host}:{port}")).into();
+        let hosts = ["127.0.0.1", "localhost"].map(|host| format!("{host}:{port}")).into();
         let state = Sessions { link: secret(&*randomness), open: HashMap::new() };
         Self { hosts, port, randomness, on_link: Box::new(on_link), state: Mutex::new(state) }
     }
@@ -97,15 +114,32 @@ impl Access {
         if !is_same(token, &state.link) {
             return None;
         }
-        let session = secret(&*self.randomness);
+        let cookie = secret(&*self.randomness);
         if state.open.len() >= SESSIONS_MAX {
             state.open.clear();
         }
-        state.open.insert(session.clone(), secret(&*self.randomness));
+        let token = FormToken(secret(&*self.randomness));
+        state.open.insert(cookie.clone(), Session { token, message: Message::default() });
         state.link = secret(&*self.randomness);
         drop(state);
         (self.on_link)(&self.link());
-        Some(session)
+        Some(cookie)
+    }
+
+    /// Leaves a message for the next page of a session, in place of an earlier one.
+    pub(crate) fn leave(&self, token: &FormToken, message: Message) {
+        self.exchange(token, message);
+    }
+
+    /// Takes the message that was left for a session.
+    pub(crate) fn take_message(&self, token: &FormToken) -> Message {
+        self.exchange(token, Message::default()).unwrap_or_default()
+    }
+
+    fn exchange(&self, token: &FormToken, message: Message) -> Option<Message> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = state.open.values_mut().find(|session| session.token.is(token.as_str()))?;
+        Some(std::mem::replace(&mut session.message, message))
     }
 
     /// A new random id.
@@ -121,18 +155,13 @@ impl Access {
             cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
         let (_, value) = pairs.find(|(cookie, _)| *cookie == name)?;
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let session = state.open.iter().find(|(session, _)| is_same(session, value));
-        session.map(|(_, token)| FormToken(token.clone()))
+        let session = state.open.iter().find(|(cookie, _)| is_same(cookie, value));
+        session.map(|(_, session)| session.token.clone())
     }
 
     /// Cookies belong to a host, not to a port, so consoles on two ports need two names.
     fn cookie_name(&self) -> String {
         format!("keypool-console-{}", self.port)
-    }
-
-    fn is_own_origin(&self, origin: &HeaderValue) -> bool {
-        let host = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
-        host.is_some_and(|host| self.hosts.iter().any(|own| own == host))
     }
 }
 
@@ -198,15 +227,23 @@ async fn open(State(desk): State<Desk>, headers: HeaderMap, Query(link): Query<L
 #[template(path = "entrance.html")]
 struct Entrance;
 
+/// Returns false for requests with a foreign host or from a foreign page.
+fn is_own(access: &Access, request: &Request) -> bool {
+    let header =
+        |name: HeaderName| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
+    let own = header(header::HOST).filter(|host| access.hosts.iter().any(|own| own == host));
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    // A browser names the origin of every change. Of a page that is only read it may leave it out.
+    let is_own_origin = header(header::ORIGIN)
+        .map_or(reads, |origin| own.is_some_and(|host| origin.strip_prefix("http://") == Some(host)));
+    // Other ports of this machine count as the same site. Only the link may be opened from elsewhere.
+    let is_own_site = header(SEC_FETCH_SITE).is_none_or(|site| matches!(site, "same-origin" | "none"));
+    own.is_some() && is_own_origin && (is_own_site || request.uri().path().ends_with("/open"))
+}
+
 /// Refuses foreign hosts and origins, and puts the headers on every response.
 pub(crate) async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let is_own_host = host.is_some_and(|host| access.hosts.iter().any(|own| own == host));
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let origin = request.headers().get(header::ORIGIN);
-    // A browser names the origin of every change. Of a page that is only read it may leave it out.
-    let is_own_origin = origin.map_or(reads, |origin| access.is_own_origin(origin));
-    let mut response = if is_own_host && is_own_origin {
+    let mut response = if is_own(&access, &request) {
         next.run(request).await
     } else {
         (StatusCode::FORBIDDEN, "The console answers its own pages on this machine only.\n").into_response()

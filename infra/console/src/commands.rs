@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -11,15 +12,22 @@ use crate::pages::Failure;
 /// The subcommands, as the pages run them.
 pub struct Commands {
     start: Box<dyn Fn(Vec<String>) -> Run + Send + Sync>,
+    /// Reports the end of a subcommand that no page waits for.
+    report: Arc<dyn Fn(&str) + Send + Sync>,
     target: String,
 }
 
 impl Commands {
     /// `start` starts a subcommand: its words and options as on a command line, without `keypool` and without
-    /// `--json`. `target` says what the subcommands act on.
+    /// `--json`. `report` receives the end of a subcommand that no page waits for. `target` says what the
+    /// subcommands act on.
     #[must_use]
-    pub fn new(target: String, start: impl Fn(Vec<String>) -> Run + Send + Sync + 'static) -> Self {
-        Self { start: Box::new(start), target }
+    pub fn new(
+        target: String,
+        start: impl Fn(Vec<String>) -> Run + Send + Sync + 'static,
+        report: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Self {
+        Self { start: Box::new(start), report: Arc::new(report), target }
     }
 
     pub(crate) fn start(&self, arguments: Vec<String>) -> Run {
@@ -98,8 +106,12 @@ pub(crate) struct Printed {
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// Runs a subcommand that may wait for minutes. After [`WAIT_MAX`] it continues without the page, which gets
-/// what has been printed so far. Fails with the error that it prints.
-pub(crate) async fn run_detached(commands: &Commands, arguments: Vec<String>) -> Result<Printed, Failure> {
+/// what has been printed so far, and false. Fails with the error that it prints.
+pub(crate) async fn run_detached(
+    commands: &Commands,
+    arguments: Vec<String>,
+) -> Result<(Printed, bool), Failure> {
+    let name = arguments.join(" ");
     let Run { mut events, stop, mut ended } = commands.start(arguments);
     let mut printed = Printed::default();
     let collect = async {
@@ -109,17 +121,17 @@ pub(crate) async fn run_detached(commands: &Commands, arguments: Vec<String>) ->
         (&mut ended).await
     };
     if let Ok(ended) = tokio::time::timeout(WAIT_MAX, collect).await {
-        return ended.into_result(printed);
+        return ended.into_result(printed).map(|printed| (printed, true));
     }
+    let report = Arc::clone(&commands.report);
     tokio::spawn(async move {
         let ended = ended.await;
         // Dropping it earlier would have interrupted the subcommand.
         drop(stop);
-        if let Some(error) = ended.error {
-            tracing::error!(error, "a command of the console failed");
-        }
+        let end = ended.error.unwrap_or_else(|| "done".to_owned());
+        report(&format!("keypool {name}: {end}"));
     });
-    Ok(printed)
+    Ok((printed, false))
 }
 
 /// Runs a subcommand to its end. Fails with the error that it prints.

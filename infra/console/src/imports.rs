@@ -19,8 +19,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::commands::{Commands, Ended, Event, Run};
 
-/// The most characters of a file's name that are kept.
-const NAME_MAX: usize = 100;
+/// The most bytes of a file's name that are kept. File systems allow 255.
+const NAME_BYTES_MAX: usize = 200;
 
 /// All files to import.
 pub(crate) struct Imports {
@@ -96,6 +96,11 @@ impl Received {
         self.folder.join(if is_rehearsal { "rehearsal.jsonl" } else { "receipt.jsonl" })
     }
 
+    /// Returns true if an import has begun. It continues only with the same settings.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.receipt(false).exists()
+    }
+
     pub(crate) fn settings(&self) -> Settings {
         let file = File::open(self.folder.join("settings.json")).ok();
         file.and_then(|file| serde_json::from_reader(io::BufReader::new(file)).ok()).unwrap_or_default()
@@ -120,11 +125,14 @@ impl Imports {
     pub(crate) async fn receive(&self, id: String, name: &str, body: Body) -> io::Result<Received> {
         let received = Received { folder: self.folder.join(&id), name: file_name(name), id };
         DirBuilder::new().recursive(true).mode(0o700).create(received.folder.join("file"))?;
-        let stored = store(&received.file(), body).await;
-        if stored.is_err() {
+        // A part of a file could end within a license key, so it gets its name when it is complete.
+        let partial = received.folder.join("partial");
+        let stored = store(&partial, body).await;
+        if let Err(error) = stored.and_then(|()| std::fs::rename(&partial, received.file())) {
             std::fs::remove_dir_all(&received.folder)?;
+            return Err(error);
         }
-        stored.map(|()| received)
+        Ok(received)
     }
 
     /// The received file with this id.
@@ -236,8 +244,8 @@ fn file_name(name: &str) -> String {
     let safe: String = last.chars().filter(|c| !c.is_control()).collect();
     let safe = safe.trim().trim_start_matches('.');
     // The end has the extension.
-    let cut = safe.chars().count().saturating_sub(NAME_MAX);
-    let safe: String = safe.chars().skip(cut).collect();
+    let start = (0..=safe.len()).find(|at| safe.is_char_boundary(*at) && safe.len() - at <= NAME_BYTES_MAX);
+    let safe = safe.get(start.unwrap_or(0)..).unwrap_or_default().to_owned();
     if safe.is_empty() { "upload".to_owned() } else { safe }
 }
 
@@ -271,8 +279,8 @@ mod tests {
         ] {
             assert_eq!(file_name(name), safe);
         }
-        let long = format!("{}.csv", "é".repeat(200));
-        assert!(file_name(&long).ends_with("é.csv") && file_name(&long).chars().count() == NAME_MAX);
+        let long = file_name(&format!("{}.csv", "鍵".repeat(200)));
+        assert!(long.ends_with("鍵.csv") && (NAME_BYTES_MAX - 2..=NAME_BYTES_MAX).contains(&long.len()));
     }
 
     #[test]

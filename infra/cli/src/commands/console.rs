@@ -23,7 +23,7 @@ use super::Command;
 use crate::advice;
 use crate::exit::{Exit, WRONG_ARGUMENTS, WrongArguments};
 use crate::output::Output;
-use crate::target::TargetOptions;
+use crate::target::{Place, Target, TargetOptions};
 
 /// Open the shop's license desk in a browser.
 ///
@@ -49,18 +49,24 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 impl Console {
     pub(crate) async fn run(&self, options: &TargetOptions, output: &Output) -> anyhow::Result<Exit> {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
         // Fails here, not in a page, if there is no such target or the operator is unknown.
         let target = options.open().await?;
-        let commands = in_process(options.clone(), format!("{options}, as {}", target.principal().await?));
+        let region = match &target.place {
+            Place::Aws(aws) if !options.has_region() => format!(" in {}", aws.region()),
+            _ => String::new(),
+        };
+        let shown = format!("{options}{region}, as {}", target.principal().await?);
+        let commands = in_process(options.clone(), shown, output);
+        let files = files_of(options, &target).await?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await;
         let listener =
             listener.with_context(|| format!("cannot listen on port {} of 127.0.0.1", self.port))?;
         let access = access(listener.local_addr()?.port(), output);
         let link = access.link();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let pages = Pages::new(access, commands, &files(options));
+        let pages = Pages::new(access, commands, &files);
         let served = axum::serve(listener, pages.router()).with_graceful_shutdown(stopped.map(|_| ()));
         let mut served = tokio::spawn(served.into_future());
         output.result(&format!("ready {link}"), &json!({"ready": link}))?;
@@ -86,12 +92,18 @@ pub(super) fn access(port: u16, output: &Output) -> Arc<Access> {
     Arc::new(Access::new(port, Arc::new(OperatingSystemRandomness), show))
 }
 
-/// The folder for files that the console receives, such as imports. Each target has its own, so that a file is
-/// not imported into another table by mistake.
-pub(super) fn files(options: &TargetOptions) -> PathBuf {
-    let target = if options.is_local() { "local".to_owned() } else { options.to_string() };
-    let name: String = target.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    options.data_dir.join("console").join(name)
+/// The folder for files that the console receives, such as imports. Each table on AWS has its own, so that a
+/// file is not imported into another table by mistake.
+async fn files_of(options: &TargetOptions, target: &Target) -> anyhow::Result<PathBuf> {
+    Ok(match target.place {
+        Place::Local(_) => local_files(options),
+        Place::Aws(_) => options.data_dir.join("console").join(target.store.table_id().await?),
+    })
+}
+
+/// The folder for files that the console of the local stack receives.
+pub(super) fn local_files(options: &TargetOptions) -> PathBuf {
+    options.data_dir.join("console/local")
 }
 
 /// Opens the link in the user's browser. Other users of the machine see the arguments of a process, so the
@@ -127,9 +139,9 @@ struct Line {
 }
 
 /// Runs subcommands in this process, on the target that `options` select. The pages show it as `target`.
-pub(super) fn in_process(options: TargetOptions, target: String) -> Commands {
-    let options = Arc::new(options);
-    Commands::new(target, move |arguments| {
+pub(super) fn in_process(options: TargetOptions, target: String, output: &Output) -> Commands {
+    let (options, terminal) = (Arc::new(options), output.clone());
+    let start = move |arguments| {
         let (events, received) = unbounded_channel();
         let (stop, stopped) = watch::channel(false);
         let (options, output) = (Arc::clone(&options), Output::to_console(events, stopped));
@@ -140,15 +152,23 @@ pub(super) fn in_process(options: TargetOptions, target: String) -> Commands {
             ended.unwrap_or_else(|error| Ended { exit: 1, error: Some(format!("keypool failed: {error}")) })
         });
         Run { events: received, stop, ended: ended.boxed() }
-    })
+    };
+    Commands::new(target, start, move |end| terminal.note(end))
 }
 
 async fn run(options: &TargetOptions, arguments: Vec<String>, output: &Output) -> Ended {
-    let command = match Line::try_parse_from(arguments) {
+    let words: Vec<&str> = arguments.iter().take(2).map(String::as_str).collect();
+    let is_reading = matches!(*words, ["stock" | "audit" | "doctor", ..] | [_, "list" | "show"]);
+    let command = match Line::try_parse_from(&arguments) {
         Ok(line) => line.command,
         Err(error) => return Ended { exit: WRONG_ARGUMENTS, error: Some(in_short(&error)) },
     };
-    match command.run(options, output).await {
+    // A search that nobody waits for would still read the whole table.
+    let ended = tokio::select! {
+        ended = command.run(options, output) => ended,
+        () = output.interrupted(), if is_reading => Ok(Exit::Interrupted),
+    };
+    match ended {
         Ok(exit) => Ended { exit: exit.code(), error: None },
         Err(error) => {
             let advice = advice::on(&error, options).map(|advice| format!("; {advice}"));

@@ -41,9 +41,9 @@ impl Local {
         let (data_dir, opened) = (options.data_dir.as_path(), OnceLock::new());
         let pages = |port| {
             let access = console::access(port, output);
-            let commands = in_process(options.local(), options.local().to_string());
+            let commands = in_process(options.local(), options.local().to_string(), output);
             let link = access.link();
-            let console = Console::new(access, commands, &console::files(&options.local()));
+            let console = Console::new(access, commands, &console::local_files(options));
             // The stack asks for the pages once.
             opened.get_or_init(|| (console, link)).0.router()
         };

@@ -119,6 +119,11 @@ impl TargetOptions {
             .unwrap_or(Named::Nothing)
     }
 
+    /// Returns true if the options or the environment name the region.
+    pub(crate) fn has_region(&self) -> bool {
+        self.region.is_some()
+    }
+
     /// The same data folder, whatever else the options and the environment select.
     pub(crate) fn local(&self) -> Self {
         Self { is_local: true, ..self.clone() }

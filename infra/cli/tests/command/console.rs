@@ -198,13 +198,21 @@ async fn other_hosts_and_origins_are_refused() {
         let status = response.unwrap().status();
         assert!([StatusCode::FORBIDDEN, StatusCode::BAD_REQUEST].contains(&status), "{host}: {status}");
     }
+    for site in ["cross-site", "same-site"] {
+        let request =
+            browser.request(Method::GET, "/console/find?q=CONSOLE-1").header("sec-fetch-site", site);
+        assert_eq!(request.send().await.unwrap().status(), StatusCode::FORBIDDEN, "{site}");
+    }
     let localhost = format!("localhost:{port}");
     let response =
         browser.request(Method::GET, "/console/find").header(HOST, localhost).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     let mut form = vec![("form_token", browser.token.as_str())];
     form.extend(BLOCK);
-    for origin in [Some("http://evil.example"), Some("http://127.0.0.1:1"), Some("null"), None] {
+    let other_name = format!("http://localhost:{port}");
+    for origin in
+        [Some("http://evil.example"), Some("http://127.0.0.1:1"), Some(&*other_name), Some("null"), None]
+    {
         let mut headers = HeaderMap::new();
         if let Some(origin) = origin {
             headers.insert(ORIGIN, origin.parse().unwrap());

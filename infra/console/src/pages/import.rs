@@ -163,7 +163,8 @@ const MEMBERS: [&str; 7] =
 /// Shows the first lines as the settings of the form make keypool understand them.
 async fn preview(context: Context, Path(id): Path<String>, fields: Fields) -> Result<Html<String>, Failure> {
     let received = find(&context, &id)?;
-    let mut arguments = settings(&fields).arguments(&received.file());
+    let settings = if received.has_begun() { received.settings() } else { settings(&fields) };
+    let mut arguments = settings.arguments(&received.file());
     arguments.insert(2, "--preview".to_owned());
     let (value, error) = match commands::run(&context.desk.commands, arguments).await {
         Ok(Printed { values, .. }) => (values.into_iter().next().unwrap_or_default(), String::new()),
@@ -183,12 +184,14 @@ async fn preview(context: Context, Path(id): Path<String>, fields: Fields) -> Re
 /// Starts an import or a rehearsal.
 async fn run(context: Context, Path(id): Path<String>, fields: Fields) -> Result<Redirect, Failure> {
     let received = find(&context, &id)?;
-    received.save(&settings(&fields)).map_err(|error| Failure::Command(error.to_string()))?;
     let is_rehearsal = match fields.text("verb") {
         "rehearse" => true,
         "import" => false,
         _ => return Err(Failure::Form),
     };
+    if !received.has_begun() {
+        received.save(&settings(&fields)).map_err(|error| Failure::Command(error.to_string()))?;
+    }
     if !context.desk.imports.start(&received, &context.desk.commands, is_rehearsal) {
         return Err(Failure::Command("an import of this file is running".to_owned()));
     }

@@ -1,14 +1,16 @@
 use askama::Template;
 use axum::Router;
 use axum::extract::Query;
-use axum::response::Html;
+use axum::response::{Html, Response};
 use axum::routing::{get, post};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::find::Row;
 use super::{Context, Failure, Frame, LINKS, render, text};
 use crate::Desk;
+use crate::access::Message;
 use crate::commands;
 use crate::form::Fields;
 
@@ -109,10 +111,10 @@ struct Page {
 }
 
 async fn page(context: Context, Query(named): Query<Named>) -> Result<Html<String>, Failure> {
-    show(&context, &named.key, String::new()).await
+    show(&context, &named.key).await
 }
 
-async fn show(context: &Context, key: &str, done: String) -> Result<Html<String>, Failure> {
+async fn show(context: &Context, key: &str) -> Result<Html<String>, Failure> {
     let commands = &context.desk.commands;
     let value = find(context, key).await?;
     let subject = format!("--subject={key}");
@@ -136,7 +138,7 @@ async fn show(context: &Context, key: &str, done: String) -> Result<Html<String>
         facts,
         row,
         history: history.iter().filter(|entry| entry["subject"] == key).map(Entry::of).collect(),
-        done,
+        done: context.take_message().done,
     }))
 }
 
@@ -177,7 +179,7 @@ async fn confirm(context: Context, fields: Fields) -> Result<Html<String>, Failu
 }
 
 /// Does it, and shows the key as it is afterwards.
-async fn change(context: Context, fields: Fields) -> Result<Html<String>, Failure> {
+async fn change(context: Context, fields: Fields) -> Result<Response, Failure> {
     let (action, key) = (action(&fields)?, fields.text("key"));
     let mut arguments = vec!["keys".to_owned(), action.name.to_owned()];
     arguments.extend(fields.options("reason", "reason"));
@@ -186,8 +188,8 @@ async fn change(context: Context, fields: Fields) -> Result<Html<String>, Failur
             arguments.extend(fields.options("owner_name", "owner-name"));
             arguments.extend(fields.options("owner_email", "owner-email"));
         }
-        // The page has said that the owner loses it.
-        "release" => arguments.push("--take-from-owner".to_owned()),
+        // The page has said that its owner loses the key.
+        "release" => arguments.extend(fields.flag("owned", "take-from-owner")),
         "replace" => arguments.extend(fields.flag("generate", "generate")),
         _ => {}
     }
@@ -200,5 +202,6 @@ async fn change(context: Context, fields: Fields) -> Result<Html<String>, Failur
         Some(successor) => format!("Replaced by {successor}."),
         None => format!("The key is {} now.", text(&outcome["after"], "status")),
     };
-    show(&context, key, done).await
+    let key = utf8_percent_encode(key, NON_ALPHANUMERIC);
+    Ok(context.done(Message { done, ..Message::default() }, &format!("key?key={key}")))
 }

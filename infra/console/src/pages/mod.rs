@@ -12,13 +12,14 @@ mod stock;
 use askama::Template;
 use axum::Router;
 use axum::extract::{Extension, FromRequestParts};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use http::StatusCode;
 use http::request::Parts;
 use serde_json::Value;
 
 use crate::Desk;
-use crate::access::FormToken;
+use crate::HOME;
+use crate::access::{FormToken, Message};
 
 pub(crate) use stock::LastCount;
 
@@ -62,6 +63,20 @@ impl Context {
             token: self.token.as_str().to_owned(),
             version: env!("CARGO_PKG_VERSION"),
         }
+    }
+}
+
+impl Context {
+    /// Answers a change: leaves a message, and loads the page that shows it. So a reload does not repeat the
+    /// change.
+    pub(crate) fn done(&self, message: Message, path: &str) -> Response {
+        self.desk.access.leave(&self.token, message);
+        Redirect::to(&format!("{HOME}/{path}")).into_response()
+    }
+
+    /// Takes the message about the last change. A page takes it after everything that may fail.
+    pub(crate) fn take_message(&self) -> Message {
+        self.desk.access.take_message(&self.token)
     }
 }
 

@@ -1,13 +1,14 @@
 use askama::Template;
 use axum::Router;
 use axum::extract::Query;
-use axum::response::Html;
+use axum::response::{Html, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Context, Failure, Frame, LINKS, render, text};
 use crate::Desk;
+use crate::access::Message;
 use crate::commands;
 use crate::form::Fields;
 
@@ -84,10 +85,10 @@ struct Page {
 }
 
 async fn page(context: Context, Query(wanted): Query<Wanted>) -> Result<Html<String>, Failure> {
-    show(&context, &wanted.only, String::new()).await
+    show(&context, &wanted.only).await
 }
 
-async fn show(context: &Context, only: &str, done: String) -> Result<Html<String>, Failure> {
+async fn show(context: &Context, only: &str) -> Result<Html<String>, Failure> {
     let mut arguments = vec!["orders", "list"];
     match only {
         "waiting" => arguments.push("--waiting"),
@@ -96,7 +97,12 @@ async fn show(context: &Context, only: &str, done: String) -> Result<Html<String
     }
     let orders: Vec<Value> = commands::value(&context.desk.commands, arguments).await?;
     let orders = orders.iter().map(Order::of).collect();
-    Ok(render(&Page { frame: context.frame("Orders"), only: only.to_owned(), orders, done }))
+    Ok(render(&Page {
+        frame: context.frame("Orders"),
+        only: only.to_owned(),
+        orders,
+        done: context.take_message().done,
+    }))
 }
 
 #[derive(Template)]
@@ -123,7 +129,7 @@ async fn confirm(context: Context, fields: Fields) -> Result<Html<String>, Failu
     Ok(render(&Confirm { frame: context.frame("Orders"), will: will(&verb)?, verb, id, reason }))
 }
 
-async fn change(context: Context, fields: Fields) -> Result<Html<String>, Failure> {
+async fn change(context: Context, fields: Fields) -> Result<Response, Failure> {
     let (verb, id) = (fields.text("verb"), fields.text("id"));
     will(verb)?;
     let mut arguments = vec!["orders".to_owned(), verb.to_owned()];
@@ -134,5 +140,5 @@ async fn change(context: Context, fields: Fields) -> Result<Html<String>, Failur
         return Err(Failure::Command(format!("not changed: {}", text(&outcome, "reason"))));
     }
     let done = if verb == "cancel" { "The order is cancelled." } else { "The callback is due now." };
-    show(&context, "", done.to_owned()).await
+    Ok(context.done(Message { done: done.to_owned(), ..Message::default() }, "orders"))
 }

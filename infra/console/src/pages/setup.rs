@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::{Context, Failure, Frame, LINKS, render, text};
 use crate::Desk;
+use crate::access::Message;
 use crate::commands;
 use crate::form::Fields;
 
@@ -195,6 +196,21 @@ impl Resource {
         }
     }
 
+    /// Runs a subcommand that changes one of them, and loads the list, which says that it is `done`.
+    async fn act(&self, context: &Context, arguments: Vec<String>, done: &str) -> Result<Response, Failure> {
+        let commands = &context.desk.commands;
+        // A new signing key takes five minutes on AWS.
+        let (printed, is_done) = if self.is(&SIGNING_KEYS) {
+            commands::run_detached(commands, arguments).await?
+        } else {
+            (commands::run(commands, arguments).await?, true)
+        };
+        let done = if is_done { done } else { "This is still running. The terminal reports its end." };
+        let done = [&[done.to_owned()], &*printed.notes].concat().join(" ");
+        let secret = printed.values.first().map(|made| text(made, "api_key")).unwrap_or_default();
+        Ok(context.done(Message { done, secret }, self.path))
+    }
+
     fn is(&self, other: &Self) -> bool {
         self.path == other.path
     }
@@ -204,9 +220,7 @@ pub(super) fn routes() -> Router<Desk> {
     let lists = ALL.into_iter().fold(Router::new(), |router, resource| {
         router.route(
             &format!("/{}", resource.path),
-            get(move |context: Context| async move {
-                show(&context, resource, String::new(), String::new()).await
-            }),
+            get(move |context: Context| async move { show(&context, resource).await }),
         )
     });
     lists
@@ -233,18 +247,10 @@ struct Page {
     frame: Frame,
     resource: &'static Resource,
     rows: Vec<Row>,
-    /// A message about the last change; empty if there was none.
-    done: String,
-    /// A new API key, which is shown this once.
-    secret: String,
+    message: Message,
 }
 
-async fn show(
-    context: &Context,
-    resource: &'static Resource,
-    done: String,
-    secret: String,
-) -> Result<Html<String>, Failure> {
+async fn show(context: &Context, resource: &'static Resource) -> Result<Html<String>, Failure> {
     let values: Vec<Value> = commands::value(&context.desk.commands, [resource.noun, "list"]).await?;
     let row = |value: &Value| Row {
         id: text(value, resource.id),
@@ -260,7 +266,8 @@ async fn show(
         product: text(value, "product_id"),
     };
     let rows = values.iter().map(row).collect();
-    Ok(render(&Page { frame: context.frame(resource.title), resource, rows, done, secret }))
+    let message = context.take_message();
+    Ok(render(&Page { frame: context.frame(resource.title), resource, rows, message }))
 }
 
 struct Cell {
@@ -288,13 +295,11 @@ fn options(fields: &Fields, of: &[Field]) -> Vec<String> {
     of.iter().flat_map(lines).collect()
 }
 
-async fn create(context: Context, Path(path): Path<String>, fields: Fields) -> Result<Html<String>, Failure> {
+async fn create(context: Context, Path(path): Path<String>, fields: Fields) -> Result<Response, Failure> {
     let resource = Resource::of(&path)?;
     let mut arguments = vec![resource.noun.to_owned(), "create".to_owned()];
     arguments.extend(options(&fields, resource.fields));
-    let printed = commands::run_detached(&context.desk.commands, arguments).await?;
-    let made = printed.values.first().cloned().unwrap_or_default();
-    show(&context, resource, done("Created.", &printed.notes), text(&made, "api_key")).await
+    resource.act(&context, arguments, "Created.").await
 }
 
 #[derive(Template)]
@@ -310,21 +315,18 @@ struct Confirm {
 }
 
 /// Says what will happen and asks for a confirmation, if the action needs one. Else does it.
-async fn confirm(
-    context: Context,
-    Path(path): Path<String>,
-    fields: Fields,
-) -> Result<Html<String>, Failure> {
+async fn confirm(context: Context, Path(path): Path<String>, fields: Fields) -> Result<Response, Failure> {
     let resource = Resource::of(&path)?;
     let [verb, id, name, product] =
         ["verb", "id", "name", "product"].map(|field| fields.text(field).to_owned());
     let will = resource.confirmed.iter().find(|(confirmed, _)| *confirmed == verb);
     let Some((_, will)) = will else { return change(context, Path(path), fields).await };
-    Ok(render(&Confirm { frame: context.frame(resource.title), resource, will, verb, id, name, product }))
+    Ok(render(&Confirm { frame: context.frame(resource.title), resource, will, verb, id, name, product })
+        .into_response())
 }
 
 /// Changes a row: `enable`, `disable`, `rotate`, or `update` with the fields that are filled in.
-async fn change(context: Context, Path(path): Path<String>, fields: Fields) -> Result<Html<String>, Failure> {
+async fn change(context: Context, Path(path): Path<String>, fields: Fields) -> Result<Response, Failure> {
     let resource = Resource::of(&path)?;
     let (verb, id) = (fields.text("verb"), fields.text("id"));
     let mut arguments = vec![resource.noun.to_owned(), verb.to_owned()];
@@ -337,14 +339,7 @@ async fn change(context: Context, Path(path): Path<String>, fields: Fields) -> R
     if !resource.is(&SIGNING_KEYS) {
         arguments.extend(["--".to_owned(), id.to_owned()]);
     }
-    let printed = commands::run_detached(&context.desk.commands, arguments).await?;
-    let made = printed.values.first().cloned().unwrap_or_default();
-    show(&context, resource, done("Done.", &printed.notes), text(&made, "api_key")).await
-}
-
-/// A message about a change, with the remarks of the subcommand.
-fn done(what: &str, notes: &[String]) -> String {
-    [&[what.to_owned()], notes].concat().join(" ")
+    resource.act(&context, arguments, "Done.").await
 }
 
 #[derive(Deserialize)]

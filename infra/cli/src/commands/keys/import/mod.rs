@@ -87,7 +87,7 @@ pub(crate) struct Import {
     /// The status of the keys: available, assigned, reserved or blocked
     #[arg(long, default_value = "available")]
     status: Status,
-    /// Show the first 10 lines as keypool understands them, and do nothing else
+    /// Show the first 10 lines as keypool understands them, and do nothing else (1 read unit a product)
     #[arg(long, conflicts_with_all = ["dry_run", "receipt"])]
     preview: bool,
     /// Report the outcome of each line, and write no keys

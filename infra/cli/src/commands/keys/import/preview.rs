@@ -16,7 +16,7 @@ const LINES: usize = 10;
 /// A line of the file: its number, and the key that it describes or the reason for refusing it.
 type Line = (u64, Result<NewKey, String>);
 
-/// Shows the first lines of the file as keypool understands them. Reads nothing from the table.
+/// Shows the first lines of the file as keypool understands them.
 pub(super) fn show(source: &mut Source, rules: &Rules, output: &Output) -> anyhow::Result<Exit> {
     let (now, import) = (SystemClock.now(), ImportId::random(&OperatingSystemRandomness));
     let mut lines: Vec<Line> = Vec::new();
