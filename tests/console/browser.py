@@ -22,6 +22,10 @@ CHROMIUM = "/usr/bin/chromium"
 TIMEOUT = 30_000
 
 
+# htmx reports a request that the button Stop has ended.
+STOPPED = ("htmx:afterRequest", "htmx:sendAbort")
+
+
 def start(playwright, is_root):
     """Starts Chromium. Root cannot use its sandbox."""
     return playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"] if is_root else [])
@@ -51,7 +55,8 @@ class Session:
             self.faults.append(f"the token is in the Referer for {request.url}")
 
     def _said(self, message):
-        if message.type in ("error", "warning") and not any(text in message.text for text in self.expected):
+        is_stop = message.text.startswith(STOPPED)
+        if message.type in ("error", "warning") and not is_stop and not any(text in message.text for text in self.expected):
             where = message.page and message.page.url
             self.faults.append(f"{message.type} in the browser's console at {where}: {message.text}")
 
