@@ -337,6 +337,31 @@ def restore(shop):
     shop.check(key["status"] == "blocked", f"a sold and restored key is not blocked: {key['status']}")
 
 
+def console(shop):
+    """Looks at a key in the console of the stack, and blocks it."""
+    shop.subcommands.add("console")
+    key = listed(shop, "--product", "1", "--status", "available")[0]["license_key"]
+    command = [shop.binaries / "keypool", "console", "--no-open", "--json", "--stack", STACK]
+    process = subprocess.Popen(command, env=shop.environment, cwd=shop.folder, stdout=subprocess.PIPE, text=True)
+    try:
+        link = json.loads(process.stdout.readline())["ready"]
+        origin = link.partition("/console")[0]
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        browser.open(link).read()
+        page = browser.open(f"{origin}/console/key?key={key}").read().decode()
+        shop.check(f"stack {STACK}" in page and "arn:aws:" in page, "the console does not show its stack and principal")
+        token = re.search('name="form_token" value="([^"]+)"', page)[1]
+        form = {"form_token": token, "action": "block", "key": key, "reason": "second opinion"}
+        change = urllib.request.Request(f"{origin}/console/key/change", urllib.parse.urlencode(form).encode(), {"Origin": origin})
+        page = browser.open(change).read().decode()
+        shop.check("The key is blocked now." in page, f"the console did not block {key}")
+        for path in ["stock", "doctor", "orders", "products", "signing-keys", "audit", "import"]:
+            shop.check(browser.open(f"{origin}/console/{path}").status == 200, f"the console does not show {path}")
+    finally:
+        process.terminate()
+        shop.check(process.wait(timeout=30) == 0, "keypool console did not stop")
+
+
 def every_subcommand(shop):
     """Checks that every subcommand ran."""
     def names(*of):
@@ -356,7 +381,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         shop = Shop(binaries, Path(folder))
         try:
-            for part in [set_up, samples, repetitions, sales, after_the_sale, personal_data, queued, sweep, operate, restore, every_subcommand]:
+            for part in [set_up, samples, repetitions, sales, after_the_sale, personal_data, queued, sweep, operate, console, restore, every_subcommand]:
                 began = time.monotonic()
                 part(shop)
                 print(f"{part.__name__}: {time.monotonic() - began:.1f} s", flush=True)
