@@ -55,8 +55,8 @@ class Session:
             self.faults.append(f"the token is in the Referer for {request.url}")
 
     def _said(self, message):
-        is_stop = message.text.startswith(STOPPED)
-        if message.type in ("error", "warning") and not is_stop and not any(text in message.text for text in self.expected):
+        is_expected = message.text.startswith(STOPPED) or any(text in message.text for text in self.expected)
+        if message.type in ("error", "warning") and not is_expected:
             where = message.page and message.page.url
             self.faults.append(f"{message.type} in the browser's console at {where}: {message.text}")
 

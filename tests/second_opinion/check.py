@@ -352,7 +352,8 @@ def console(shop):
         shop.check(f"stack {STACK}" in page and "arn:aws:" in page, "the console does not show its stack and principal")
         token = re.search('name="form_token" value="([^"]+)"', page)[1]
         form = {"form_token": token, "action": "block", "key": key, "reason": "second opinion"}
-        change = urllib.request.Request(f"{origin}/console/key/change", urllib.parse.urlencode(form).encode(), {"Origin": origin})
+        body = urllib.parse.urlencode(form).encode()
+        change = urllib.request.Request(f"{origin}/console/key/change", body, {"Origin": origin})
         page = browser.open(change).read().decode()
         shop.check("The key is blocked now." in page, f"the console did not block {key}")
         for path in ["stock", "doctor", "orders", "products", "signing-keys", "audit", "import"]:
@@ -381,7 +382,10 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         shop = Shop(binaries, Path(folder))
         try:
-            for part in [set_up, samples, repetitions, sales, after_the_sale, personal_data, queued, sweep, operate, console, restore, every_subcommand]:
+            for part in [
+                set_up, samples, repetitions, sales, after_the_sale, personal_data, queued, sweep, operate, console, restore,
+                every_subcommand,
+            ]:
                 began = time.monotonic()
                 part(shop)
                 print(f"{part.__name__}: {time.monotonic() - began:.1f} s", flush=True)

@@ -1,9 +1,9 @@
-//! Who may use the console.
+//! The protection of the console: links, sessions, and the requests that it refuses.
 //!
-//! It listens on loopback only, where other users of the machine and pages of other sites can reach it, too.
-//! So a request needs the cookie of a session, and a session begins with a link that only the terminal shows.
-//! A link works once. Requests with a foreign `Host` (DNS rebinding) or `Origin` (a form on another site) are
-//! refused.
+//! The console listens on loopback only, where other users of the machine and pages of other sites can reach
+//! it, too. So a request needs the cookie of a session, and a session begins with a link that only the
+//! terminal shows. A link works once. Requests with a foreign `Host` (DNS rebinding) or `Origin` (a form on
+//! another site) are refused.
 
 use std::collections::HashMap;
 use std::fmt;

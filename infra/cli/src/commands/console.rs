@@ -1,8 +1,6 @@
-use std::fs::Permissions;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -107,11 +105,10 @@ pub(super) fn local_files(options: &TargetOptions) -> PathBuf {
 }
 
 /// Opens the link in the user's browser. Other users of the machine see the arguments of a process, so the
-/// browser gets the name of a file that only this user can read, and the file has the link.
+/// browser gets the name of a temporary file, which only this user can read, and the file has the link.
 fn open(link: &str, output: &Output) -> Option<NamedTempFile> {
     let write = || -> std::io::Result<NamedTempFile> {
         let mut page = tempfile::Builder::new().prefix("keypool-console-").suffix(".html").tempfile()?;
-        page.as_file().set_permissions(Permissions::from_mode(0o600))?;
         // A link has no character that HTML treats specially.
         writeln!(
             page,
@@ -119,15 +116,11 @@ fn open(link: &str, output: &Output) -> Option<NamedTempFile> {
         )?;
         Ok(page)
     };
-    let opened = write().and_then(|page| open_file(page.path()).map(|()| page));
+    let opened = write().and_then(|page| ::open::that_detached(page.path()).map(|()| page));
     if let Err(error) = &opened {
         output.note(&format!("cannot start a browser ({error}): open the link yourself"));
     }
     opened.ok()
-}
-
-fn open_file(path: &Path) -> std::io::Result<()> {
-    ::open::that_detached(path)
 }
 
 /// The arguments of a subcommand, without the options that select a target.

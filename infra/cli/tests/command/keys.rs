@@ -236,7 +236,8 @@ async fn the_stock_is_counted_by_product() {
     assert_eq!((by_hour.len(), by_hour[23], by_day.len(), by_day[29]), (24, 1, 30, 1));
     let expected = json!([{
         "product_id": 1, "name": "Demo", "status": "active", "available": 2, "waited_for": 0, "estimate": 2, "assigned": 1, "reserved": 0,
-        "blocked": 1, "sold_last_hour": 1, "sold_last_day": 1, "sold_by_hour": null, "sold_by_day": null, "generator_id": 1, "hours_left": 48,
+        "blocked": 1, "sold_last_hour": 1, "sold_last_day": 1, "sold_by_hour": null, "sold_by_day": null,
+        "generator_id": 1, "hours_left": 48,
     }]);
     assert_eq!(one, expected);
     fails(path, &["stock", "--every", "5"], 2);

@@ -113,13 +113,9 @@ struct Page {
     done: String,
 }
 
-async fn page(context: Context, Query(named): Query<Named>) -> Result<Html<String>, Failure> {
-    show(&context, &named.key).await
-}
-
-async fn show(context: &Context, key: &str) -> Result<Html<String>, Failure> {
+async fn page(context: Context, Query(Named { key }): Query<Named>) -> Result<Html<String>, Failure> {
     let commands = &context.desk.commands;
-    let value = find(context, key).await?;
+    let value = find(&context, &key).await?;
     // The trail has a part for each month, so a shorter time costs fewer queries.
     let created_at = text(&value, "created_at");
     let since = format!("--since={}", created_at.get(..DATE_CHARACTERS).unwrap_or("3650d"));
@@ -133,7 +129,7 @@ async fn show(context: &Context, key: &str) -> Result<Html<String>, Failure> {
         ("Activations", or_unlimited("activation_limit")),
         ("Days valid", or_unlimited("validity")),
         ("Numeric id", text(&value, "id")),
-        ("Created", text(&value, "created_at")),
+        ("Created", created_at),
         ("Changed", text(&value, "updated_at")),
     ];
     Ok(render(&Page {
@@ -183,7 +179,7 @@ async fn confirm(context: Context, fields: Fields) -> Result<Html<String>, Failu
     }))
 }
 
-/// Does it, and shows the key as it is afterwards.
+/// Makes the change, then loads the page of the key.
 async fn change(context: Context, fields: Fields) -> Result<Response, Failure> {
     let (action, key) = (action(&fields)?, fields.text("key"));
     let mut arguments = vec!["keys".to_owned(), action.name.to_owned()];

@@ -64,9 +64,7 @@ impl Context {
             version: env!("CARGO_PKG_VERSION"),
         }
     }
-}
 
-impl Context {
     /// Answers a change: leaves a message, and loads the page that shows it. So a reload does not repeat the
     /// change.
     pub(crate) fn done(&self, message: Message, path: &str) -> Response {

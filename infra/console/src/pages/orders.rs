@@ -84,25 +84,16 @@ struct Page {
     done: String,
 }
 
-async fn page(context: Context, Query(wanted): Query<Wanted>) -> Result<Html<String>, Failure> {
-    show(&context, &wanted.only).await
-}
-
-async fn show(context: &Context, only: &str) -> Result<Html<String>, Failure> {
+async fn page(context: Context, Query(Wanted { only }): Query<Wanted>) -> Result<Html<String>, Failure> {
     let mut arguments = vec!["orders", "list"];
-    match only {
+    match only.as_str() {
         "waiting" => arguments.push("--waiting"),
         "undelivered" => arguments.push("--undelivered"),
         _ => {}
     }
     let orders: Vec<Value> = commands::value(&context.desk.commands, arguments).await?;
     let orders = orders.iter().map(Order::of).collect();
-    Ok(render(&Page {
-        frame: context.frame("Orders"),
-        only: only.to_owned(),
-        orders,
-        done: context.take_message().done,
-    }))
+    Ok(render(&Page { frame: context.frame("Orders"), only, orders, done: context.take_message().done }))
 }
 
 #[derive(Template)]

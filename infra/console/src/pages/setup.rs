@@ -52,6 +52,15 @@ const fn required(label: &'static str, option: &'static str, hint: &'static str)
     Field { label, option, hint, is_required: true }
 }
 
+// The fields that forms share.
+const PREFIX: Field = field("Prefix", "prefix", "");
+const SUFFIX: Field = field("Suffix", "suffix", "");
+const ACTIVATIONS: Field = field("Activations", "activation-limit", "0 is unlimited");
+const DAYS_VALID: Field = field("Days valid", "validity", "0 is unlimited");
+const KEYS_PER_ORDER: Field = field("Keys an order", "keys-per-order", "1 to 1,000");
+const KEYS_PER_HOUR: Field = field("Keys an hour", "keys-per-hour", "");
+const LAST_DAY: Field = field("Last day", "expires", "YYYY-MM-DD");
+
 const PRODUCTS: Resource = Resource {
     title: "Products",
     path: "products",
@@ -97,20 +106,15 @@ const GENERATORS: Resource = Resource {
     fields: &[
         required("Product", "product", "the product's number"),
         field("Method", "method", "uuid or chunk-system; uuid if empty"),
-        field("Prefix", "prefix", ""),
-        field("Suffix", "suffix", ""),
+        PREFIX,
+        SUFFIX,
         field("Characters", "charset", "chunk-system only"),
         field("Chunks", "chunks", "chunk-system only; 4 if empty"),
         field("Characters in a chunk", "chunk-length", "chunk-system only; 4 if empty"),
-        field("Activations", "activation-limit", "0 is unlimited"),
-        field("Days valid", "validity", "0 is unlimited"),
+        ACTIVATIONS,
+        DAYS_VALID,
     ],
-    changes: &[
-        field("Prefix", "prefix", ""),
-        field("Suffix", "suffix", ""),
-        field("Activations", "activation-limit", "0 is unlimited"),
-        field("Days valid", "validity", "0 is unlimited"),
-    ],
+    changes: &[PREFIX, SUFFIX, ACTIVATIONS, DAYS_VALID],
     note: "A product's first generator becomes its default.",
     confirmed: &[("disable", "To shops the generator does not exist. Its product sells only keys in stock.")],
 };
@@ -135,16 +139,11 @@ const API_KEYS: Resource = Resource {
         field("Endpoints", "capability", "one a line; all if empty"),
         field("Networks", "network", "addresses or CIDR, one a line; any if empty"),
         field("Products", "product", "numbers, one a line; all if empty"),
-        field("Keys an order", "keys-per-order", "1 to 1,000"),
-        field("Keys an hour", "keys-per-hour", ""),
-        field("Last day", "expires", "YYYY-MM-DD"),
+        KEYS_PER_ORDER,
+        KEYS_PER_HOUR,
+        LAST_DAY,
     ],
-    changes: &[
-        field("Name", "name", ""),
-        field("Keys an order", "keys-per-order", "1 to 1,000"),
-        field("Keys an hour", "keys-per-hour", ""),
-        field("Last day", "expires", "YYYY-MM-DD"),
-    ],
+    changes: &[field("Name", "name", ""), KEYS_PER_ORDER, KEYS_PER_HOUR, LAST_DAY],
     note: "keypool stores a hash of an API key only. The page shows a new key once.",
     confirmed: &[
         ("disable", "After at most 60 seconds, requests with this key get code 101."),

@@ -2,7 +2,8 @@
 //!
 //! `source` cuts the file into records; `columns` and `row` interpret them. `pipeline` writes them in
 //! `batch`es and adds each `outcome` to the `receipt` in the order of the file. `seen` finds duplicates in a
-//! dry run, which writes nothing. `preview` shows the first lines. `suspicious` finds keys that a buyer could hardly type.
+//! dry run, which writes nothing. `preview` shows the first lines. `suspicious` finds keys that a buyer could
+//! hardly type.
 
 mod batch;
 mod columns;
