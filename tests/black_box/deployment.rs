@@ -71,33 +71,6 @@ fn endpoints_queue_and_schedule_each_have_a_function() {
     assert_eq!(schedule["Properties"]["ScheduleExpression"], "rate(1 minute)");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_template_and_the_tests_make_the_same_table() {
-    let shop = Shop::open().await;
-    let table = template()["Resources"]["Table"]["Properties"].clone();
-    let described =
-        shop.dynamodb_call("DescribeTable", &json!({"TableName": "keypool"})).await["Table"].clone();
-    assert_eq!(described["KeySchema"], table["KeySchema"]);
-    let sorted = |attributes: &Value| {
-        let mut names: Vec<String> = attributes.as_array().unwrap().iter().map(ToString::to_string).collect();
-        names.sort();
-        names
-    };
-    assert_eq!(sorted(&described["AttributeDefinitions"]), sorted(&table["AttributeDefinitions"]));
-    let (theirs, ours) = (&described["GlobalSecondaryIndexes"], &table["GlobalSecondaryIndexes"]);
-    assert_eq!((theirs.as_array().unwrap().len(), ours.as_array().unwrap().len()), (2, 2));
-    for ours in ours.as_array().unwrap() {
-        let mut theirs = theirs.as_array().unwrap().iter();
-        let theirs = theirs.find(|index| index["IndexName"] == ours["IndexName"]).unwrap();
-        for member in ["KeySchema", "Projection"] {
-            assert_eq!(theirs[member], ours[member]);
-        }
-    }
-    let time_to_live = shop.dynamodb_call("DescribeTimeToLive", &json!({"TableName": "keypool"})).await;
-    let attribute = &time_to_live["TimeToLiveDescription"]["AttributeName"];
-    assert_eq!(*attribute, table["TimeToLiveSpecification"]["AttributeName"]);
-}
-
 #[test]
 fn table_and_signing_key_outlive_the_stack() {
     let resources = template()["Resources"].clone();

@@ -41,10 +41,9 @@ pub fn global_signing_key() -> Result<SigningKeyId, DemoError> {
     read(GLOBAL_SIGNING_KEY)
 }
 
-/// Creates the table, the signing keys and the demo. Existing records do not change, so that every start can
+/// Creates the signing keys and the demo. Existing records do not change, so that every start can
 /// repeat it, also after an interruption.
 pub async fn provision(store: &Store, signer: &Signer) -> Result<(), DemoError> {
-    store.create_table().await?;
     for (alias, description) in [
         (GLOBAL_SIGNING_KEY, "keypool: signs for every product without a key of its own"),
         (PRODUCT_SIGNING_KEY, "keypool: signs for product 2"),

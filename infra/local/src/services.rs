@@ -13,7 +13,7 @@ use crate::dynamodb::DynamoDb;
 use crate::kms::Kms;
 use crate::{DataFolder, QueueSettings, Sqs};
 
-/// The table's name in the embedded DynamoDB.
+/// The name of the table in the embedded DynamoDB.
 pub const TABLE: &str = "keypool";
 
 /// The settings of the queue, the same as in the deployment template.
@@ -40,6 +40,9 @@ pub enum ServiceError {
     /// The database file is not a database, or of a later version.
     #[error("{} is not a database that the embedded DynamoDB can open", .0.display())]
     Database(PathBuf),
+    /// The table cannot be created, or lacks an index that cannot be added.
+    #[error("cannot set up the table in the embedded DynamoDB")]
+    Table(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// There is a database, but no keys. Nobody could check the earlier responses.
     #[error("the private keys in {} are missing: restore them, or give another --data-dir", .0.display())]
     KeysGone(PathBuf),

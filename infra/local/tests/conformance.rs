@@ -26,10 +26,6 @@ struct Aws {
 impl Aws {
     async fn start() -> Self {
         let services = Services::start(None).await.unwrap();
-        let settings = Services::settings(services.dynamodb_url(), services.kms_url());
-        let clients = settings.clients(keypool_aws::Timeouts::OPERATOR);
-        let randomness = std::sync::Arc::new(keypool_domain::OperatingSystemRandomness);
-        keypool_store::Store::new(clients.dynamodb, TABLE, randomness).create_table().await.unwrap();
         Self { services, client: Client::new() }
     }
 

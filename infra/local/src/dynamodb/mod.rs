@@ -1,5 +1,6 @@
 mod front;
 mod rules;
+mod table;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -21,6 +22,7 @@ pub(crate) struct DynamoDb {
 }
 
 impl DynamoDb {
+    /// Starts it, with keypool's table.
     pub(crate) async fn start(file: Option<&Path>) -> Result<Self, ServiceError> {
         let database = match file {
             Some(file) => {
@@ -36,6 +38,7 @@ impl DynamoDb {
             tracing::debug!(%error, "cannot open the database");
             ServiceError::Database(file.unwrap_or(Path::new("memory")).to_owned())
         })?;
+        table::set_up(&database).map_err(ServiceError::Table)?;
         let emulator = Server::start(bind(0).await?, |listener, stopped| async move {
             let served = dynoxide::server::serve_with_shutdown(listener, database, stopped.wait());
             if let Err(error) = served.await {

@@ -1,10 +1,8 @@
-//! The schema of the table: its creation for the embedded stack, and its check on any stack.
+//! The setup of the table. The deployment template creates it, and the embedded stack, by the same template.
 
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndex,
-    GlobalSecondaryIndexDescription, GlobalSecondaryIndexUpdate, IndexStatus, KeySchemaElement, KeyType,
-    PointInTimeRecoveryStatus, Projection, ProjectionType, ScalarAttributeType, TableDescription,
-    TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
+    BillingMode, GlobalSecondaryIndexDescription, IndexStatus, KeySchemaElement, KeyType,
+    PointInTimeRecoveryStatus, Projection, ProjectionType, TableDescription, TableStatus, TimeToLiveStatus,
 };
 use keypool_aws::AwsErrorKind;
 use keypool_domain::ProductId;
@@ -63,75 +61,6 @@ pub enum Expiry {
 }
 
 impl Store {
-    /// Creates the table with its indexes and its time to live, as far as they are missing. For the embedded
-    /// stack; on AWS the deployment template creates it.
-    pub async fn create_table(&self) -> Result<(), StoreError> {
-        match self.describe().await? {
-            None => self.create_missing_table().await?,
-            // A version without orders created this table.
-            Some(TableState { has_keys: true, orders_index: IndexState::Missing, .. }) => {
-                self.create_orders_index().await?;
-            }
-            Some(_) => {}
-        }
-        if self.describe_expiry().await? == Expiry::Off {
-            self.set_time_to_live().await?;
-        }
-        Ok(())
-    }
-
-    async fn create_missing_table(&self) -> Result<(), StoreError> {
-        const OPERATION: &str = "CreateTable";
-        let index = |name, keys| {
-            let index = GlobalSecondaryIndex::builder().index_name(name).set_key_schema(Some(schema(keys)?));
-            index.projection(all_attributes()).build().map_err(|_| unbuilt(OPERATION))
-        };
-        self.client
-            .create_table()
-            .table_name(&self.table)
-            .billing_mode(BillingMode::PayPerRequest)
-            .set_attribute_definitions(Some(definitions(&[PK, SK, STOCK, DRAW, ORDER[0]])?))
-            .set_key_schema(Some(schema(KEYS)?))
-            .global_secondary_indexes(index(INDEX_AVAILABLE, STOCK_KEYS)?)
-            .global_secondary_indexes(index(INDEX_ORDERS, ORDER_KEYS)?)
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| StoreError::from_sdk(OPERATION, &error))
-    }
-
-    async fn create_orders_index(&self) -> Result<(), StoreError> {
-        const OPERATION: &str = "UpdateTable";
-        let create = CreateGlobalSecondaryIndexAction::builder()
-            .index_name(INDEX_ORDERS)
-            .set_key_schema(Some(schema(ORDER_KEYS)?))
-            .projection(all_attributes())
-            .build()
-            .map_err(|_| unbuilt(OPERATION))?;
-        self.client
-            .update_table()
-            .table_name(&self.table)
-            .set_attribute_definitions(Some(definitions(&ORDER_KEYS)?))
-            .global_secondary_index_updates(GlobalSecondaryIndexUpdate::builder().create(create).build())
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| StoreError::from_sdk(OPERATION, &error))
-    }
-
-    async fn set_time_to_live(&self) -> Result<(), StoreError> {
-        const OPERATION: &str = "UpdateTimeToLive";
-        let time_to_live = TimeToLiveSpecification::builder().attribute_name(EXPIRES_AT).enabled(true);
-        self.client
-            .update_time_to_live()
-            .table_name(&self.table)
-            .time_to_live_specification(time_to_live.build().map_err(|_| unbuilt(OPERATION))?)
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| StoreError::from_sdk(OPERATION, &error))
-    }
-
     /// DynamoDB's description of the table.
     pub(super) async fn description(&self) -> Result<TableDescription, StoreError> {
         const OPERATION: &str = "DescribeTable";
@@ -143,7 +72,7 @@ impl Store {
     /// Reads the setup of the table; `None` if there is none. Costs nothing.
     pub async fn describe(&self) -> Result<Option<TableState>, StoreError> {
         match self.description().await {
-            Ok(table) => state_of(&table).map(Some),
+            Ok(table) => Ok(Some(state_of(&table))),
             Err(StoreError::Aws(failed)) if failed.code == "ResourceNotFoundException" => Ok(None),
             Err(error) => Err(error),
         }
@@ -199,55 +128,35 @@ impl Store {
     }
 }
 
-fn state_of(table: &TableDescription) -> Result<TableState, StoreError> {
+fn state_of(table: &TableDescription) -> TableState {
     let index = |name, keys| {
         let index = table.global_secondary_indexes().iter().find(|index| index.index_name() == Some(name));
-        index.map_or(Ok(IndexState::Missing), |index| state_of_index(index, keys))
+        index.map_or(IndexState::Missing, |index| state_of_index(index, keys))
     };
     let billing = table.billing_mode_summary().and_then(|summary| summary.billing_mode());
-    Ok(TableState {
+    TableState {
         // A table stays in use while its settings are changed.
         is_active: matches!(table.table_status(), Some(TableStatus::Active | TableStatus::Updating)),
-        has_keys: table.key_schema() == schema(KEYS)?,
-        stock_index: index(INDEX_AVAILABLE, STOCK_KEYS)?,
-        orders_index: index(INDEX_ORDERS, ORDER_KEYS)?,
+        has_keys: has_keys(table.key_schema(), KEYS),
+        stock_index: index(INDEX_AVAILABLE, STOCK_KEYS),
+        orders_index: index(INDEX_ORDERS, ORDER_KEYS),
         is_on_demand: billing == Some(&BillingMode::PayPerRequest),
         is_deletion_protected: table.deletion_protection_enabled() == Some(true),
-    })
+    }
 }
 
-fn state_of_index(
-    index: &GlobalSecondaryIndexDescription,
-    keys: [&str; 2],
-) -> Result<IndexState, StoreError> {
-    let is_as_it_must_be =
-        index.key_schema() == schema(keys)? && index.projection() == Some(&all_attributes());
-    Ok(match index.index_status() {
-        _ if !is_as_it_must_be => IndexState::Different,
+fn state_of_index(index: &GlobalSecondaryIndexDescription, keys: [&str; 2]) -> IndexState {
+    let projection = index.projection().and_then(Projection::projection_type);
+    match index.index_status() {
+        _ if !has_keys(index.key_schema(), keys) => IndexState::Different,
+        _ if projection != Some(&ProjectionType::All) => IndexState::Different,
         Some(IndexStatus::Active) => IndexState::Ready,
         _ => IndexState::Building,
-    })
+    }
 }
 
-/// A hash key and a range key as DynamoDB describes them, in this order.
-fn schema([hash, range]: [&str; 2]) -> Result<Vec<KeySchemaElement>, StoreError> {
-    let element = |(name, key_type)| {
-        let element = KeySchemaElement::builder().attribute_name(name).key_type(key_type).build();
-        element.map_err(|_| unbuilt("CreateTable"))
-    };
-    [(hash, KeyType::Hash), (range, KeyType::Range)].into_iter().map(element).collect()
-}
-
-/// The definitions of key attributes, all of which are texts.
-fn definitions(names: &[&str]) -> Result<Vec<AttributeDefinition>, StoreError> {
-    let definition = |name: &&str| {
-        let definition = AttributeDefinition::builder().attribute_name(*name);
-        definition.attribute_type(ScalarAttributeType::S).build().map_err(|_| unbuilt("CreateTable"))
-    };
-    names.iter().map(definition).collect()
-}
-
-/// The projection of an index that holds all attributes.
-fn all_attributes() -> Projection {
-    Projection::builder().projection_type(ProjectionType::All).build()
+/// Returns true if a schema consists of this hash key and this range key.
+fn has_keys(schema: &[KeySchemaElement], [hash, range]: [&str; 2]) -> bool {
+    let keys = schema.iter().map(|key| (key.attribute_name(), key.key_type()));
+    keys.eq([(hash, &KeyType::Hash), (range, &KeyType::Range)])
 }

@@ -8,18 +8,17 @@ use keypool_domain::OperatingSystemRandomness;
 use keypool_local::{Services, TABLE};
 use keypool_store::Store;
 
-/// An embedded DynamoDB without a table, and a client of it. It lives as long as the services.
+/// A client of an embedded DynamoDB with an empty table. It lives as long as the services.
 pub(crate) async fn database() -> (Client, Services) {
     let services = Services::start(None).await.unwrap();
     let settings = Services::settings(services.dynamodb_url(), services.kms_url());
     (settings.clients(Timeouts::OPERATOR).dynamodb, services)
 }
 
-/// An empty table.
+/// The empty table.
 pub(crate) async fn table() -> (Store, Client, Services) {
     let (client, services) = database().await;
     let store = Store::new(client.clone(), TABLE, Arc::new(OperatingSystemRandomness))
         .with_timeouts(Timeouts::OPERATOR);
-    store.create_table().await.unwrap();
     (store, client, services)
 }

@@ -92,7 +92,6 @@ impl Table {
         let config = config.interceptor(Throttles { left, code: Arc::clone(&code), statements });
         let client = aws_sdk_dynamodb::Client::from_conf(config.build());
         let store = Store::new(client, TABLE, Arc::new(OperatingSystemRandomness));
-        store.create_table().await.unwrap();
         Self { store, throttles, code, _services: services }
     }
 

@@ -44,7 +44,6 @@ impl Table {
         let (client, services) = fixture::database().await;
         let start = Arc::new(StartAt(Mutex::new(None)));
         let store = Store::new(client, TABLE, Arc::clone(&start) as _);
-        store.create_table().await.unwrap();
         Self { store, start, _services: services }
     }
 
