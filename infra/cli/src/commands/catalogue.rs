@@ -65,7 +65,7 @@ pub(super) async fn create<R: Numbered>(
         *record.id_mut() = if let Some(id) = chosen {
             id
         } else {
-            let next = target.store.next_id(R::COUNTER).await?;
+            let next = target.store.advance(R::COUNTER, 1).await?;
             R::Id::try_from(next).map_err(|_| anyhow!("there are no more ids"))?
         };
         let (subject, json) = (record.subject(), record.json());

@@ -1,6 +1,7 @@
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Select};
 use futures_util::stream::{self, Stream};
 use keypool_aws::AwsErrorKind;
+use keypool_domain::{OrderReference, ProductId, StockPosition};
 
 use super::write::{named, names_in};
 use super::{Backoff, unbuilt};
@@ -22,14 +23,15 @@ const SCANNED_ITEMS_MAX: i32 = 2_000;
 pub(crate) struct Query {
     index: Option<&'static str>,
     hash: (&'static str, AttributeValue),
-    range: Option<(&'static str, &'static str, AttributeValue)>,
-    /// The end of the range, if its condition names one.
-    range_end: Option<AttributeValue>,
+    range: Option<Range>,
     is_descending: bool,
     /// Set if only the number of items is wanted.
     only_counts: bool,
     limit: Option<usize>,
 }
+
+/// A range of items: the attribute, the condition, and the values that it compares with.
+type Range = (&'static str, &'static str, Vec<(&'static str, AttributeValue)>);
 
 /// The items of the whole table that pass a filter. In it, `#name` stands for the attribute `name`.
 #[derive(Debug, Clone)]
@@ -50,15 +52,7 @@ pub(crate) struct Page {
 
 impl Query {
     fn new(index: Option<&'static str>, hash: (&'static str, AttributeValue)) -> Self {
-        Self {
-            index,
-            hash,
-            range: None,
-            range_end: None,
-            is_descending: false,
-            only_counts: false,
-            limit: None,
-        }
+        Self { index, hash, range: None, is_descending: false, only_counts: false, limit: None }
     }
 
     /// All items of a hash key of the table, with every earlier write. 1 read unit for 4 KB.
@@ -69,44 +63,40 @@ impl Query {
     /// The items whose range key begins with `prefix`. DynamoDB refuses an empty one.
     pub(crate) fn beginning_with(self, prefix: impl Into<String>) -> Self {
         let prefix = AttributeValue::S(prefix.into());
-        Self { range: Some((SK, "begins_with(#range, :range)", prefix)), ..self }
+        Self { range: Some((SK, "begins_with(#range, :prefix)", vec![(":prefix", prefix)])), ..self }
     }
 
     /// The items whose range key is at least `from`, the last one first.
     pub(crate) fn descending_to(self, from: impl Into<String>) -> Self {
         let from = AttributeValue::S(from.into());
-        Self { range: Some((SK, "#range >= :range", from)), is_descending: true, ..self }
+        Self { range: Some((SK, "#range >= :from", vec![(":from", from)])), is_descending: true, ..self }
     }
 
     /// The keys of a product's stock. They lag behind the table by milliseconds. Half a read unit for 4 KB.
-    pub(crate) fn stock(product_id: keypool_domain::ProductId) -> Self {
+    pub(crate) fn stock(product_id: ProductId) -> Self {
         Self::new(Some(INDEX_AVAILABLE), (STOCK, text(stock_of(product_id))))
     }
 
     /// The keys of an order, sorted by their texts. They lag behind the table by milliseconds. Half a read
     /// unit for 4 KB.
-    pub(crate) fn order(reference: &keypool_domain::OrderReference) -> Self {
+    pub(crate) fn order(reference: &OrderReference) -> Self {
         Self::new(Some(INDEX_ORDERS), (ORDER[0], text(order_of(reference))))
     }
 
     /// The keys at `position` and after it.
-    pub(crate) fn starting_at(self, position: keypool_domain::StockPosition) -> Self {
-        Self { range: Some((DRAW, "#range >= :range", text(position))), ..self }
+    pub(crate) fn starting_at(self, position: StockPosition) -> Self {
+        Self { range: Some((DRAW, "#range >= :from", vec![(":from", text(position))])), ..self }
     }
 
     /// The keys before `position`.
-    pub(crate) fn ending_before(self, position: keypool_domain::StockPosition) -> Self {
-        Self { range: Some((DRAW, "#range < :range", text(position))), ..self }
+    pub(crate) fn ending_before(self, position: StockPosition) -> Self {
+        Self { range: Some((DRAW, "#range < :end", vec![(":end", text(position))])), ..self }
     }
 
     /// The keys from one position to another, both included.
-    pub(crate) fn between(
-        self,
-        from: keypool_domain::StockPosition,
-        to: keypool_domain::StockPosition,
-    ) -> Self {
-        let range = Some((DRAW, "#range BETWEEN :range AND :end", text(from)));
-        Self { range, range_end: Some(text(to)), ..self }
+    pub(crate) fn between(self, from: StockPosition, to: StockPosition) -> Self {
+        let values = vec![(":from", text(from)), (":to", text(to))];
+        Self { range: Some((DRAW, "#range BETWEEN :from AND :to", values)), ..self }
     }
 
     /// Counts up to `limit` items a page instead of reading them. It costs the same.
@@ -141,13 +131,11 @@ impl Store {
             .set_select(query.only_counts.then_some(Select::Count))
             .set_limit(limit)
             .set_exclusive_start_key(start.cloned());
-        if let Some((name, _, value)) = &query.range {
-            request = request
-                .expression_attribute_names("#range", *name)
-                .expression_attribute_values(":range", value.clone());
-        }
-        if let Some(end) = &query.range_end {
-            request = request.expression_attribute_values(":end", end.clone());
+        if let Some((name, _, values)) = query.range.clone() {
+            request = request.expression_attribute_names("#range", name);
+            for (name, value) in values {
+                request = request.expression_attribute_values(name, value);
+            }
         }
         self.with_retries(|| async {
             let sent = request.clone().send().await;

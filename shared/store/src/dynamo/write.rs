@@ -1,5 +1,5 @@
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem, Update};
 
@@ -12,17 +12,19 @@ use crate::record::{Item, Key, PK, SK};
 pub(crate) struct Write {
     pub(super) action: Action,
     condition: Cow<'static, str>,
-    values: Vec<(Cow<'static, str>, AttributeValue)>,
+    /// The values that the condition compares with.
+    compared: Item,
+    /// The values that an update sets or adds.
+    written: Item,
 }
 
 #[derive(Debug, Clone)]
 pub(super) enum Action {
     Put(Item),
+    /// The clauses of the expression, by their keywords.
     Update {
         key: Key,
-        set: Vec<(Cow<'static, str>, AttributeValue)>,
-        add: Option<(&'static str, AttributeValue)>,
-        remove: Vec<Cow<'static, str>>,
+        clauses: BTreeMap<&'static str, Vec<String>>,
     },
     Delete(Key),
     /// A condition on an item that the transaction does not change.
@@ -50,7 +52,7 @@ pub(crate) const IS_NEW: &str = "attribute_not_exists(#pk)";
 
 impl Write {
     fn new(action: Action) -> Self {
-        Self { action, condition: Cow::default(), values: Vec::new() }
+        Self { action, condition: Cow::default(), compared: Item::new(), written: Item::new() }
     }
 
     /// Stores an item. It replaces the one at its key, if there is one.
@@ -60,7 +62,7 @@ impl Write {
 
     /// Changes attributes of the item at `key`, which [`Write::set`] and [`Write::remove`] name.
     pub(crate) fn update(key: Key) -> Self {
-        Self::new(Action::Update { key, set: Vec::new(), add: None, remove: Vec::new() })
+        Self::new(Action::Update { key, clauses: BTreeMap::new() })
     }
 
     /// Deletes the item at `key`.
@@ -81,7 +83,7 @@ impl Write {
         values: [(&'static str, AttributeValue); N],
     ) -> Self {
         self.condition = condition.into();
-        self.values = values.into_iter().map(|(name, value)| (name.into(), value)).collect();
+        self.compared = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         self
     }
 
@@ -99,14 +101,14 @@ impl Write {
             match seen.get(name) {
                 Some(value) => {
                     conditions.push(format!("#{name} = :seen_{name}"));
-                    write.values.push((format!(":seen_{name}").into(), value.clone()));
+                    write.compared.insert(format!(":seen_{name}"), value.clone());
                 }
                 None => conditions.push(format!("attribute_not_exists(#{name})")),
             }
             // DynamoDB refuses an update that sets nothing, so unchanged attributes are set, too.
             write = match after.get(name) {
-                Some(value) => write.set(name.clone(), value.clone()),
-                None => write.remove(name.clone()),
+                Some(value) => write.set(name, value.clone()),
+                None => write.remove(name),
             };
         }
         write.condition = conditions.join(" AND ").into();
@@ -114,43 +116,44 @@ impl Write {
     }
 
     /// Sets an attribute of an updated item.
-    pub(crate) fn set(mut self, name: impl Into<Cow<'static, str>>, value: AttributeValue) -> Self {
-        if let Action::Update { set, .. } = &mut self.action {
-            set.push((name.into(), value));
-        }
-        self
+    pub(crate) fn set(self, name: &str, value: AttributeValue) -> Self {
+        self.clause("SET", format!("#{name} = :set_{name}"), Some((format!(":set_{name}"), value)))
     }
 
     /// Adds a number to an attribute of an updated item. A repetition adds it again.
-    pub(crate) fn add(mut self, name: &'static str, value: AttributeValue) -> Self {
-        if let Action::Update { add, .. } = &mut self.action {
-            *add = Some((name, value));
-        }
-        self
+    pub(crate) fn add(self, name: &str, value: AttributeValue) -> Self {
+        self.clause("ADD", format!("#{name} :add_{name}"), Some((format!(":add_{name}"), value)))
     }
 
     /// Removes an attribute of an updated item.
-    pub(crate) fn remove(mut self, name: impl Into<Cow<'static, str>>) -> Self {
-        if let Action::Update { remove, .. } = &mut self.action {
-            remove.push(name.into());
+    pub(crate) fn remove(self, name: &str) -> Self {
+        self.clause("REMOVE", format!("#{name}"), None)
+    }
+
+    fn clause(
+        mut self,
+        keyword: &'static str,
+        clause: String,
+        value: Option<(String, AttributeValue)>,
+    ) -> Self {
+        if let Action::Update { clauses, .. } = &mut self.action {
+            clauses.entry(keyword).or_default().push(clause);
+            self.written.extend(value);
         }
         self
     }
 
     /// Adds attributes to a stored item, or sets them on an updated one.
     pub(crate) fn with(mut self, attributes: Item) -> Self {
-        match &mut self.action {
-            Action::Put(item) => item.extend(attributes),
-            Action::Update { set, .. } => {
-                set.extend(attributes.into_iter().map(|(name, value)| (name.into(), value)));
-            }
-            Action::Delete(_) | Action::Check(_) => {}
+        if let Action::Put(item) = &mut self.action {
+            item.extend(attributes);
+            return self;
         }
-        self
+        attributes.into_iter().fold(self, |write, (name, value)| write.set(&name, value))
     }
 
     /// Sets an attribute of an updated item, or removes it.
-    pub(crate) fn set_or_remove(self, name: &'static str, value: Option<AttributeValue>) -> Self {
+    pub(crate) fn set_or_remove(self, name: &str, value: Option<AttributeValue>) -> Self {
         match value {
             Some(value) => self.set(name, value),
             None => self.remove(name),
@@ -162,37 +165,18 @@ impl Write {
     }
 
     pub(super) fn update_expression(&self) -> String {
-        let Action::Update { set, add, remove, .. } = &self.action else { return String::new() };
-        let set = set.iter().map(|(name, _)| format!("#{name} = :set_{name}"));
-        let add = add.iter().map(|(name, _)| format!("#{name} :add_{name}"));
-        let remove = remove.iter().map(|name| format!("#{name}"));
-        let clauses =
-            [("SET", set.collect::<Vec<_>>()), ("ADD", add.collect()), ("REMOVE", remove.collect())];
-        let clauses = clauses.into_iter().filter(|(_, parts)| !parts.is_empty());
-        clauses.map(|(word, parts)| format!("{word} {}", parts.join(", "))).collect::<Vec<_>>().join(" ")
+        let Action::Update { clauses, .. } = &self.action else { return String::new() };
+        let clauses = clauses.iter().map(|(keyword, clauses)| format!("{keyword} {}", clauses.join(", ")));
+        clauses.collect::<Vec<_>>().join(" ")
     }
 
     /// The names in both expressions.
     pub(super) fn names(&self) -> Option<HashMap<String, String>> {
-        let changed: Vec<&str> = match &self.action {
-            Action::Update { set, add, remove, .. } => {
-                let set = set.iter().map(|(name, _)| name).chain(remove).map(|name| &**name);
-                set.chain(add.iter().map(|(name, _)| *name)).collect()
-            }
-            _ => Vec::new(),
-        };
-        named(names_in(&self.condition).chain(changed))
+        named(names_in(&self.condition).chain(names_in(&self.update_expression())))
     }
 
     pub(super) fn values(&self) -> Option<Item> {
-        let (set, add) = match &self.action {
-            Action::Update { set, add, .. } => (set.as_slice(), add.as_ref()),
-            _ => (&[][..], None),
-        };
-        let set = set.iter().map(|(name, value)| (format!(":set_{name}"), value.clone()));
-        let add = add.map(|(name, value)| (format!(":add_{name}"), value.clone()));
-        let compared = self.values.iter().map(|(name, value)| (name.clone().into_owned(), value.clone()));
-        let values: Item = set.chain(add).chain(compared).collect();
+        let values: Item = self.compared.clone().into_iter().chain(self.written.clone()).collect();
         (!values.is_empty()).then_some(values)
     }
 
@@ -232,7 +216,7 @@ pub(super) fn named<'a>(names: impl Iterator<Item = &'a str>) -> Option<HashMap<
 /// The attributes that an expression names, each as `#name`.
 pub(super) fn names_in(expression: &str) -> impl Iterator<Item = &str> {
     expression.split('#').skip(1).map(|rest| {
-        let end = rest.find(|letter: char| !letter.is_ascii_alphabetic() && letter != '_');
+        let end = rest.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
         &rest[..end.unwrap_or(rest.len())]
     })
 }
@@ -250,7 +234,7 @@ mod tests {
             .add("count", number(7))
             .remove("stock")
             .set_or_remove("owner_name", None);
-        let expected = "SET #status = :set_status ADD #count :add_count REMOVE #stock, #owner_name";
+        let expected = "ADD #count :add_count REMOVE #stock, #owner_name SET #status = :set_status";
         assert_eq!(write.update_expression(), expected);
         let mut names: Vec<String> = write.names().unwrap().into_values().collect();
         names.sort();
@@ -282,7 +266,7 @@ mod tests {
         );
         assert_eq!(
             write.update_expression(),
-            "SET #name = :set_name, #valid_until = :set_valid_until REMOVE #networks"
+            "REMOVE #networks SET #name = :set_name, #valid_until = :set_valid_until"
         );
     }
 }

@@ -9,7 +9,7 @@ use keypool_domain::{ApiKeyRecord, AuditEntry, Generator, LicenseKeyRecord, Prod
 
 use crate::dynamo::{IS_NEW, Obstacle, Query, Write, Written, contention};
 use crate::record::{Catalogued, Item, Key, SK, catalogue_pk, license_key_change, number, text_of};
-use crate::{Counter, Store, StoreError};
+use crate::{Store, StoreError};
 
 /// The result of creating a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,12 +122,6 @@ impl Store {
     /// Reads one record, with every earlier write. 1 read unit.
     pub async fn find<T: Catalogued>(&self, id: T::Id) -> Result<Option<T>, StoreError> {
         self.get(Key::new(T::KIND, id)).await?.as_ref().map(T::read).transpose()
-    }
-
-    /// Takes the next id of a product or generator. An operator may have chosen it by hand, so
-    /// [`Store::create`] may still return [`CreateOutcome::Exists`].
-    pub async fn next_id(&self, counter: Counter) -> Result<u64, StoreError> {
-        self.advance(counter, 1).await
     }
 
     /// Replaces `before` with `after` (same id) and records the change in the audit trail. 1 read unit and 4

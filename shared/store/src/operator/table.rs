@@ -98,10 +98,9 @@ impl Store {
         let Some(expiry) = described.time_to_live_description() else { return Ok(Expiry::Off) };
         Ok(match (expiry.time_to_live_status(), expiry.attribute_name()) {
             (Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling), Some(attribute)) => {
-                if attribute == EXPIRES_AT {
-                    Expiry::On
-                } else {
-                    Expiry::OtherAttribute(attribute.to_owned())
+                match attribute {
+                    EXPIRES_AT => Expiry::On,
+                    other => Expiry::OtherAttribute(other.to_owned()),
                 }
             }
             _ => Expiry::Off,
@@ -123,8 +122,7 @@ impl Store {
 
     /// Returns true if a product has a key in stock. Half a read unit for a stock of any size.
     pub async fn is_in_stock(&self, product_id: ProductId) -> Result<bool, StoreError> {
-        let found = self.query_page(&Query::stock(product_id).limit(1), None).await?;
-        Ok(!found.items.is_empty())
+        Ok(!self.query_page(&Query::stock(product_id).limit(1), None).await?.items.is_empty())
     }
 }
 
@@ -146,10 +144,9 @@ fn state_of(table: &TableDescription) -> TableState {
 }
 
 fn state_of_index(index: &GlobalSecondaryIndexDescription, keys: [&str; 2]) -> IndexState {
-    let projection = index.projection().and_then(Projection::projection_type);
+    let has_all = index.projection().and_then(Projection::projection_type) == Some(&ProjectionType::All);
     match index.index_status() {
-        _ if !has_keys(index.key_schema(), keys) => IndexState::Different,
-        _ if projection != Some(&ProjectionType::All) => IndexState::Different,
+        _ if !has_all || !has_keys(index.key_schema(), keys) => IndexState::Different,
         Some(IndexStatus::Active) => IndexState::Ready,
         _ => IndexState::Building,
     }

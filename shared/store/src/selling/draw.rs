@@ -1,4 +1,4 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use keypool_domain::{LicenseKey, LicenseKeyRecord, ProductId, StockPosition, pick};
@@ -79,9 +79,7 @@ impl StockSize {
 /// The keys that a draw has read, each once. A key that returned to the stock has a new position, so two
 /// queries may both show it. One query may show it twice, because the index lags behind.
 struct Window<'a> {
-    keys: Vec<LicenseKeyRecord>,
-    /// The index of each key in `keys`.
-    indices: HashMap<LicenseKey, usize>,
+    keys: BTreeMap<LicenseKey, LicenseKeyRecord>,
     /// The most keys that it holds.
     room: usize,
     start: StockPosition,
@@ -93,8 +91,7 @@ struct Window<'a> {
 
 impl<'a> Window<'a> {
     fn new(room: usize, start: StockPosition, taken: &'a HashSet<LicenseKey>) -> Self {
-        let (keys, indices) = (Vec::with_capacity(room), HashMap::with_capacity(room));
-        Self { keys, indices, room, start, end: start, taken }
+        Self { keys: BTreeMap::new(), room, start, end: start, taken }
     }
 
     fn is_full(&self) -> bool {
@@ -112,13 +109,8 @@ impl<'a> Window<'a> {
             return;
         }
         self.end = key.draw.unwrap_or(self.end);
-        match self.indices.get(&key.license_key).and_then(|index| self.keys.get_mut(*index)) {
-            Some(seen) if seen.version < key.version => *seen = key,
-            Some(_) => {}
-            None => {
-                self.indices.insert(key.license_key.clone(), self.keys.len());
-                self.keys.push(key);
-            }
+        if self.keys.get(&key.license_key).is_none_or(|seen| seen.version < key.version) {
+            self.keys.insert(key.license_key.clone(), key);
         }
     }
 
@@ -179,7 +171,7 @@ impl Store {
             self.read_into(&mut window, Query::stock(product_id).ending_before(start)).await?;
         }
         let stock = window.stock();
-        let mut candidates = window.keys;
+        let mut candidates: Vec<LicenseKeyRecord> = window.keys.into_values().collect();
         let count = candidates.len();
         let candidates = pick(&mut candidates, count, self.randomness());
         Ok(Drawn { candidates, stock, open_requests: Vec::new() })

@@ -38,10 +38,8 @@ pub struct Sale {
     pub(super) open: OpenRequest,
     /// The keys that are reserved, each as it was before.
     taken: Vec<LicenseKeyRecord>,
-    /// The number of parts they are reserved in.
+    /// The number of parts that are reserved, or may be: the last one, if its write got no answer.
     pub(super) parts: usize,
-    /// Set while the outcome of the latest take is unknown.
-    is_uncertain: bool,
     /// The writes to the key that the sale replaces, and to the audit trail.
     replacing: Vec<Write>,
 }
@@ -71,15 +69,7 @@ impl Sale {
         let lease_until = assignment.at.unix_microseconds().saturating_add(lease_us);
         let slot = slot.unwrap_or_else(|| RequestSlot::new(&assignment.id, None, KEPT_FOR));
         let open = OpenRequest::new(&slot.key, product_id, &assignment.id, lease_until);
-        Self {
-            assignment,
-            slot,
-            open,
-            taken: Vec::new(),
-            parts: 0,
-            is_uncertain: false,
-            replacing: Vec::new(),
-        }
+        Self { assignment, slot, open, taken: Vec::new(), parts: 0, replacing: Vec::new() }
     }
 
     /// Makes the sale replace the key `seen`, which becomes `next`, with an audit entry. The last write of
@@ -110,7 +100,7 @@ impl Sale {
 
     /// Returns true if the sale has reserved keys, or may have.
     pub(super) fn has_parts(&self) -> bool {
-        self.parts > 0 || self.is_uncertain
+        self.parts > 0
     }
 
     /// A record of this attempt, in place of the state that the slot was read from. A void one refuses a late
@@ -164,15 +154,16 @@ impl Store {
             writes.push(sale.open.when_held(Write::check));
         }
         writes.push(Write::put(part));
-        sale.is_uncertain = true;
+        // Counted before the outcome is known.
+        sale.parts += 1;
         let written = self.write(writes).await?;
-        sale.is_uncertain = false;
-        let outcome = self.judge(sale, keys, written).await?;
-        if outcome == SaleOutcome::Done {
+        let judged = self.judge(sale, keys, written).await;
+        if judged == Ok(SaleOutcome::Done) {
             sale.taken.extend_from_slice(keys);
-            sale.parts += 1;
+        } else {
+            sale.parts -= 1;
         }
-        Ok(outcome)
+        judged
     }
 
     /// Sells `keys` (1 to [`Store::sale_keys_max`], each as it was read) and the parts that were taken, all

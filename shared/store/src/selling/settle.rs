@@ -44,7 +44,7 @@ impl Store {
         if !sale.has_parts() {
             return Ok(());
         }
-        if sale.parts == 0 {
+        if sale.taken().is_empty() {
             self.write([sale.first_record(RequestState::Void, now)]).await?;
         }
         self.end(&sale.open, now).await.map(|_| ())

@@ -303,7 +303,7 @@ async fn no_id_is_given_twice() {
     assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 210);
     // Small orders are served from blocks of 64.
     assert!(ids.iter().max() <= Some(&(20 * 64)), "{:?}", ids.iter().max());
-    assert_eq!(table.store.next_id(Counter::Product).await, Ok(1), "each counter for itself");
+    assert_eq!(table.store.advance(Counter::Product, 1).await, Ok(1), "each counter for itself");
 }
 
 fn product(id: &str) -> Product {
@@ -389,7 +389,7 @@ async fn a_missing_table_differs_from_an_unavailable_one() {
     let services = Services::start(None).await.unwrap();
     let settings = Services::settings(services.dynamodb_url(), services.kms_url());
     let clients = settings.clients(Timeouts::CHECKOUT);
-    let store = Store::new(clients.dynamodb, TABLE, Arc::new(OperatingSystemRandomness));
+    let store = Store::new(clients.dynamodb, "missing", Arc::new(OperatingSystemRandomness));
     let key = "A".parse().unwrap();
     let missing = store.license_key(&key).await.unwrap_err();
     assert_eq!(missing.kind(), Some(AwsErrorKind::Misconfigured), "{missing}");
