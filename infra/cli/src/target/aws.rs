@@ -14,6 +14,7 @@ const NO_CREDENTIALS: &str =
     "no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
 
 /// An operator's access to AWS.
+#[derive(Clone)]
 pub(crate) struct Aws {
     config: SdkConfig,
     credentials: SharedCredentialsProvider,

@@ -51,6 +51,9 @@ pub(crate) struct TargetOptions {
     /// True if neither options nor environment variables may select a stack or table on AWS.
     #[arg(skip)]
     is_local: bool,
+    /// The target on AWS, once it is open: a console opens it once for all its pages.
+    #[arg(skip)]
+    opened: Arc<OnceCell<Target>>,
 }
 
 impl fmt::Display for TargetOptions {
@@ -68,7 +71,7 @@ impl fmt::Display for TargetOptions {
 }
 
 /// The stack or table that a command works on.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) store: Store,
     pub(crate) signer: Signer,
@@ -85,11 +88,11 @@ pub(crate) struct Target {
     /// The value of the tag `keypool` that signing keys need, if the functions may use only tagged keys.
     pub(crate) key_tag: Option<String>,
     pub(crate) place: Place,
-    principal: OnceCell<Principal>,
+    principal: Arc<OnceCell<Principal>>,
 }
 
 /// The place of a target.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Place {
     /// The embedded stack that runs on this data folder.
     Local(PathBuf),
@@ -134,20 +137,24 @@ impl TargetOptions {
         matches!(self.named(), Named::Nothing)
     }
 
-    /// Opens the table and KMS.
+    /// Opens the table and KMS. A local stack is opened anew each time, because it may have been restarted.
     pub(crate) async fn open(&self) -> anyhow::Result<Target> {
         match self.named() {
-            Named::Stack(stack) => {
-                let aws = Aws::load(self.region.as_deref()).await?;
-                let outputs = Outputs::of(&aws, &stack).await?;
-                Ok(Target { stack: Some(stack), ..self.on_aws(aws, outputs) })
-            }
-            Named::Table(table) => {
-                let aws = Aws::load(self.region.as_deref()).await?;
-                Ok(self.on_aws(aws, Outputs { table, ..Outputs::default() }))
-            }
+            Named::Stack(stack) => self.opened.get_or_try_init(|| self.of_stack(stack)).await.cloned(),
+            Named::Table(table) => self.opened.get_or_try_init(|| self.of_table(table)).await.cloned(),
             Named::Nothing => self.embedded(),
         }
+    }
+
+    async fn of_stack(&self, stack: String) -> anyhow::Result<Target> {
+        let aws = Aws::load(self.region.as_deref()).await?;
+        let outputs = Outputs::of(&aws, &stack).await?;
+        Ok(Target { stack: Some(stack), ..self.on_aws(aws, outputs) })
+    }
+
+    async fn of_table(&self, table: String) -> anyhow::Result<Target> {
+        let aws = Aws::load(self.region.as_deref()).await?;
+        Ok(self.on_aws(aws, Outputs { table, ..Outputs::default() }))
     }
 
     fn on_aws(&self, aws: Aws, outputs: Outputs) -> Target {
@@ -164,7 +171,7 @@ impl TargetOptions {
             dynamodb_url: aws.dynamodb_url(self.endpoint_url.as_deref()),
             key_tag,
             place: Place::Aws(Box::new(aws)),
-            principal: OnceCell::new(),
+            principal: Arc::default(),
         }
     }
 
@@ -189,7 +196,7 @@ impl TargetOptions {
             dynamodb_url,
             key_tag: None,
             place: Place::Local(self.data_dir.clone()),
-            principal: OnceCell::new(),
+            principal: Arc::default(),
         })
     }
 }

@@ -4,6 +4,8 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use serde_json::{Value, json};
@@ -249,6 +251,8 @@ impl Watch {
 #[derive(Debug, Clone)]
 pub(crate) struct Account {
     pub(crate) query_url: String,
+    /// The number of calls of STS and `CloudFormation`.
+    pub(crate) asked: Arc<AtomicUsize>,
     pub(crate) dynamodb: String,
     pub(crate) kms: String,
     /// `CloudWatch` and Service Quotas.
@@ -263,7 +267,10 @@ impl Account {
         let endpoints: Value = serde_json::from_str(&endpoints).unwrap();
         let address = |name: &str| endpoints[name].as_str().unwrap().to_owned();
         let base_url = local.base_url.clone();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
         let query_url = serve(move |body| {
+            count.fetch_add(1, Ordering::Relaxed);
             let is_of = |stack: &str| body.contains(&format!("StackName={stack}&")) || body.ends_with(stack);
             let shop = |api: &str| {
                 stack(&[
@@ -300,7 +307,7 @@ impl Account {
         });
         let watch = Watch::default().start();
         let logs = "http://127.0.0.1:9".to_owned();
-        Self { query_url, dynamodb: address("dynamodb"), kms: address("kms"), watch, logs }
+        Self { query_url, asked, dynamodb: address("dynamodb"), kms: address("kms"), watch, logs }
     }
 
     /// The same account with other responses of `CloudWatch` and Service Quotas.

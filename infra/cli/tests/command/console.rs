@@ -4,11 +4,13 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::Ordering;
 
 use reqwest::header::{HOST, HeaderMap, ORIGIN, SET_COOKIE};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::aws::{Account, OPERATOR};
 use crate::harness::{Local, fails, json, keypool, ok, text};
 
 /// A running `keypool console`.
@@ -39,6 +41,10 @@ impl Console {
         if let Some(path) = path {
             command.env("PATH", path);
         }
+        Self::start_as(command, arguments)
+    }
+
+    fn start_as(mut command: Command, arguments: &[&str]) -> Self {
         command.args(["console", "--json"]).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut told = String::new();
@@ -133,6 +139,19 @@ async fn a_form_changes_a_key_as_the_command_does() {
     let (code, stderr) = console.stop();
     assert_eq!(code, Some(0));
     assert!(stderr.ends_with("stopped\n"), "{stderr}");
+}
+
+#[tokio::test]
+async fn a_console_asks_aws_once_for_the_stack_and_the_operator() {
+    let (folder, local, console) = desk().await;
+    console.stop();
+    let account = Account::of(&local, folder.path());
+    let arguments = ["--no-open", "--stack", "shop"];
+    let console = Console::start_as(account.keypool(folder.path()), &arguments);
+    let browser = Browser::open(&console.link).await;
+    assert_eq!(browser.send("/console/key/change", &BLOCK).await.status(), StatusCode::OK);
+    assert!(browser.page("/console/audit").await.contains(OPERATOR));
+    assert_eq!(account.asked.load(Ordering::Relaxed), 2);
 }
 
 #[tokio::test]
