@@ -1,9 +1,9 @@
 //! Finds and erases all data of an owner. No repetition sells keys again after that.
 
 use keypool_domain::{
-    AuditEntry, AuditId, OperatingSystemRandomness, OwnerField, Principal, Status, SystemClock,
+    AuditEntry, AuditId, OperatingSystemRandomness, OrderState, OwnerField, Principal, Status, SystemClock,
 };
-use keypool_store::{EraseOutcome, OwnerRecord};
+use keypool_store::{DeadOrders, EraseOutcome, OwnerRecord, UpdateOutcome};
 use keypool_tests::{Fault, Receiver, Shop};
 use serde_json::json;
 
@@ -38,12 +38,16 @@ async fn records(shop: &Shop) -> Vec<OwnerRecord> {
 /// Erases the owner from all records. Returns the outcomes that are not `Erased`.
 async fn erase(shop: &Shop) -> Vec<EraseOutcome> {
     let mut left = Vec::new();
-    let now = keypool_domain::Clock::now(&*shop.clock);
     for record in records(shop).await {
-        let outcome = shop.store.erase_owner(&record, &email(), now, &entry()).await.unwrap();
+        let outcome = erase_from(shop, &record, DeadOrders::Keep).await;
         left.extend((outcome != EraseOutcome::Erased).then_some(outcome));
     }
     left
+}
+
+async fn erase_from(shop: &Shop, record: &OwnerRecord, dead_orders: DeadOrders) -> EraseOutcome {
+    let now = keypool_domain::Clock::now(&*shop.clock);
+    shop.store.erase_owner(record, &email(), dead_orders, now, &entry()).await.unwrap()
 }
 
 /// True if an item of the table contains the owner's name or address as text.
@@ -119,9 +123,8 @@ async fn the_table_has_no_data_of_an_erased_owner() {
     assert_eq!(erase(&shop).await, []);
     assert!(!is_in_table(&shop).await);
     // A second erasure of the same records, as if both had started together.
-    let now = keypool_domain::Clock::now(&*shop.clock);
     for record in &records {
-        let outcome = shop.store.erase_owner(record, &email(), now, &entry()).await.unwrap();
+        let outcome = erase_from(&shop, record, DeadOrders::Keep).await;
         let expected = match record {
             OwnerRecord::LicenseKey(_) => EraseOutcome::ChangedMeanwhile,
             _ => EraseOutcome::Erased,
@@ -173,4 +176,34 @@ async fn an_order_keeps_its_owner_until_it_is_handed_over() {
     let table = shop.dynamodb_call("Scan", &json!({"TableName": "keypool"})).await;
     let names = table["Items"].as_array().unwrap().iter().map(|item| item["owner_name"]["S"].as_str());
     assert_eq!(names.filter(|name| *name == Some(OwnerField::ERASED)).count(), 12, "all keys are sold");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_order_is_erased_on_request_unless_it_is_redelivered() {
+    let (shop, receiver) = (Shop::open().await, Receiver::start().await);
+    shop.stock(1, 2).await;
+    receiver.respond(&[410]);
+    let queued = form(&[("quantity", "2"), ("identifier", "31"), ("webhook_url", &receiver.url)]);
+    assert_eq!(shop.post(QUEUED, &queued).await.code(), 807);
+    shop.process_orders().await;
+    assert_eq!(erase(&shop).await, [EraseOutcome::KeptForDeadOrder; 2], "the order, and its response");
+    let (requests, orders): (Vec<OwnerRecord>, Vec<OwnerRecord>) =
+        records(&shop).await.into_iter().partition(|record| matches!(record, OwnerRecord::Request(_)));
+    assert_eq!((requests.len(), orders.len()), (1, 1));
+    let dead = shop.store.queued_orders().await.unwrap().remove(0);
+    assert_eq!(dead.state, OrderState::Dead);
+    let next = dead.redelivered().unwrap();
+    assert_eq!(shop.store.redeliver(&dead, &next, &entry()).await, Ok(UpdateOutcome::Updated));
+    assert_eq!(erase_from(&shop, &orders[0], DeadOrders::Delete).await, EraseOutcome::ChangedMeanwhile);
+    assert_eq!(erase_from(&shop, &requests[0], DeadOrders::Delete).await, EraseOutcome::InUse);
+
+    receiver.respond(&[410]);
+    shop.sweep_orders().await;
+    shop.process_orders().await;
+    assert_eq!(shop.store.queued_orders().await.unwrap().remove(0).state, OrderState::Dead);
+    assert_eq!(erase_from(&shop, &orders[0], DeadOrders::Delete).await, EraseOutcome::Erased);
+    assert_eq!(erase_from(&shop, &requests[0], DeadOrders::Delete).await, EraseOutcome::Erased);
+    assert_eq!((erase(&shop).await, is_in_table(&shop).await), (vec![], false));
+    let found = shop.post("get-license-keys", &[("identifier", "31")]).await;
+    assert!(found.text.contains(OwnerField::ERASED), "{}", found.text);
 }

@@ -26,7 +26,7 @@ pub use operator::RestoreState;
 pub use operator::catalogue::{CreateOutcome, NewGeneratorOutcome, UpdateOutcome};
 pub use operator::import::ImportOutcome;
 pub use operator::inventory::{Inventory, KeyFilter, KeyPage, Place};
-pub use operator::owner::{EraseOutcome, OwnerRecord, OwnersRequest};
+pub use operator::owner::{DeadOrders, EraseOutcome, OwnerRecord, OwnersRequest};
 pub use operator::table::{Expiry, IndexState, TableState};
 pub use record::{Catalogued, Item, OpenRequest, Record, RequestSlot, RequestState};
 pub use selling::{

@@ -318,3 +318,15 @@ async fn the_stock_shows_how_many_keys_orders_wait_for() {
     assert!(cells.contains(&"7"), "{shown}");
     queue.local.stop();
 }
+
+#[tokio::test]
+async fn a_dead_order_is_erased_only_with_its_option() {
+    let queue = Queue::start();
+    let id = queue.attempted(&DeliveryResult::Dead).await.id;
+    let (code, said, _) = queue.said(&["owner", "erase", "ada@example.com"]);
+    let why = "the callback of its order was given up: redeliver the order, or give --dead-orders";
+    assert_eq!((code, said), (3, format!("order {id}  not erased: {why}\n")));
+    let erased = ok(queue.path(), &["owner", "erase", "ada@example.com", "--dead-orders"]);
+    assert_eq!(erased, format!("order {id}  erased\n"));
+    assert_eq!(queue.listed(&[]), Vec::<String>::new());
+}

@@ -34,9 +34,19 @@ pub struct OwnersRequest {
     pub response: Option<Envelope>,
     /// The time from which DynamoDB may delete the record, in Unix seconds.
     pub expires_at: i64,
-    /// True for the record of a queued order whose callback is not delivered.
-    awaits_delivery: bool,
+    /// Its queued order, unless that one is delivered.
+    undelivered: Option<QueuedOrder>,
     record: RequestRecord,
+}
+
+/// The treatment of dead orders when an owner is erased. Only a redelivery can still tell the shop about such
+/// an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeadOrders {
+    /// They keep the owner.
+    Keep,
+    /// They are deleted.
+    Delete,
 }
 
 /// The outcome of erasing an owner from a record.
@@ -46,6 +56,8 @@ pub enum EraseOutcome {
     Erased,
     /// An order still needs the owner: it is not delivered, or not handed over. Nothing was written.
     InUse,
+    /// It belongs to a dead order, which was to be kept. Nothing was written.
+    KeptForDeadOrder,
     /// Another writer changed it at the same moment. Nothing was written.
     ChangedMeanwhile,
 }
@@ -83,10 +95,13 @@ impl Store {
         // The queue is read after the records: an order that was decided meanwhile is in the queue, or
         // delivered.
         let orders = self.queued_orders().await?;
-        let undelivered: Vec<Key> = orders.iter().map(|order| Key::request(order.id.request_id())).collect();
+        let orders: Vec<(Key, QueuedOrder)> =
+            orders.into_iter().map(|order| (Key::request(order.id.request_id()), order)).collect();
         for record in &mut records {
             if let OwnerRecord::Request(request) = record {
-                request.awaits_delivery = undelivered.contains(&Key::of(&request.record.item)?);
+                let key = Key::of(&request.record.item)?;
+                let order = orders.iter().find(|(request, _)| *request == key);
+                request.undelivered = order.map(|(_, order)| order.clone());
             }
         }
         Ok(records)
@@ -122,30 +137,45 @@ impl Store {
         {
             return Ok(None);
         }
-        let request =
-            OwnersRequest { response, expires_at: record.expires_at, awaits_delivery: false, record };
+        let request = OwnersRequest { response, expires_at: record.expires_at, undelivered: None, record };
         Ok(Some(OwnerRecord::Request(Box::new(request))))
     }
 
     /// Erases the owner with this email address from a record, with an audit entry in the same transaction.
     /// License keys stay assigned, and a request stays answered: its repetition does nothing. A delivered
-    /// order is deleted. 4 write units for a KB, and 1 read unit for a large order.
+    /// order is deleted, and `dead_orders` decides about a dead one. 4 write units for a KB, and 1 read unit
+    /// for a large order.
     pub async fn erase_owner(
         &self,
         record: &OwnerRecord,
         email: &OwnerField,
+        dead_orders: DeadOrders,
         now: Timestamp,
         entry: &AuditEntry,
     ) -> Result<EraseOutcome, StoreError> {
+        let order = match record {
+            OwnerRecord::QueuedOrder(order) => Some(order),
+            OwnerRecord::Request(request) => request.undelivered.as_ref(),
+            _ => None,
+        };
+        match order.map(|order| order.state) {
+            None | Some(OrderState::Delivered) => {}
+            Some(OrderState::Dead) if dead_orders == DeadOrders::Delete => {}
+            Some(OrderState::Dead) => return Ok(EraseOutcome::KeptForDeadOrder),
+            Some(_) => return Ok(EraseOutcome::InUse),
+        }
         let writes = match record {
             OwnerRecord::LicenseKey(key) => match key.without_owner(now) {
                 Ok(next) => vec![license_key_change(key, &next)],
                 Err(_) => return Ok(EraseOutcome::InUse),
             },
-            OwnerRecord::QueuedOrder(order) if order.state == OrderState::Delivered => {
+            OwnerRecord::QueuedOrder(order) if order.state == OrderState::Dead => {
+                let is_dead = [(":dead", text(OrderState::Dead))];
+                vec![Write::delete(Key::queued_order(&order.id)).when("#state = :dead", is_dead)]
+            }
+            OwnerRecord::QueuedOrder(order) => {
                 vec![Write::delete(Key::delivered_order(&order.id)).when("attribute_exists(#pk)", [])]
             }
-            OwnerRecord::QueuedOrder(_) => return Ok(EraseOutcome::InUse),
             OwnerRecord::Request(request) if self.is_in_use(request).await? => {
                 return Ok(EraseOutcome::InUse);
             }
@@ -160,10 +190,15 @@ impl Store {
     }
 
     /// Returns true if an order still needs its record: it is under way, it is being handed over or undone,
-    /// or its callback is not delivered.
+    /// or it is dead and still there.
     async fn is_in_use(&self, request: &OwnersRequest) -> Result<bool, StoreError> {
         let record = &request.record;
-        if record.state == RequestState::Open || request.awaits_delivery {
+        if record.state == RequestState::Open {
+            return Ok(true);
+        }
+        if let Some(order) = &request.undelivered
+            && self.queued_order(&order.id).await?.is_some()
+        {
             return Ok(true);
         }
         let Some(product_id) = record.product_id else { return Ok(false) };

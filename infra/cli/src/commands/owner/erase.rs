@@ -1,6 +1,6 @@
 use clap::Args;
 use keypool_domain::{Clock as _, SystemClock};
-use keypool_store::{EraseOutcome, OwnerRecord};
+use keypool_store::{DeadOrders, EraseOutcome, OwnerRecord};
 use serde_json::json;
 
 use super::{Kind, Whose, kind, name, summary};
@@ -16,7 +16,7 @@ use crate::target::Target;
 /// are deleted. Audit entries lose the name, but keep the reasons that operators wrote.
 ///
 /// An order that is under way or not delivered needs its owner and is skipped. Run the command again when it
-/// has ended.
+/// has ended. A dead order is skipped too, unless you give --dead-orders.
 ///
 /// Backups still contain the owner. Point-in-time recovery reaches back 35 days: erase again after a restore.
 #[derive(Debug, Args)]
@@ -28,6 +28,9 @@ use crate::target::Target;
 pub(crate) struct Erase {
     #[command(flatten)]
     whose: Whose,
+    /// Delete dead orders, too: their shops can no longer get the response
+    #[arg(long)]
+    dead_orders: bool,
     /// Show what would be erased, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -69,10 +72,15 @@ impl Erase {
         };
         let after = self.reason.with(json!({"owner": "erased"}));
         let entry = target.entry("owner.erase", subject, None, Some(after)).await?;
-        let outcome = target.store.erase_owner(record, &self.whose.email, SystemClock.now(), &entry).await?;
+        let dead_orders = if self.dead_orders { DeadOrders::Delete } else { DeadOrders::Keep };
+        let (email, now) = (&self.whose.email, SystemClock.now());
+        let outcome = target.store.erase_owner(record, email, dead_orders, now, &entry).await?;
         Ok(match outcome {
             EraseOutcome::Erased => None,
             EraseOutcome::InUse => Some("an order in progress needs it; try again later"),
+            EraseOutcome::KeptForDeadOrder => {
+                Some("the callback of its order was given up: redeliver the order, or give --dead-orders")
+            }
             EraseOutcome::ChangedMeanwhile => {
                 Some("somebody else changed it at the same moment; run the command again")
             }
