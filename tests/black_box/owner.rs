@@ -207,3 +207,35 @@ async fn a_dead_order_is_erased_on_request_unless_it_is_redelivered() {
     let found = shop.post("get-license-keys", &[("identifier", "31")]).await;
     assert!(found.text.contains(OwnerField::ERASED), "{}", found.text);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_is_redelivered_during_an_erasure_ends_without_a_callback() {
+    let (shop, receiver) = (Shop::open().await, Receiver::start().await);
+    shop.stock(1, 1).await;
+    let queued = form(&[("quantity", "1"), ("identifier", "31"), ("webhook_url", &receiver.url)]);
+    assert_eq!(shop.post(QUEUED, &queued).await.code(), 807);
+    let order = shop.store.queued_orders().await.unwrap().remove(0);
+    shop.process_orders().await;
+    let before = records(&shop).await;
+    let delivered = shop.store.delivered_order(&order.id).await.unwrap().unwrap();
+    let next = delivered.redelivered().unwrap();
+    assert_eq!(shop.store.redeliver(&delivered, &next, &entry()).await, Ok(UpdateOutcome::Updated));
+    for record in &before {
+        let expected = match record {
+            OwnerRecord::QueuedOrder(_) => EraseOutcome::ChangedMeanwhile,
+            _ => EraseOutcome::Erased,
+        };
+        assert_eq!(erase_from(&shop, record, DeadOrders::Keep).await, expected, "{record:?}");
+    }
+    shop.sweep_orders().await;
+    shop.process_orders().await;
+    assert_eq!(receiver.callbacks().len(), 1);
+    let dead = shop.store.queued_orders().await.unwrap().remove(0);
+    assert_eq!(dead.state, OrderState::Dead);
+    assert_eq!(dead.delivery.answer.as_deref(), Some("the response is no longer kept"));
+    assert_eq!(
+        erase_from(&shop, &OwnerRecord::QueuedOrder(dead), DeadOrders::Delete).await,
+        EraseOutcome::Erased
+    );
+    assert!(!is_in_table(&shop).await);
+}

@@ -34,13 +34,14 @@ impl Worker {
         }
     }
 
-    /// Reads the response of an order from its request record; `None` if it is no longer kept.
+    /// Reads the response of an order from its request record; `None` if it is no longer kept, or was erased.
     async fn response(&self, order: &QueuedOrder) -> Result<Option<Envelope>, FunctionError> {
         let invocation = Invocation::of_order(self.desk.clone(), order);
         match invocation.recall(&order.request).await {
             Err(FunctionError::Store(StoreError::Recorded(Recorded::Answered(response)))) => {
                 Ok(Some(response))
             }
+            Err(FunctionError::Store(StoreError::Recorded(Recorded::Erased))) => Ok(None),
             recalled => recalled.map(|_| None),
         }
     }

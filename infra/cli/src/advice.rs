@@ -62,8 +62,8 @@ fn of_credentials(operation: &str, service: &str, code: &str) -> Option<String> 
     let permissions = match operation {
         "BatchExecuteStatement" => "dynamodb:PartiQLInsert".to_owned(),
         "TransactWriteItems" => {
-            "dynamodb:PutItem, dynamodb:UpdateItem and dynamodb:ConditionCheckItem (`orders redeliver` also \
-             dynamodb:DeleteItem)"
+            "dynamodb:PutItem, dynamodb:UpdateItem and dynamodb:ConditionCheckItem (`orders redeliver` \
+             and `owner erase` also dynamodb:DeleteItem)"
                 .to_owned()
         }
         _ => format!("{service}:{operation}"),

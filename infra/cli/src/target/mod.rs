@@ -6,6 +6,7 @@ mod stack;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -17,13 +18,17 @@ use keypool_local::{DataFolder, Services, TABLE, demo};
 use keypool_signing::Signer;
 use keypool_store::Store;
 use serde_json::Value;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 pub(crate) use self::aws::{Aws, in_words};
 use self::stack::Outputs;
 
 /// The default data folder of the embedded stack.
 pub(crate) const DATA_DIR: &str = ".keypool";
+
+/// The time for which an open target on AWS is used again. After it, the stack may have another table, and the
+/// operator other credentials.
+const OPEN_FOR: Duration = Duration::from_secs(60);
 
 /// The options that select a table.
 #[derive(Debug, Clone, Args)]
@@ -51,17 +56,17 @@ pub(crate) struct TargetOptions {
     /// True if neither options nor environment variables may select a stack or table on AWS.
     #[arg(skip)]
     is_local: bool,
-    /// The target on AWS, once it is open: a console opens it once for all its pages.
+    /// The latest target on AWS, and the time when it was opened. A console uses it again.
     #[arg(skip)]
-    opened: Arc<OnceCell<Target>>,
+    opened: Arc<Mutex<Option<(Instant, Target)>>>,
 }
 
 impl fmt::Display for TargetOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.named() {
-            Named::Stack(stack) => write!(f, "stack {stack}")?,
-            Named::Table(table) => write!(f, "table {table}")?,
-            Named::Nothing => return write!(f, "data folder {}", self.data_dir.display()),
+            Some(Named::Stack(stack)) => write!(f, "stack {stack}")?,
+            Some(Named::Table(table)) => write!(f, "table {table}")?,
+            None => return write!(f, "data folder {}", self.data_dir.display()),
         }
         match &self.region {
             Some(region) => write!(f, " in {region}"),
@@ -104,14 +109,14 @@ pub(crate) enum Place {
 enum Named {
     Stack(String),
     Table(String),
-    Nothing,
 }
 
 impl TargetOptions {
-    /// The name from the options, else from the environment, where the stack takes precedence over the table.
-    fn named(&self) -> Named {
+    /// The name from the options, else from the environment, where the stack takes precedence over the table;
+    /// `None` for the local stack.
+    fn named(&self) -> Option<Named> {
         if self.is_local {
-            return Named::Nothing;
+            return None;
         }
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let either = |stack: Option<String>, table: Option<String>| {
@@ -119,7 +124,6 @@ impl TargetOptions {
         };
         either(self.stack.clone(), self.table.clone())
             .or_else(|| either(variable("KEYPOOL_STACK"), variable("KEYPOOL_TABLE")))
-            .unwrap_or(Named::Nothing)
     }
 
     /// Returns true if the options or the environment name the region.
@@ -134,27 +138,37 @@ impl TargetOptions {
 
     /// Returns true if the options select the stack on this machine. Makes no call.
     pub(crate) fn is_local(&self) -> bool {
-        matches!(self.named(), Named::Nothing)
+        self.named().is_none()
     }
 
-    /// Opens the table and KMS. A local stack is opened anew each time, because it may have been restarted.
+    /// Opens the table and KMS.
     pub(crate) async fn open(&self) -> anyhow::Result<Target> {
-        match self.named() {
-            Named::Stack(stack) => self.opened.get_or_try_init(|| self.of_stack(stack)).await.cloned(),
-            Named::Table(table) => self.opened.get_or_try_init(|| self.of_table(table)).await.cloned(),
-            Named::Nothing => self.embedded(),
+        let Some(named) = self.named() else { return self.embedded() };
+        let mut opened = self.opened.lock().await;
+        if let Some((at, target)) = &*opened
+            && at.elapsed() < OPEN_FOR
+        {
+            return Ok(target.clone());
         }
-    }
-
-    async fn of_stack(&self, stack: String) -> anyhow::Result<Target> {
         let aws = Aws::load(self.region.as_deref()).await?;
-        let outputs = Outputs::of(&aws, &stack).await?;
-        Ok(Target { stack: Some(stack), ..self.on_aws(aws, outputs) })
-    }
-
-    async fn of_table(&self, table: String) -> anyhow::Result<Target> {
-        let aws = Aws::load(self.region.as_deref()).await?;
-        Ok(self.on_aws(aws, Outputs { table, ..Outputs::default() }))
+        let target = match named {
+            Named::Stack(stack) => {
+                let outputs = Outputs::of(&aws, &stack).await?;
+                Target { stack: Some(stack), ..self.on_aws(aws, outputs) }
+            }
+            Named::Table(table) => self.on_aws(aws, Outputs { table, ..Outputs::default() }),
+        };
+        if let Some((_, before)) = &*opened
+            && before.table != target.table
+        {
+            bail!(
+                "{self} uses the table {} now, and no longer {}: start the console again",
+                target.table,
+                before.table
+            );
+        }
+        *opened = Some((Instant::now(), target.clone()));
+        Ok(target)
     }
 
     fn on_aws(&self, aws: Aws, outputs: Outputs) -> Target {

@@ -323,9 +323,14 @@ async fn the_stock_shows_how_many_keys_orders_wait_for() {
 async fn a_dead_order_is_erased_only_with_its_option() {
     let queue = Queue::start();
     let id = queue.attempted(&DeliveryResult::Dead).await.id;
-    let (code, said, _) = queue.said(&["owner", "erase", "ada@example.com"]);
-    let why = "the callback of its order was given up: redeliver the order, or give --dead-orders";
-    assert_eq!((code, said), (3, format!("order {id}  not erased: {why}\n")));
+    let why = "keypool has given up the callback: redeliver the order, or give --dead-orders";
+    for dry_run in [&["--dry-run"][..], &[]] {
+        let (code, said, _) = queue.said(&[&["owner", "erase", "ada@example.com"], dry_run].concat());
+        assert_eq!((code, said), (3, format!("order {id}  not erased: {why}\n")));
+    }
+    let erasure = ["owner", "erase", "ada@example.com", "--dead-orders", "--dry-run"];
+    let (code, said, _) = queue.said(&erasure);
+    assert_eq!((code, said), (0, format!("order {id}  would be erased: product 1, dead\n")));
     let erased = ok(queue.path(), &["owner", "erase", "ada@example.com", "--dead-orders"]);
     assert_eq!(erased, format!("order {id}  erased\n"));
     assert_eq!(queue.listed(&[]), Vec::<String>::new());

@@ -28,8 +28,8 @@ struct Resource {
     properties: Value,
 }
 
-/// Creates the table. If there is one, adds the indexes that an earlier version did not create. The members
-/// of the template have the names that DynamoDB's own requests have.
+/// Creates the table with its time to live. If there is a table, adds the indexes that an earlier version did
+/// not create. The members of the template have the names that DynamoDB's own requests have.
 pub(super) fn set_up(database: &Database) -> Result<(), Box<dyn Error + Send + Sync>> {
     let table = serde_saphyr::from_str::<Template>(TEMPLATE)?.resources.table.properties;
     let (attributes, indexes) = (&table["AttributeDefinitions"], &table["GlobalSecondaryIndexes"]);
@@ -40,7 +40,11 @@ pub(super) fn set_up(database: &Database) -> Result<(), Box<dyn Error + Send + S
                 |index: &&Value| present.iter().all(|present| index["IndexName"] != *present.index_name);
             for index in indexes.as_array().into_iter().flatten().filter(is_absent) {
                 let updates = json!([{"Create": index}]);
-                let update = json!({"TableName": TABLE, "AttributeDefinitions": attributes, "GlobalSecondaryIndexUpdates": updates});
+                let update = json!({
+                    "TableName": TABLE,
+                    "AttributeDefinitions": attributes,
+                    "GlobalSecondaryIndexUpdates": updates,
+                });
                 database.update_table(serde_json::from_value(update)?)?;
             }
         }
@@ -68,21 +72,31 @@ mod tests {
     #[test]
     fn a_table_of_an_earlier_version_gets_the_index_that_it_lacks() {
         let database = Database::memory().unwrap();
-        set_up(&database).unwrap();
-        let indexes = || {
-            let described =
-                database.describe_table(serde_json::from_value(json!({"TableName": TABLE})).unwrap());
-            let indexes = described.unwrap().table.global_secondary_indexes.unwrap_or_default();
-            let mut names: Vec<String> = indexes.into_iter().map(|index| index.index_name).collect();
-            names.sort();
-            names
-        };
-        assert_eq!(indexes(), ["available", "orders"]);
-        let delete =
-            json!({"TableName": TABLE, "GlobalSecondaryIndexUpdates": [{"Delete": {"IndexName": "orders"}}]});
-        database.update_table(serde_json::from_value(delete).unwrap()).unwrap();
-        assert_eq!(indexes(), ["available"]);
-        set_up(&database).unwrap();
-        assert_eq!(indexes(), ["available", "orders"]);
+        let key = |name, kind| json!({"AttributeName": name, "KeyType": kind});
+        let text = |name| json!({"AttributeName": name, "AttributeType": "S"});
+        let create = json!({
+            "TableName": TABLE,
+            "AttributeDefinitions": [text("pk"), text("sk")],
+            "KeySchema": [key("pk", "HASH"), key("sk", "RANGE")],
+            "BillingMode": "PAY_PER_REQUEST",
+        });
+        database.create_table(serde_json::from_value(create).unwrap()).unwrap();
+        let sold =
+            json!({"pk": {"S": "KEY#A"}, "sk": {"S": "KEY"}, "order_reference": {"S": "REFERENCE#31"}});
+        let put = json!({"TableName": TABLE, "Item": sold});
+        database.put_item(serde_json::from_value(put).unwrap()).unwrap();
+        for _ in 0..2 {
+            set_up(&database).unwrap();
+            let query = json!({
+                "TableName": TABLE,
+                "IndexName": "orders",
+                "KeyConditionExpression": "order_reference = :order",
+                "ExpressionAttributeValues": {":order": {"S": "REFERENCE#31"}},
+            });
+            assert_eq!(database.query(serde_json::from_value(query).unwrap()).unwrap().count, 1);
+            let named = serde_json::from_value(json!({"TableName": TABLE})).unwrap();
+            let expiry = database.describe_time_to_live(named).unwrap().time_to_live_description;
+            assert_eq!(expiry.attribute_name.as_deref(), Some("expires_at"));
+        }
     }
 }

@@ -56,10 +56,28 @@ pub enum EraseOutcome {
     Erased,
     /// An order still needs the owner: it is not delivered, or not handed over. Nothing was written.
     InUse,
-    /// It belongs to a dead order, which was to be kept. Nothing was written.
+    /// It is a dead order, or belongs to one, and dead orders were to be kept. Nothing was written.
     KeptForDeadOrder,
     /// Another writer changed it at the same moment. Nothing was written.
     ChangedMeanwhile,
+}
+
+impl OwnerRecord {
+    /// The outcome of erasing the owner, if the state of an order rules it out.
+    #[must_use]
+    pub fn needed_by_order(&self, dead_orders: DeadOrders) -> Option<EraseOutcome> {
+        let order = match self {
+            Self::QueuedOrder(order) => Some(order),
+            Self::Request(request) => request.undelivered.as_ref(),
+            Self::LicenseKey(_) | Self::AuditEntry(_) => None,
+        };
+        match order?.state {
+            OrderState::Delivered => None,
+            OrderState::Dead if dead_orders == DeadOrders::Delete => None,
+            OrderState::Dead => Some(EraseOutcome::KeptForDeadOrder),
+            _ => Some(EraseOutcome::InUse),
+        }
+    }
 }
 
 impl OwnersRequest {
@@ -143,8 +161,8 @@ impl Store {
 
     /// Erases the owner with this email address from a record, with an audit entry in the same transaction.
     /// License keys stay assigned, and a request stays answered: its repetition does nothing. A delivered
-    /// order is deleted, and `dead_orders` decides about a dead one. 4 write units for a KB, and 1 read unit
-    /// for a large order.
+    /// order is deleted, and `dead_orders` decides about a dead one; its request is in use until then. 4 write
+    /// units for a KB, and 1 read unit for the request of a large or a dead order.
     pub async fn erase_owner(
         &self,
         record: &OwnerRecord,
@@ -153,16 +171,8 @@ impl Store {
         now: Timestamp,
         entry: &AuditEntry,
     ) -> Result<EraseOutcome, StoreError> {
-        let order = match record {
-            OwnerRecord::QueuedOrder(order) => Some(order),
-            OwnerRecord::Request(request) => request.undelivered.as_ref(),
-            _ => None,
-        };
-        match order.map(|order| order.state) {
-            None | Some(OrderState::Delivered) => {}
-            Some(OrderState::Dead) if dead_orders == DeadOrders::Delete => {}
-            Some(OrderState::Dead) => return Ok(EraseOutcome::KeptForDeadOrder),
-            Some(_) => return Ok(EraseOutcome::InUse),
+        if let Some(outcome) = record.needed_by_order(dead_orders) {
+            return Ok(outcome);
         }
         let writes = match record {
             OwnerRecord::LicenseKey(key) => match key.without_owner(now) {
@@ -189,8 +199,8 @@ impl Store {
         Ok(if written.is_done() { EraseOutcome::Erased } else { EraseOutcome::ChangedMeanwhile })
     }
 
-    /// Returns true if an order still needs its record: it is under way, it is being handed over or undone,
-    /// or it is dead and still there.
+    /// Returns true if a request is under way, if its keys are being handed over or undone, or if its dead
+    /// order is still there.
     async fn is_in_use(&self, request: &OwnersRequest) -> Result<bool, StoreError> {
         let record = &request.record;
         if record.state == RequestState::Open {

@@ -1,4 +1,5 @@
-//! The setup of the table. The deployment template creates it, and the embedded stack, by the same template.
+//! Checks the setup of the table. CloudFormation and the embedded stack both create it from the deployment
+//! template.
 
 use aws_sdk_dynamodb::types::{
     BillingMode, GlobalSecondaryIndexDescription, IndexStatus, KeySchemaElement, KeyType,

@@ -38,7 +38,7 @@ pub struct Sale {
     pub(super) open: OpenRequest,
     /// The keys that are reserved, each as it was before.
     taken: Vec<LicenseKeyRecord>,
-    /// The number of parts that are reserved, or may be: the last one, if its write got no answer.
+    /// The number of parts. Includes a last one whose write got no answer, and which may be reserved or not.
     pub(super) parts: usize,
     /// The writes to the key that the sale replaces, and to the audit trail.
     replacing: Vec<Write>,
@@ -154,7 +154,7 @@ impl Store {
             writes.push(sale.open.when_held(Write::check));
         }
         writes.push(Write::put(part));
-        // Counted before the outcome is known.
+        // The part counts from now on, so that an error makes `conclude` end it.
         sale.parts += 1;
         let written = self.write(writes).await?;
         let judged = self.judge(sale, keys, written).await;

@@ -28,7 +28,7 @@ use crate::target::Target;
 pub(crate) struct Erase {
     #[command(flatten)]
     whose: Whose,
-    /// Delete dead orders, too: their shops can no longer get the response
+    /// Also delete the owner's dead orders; their callbacks can then never be redelivered
     #[arg(long)]
     dead_orders: bool,
     /// Show what would be erased, and change nothing
@@ -43,7 +43,11 @@ impl Erase {
         let records = self.whose.records(target, output).await?;
         let mut left = 0;
         for record in &records {
-            let why = if self.dry_run { None } else { self.erase(target, record).await? };
+            let why = if self.dry_run {
+                record.needed_by_order(self.of_dead_orders()).and_then(reason)
+            } else {
+                self.erase(target, record).await?
+            };
             let (kind, name) = (kind(record).as_str(), name(record));
             let is_erased = !self.dry_run && why.is_none();
             let text = match &why {
@@ -57,7 +61,7 @@ impl Erase {
         }
         match left {
             _ if self.dry_run => output.note("Dry run: nothing was changed."),
-            0 => return Ok(Exit::Done),
+            0 => {}
             _ => output.note(&format!("{} of {} erased, {left} not", records.len() - left, records.len())),
         }
         Ok(if left == 0 { Exit::Done } else { Exit::Partly })
@@ -72,18 +76,26 @@ impl Erase {
         };
         let after = self.reason.with(json!({"owner": "erased"}));
         let entry = target.entry("owner.erase", subject, None, Some(after)).await?;
-        let dead_orders = if self.dead_orders { DeadOrders::Delete } else { DeadOrders::Keep };
         let (email, now) = (&self.whose.email, SystemClock.now());
-        let outcome = target.store.erase_owner(record, email, dead_orders, now, &entry).await?;
-        Ok(match outcome {
-            EraseOutcome::Erased => None,
-            EraseOutcome::InUse => Some("an order in progress needs it; try again later"),
-            EraseOutcome::KeptForDeadOrder => {
-                Some("the callback of its order was given up: redeliver the order, or give --dead-orders")
-            }
-            EraseOutcome::ChangedMeanwhile => {
-                Some("somebody else changed it at the same moment; run the command again")
-            }
-        })
+        let outcome = target.store.erase_owner(record, email, self.of_dead_orders(), now, &entry).await?;
+        Ok(reason(outcome))
+    }
+
+    fn of_dead_orders(&self) -> DeadOrders {
+        if self.dead_orders { DeadOrders::Delete } else { DeadOrders::Keep }
+    }
+}
+
+/// The reason why a record was not erased.
+fn reason(outcome: EraseOutcome) -> Option<&'static str> {
+    match outcome {
+        EraseOutcome::Erased => None,
+        EraseOutcome::InUse => Some("an order in progress needs it; try again later"),
+        EraseOutcome::KeptForDeadOrder => {
+            Some("keypool has given up the callback: redeliver the order, or give --dead-orders")
+        }
+        EraseOutcome::ChangedMeanwhile => {
+            Some("somebody else changed it at the same moment; run the command again")
+        }
     }
 }

@@ -52,7 +52,8 @@ impl Whose {
     }
 }
 
-/// The kinds of records, in the order of the output.
+/// The kinds of records, in the order of the output and of the erasure. Orders come before requests, because
+/// a request is in use until its dead order is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     LicenseKey,
