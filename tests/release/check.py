@@ -270,7 +270,7 @@ with open(os.environ["FAKE_LOG"], "a") as log:
 if name == os.environ.get("FAKE_FAILURE"):
     sys.exit(101)
 machine = 62 if target.startswith("x86_64") else 183
-binary = pathlib.Path(os.environ["CARGO_TARGET_DIR"], target, "release", name)
+binary = pathlib.Path(os.environ["CARGO_TARGET_DIR"], "lambda", name, "bootstrap") # where cargo-lambda moves it
 binary.parent.mkdir(parents=True, exist_ok=True)
 header = struct.pack("<16sHHIQQQIHHHHHH", b"\\x7fELF\\x02\\x01\\x01", 3, machine, 1, 0, 0, 0, 0, 64, 0, 0, 64, 0, 0)
 binary.write_bytes(header + os.environ.get("FAKE_PATH", "").encode())
@@ -293,7 +293,8 @@ def build(release):
     for target in ["x86_64-unknown-linux-gnu.2.34", "aarch64-unknown-linux-gnu.2.34"]:
         for name in [*release.functions, "keypool"]:
             expected.append(f"lambda build --compiler cargo-zigbuild --release --locked --target {target} --package {name}")
-    release.check([" ".join(arguments) for arguments, _ in calls] == expected, f"cargo is called as {calls}")
+    called = [" ".join(arguments) for arguments, _ in calls]
+    release.check(called == expected, f"cargo is called as {called}")
     for arguments, environment in calls:
         flags = environment["CARGO_ENCODED_RUSTFLAGS"].split("\x1f")
         processor = "haswell" if "x86_64" in " ".join(arguments) else "neoverse-n1"

@@ -42,6 +42,25 @@ async fn four_endpoints_are_called_as_a_shop_calls_them() {
 }
 
 #[tokio::test]
+async fn a_local_stack_is_called_without_any_certificates() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let local = Local::start(path, &["--port", "0"]);
+    for (arguments, code) in [
+        (&["call", "random-assign-license-keys", "product_id=1", "quantity=1", "generate=1"][..], 0),
+        (&["call", "generate", "generator_id=1", "--url", "https://127.0.0.1:9"], 1),
+    ] {
+        let mut command = keypool(path);
+        command.args(arguments).env("KEYPOOL_API_KEY", API_KEY).stdin(std::process::Stdio::null());
+        let called =
+            command.env("SSL_CERT_FILE", "/nonexistent").env_remove("SSL_CERT_DIR").output().unwrap();
+        assert_eq!(called.status.code(), Some(code), "{}", text(&called.stderr));
+        assert_eq!(text(&called.stderr).contains("this machine's certificates"), code == 1);
+    }
+    local.stop();
+}
+
+#[tokio::test]
 async fn the_codes_after_a_sale_are_known() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
