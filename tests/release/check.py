@@ -270,6 +270,7 @@ with open(os.environ["FAKE_LOG"], "a") as log:
 if name == os.environ.get("FAKE_FAILURE"):
     sys.exit(101)
 machine = 62 if target.startswith("x86_64") else 183
+pathlib.Path(os.environ["CARGO_TARGET_DIR"], target, "release").mkdir(parents=True, exist_ok=True)
 binary = pathlib.Path(os.environ["CARGO_TARGET_DIR"], "lambda", name, "bootstrap") # where cargo-lambda moves it
 binary.parent.mkdir(parents=True, exist_ok=True)
 header = struct.pack("<16sHHIQQQIHHHHHH", b"\\x7fELF\\x02\\x01\\x01", 3, machine, 1, 0, 0, 0, 0, 64, 0, 0, 64, 0, 0)
@@ -303,6 +304,10 @@ def build(release):
         same &= environment["SOURCE_DATE_EPOCH"] == str(EPOCH_S)
         release.check(same, f"{arguments} is built with {flags} and {environment['CFLAGS']}")
     sums = [line.split()[1] for line in (out / "SHA256SUMS").read_text().splitlines()]
+    for target in ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"]:
+        missing = [name for name in [*release.functions, "keypool"]
+                   if not os.access(release.folder / "target" / target / "release" / name, os.X_OK)]
+        release.check(not missing, f"{target}/release lacks {missing}, which the workflow tries next")
     stem = f"keypool-{release.version}"
     archives = [f"{stem}-aarch64-unknown-linux-gnu.tar.gz", f"{stem}-lambda-arm64.zip", f"{stem}-lambda-x86_64.zip",
                 f"{stem}-x86_64-unknown-linux-gnu.tar.gz"]
