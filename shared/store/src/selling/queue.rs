@@ -77,7 +77,7 @@ impl Store {
         }
         let Some((slot, _)) = remembered else { return Err(Recorded::Void.into()) };
         let record = obstacles.get(1).and_then(Obstacle::item).cloned();
-        Err(self.refused_by(slot, record).await?.into())
+        Err(self.recorded(slot, record).await?.into())
     }
 
     /// Takes back an order that was just accepted, because its response could not be signed. Puts a void

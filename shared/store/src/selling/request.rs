@@ -81,7 +81,7 @@ impl Store {
             let is_dead = record.state == RequestState::Open && record.lease_until <= now.unix_microseconds();
             let is_mine = record.fingerprint == slot.fingerprint;
             if !is_mine || !(is_dead || record.state == RequestState::Void) {
-                return Err(Box::pin(self.recorded(&slot, &record)).await?.into());
+                return Err(Box::pin(self.recorded(&slot, Some(record.item))).await?.into());
             }
             let Some(product_id) = record.product_id.filter(|_| is_dead) else {
                 return Ok(RequestSlot { failed: Some(record.attempt), ..slot });
@@ -92,38 +92,27 @@ impl Store {
         Err(Recorded::InProgress.into())
     }
 
-    /// Judges a record that another attempt has left.
+    /// Judges the record that another attempt has left, or that refused a write. Without one, the attempt was
+    /// voided long ago.
     pub(super) async fn recorded(
         &self,
         slot: &RequestSlot,
-        record: &RequestRecord,
+        item: Option<Item>,
     ) -> Result<Recorded, StoreError> {
+        let Some(record) = item.map(RequestRecord::read).transpose()? else { return Ok(Recorded::Void) };
         Ok(match record.state {
             _ if record.fingerprint != slot.fingerprint => Recorded::Mismatch,
             RequestState::Done if !record.has_response() => Recorded::Erased,
-            RequestState::Done => Recorded::Answered(self.response_of(&slot.key, record).await?),
+            RequestState::Done => Recorded::Answered(self.response_of(&record).await?),
             RequestState::Open => Recorded::InProgress,
             RequestState::Void => Recorded::Void,
         })
     }
 
-    /// Judges the record that refused a write. Without one, the attempt was voided long ago.
-    pub(super) async fn refused_by(
-        &self,
-        slot: &RequestSlot,
-        item: Option<Item>,
-    ) -> Result<Recorded, StoreError> {
-        let Some(item) = item else { return Ok(Recorded::Void) };
-        self.recorded(slot, &RequestRecord::read(item)?).await
-    }
-
-    /// Reads the response that the record at `key` holds.
-    pub(crate) async fn response_of(
-        &self,
-        key: &Key,
-        record: &RequestRecord,
-    ) -> Result<Envelope, StoreError> {
-        let keys = (1..record.payload_parts).map(|part| Key::payload(key, part).into_item());
+    /// Reads the response that a record holds.
+    pub(crate) async fn response_of(&self, record: &RequestRecord) -> Result<Envelope, StoreError> {
+        let key = Key::of(&record.item)?;
+        let keys = (1..record.payload_parts).map(|part| Key::payload(&key, part).into_item());
         let mut further = self.get_many(keys.collect(), true).await?;
         further.sort_by(|one, other| text_of(one, SK).cmp(&text_of(other, SK)));
         record.response(&further)
@@ -139,13 +128,13 @@ impl Store {
         let Some(item) = self.write([put]).await?.into_refused_item() else {
             return Ok(Creation { slot, attempt, id, noted: None });
         };
-        let record = RequestRecord::read(item)?;
-        match self.recorded(&slot, &record).await? {
+        match self.recorded(&slot, Some(item.clone())).await? {
             Recorded::InProgress => {}
             recorded => return Err(recorded.into()),
         }
+        let record = RequestRecord::read(item)?;
         let has_noted = record.payload_parts > 0;
-        let noted = if has_noted { Some(self.response_of(&slot.key, &record).await?) } else { None };
+        let noted = if has_noted { Some(self.response_of(&record).await?) } else { None };
         Ok(Creation { slot, id: record.creation_id()?, attempt: record.attempt, noted })
     }
 
@@ -174,7 +163,7 @@ impl Store {
             .with(attributes);
         let written = self.write([update].into_iter().chain(further)).await?;
         if !written.is_done() {
-            return Err(self.refused_by(slot, written.into_refused_item()).await?.into());
+            return Err(self.recorded(slot, written.into_refused_item()).await?.into());
         }
         creation.attempt = attempt;
         Ok(())

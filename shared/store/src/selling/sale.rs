@@ -212,7 +212,7 @@ impl Store {
         // No other attempt writes the record of a request without an `Idempotency-Key`.
         sale.slot.fingerprint.as_ref()?;
         let item = self.get_once(sale.slot.key.clone()).await.ok()?;
-        let recorded = self.refused_by(&sale.slot, item).await.ok()?;
+        let recorded = self.recorded(&sale.slot, item).await.ok()?;
         (recorded != Recorded::Void).then_some(recorded)
     }
 
@@ -234,7 +234,7 @@ impl Store {
         }
         if let Some(Obstacle::Condition(item)) = obstacles.get(keys.len() + sale.replacing.len()) {
             // On the heap, like everything rare and large.
-            return Err(Box::pin(self.refused_by(&sale.slot, item.clone())).await?.into());
+            return Err(Box::pin(self.recorded(&sale.slot, item.clone())).await?.into());
         }
         let is_for_sale = |item: &Item| is_text(item, "status", "available");
         let gone = keys.iter().zip(&obstacles).filter(|(_, obstacle)| match obstacle {

@@ -40,7 +40,7 @@ impl Store {
         }
         match (remembered, obstacles.get(1)) {
             (Some((slot, _)), Some(Obstacle::Condition(record))) => {
-                Err(self.refused_by(slot, record.clone()).await?.into())
+                Err(self.recorded(slot, record.clone()).await?.into())
             }
             _ => Ok(UpdateOutcome::ChangedMeanwhile),
         }
