@@ -28,7 +28,7 @@ pub(crate) const DATA_DIR: &str = ".keypool";
 
 /// The time for which an open target on AWS is used again. After it, the stack may have another table, and the
 /// operator other credentials.
-const OPEN_FOR: Duration = Duration::from_secs(60);
+const OPEN_FOR: Duration = Duration::from_mins(1);
 
 /// The options that select a table.
 #[derive(Debug, Clone, Args)]

@@ -1,4 +1,4 @@
-//! Checks the setup of the table. CloudFormation and the embedded stack both create it from the deployment
+//! Checks the setup of the table. `CloudFormation` and the embedded stack both create it from the deployment
 //! template.
 
 use aws_sdk_dynamodb::types::{
