@@ -1,8 +1,8 @@
 //! The protection of the console: links, sessions, and the requests that it refuses.
 //!
 //! The console listens on loopback only, where other users of the machine and pages of other sites can reach
-//! it, too. So a request needs the cookie of a session, and a session begins with a link that only the
-//! terminal shows. A link works once. Requests with a foreign `Host` (DNS rebinding) or `Origin` (a form on
+//! it, too. So a request needs the cookie of a session, and a session begins with a link that only this
+//! user can read. A link works once. Requests with a foreign `Host` (DNS rebinding) or `Origin` (a form on
 //! another site) are refused.
 
 use std::collections::HashMap;
@@ -147,7 +147,7 @@ impl Access {
         secret(&*self.randomness).chars().take(ID_CHARACTERS).collect()
     }
 
-    /// The token of the forms of the session whose cookie a request carries.
+    /// The form token of the request's session.
     pub(crate) fn session(&self, headers: &HeaderMap) -> Option<FormToken> {
         let name = self.cookie_name();
         let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
@@ -227,13 +227,13 @@ async fn open(State(desk): State<Desk>, headers: HeaderMap, Query(link): Query<L
 #[template(path = "entrance.html")]
 struct Entrance;
 
-/// Returns false for requests with a foreign host or from a foreign page.
+/// Returns true for requests of the console's own pages, and for a link that is opened from elsewhere.
 fn is_own(access: &Access, request: &Request) -> bool {
     let header =
         |name: HeaderName| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
     let own = header(header::HOST).filter(|host| access.hosts.iter().any(|own| own == host));
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    // A browser names the origin of every change. Of a page that is only read it may leave it out.
+    // A browser names the origin of every change. It may omit the origin when it only reads a page.
     let is_own_origin = header(header::ORIGIN)
         .map_or(reads, |origin| own.is_some_and(|host| origin.strip_prefix("http://") == Some(host)));
     // Other ports of this machine count as the same site. Only the link may be opened from elsewhere.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `access` | the one-time link, sessions, foreign hosts and origins, the headers of all responses |
 //! | `assets` | the style sheet, the script and the vendored libraries |
-//! | `commands` | subcommands as the pages run them, and what these print |
+//! | `commands` | runs subcommands for the pages, and collects their output |
 //! | `form` | the fields of a form, and the token that protects it |
 //! | `imports` | the received files, and the imports that run |
 //! | `pages` | the pages, one file for each |

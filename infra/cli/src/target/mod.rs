@@ -26,8 +26,8 @@ use self::stack::Outputs;
 /// The default data folder of the embedded stack.
 pub(crate) const DATA_DIR: &str = ".keypool";
 
-/// The time for which an open target on AWS is used again. After it, the stack may have another table, and the
-/// operator other credentials.
+/// The time for which an open target on AWS is used again. After it, the stack's outputs and the credentials
+/// are loaded anew.
 const OPEN_FOR: Duration = Duration::from_mins(1);
 
 /// The options that select a table.
@@ -47,7 +47,7 @@ pub(crate) struct TargetOptions {
     /// The URL of DynamoDB (and of no other service) [env: `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL`]
     #[arg(long, global = true, value_name = "URL")]
     endpoint_url: Option<String>,
-    /// The global signing key, where --stack does not give it
+    /// The global signing key [default: that of --stack]
     #[arg(long, global = true, env = "KEYPOOL_SIGNING_KEY", value_name = "KEY")]
     global_signing_key: Option<SigningKeyId>,
     /// The data folder of the local stack

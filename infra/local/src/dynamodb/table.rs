@@ -28,8 +28,8 @@ struct Resource {
     properties: Value,
 }
 
-/// Creates the table with its time to live. If there is a table, adds the indexes that an earlier version did
-/// not create. The members of the template have the names that DynamoDB's own requests have.
+/// Creates the table with its time to live. If the table exists, adds the indexes that an earlier version did
+/// not create. The template names its properties as DynamoDB's requests do.
 pub(super) fn set_up(database: &Database) -> Result<(), Box<dyn Error + Send + Sync>> {
     let table = serde_saphyr::from_str::<Template>(TEMPLATE)?.resources.table.properties;
     let (attributes, indexes) = (&table["AttributeDefinitions"], &table["GlobalSecondaryIndexes"]);

@@ -110,8 +110,8 @@ impl Store {
                 records.extend(self.record_of_owner(item, email).await?);
             }
         }
-        // The queue is read after the records: an order that was decided meanwhile is in the queue, or
-        // delivered.
+        // The queue is read after the records, so an order that was decided during the scan is still in it,
+        // or delivered.
         let orders = self.queued_orders().await?;
         let orders: Vec<(Key, QueuedOrder)> =
             orders.into_iter().map(|order| (Key::request(order.id.request_id()), order)).collect();
@@ -156,9 +156,10 @@ impl Store {
     }
 
     /// Erases the owner with this email address from a record, with an audit entry in the same transaction.
-    /// License keys stay assigned, and a request stays answered: its repetition does nothing. A delivered
-    /// order is deleted, and `dead_orders` decides about a dead one; its request is in use until then. 4 write
-    /// units for a KB, and 1 read unit for the request of a large or a dead order.
+    /// License keys stay assigned, and requests stay answered, so that their repetitions do nothing.
+    /// Delivered orders are deleted, and dead ones if `dead_orders` says so. A request is in use until its
+    /// dead order is deleted. Costs 4 write units for a KB, and 1 read unit for the request of a large or a
+    /// dead order.
     pub async fn erase_owner(
         &self,
         record: &OwnerRecord,

@@ -30,7 +30,7 @@ const GRACE: Duration = Duration::from_millis(50);
 /// One attempt to sell keys.
 #[derive(Debug)]
 pub struct Sale {
-    /// The owner, and the time. Its id is the attempt's.
+    /// The owner, the time, and the attempt's id.
     pub(super) assignment: Assignment,
     /// The record. Without an `Idempotency-Key`, only a sale with parts writes one.
     pub(super) slot: RequestSlot,
@@ -56,8 +56,8 @@ pub enum SaleOutcome {
 
 impl Sale {
     /// Prepares an attempt to sell keys of a product, under the record at `slot` if the request has an
-    /// `Idempotency-Key`. Writes nothing yet. The lease begins with the assignment. After it, others may void
-    /// the attempt.
+    /// `Idempotency-Key`. Writes nothing yet. After the lease, which begins with the assignment, others may
+    /// void the attempt.
     #[must_use]
     pub fn new(
         product_id: ProductId,
@@ -216,8 +216,8 @@ impl Store {
         (recorded != Recorded::Void).then_some(recorded)
     }
 
-    /// Judges a write by its obstacles: those of the keys, then that of the record, which fails it with
-    /// [`StoreError::Recorded`].
+    /// Judges a write. Of a refused one, a changed replaced key is contention, an obstacle at the record is
+    /// [`StoreError::Recorded`], and one at a key is a miss.
     async fn judge(
         &self,
         sale: &Sale,

@@ -11,12 +11,12 @@ use crate::target::Target;
 
 /// Erase an owner's name and address from all records.
 ///
-/// License keys stay assigned to an owner called "erased", and keep their order reference. Remembered
-/// responses are erased; a repeated request then gets status 409, so nothing is sold twice. Delivered orders
-/// are deleted. Audit entries lose the name, but keep the reasons that operators wrote.
+/// License keys stay assigned to an owner called "erased", and keep their order reference. Stored responses
+/// are erased; a repeated request then gets status 409, so nothing is sold twice. Delivered orders are
+/// deleted. Audit entries lose the name, but keep the reasons that operators wrote.
 ///
-/// An order that is under way or not delivered needs its owner and is skipped. Run the command again when it
-/// has ended. A dead order is skipped too, unless you give --dead-orders.
+/// The command skips an order that is not delivered. Run it again after the delivery. It skips a dead order,
+/// too, unless you give --dead-orders.
 ///
 /// Backups still contain the owner. Point-in-time recovery reaches back 35 days: erase again after a restore.
 #[derive(Debug, Args)]
@@ -90,7 +90,9 @@ impl Erase {
 fn reason(outcome: EraseOutcome) -> Option<&'static str> {
     match outcome {
         EraseOutcome::Erased => None,
-        EraseOutcome::InUse => Some("an order in progress needs it; try again later"),
+        EraseOutcome::InUse => {
+            Some("an undelivered order needs it: see `keypool orders list`, and try again later")
+        }
         EraseOutcome::KeptForDeadOrder => {
             Some("keypool has given up the callback: redeliver the order, or give --dead-orders")
         }
