@@ -383,8 +383,8 @@ def main():
         shop = Shop(binaries, Path(folder))
         try:
             for part in [
-                set_up, samples, repetitions, sales, after_the_sale, personal_data, queued, sweep, operate, console, restore,
-                every_subcommand,
+                set_up, samples, repetitions, sales, after_the_sale, personal_data, queued, sweep, operate, console,
+                restore, every_subcommand,
             ]:
                 began = time.monotonic()
                 part(shop)

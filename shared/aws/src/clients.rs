@@ -93,10 +93,11 @@ fn http_client(endpoints: &[&Option<String>]) -> SharedHttpClient {
         .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
         .pool_idle_timeout(POOL_IDLE);
     let is_plain = |url: &&Option<String>| url.as_deref().is_some_and(|url| url.starts_with("http://"));
-    let without_certificates = tls::TlsContext::builder().with_trust_store(tls::TrustStore::empty()).build();
-    match without_certificates {
-        // Services on this machine need no certificates, and a small container has none.
-        Ok(context) if endpoints.iter().all(is_plain) => builder.tls_context(context).build_https(),
-        _ => builder.build_https(),
+    // Services on this machine need no certificates, and a small container has none.
+    if endpoints.iter().all(is_plain)
+        && let Ok(context) = tls::TlsContext::builder().with_trust_store(tls::TrustStore::empty()).build()
+    {
+        return builder.tls_context(context).build_https();
     }
+    builder.build_https()
 }

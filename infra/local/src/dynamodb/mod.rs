@@ -22,7 +22,7 @@ pub(crate) struct DynamoDb {
 }
 
 impl DynamoDb {
-    /// Starts it, with keypool's table.
+    /// Starts the service with keypool's table.
     pub(crate) async fn start(file: Option<&Path>) -> Result<Self, ServiceError> {
         let database = match file {
             Some(file) => {
