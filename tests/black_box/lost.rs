@@ -4,6 +4,7 @@
 use keypool_domain::Status;
 use keypool_store::SaleOutcome;
 use keypool_tests::{Fault, Shop, ShopResponse};
+use lambda_http::http::StatusCode;
 use serde_json::json;
 
 async fn order(shop: &Shop, quantity: &str) -> ShopResponse {
@@ -44,39 +45,57 @@ async fn a_sale_whose_response_is_lost_is_made_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_outcome_of_a_sale_is_resolved_after_lost_responses() {
+async fn a_sale_is_repeated_until_it_is_answered() {
     for (operation, quantity, n) in SALES {
         let shop = Shop::open().await;
         shop.stock(1, 10).await;
-        // The SDK gives up after five attempts.
         shop.dynamodb.disturb(operation, vec![Fault::LoseResponse; 5]);
         let _ = shop.dynamodb.take_calls();
         let response = order(&shop, quantity).await;
         let operations = shop.dynamodb.take_operations();
-        let expected = [vec!["BatchGetItem"], vec![operation; 5], vec!["UpdateItem"]].concat();
+        let expected = [vec!["BatchGetItem"], vec![operation; 6]].concat();
         let operations: Vec<&str> =
             operations.iter().map(String::as_str).filter(|name| !name.starts_with("Query")).collect();
-        assert_eq!(operations, expected, "five attempts to sell, then the fence");
+        assert_eq!(operations, expected);
         expect_sold(&shop, &response, n, 10 - n).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_that_arrives_after_its_refusal_sells_nothing() {
-    for (operation, quantity, _) in SALES {
+async fn writes_that_arrive_after_their_repetition_sell_nothing_more() {
+    for (operation, quantity, n) in SALES {
         let shop = Shop::open().await;
         shop.stock(1, 10).await;
         shop.dynamodb.disturb(operation, vec![Fault::Postpone; 5]);
-        assert_eq!(order(&shop, quantity).await.status, 503);
-        // The buyer got a refusal. Now DynamoDB receives the delayed writes.
+        let response = order(&shop, quantity).await;
+        let mut keys = Vec::new();
+        for key in response.license_keys() {
+            keys.push(shop.stored(&key).await);
+        }
         let answers = shop.dynamodb.deliver().await;
         assert_eq!(answers.len(), 5);
-        assert!(answers.iter().all(|status| status.as_u16() == 400), "{answers:?}");
-        assert_eq!(shop.in_stock(1).await, 10);
-        // The keys that the fence touched are still for sale.
-        for _ in 0..10 {
-            assert_eq!(order(&shop, "1").await.code(), 803);
+        assert!(answers.iter().all(StatusCode::is_success), "{answers:?}");
+        expect_sold(&shop, &response, n, 10 - n).await;
+        for key in keys {
+            assert_eq!(shop.stored(key.license_key.as_str()).await, key, "unchanged");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_that_arrive_after_the_next_sale_are_refused() {
+    for (operation, quantity, n) in SALES {
+        let shop = Shop::builder().with_checkout_timeouts().open().await;
+        shop.stock(1, n).await;
+        shop.dynamodb.disturb(operation, vec![Fault::Postpone; 500]);
+        let response = order(&shop, quantity).await;
+        assert_eq!(response.problem(), (503, "/problems/outcome-unknown".to_owned()));
+        shop.dynamodb.calm();
+        let next = order(&shop, quantity).await;
+        expect_sold(&shop, &next, n, 0).await;
+        let answers = shop.dynamodb.deliver().await;
+        assert!(answers.len() > 5 && answers.iter().all(StatusCode::is_client_error), "{answers:?}");
+        expect_sold(&shop, &next, n, 0).await;
     }
 }
 
@@ -100,7 +119,7 @@ async fn a_conflict_with_its_own_lost_write_loses_no_key() {
     for (operation, quantity, n) in SALES {
         let shop = Shop::open().await;
         shop.stock(1, 10).await;
-        shop.dynamodb.disturb(operation, [Fault::LoseResponse, conflict(operation), conflict(operation)]);
+        shop.dynamodb.disturb(operation, [Fault::LoseResponse, conflict(operation)]);
         let response = order(&shop, quantity).await;
         expect_sold(&shop, &response, n, 10 - n).await;
     }
@@ -109,10 +128,11 @@ async fn a_conflict_with_its_own_lost_write_loses_no_key() {
 #[tokio::test(flavor = "multi_thread")]
 async fn endless_conflicts_are_503_and_sell_nothing() {
     for (operation, quantity, _) in SALES {
-        let shop = Shop::open().await;
+        let shop = Shop::builder().with_checkout_timeouts().open().await;
         shop.stock(1, 10).await;
-        shop.dynamodb.disturb(operation, vec![conflict(operation); 100]);
-        assert_eq!(order(&shop, quantity).await.status, 503);
+        shop.dynamodb.disturb(operation, vec![conflict(operation); 500]);
+        let response = order(&shop, quantity).await;
+        assert_eq!(response.problem(), (503, "/problems/nothing-was-sold".to_owned()));
         assert_eq!(shop.in_stock(1).await, 10);
     }
 }

@@ -6,9 +6,7 @@ use keypool_domain::{
     requests::RandomAssignLicenseKeys,
 };
 use keypool_function::{FunctionError, Invocation, Window, measure};
-use keypool_store::{
-    Backoff, Drawn, OpenRequest, RequestSlot, Sale, SaleOutcome, StockSize, Store, StoreError,
-};
+use keypool_store::{Backoff, Drawn, OpenRequest, RequestSlot, Sale, SaleOutcome, StockSize, Store};
 use tokio::time::timeout;
 
 use crate::{Filled, Replaced, look};
@@ -48,9 +46,7 @@ impl Order<'_> {
         loop {
             let mut sale = self.sale();
             let outcome = self.attempt(&mut sale, drawn.take()).await;
-            // After an unknown outcome there is no time left to learn more: the sweep settles the order.
-            let is_unknown = matches!(outcome, Err(FunctionError::Store(StoreError::OutcomeUnknown { .. })));
-            let is_concluded = !is_unknown && self.conclude(&sale).await;
+            let is_concluded = self.conclude(&sale).await;
             let filled = outcome?;
             if !is_concluded && !matches!(filled, Some(Filled::Sold(_))) {
                 // The record may still be open. A further attempt must not rely on a void that has not
@@ -73,14 +69,15 @@ impl Order<'_> {
         sale: &mut Sale,
         mut drawn: Option<Drawn>,
     ) -> Result<Option<Filled>, FunctionError> {
-        let kept = self.window.take();
-        let mut window = kept.unwrap_or_else(|| self.window_of(Vec::new(), StockSize::Exact(0)));
         // Keys that are not for sale, though the index may still show them.
         let mut gone: HashSet<LicenseKey> = HashSet::new();
         let (mut misses, mut backoff) = (0, Backoff::new());
         while misses < MISSES_MAX {
             let wanting = self.quantity() - sale.taken().len();
-            if window.keys.len() < wanting {
+            let kept = self.window.take().filter(|window| window.keys.len() >= wanting);
+            let mut window = if let Some(window) = kept {
+                window
+            } else {
                 let drawn = match drawn.take() {
                     Some(drawn) => drawn,
                     None => self.draw(sale, wanting, &gone).await?,
@@ -92,7 +89,6 @@ impl Order<'_> {
                 if self.generator.is_none() {
                     self.invocation.desk().measure_stock(self.product.id, drawn.stock);
                 }
-                window = self.window_of(drawn.candidates, drawn.stock);
                 if found < wanting {
                     // Keys that were gone may be back, for example from a large order that was undone.
                     gone.clear();
@@ -100,7 +96,9 @@ impl Order<'_> {
                     self.pause(&mut backoff).await;
                     continue;
                 }
-            }
+                let drawn_at = self.invocation.now();
+                Window { keys: drawn.candidates, stock: drawn.stock, drawn_at }
+            };
             let rest = window.keys.split_off(wanting.min(self.store().sale_keys_max()));
             let chosen = std::mem::replace(&mut window.keys, rest);
             let outcome = if chosen.len() == wanting {
@@ -127,12 +125,14 @@ impl Order<'_> {
                 // On the heap, like everything rare and large.
                 Box::pin(self.store().take(sale, &chosen, self.invocation.now())).await?
             };
-            if let SaleOutcome::Missed(taken) = outcome {
-                gone.extend(taken);
-                window.keys.clear();
-                misses += 1;
-                measure::contention_retry();
-                self.pause(&mut backoff).await;
+            match outcome {
+                SaleOutcome::Done => self.window = Some(window),
+                SaleOutcome::Missed(taken) => {
+                    gone.extend(taken);
+                    misses += 1;
+                    measure::contention_retry();
+                    self.pause(&mut backoff).await;
+                }
             }
         }
         Err(FunctionError::Contention)
@@ -256,10 +256,6 @@ impl Order<'_> {
 
     async fn pause(&self, backoff: &mut Backoff) {
         backoff.wait(self.invocation.desk().randomness()).await;
-    }
-
-    fn window_of(&self, keys: Vec<LicenseKeyRecord>, stock: StockSize) -> Window {
-        Window { keys, stock, drawn_at: self.invocation.now() }
     }
 
     fn store(&self) -> &Store {

@@ -18,9 +18,10 @@ pub struct Timeouts {
     pub first_wait: Duration,
     /// The longest wait before any attempt.
     pub wait_max: Duration,
-    /// The write of a sale, with its retries.
-    pub write_within: Duration,
-    /// The least time for learning the outcome of a write if it is unknown.
+    /// The least time for the write of a sale and its repetitions. With less time left a sale must not begin,
+    /// because its outcome might stay unknown.
+    pub sale_within: Duration,
+    /// The least time for the repetitions, if the process was frozen.
     pub resolve_within: Duration,
     /// A whole request.
     pub answer_within: Duration,
@@ -39,7 +40,7 @@ impl Timeouts {
         // frozen wakes up with connections that the other side has closed.
         first_wait: Duration::from_millis(20),
         wait_max: Duration::from_millis(150),
-        write_within: Duration::from_millis(1_800),
+        sale_within: Duration::from_millis(2_550),
         resolve_within: Duration::from_millis(700),
         answer_within: Duration::from_millis(4_400),
     };
@@ -52,19 +53,10 @@ impl Timeouts {
         attempts_max: 5,
         first_wait: Duration::from_millis(50),
         wait_max: Duration::from_secs(2),
-        write_within: Duration::from_secs(40),
+        sale_within: Duration::from_mins(1),
         resolve_within: Duration::from_secs(20),
         answer_within: Duration::from_mins(2),
     };
-
-    /// The longest time of a sale: the write, and learning its outcome. With less time left a sale must not
-    /// begin, because its outcome would be unknown.
-    #[must_use]
-    pub const fn sale_within(&self) -> Duration {
-        // The delay of the two timers.
-        const MARGIN: Duration = Duration::from_millis(50);
-        self.write_within.saturating_add(self.resolve_within).saturating_add(MARGIN)
-    }
 
     pub(crate) fn of_calls(&self) -> TimeoutConfig {
         TimeoutConfig::builder()
@@ -91,7 +83,8 @@ mod tests {
         for timeouts in [Timeouts::CHECKOUT, Timeouts::OPERATOR] {
             assert!(timeouts.connect_within < timeouts.attempt_within);
             assert!(timeouts.attempt_within * 2 <= timeouts.call_within);
-            assert!(timeouts.sale_within() < timeouts.answer_within);
+            assert!(timeouts.attempt_within + timeouts.resolve_within < timeouts.sale_within);
+            assert!(timeouts.sale_within < timeouts.answer_within);
         }
         assert!(Timeouts::CHECKOUT.answer_within < Duration::from_secs(5), "a shop gives up");
     }

@@ -281,7 +281,7 @@ impl Deadline {
     /// Returns true if a sale, with the resolution of its outcome, would end in time. Else it must not begin:
     /// keys could leave the stock for a buyer who has stopped listening.
     pub(crate) fn leaves_time_to_sell(self, timeouts: &Timeouts) -> bool {
-        self.instant.saturating_duration_since(Instant::now()) >= timeouts.sale_within()
+        self.instant.saturating_duration_since(Instant::now()) >= timeouts.sale_within
     }
 
     /// The time that the request was under way before it reached the function. It includes the difference of

@@ -18,6 +18,7 @@ mod selling;
 
 use std::sync::{Arc, Mutex};
 
+use aws_sdk_dynamodb::config::retry::RetryConfig;
 use keypool_aws::Timeouts;
 use keypool_domain::{Randomness, RowId};
 
@@ -41,6 +42,8 @@ const SEGMENTS: i32 = 8;
 #[derive(Clone)]
 pub struct Store {
     client: aws_sdk_dynamodb::Client,
+    /// The client without retries, for writes whose every attempt counts.
+    client_once: aws_sdk_dynamodb::Client,
     table: String,
     randomness: Arc<dyn Randomness>,
     timeouts: Timeouts,
@@ -59,8 +62,10 @@ impl Store {
         table: impl Into<String>,
         randomness: Arc<dyn Randomness>,
     ) -> Self {
+        let once = client.config().to_builder().retry_config(RetryConfig::disabled()).build();
         Self {
             client,
+            client_once: aws_sdk_dynamodb::Client::from_conf(once),
             table: table.into(),
             randomness,
             timeouts: Timeouts::CHECKOUT,

@@ -32,11 +32,9 @@ pub enum At {
     Replacing(Settle),
     /// Draw keys.
     Drawing,
-    /// Sell the keys of a small sale.
+    /// Sell the keys of a small sale, or the last keys of a large order.
     Selling(Picks),
-    /// Find out whether a small sale was made, and prevent it if not.
-    Fencing(Picks),
-    /// Repeat a small sale of fresh keys to find out whether it was made.
+    /// Repeat a sale of unknown outcome.
     Resending(Picks),
     /// Record the response. Only without [`crate::Rule::RecordsResponseInSale`].
     Recording(Keys),
@@ -44,8 +42,6 @@ pub enum At {
     Taking(Picks),
     /// Put a tombstone, so that a first take of unknown outcome can no longer succeed.
     Burying,
-    /// Sell a large order.
-    Finishing(Picks),
     /// Void, hand over or undo its own large order.
     Settling(Settle),
     /// Ended or crashed.
@@ -114,10 +110,12 @@ impl Attempt {
         let draw = scenario.draws_max - self.draws_left;
         Some(match self.at {
             At::Replacing(settle) | At::Settling(settle) => settle.pending(),
-            At::Selling(picks) | At::Resending(picks) => Write::Sell { attempt, draw, picks },
-            At::Fencing(picks) => {
-                let (key, seen) = picks.iter().next()?;
-                Write::Fence { key, seen }
+            At::Selling(picks) | At::Resending(picks) => {
+                if scenario.is_large(attempt) {
+                    Write::Finish { attempt, draw, picks, taken: self.taken_keys() }
+                } else {
+                    Write::Sell { attempt, draw, picks }
+                }
             }
             At::Recording(keys) => Write::Record { attempt, keys },
             At::Taking(picks) => {
@@ -125,7 +123,6 @@ impl Attempt {
                 Write::Take { attempt, draw, part, picks, replaces: (part == 0).then_some(self.replaces) }
             }
             At::Burying => Write::Bury { attempt, replaces: self.replaces },
-            At::Finishing(picks) => Write::Finish { attempt, draw, picks, taken: self.taken_keys() },
             At::Reading | At::Drawing | At::Ended => return None,
         })
     }

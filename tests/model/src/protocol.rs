@@ -13,15 +13,10 @@ pub enum Rule {
     WritesInOneTransaction,
     /// An attempt signs the response before it sells the keys.
     SignsFirst,
-    /// An attempt resolves a write of unknown outcome before it continues, so that the write can no longer
-    /// succeed. It fences off a sale, or voids an order, before it reports that nothing was sold. It puts a
-    /// tombstone in place of a first take before it deletes the entry.
+    /// An attempt resolves a write of unknown outcome before it continues. It repeats a sale until it succeeds,
+    /// or is refused and can no longer succeed. It puts a tombstone in place of a first take before it deletes
+    /// the entry.
     ResolvesUnknownOutcome,
-    /// An attempt whose fence is refused looks for its own id in the key.
-    ReadsRefusedFence,
-    /// A key that has changed more than once proves nothing. The record decides, or the outcome stays
-    /// unknown.
-    DoubtsMovedKey,
     /// The transaction of the sale also records the response under the Idempotency-Key.
     RecordsResponseInSale,
     /// A later take and a finish require an open record of their attempt. A small sale requires that no
@@ -51,15 +46,13 @@ pub enum Rule {
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 17] = [
         Self::ChecksVersion,
         Self::KnowsOwnSale,
         Self::RepeatsWithOneToken,
         Self::WritesInOneTransaction,
         Self::SignsFirst,
         Self::ResolvesUnknownOutcome,
-        Self::ReadsRefusedFence,
-        Self::DoubtsMovedKey,
         Self::RecordsResponseInSale,
         Self::ChecksRecord,
         Self::BeginsOnce,

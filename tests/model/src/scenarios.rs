@@ -2,44 +2,44 @@
 
 use crate::scenario::{Request, Scenario};
 
-/// Two attempts sell one key each. Two time-outs, so that a sale and its fence may both be held up.
+/// Two attempts sell one key each. The time-outs hold up a sale and its repetitions.
 #[must_use]
 pub fn small() -> Scenario {
-    Scenario { crashes: 1, timeouts: 3, releases: 1, ..Scenario::new(2, [Request::of(1); 2]) }
+    Scenario { crashes: 2, timeouts: 4, releases: 1, ..Scenario::new(2, [Request::of(1); 2]) }
 }
 
 /// Three buyers.
 #[must_use]
 pub fn three_small() -> Scenario {
-    Scenario { crashes: 1, timeouts: 2, releases: 1, ..Scenario::new(2, [Request::of(1); 3]) }
+    Scenario { crashes: 1, timeouts: 3, releases: 1, ..Scenario::new(2, [Request::of(1); 3]) }
 }
 
 /// Orders of two keys and of one, each sold by one write.
 #[must_use]
 pub fn small_pair() -> Scenario {
     let requests = [Request::of(2), Request::of(1)];
-    Scenario { small_max: 2, crashes: 1, timeouts: 2, releases: 1, ..Scenario::new(3, requests) }
+    Scenario { small_max: 2, crashes: 1, timeouts: 3, releases: 1, ..Scenario::new(3, requests) }
 }
 
 /// One buyer with an Idempotency-Key asks twice, possibly at the same time.
 #[must_use]
 pub fn small_with_header() -> Scenario {
     let requests = [Request::of(1).with_header(0); 2];
-    Scenario { crashes: 1, timeouts: 3, releases: 1, ..Scenario::new(2, requests) }
+    Scenario { crashes: 2, timeouts: 4, releases: 2, ..Scenario::new(3, requests) }
 }
 
 /// The same buyer asks three times.
 #[must_use]
 pub fn small_with_header_thrice() -> Scenario {
     let requests = [Request::of(1).with_header(0); 3];
-    Scenario { crashes: 1, timeouts: 2, ..Scenario::new(2, requests) }
+    Scenario { crashes: 1, timeouts: 3, releases: 1, ..Scenario::new(2, requests) }
 }
 
 /// Two buyers with an Idempotency-Key each, one of whom asks twice, and one key for both.
 #[must_use]
 pub fn small_with_two_headers() -> Scenario {
     let [one, other] = [0, 1].map(|header| Request::of(1).with_header(header));
-    Scenario { crashes: 1, timeouts: 2, releases: 1, ..Scenario::new(1, [one, one, other]) }
+    Scenario { crashes: 1, timeouts: 3, releases: 1, ..Scenario::new(1, [one, one, other]) }
 }
 
 /// A large order of two keys, with two sweeps.
@@ -72,14 +72,14 @@ pub fn large_with_spare() -> Scenario {
 #[must_use]
 pub fn large_beside_small() -> Scenario {
     let requests = [Request::of(2), Request::of(1)];
-    Scenario { sweeps: 1, crashes: 1, timeouts: 2, releases: 1, ..Scenario::new(2, requests) }
+    Scenario { sweeps: 1, crashes: 1, timeouts: 2, releases: 2, ..Scenario::new(2, requests) }
 }
 
 /// A large order that loses a key to a small sale, and draws another.
 #[must_use]
 pub fn large_that_misses() -> Scenario {
     let requests = [Request::of(2), Request::of(1)];
-    Scenario { timeouts: 1, draws_max: 3, sweeps: 1, crashes: 1, ..Scenario::new(3, requests) }
+    Scenario { timeouts: 2, draws_max: 3, sweeps: 1, crashes: 1, ..Scenario::new(3, requests) }
 }
 
 /// Two large orders for three keys.
@@ -106,7 +106,7 @@ pub fn large_with_header_thrice() -> Scenario {
 #[must_use]
 pub fn large_and_small_with_one_header() -> Scenario {
     let requests = [2, 1].map(|quantity| Request::of(quantity).with_header(0));
-    Scenario { releases: 1, sweeps: 1, crashes: 1, timeouts: 2, ..Scenario::new(2, requests) }
+    Scenario { releases: 2, sweeps: 1, crashes: 1, timeouts: 2, ..Scenario::new(2, requests) }
 }
 
 /// Small sales of fresh keys: one key by a single put, or two keys.
@@ -133,20 +133,20 @@ pub fn fresh_large() -> Scenario {
 #[must_use]
 pub fn replacement() -> Scenario {
     let requests = [Request::of(1).replacing(), Request::of(1).replacing(), Request::of(1)];
-    Scenario { crashes: 1, timeouts: 2, ..Scenario::new(2, requests) }
+    Scenario { crashes: 1, timeouts: 3, ..Scenario::new(2, requests) }
 }
 
 /// A buyer asks twice for a replacement with an Idempotency-Key, beside another replacement.
 #[must_use]
 pub fn replacement_with_header() -> Scenario {
     let once = Request::of(1).replacing().with_header(0);
-    Scenario { crashes: 1, timeouts: 2, ..Scenario::new(2, [once, once, Request::of(1).replacing()]) }
+    Scenario { crashes: 1, timeouts: 4, ..Scenario::new(2, [once, once, Request::of(1).replacing()]) }
 }
 
 /// Two attempts replace one key by a fresh one each.
 #[must_use]
 pub fn replacement_by_fresh() -> Scenario {
-    Scenario { crashes: 1, timeouts: 3, ..Scenario::new(0, [Request::of(1).fresh().replacing(); 2]) }
+    Scenario { crashes: 2, timeouts: 4, ..Scenario::new(0, [Request::of(1).fresh().replacing(); 2]) }
 }
 
 /// All scenarios, with their names.

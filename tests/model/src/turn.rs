@@ -5,7 +5,7 @@ use crate::picks::{Keys, Picks};
 use crate::protocol::Rule;
 use crate::scenario::{Scenario, State};
 use crate::settle::Settle;
-use crate::table::{AttemptId, Record, Response, Status, Table};
+use crate::table::{AttemptId, Record, Response, Table};
 
 /// An attempt with all it can see. It reads only those items of the table that came with the answer to its
 /// write.
@@ -58,14 +58,9 @@ impl<'a> Turn<'a> {
 
     /// Draws these keys. Signs the response if they are the last.
     pub(crate) fn draws(&mut self, picks: Picks) {
-        let is_large = self.scenario.is_large(self.id);
         let takes = self.scenario.takes(self.id, self.attempt);
         self.attempt.draws_left -= 1;
-        self.attempt.at = match (is_large, takes) {
-            (true, true) => At::Taking(picks),
-            (true, false) => At::Finishing(picks),
-            (false, _) => At::Selling(picks),
-        };
+        self.attempt.at = if takes { At::Taking(picks) } else { At::Selling(picks) };
         if !takes && self.scenario.keeps(Rule::SignsFirst) {
             *self.signed = self.attempt.taken_keys().and(picks.keys());
         }
@@ -103,16 +98,10 @@ impl<'a> Turn<'a> {
                 Some(settle) => self.attempt.at = At::Replacing(settle),
                 None => self.replaces_record(),
             },
-            At::Selling(_) | At::Resending(_) | At::Finishing(_) if done => self.sold(),
-            At::Selling(_) if self.is_replaced() => self.refuses(),
-            At::Selling(_) => self.missed(Record::is_free),
-            At::Resending(_) => match self.record() {
-                None => self.attempt.ends_with(Told::Unknown),
-                Some(_) => self.attempt.ends_with(self.lost()),
-            },
-            At::Fencing(picks) => {
-                let told = if done { Told::NothingSold } else { self.fence_refused(picks) };
-                self.attempt.ends_with(told);
+            At::Selling(_) | At::Resending(_) if done => self.sold(),
+            At::Selling(_) | At::Resending(_) if self.is_replaced() => self.refuses(),
+            At::Selling(_) | At::Resending(_) if !self.scenario.is_large(self.id) => {
+                self.missed(Record::is_free);
             }
             At::Recording(keys) => {
                 let told = if done { Told::Sold(Response { by: self.id, keys }) } else { Told::Unknown };
@@ -127,7 +116,7 @@ impl<'a> Turn<'a> {
                 let (scenario, replaces) = (self.scenario, self.attempt.replaces);
                 self.missed(|record| record.may_be_replaced(scenario, replaces));
             }
-            At::Taking(_) | At::Finishing(_) => {
+            At::Taking(_) | At::Selling(_) | At::Resending(_) => {
                 let mine = self.id;
                 self.missed(|record| record == Record::Open(mine));
             }
@@ -135,15 +124,10 @@ impl<'a> Turn<'a> {
                 self.attempt.at = At::Settling(Settle::begin(self.scenario, self.table, self.id));
             }
             At::Burying => self.settles(),
-            At::Settling(settle) => {
-                if settle.is_voiding() && self.attempt.told == Told::Nothing {
-                    self.attempt.tell(self.lost());
-                }
-                match settle.answered(self.scenario, self.table) {
-                    Some(settle) => self.attempt.at = At::Settling(settle),
-                    None => self.attempt.end(),
-                }
-            }
+            At::Settling(settle) => match settle.answered(self.scenario, self.table) {
+                Some(settle) => self.attempt.at = At::Settling(settle),
+                None => self.attempt.end(),
+            },
             At::Reading | At::Drawing | At::Ended => {}
         }
     }
@@ -152,12 +136,10 @@ impl<'a> Turn<'a> {
     pub(crate) fn gets_no_answer(&mut self) {
         let resolves = self.scenario.keeps(Rule::ResolvesUnknownOutcome);
         match self.attempt.at {
-            At::Selling(picks) if resolves && self.scenario.request(self.id).makes_fresh_keys => {
-                self.attempt.at = At::Resending(picks);
-            }
-            At::Selling(picks) if resolves => self.attempt.at = At::Fencing(picks),
-            At::Finishing(_) if resolves => self.settles(),
-            // The finish was never sent, so nothing can be sold. The part may be taken.
+            At::Selling(picks) if resolves => self.attempt.at = At::Resending(picks),
+            At::Selling(_) => self.fails(Told::NothingSold),
+            At::Resending(_) => self.fails(Told::Unknown),
+            // The order was never sold. The part may be taken.
             At::Taking(_) => {
                 self.attempt.tell(Told::NothingSold);
                 if resolves && self.attempt.taken_parts() == 0 {
@@ -166,8 +148,7 @@ impl<'a> Turn<'a> {
                     self.settles();
                 }
             }
-            At::Finishing(_) => self.fails(Told::NothingSold),
-            At::Replacing(_) | At::Selling(_) => self.attempt.ends_with(Told::NothingSold),
+            At::Replacing(_) => self.attempt.ends_with(Told::NothingSold),
             _ => self.attempt.ends_with(Told::Unknown),
         }
     }
@@ -195,30 +176,9 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Handles a refused fence. The key, then the record, shows the reason.
-    fn fence_refused(&self, picks: Picks) -> Told {
-        let Some((key, seen)) = picks.iter().next() else { return Told::Unknown };
-        let key = self.table.key(key);
-        if !self.scenario.keeps(Rule::ReadsRefusedFence) {
-            Told::NothingSold
-        } else if key.status == Status::Assigned(self.id) {
-            Told::Sold(Response { by: self.id, keys: picks.keys() })
-        } else if !self.scenario.keeps(Rule::DoubtsMovedKey) {
-            Told::NothingSold
-        } else if self.record().is_some() {
-            self.lost()
-        } else if key.version == seen + 1 {
-            Told::NothingSold
-        } else {
-            Told::Unknown
-        }
-    }
-
     /// Handles a sale. Without their rules the attempt signs, or records, the response only now.
     fn sold(&mut self) {
-        let (At::Selling(picks) | At::Resending(picks) | At::Finishing(picks)) = self.attempt.at else {
-            return;
-        };
+        let (At::Selling(picks) | At::Resending(picks)) = self.attempt.at else { return };
         let keys = self.attempt.taken_keys().and(picks.keys());
         *self.signed = keys;
         let is_large = self.scenario.is_large(self.id);

@@ -1,6 +1,6 @@
 //! The writes to the table. Each is atomic and conditional.
 
-use crate::picks::{KeyId, Keys, Picks};
+use crate::picks::{Keys, Picks};
 use crate::protocol::Rule;
 use crate::scenario::Scenario;
 use crate::table::{AttemptId, Key, Record, Response, Status, Table};
@@ -13,8 +13,6 @@ use crate::table::{AttemptId, Key, Record, Response, Status, Table};
 pub enum Write {
     /// Sells the keys of a small sale. A replacement also blocks the old key.
     Sell { attempt: AttemptId, draw: u8, picks: Picks },
-    /// Raises the version of a key, so that no write that requires `seen` can succeed afterwards.
-    Fence { key: KeyId, seen: u8 },
     /// Records the response of a small sale. A separate write only without [`Rule::RecordsResponseInSale`].
     Record { attempt: AttemptId, keys: Keys },
     /// Reserves the keys of a part, and puts the part. The first take also puts the entry, and opens the
@@ -69,14 +67,6 @@ impl Write {
                         && recorded
                         && blocked
                 });
-            }
-            Self::Fence { key, seen } => {
-                let key = table.key_mut(key);
-                let holds = *key == Key { status: Status::Available, version: seen };
-                if holds {
-                    key.becomes(Status::Available);
-                }
-                holds
             }
             Self::Record { attempt, keys } => record_sale(scenario, table, attempt, keys),
             Self::Take { attempt, draw, part, picks, replaces } => {

@@ -29,7 +29,7 @@ macro_rules! without {
 }
 
 without! {
-    a_late_sale_passes_the_fence: ChecksVersion, small, NOTHING_SOLD_IS_TRUE;
+    a_refused_sale_arrives_after_all: ChecksVersion, small, NOTHING_SOLD_IS_TRUE;
     a_repeated_sale_mistakes_itself_for_another: KnowsOwnSale, small, ALL_OR_NONE;
     a_repeated_put_mistakes_itself_for_another: KnowsOwnSale, fresh_small, ALL_OR_NONE;
     a_repeated_transaction_mistakes_itself_for_another: RepeatsWithOneToken, small_pair, ALL_OR_NONE;
@@ -43,17 +43,15 @@ without! {
     a_finish_arrives_after_all: ResolvesUnknownOutcome, large, NOTHING_SOLD_IS_TRUE;
     a_first_take_arrives_after_the_entry_was_deleted: ResolvesUnknownOutcome, large, NO_KEY_LOST;
     a_fresh_key_is_stored_after_all: ResolvesUnknownOutcome, fresh_small, NOTHING_SOLD_IS_TRUE;
-    the_fence_meets_a_sale_that_was_made: ReadsRefusedFence, small, NOTHING_SOLD_IS_TRUE;
-    the_first_key_of_a_sale_was_released: DoubtsMovedKey, small_pair, NOTHING_SOLD_IS_TRUE;
     a_crash_before_the_response_is_recorded: RecordsResponseInSale, small_with_header, ONE_SALE_PER_HEADER;
     two_attempts_sell_under_one_header: ChecksRecord, small_with_header, ONE_SALE_PER_HEADER;
     a_take_arrives_after_the_undo: ChecksRecord, large_of_two_parts, NO_KEY_LOST;
-    a_finish_arrives_after_the_void: ChecksRecord, large, NOTHING_SOLD_IS_TRUE;
+    a_finish_arrives_after_the_void: ChecksRecord, large, ALL_OR_NONE;
     a_voided_order_is_finished_with_keys_of_others: ChecksRecord, large_that_misses, ONE_OWNER;
     a_late_take_revives_an_order: BeginsOnce, large, NO_KEY_LOST;
     a_tombstone_expires_too_early: KeepsRecords, large, NO_KEY_LOST;
     a_done_record_expires_before_its_entry: KeepsRecords, large, TOLD_IS_OWNED;
-    a_done_order_is_voided: VoidsOnlyOpen, large, NOTHING_SOLD_IS_TRUE;
+    a_done_order_is_voided: VoidsOnlyOpen, large, TOLD_IS_OWNED;
     a_recorded_response_is_voided: VoidsOnlyOpen, large_with_header, ONE_ANSWER_PER_HEADER;
     the_parts_are_read_too_early: ReadsPartsAfterVoid, large_of_two_parts, NO_KEY_LOST;
     an_undo_takes_the_key_of_another: ChangesOnlyOwnReservation, large_beside_small, ONE_OWNER;

@@ -1,3 +1,4 @@
+use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -124,30 +125,30 @@ impl Store {
     /// KB: 1, or 2 if there are several.
     pub(crate) async fn write(&self, writes: impl IntoIterator<Item = Write>) -> Result<Written, StoreError> {
         let prepared = self.prepare(writes)?;
-        self.with_retries(|| self.send(&prepared)).await
+        self.with_retries(|| self.send(&self.client, &prepared)).await
     }
 
-    /// Sends a write, or a transaction, once.
-    pub(crate) async fn send(&self, prepared: &Prepared) -> Result<Written, StoreError> {
+    /// Sends a write, or a transaction, in one call of `client`.
+    pub(crate) async fn send(&self, client: &Client, prepared: &Prepared) -> Result<Written, StoreError> {
         match prepared {
-            Prepared::One(write) => self.send_one(write).await,
-            Prepared::Many { token, parts } => self.send_many(token, parts).await,
+            Prepared::One(write) => self.send_one(client, write).await,
+            Prepared::Many { token, parts } => Self::send_many(client, token, parts).await,
         }
     }
 
-    async fn send_one(&self, write: &Write) -> Result<Written, StoreError> {
+    async fn send_one(&self, client: &Client, write: &Write) -> Result<Written, StoreError> {
         match &write.action {
             Action::Put(item) => {
-                let put = self.client.put_item().set_item(Some(item.clone()));
+                let put = client.put_item().set_item(Some(item.clone()));
                 send!(put, self, write, PutItemError, "PutItem")
             }
             Action::Update { key, .. } => {
-                let update = self.client.update_item().set_key(Some(key.clone().into_item()));
+                let update = client.update_item().set_key(Some(key.clone().into_item()));
                 let update = update.update_expression(write.update_expression());
                 send!(update, self, write, UpdateItemError, "UpdateItem")
             }
             Action::Delete(key) => {
-                let delete = self.client.delete_item().set_key(Some(key.clone().into_item()));
+                let delete = client.delete_item().set_key(Some(key.clone().into_item()));
                 send!(delete, self, write, DeleteItemError, "DeleteItem")
             }
             Action::Check(_) => Err(unbuilt(OPERATION)),
@@ -158,9 +159,12 @@ impl Store {
     ///
     /// Fails with contention if DynamoDB cancelled it for conflicts alone. An earlier attempt of
     /// the same transaction, whose response was lost, may be the one it conflicts with.
-    async fn send_many(&self, token: &str, parts: &[TransactWriteItem]) -> Result<Written, StoreError> {
-        let sent = self
-            .client
+    async fn send_many(
+        client: &Client,
+        token: &str,
+        parts: &[TransactWriteItem],
+    ) -> Result<Written, StoreError> {
+        let sent = client
             .transact_write_items()
             .client_request_token(token)
             .set_transact_items(Some(parts.to_vec()))

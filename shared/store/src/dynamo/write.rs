@@ -115,8 +115,12 @@ impl Write {
         write
     }
 
-    /// Sets an attribute of an updated item.
-    pub(crate) fn set(self, name: &str, value: AttributeValue) -> Self {
+    /// Sets an attribute of a stored or updated item.
+    pub(crate) fn set(mut self, name: &str, value: AttributeValue) -> Self {
+        if let Action::Put(item) = &mut self.action {
+            item.insert(name.to_owned(), value);
+            return self;
+        }
         self.clause("SET", format!("#{name} = :set_{name}"), Some((format!(":set_{name}"), value)))
     }
 
@@ -143,12 +147,8 @@ impl Write {
         self
     }
 
-    /// Adds attributes to a stored item, or sets them on an updated one.
-    pub(crate) fn with(mut self, attributes: Item) -> Self {
-        if let Action::Put(item) = &mut self.action {
-            item.extend(attributes);
-            return self;
-        }
+    /// Sets attributes of a stored or updated item.
+    pub(crate) fn with(self, attributes: Item) -> Self {
         attributes.into_iter().fold(self, |write, (name, value)| write.set(&name, value))
     }
 

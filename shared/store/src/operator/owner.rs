@@ -145,7 +145,7 @@ impl Store {
             return Ok(order.request.owner.has_email(email).then_some(OwnerRecord::QueuedOrder(order)));
         }
         let record = RequestRecord::read(item)?;
-        let response = if record.has_response() { Some(self.response_of(&record).await?) } else { None };
+        let response = self.response_of(&record).await?;
         if !record.owner()?.has_email(email)
             && !response.as_ref().is_some_and(|response| response.tells_of_owner(email))
         {

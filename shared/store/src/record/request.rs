@@ -44,23 +44,22 @@ pub enum RequestState {
 }
 
 impl RequestState {
-    /// Reads a state, also in the words of the first version.
-    fn read(text: &str) -> Option<Self> {
-        match text {
-            "open" | FORMER_CLAIM | FORMER_ORDER => Some(Self::Open),
-            "done" | "committed" | "sold" => Some(Self::Done),
-            "void" | "aborted" => Some(Self::Void),
-            _ => None,
+    /// Its word in the table, then those of the first version.
+    const fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::Open => &["open", FORMER_CLAIM, FORMER_ORDER],
+            Self::Done => &["done", "committed", "sold"],
+            Self::Void => &["void", "aborted"],
         }
+    }
+
+    fn read(word: &str) -> Option<Self> {
+        [Self::Open, Self::Done, Self::Void].into_iter().find(|state| state.words().contains(&word))
     }
 
     /// The state as an attribute.
     pub(crate) fn value(self) -> AttributeValue {
-        text(match self {
-            Self::Open => "open",
-            Self::Done => "done",
-            Self::Void => "void",
-        })
+        text(self.words()[0])
     }
 }
 
@@ -201,11 +200,6 @@ impl RequestRecord {
     /// The mark of keys that the request stores one by one.
     pub(crate) fn creation_id(&self) -> Result<CreationId, StoreError> {
         self.reader().text("creation_id")
-    }
-
-    /// True if the record holds a response.
-    pub(crate) fn has_response(&self) -> bool {
-        self.item.contains_key(RESPONSE[0])
     }
 
     /// The owner of a large order.

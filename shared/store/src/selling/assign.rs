@@ -12,7 +12,10 @@ pub(super) fn reserve(key: &LicenseKeyRecord, assignment: &Assignment) -> Write 
     if key.version == 0 {
         return store(key, assignment, Status::Reserved);
     }
-    leave_stock(when_for_sale(key), key, assignment).set("status", text(Status::Reserved))
+    let values = [(":available", text(Status::Available)), (":seen", number(key.version))];
+    let update = Write::update(Key::license_key(&key.license_key))
+        .when("#status = :available AND #version = :seen", values);
+    leave_stock(update, key, assignment).set("status", text(Status::Reserved))
 }
 
 /// Assigns a key to its owner, if it is as it was read. Stores a fresh key. A repetition finds the key
@@ -54,13 +57,6 @@ pub(super) fn undo(key: &ListedKey, open: &OpenRequest, position: StockPosition)
         .set(DRAW, text(position))
         .set("version", number(key.seen + 2))
         .remove("assignment_id")
-}
-
-/// An update that requires the key to be for sale, as it was read.
-pub(super) fn when_for_sale(key: &LicenseKeyRecord) -> Write {
-    let values = [(":available", text(Status::Available)), (":seen", number(key.version))];
-    Write::update(Key::license_key(&key.license_key))
-        .when("#status = :available AND #version = :seen", values)
 }
 
 /// Makes a write require that the key has been reserved for this attempt since it was listed.

@@ -10,7 +10,6 @@ mod limit;
 mod lookup;
 mod queue;
 mod request;
-mod resolve;
 mod sale;
 mod settle;
 mod update;

@@ -7,8 +7,7 @@ use keypool_domain::{AttemptId, CreationId, Envelope, Fingerprint, RequestId, Ti
 
 use crate::dynamo::Write;
 use crate::record::{
-    EXPIRES_AT, Item, KEPT_FOR, Key, OpenRequest, RequestRecord, RequestSlot, RequestState, SK, expiry,
-    number, text, text_of,
+    Item, KEPT_FOR, Key, OpenRequest, RequestRecord, RequestSlot, RequestState, SK, text, text_of,
 };
 use crate::{Store, StoreError};
 
@@ -102,20 +101,24 @@ impl Store {
         let Some(record) = item.map(RequestRecord::read).transpose()? else { return Ok(Recorded::Void) };
         Ok(match record.state {
             _ if record.fingerprint != slot.fingerprint => Recorded::Mismatch,
-            RequestState::Done if !record.has_response() => Recorded::Erased,
-            RequestState::Done => Recorded::Answered(self.response_of(&record).await?),
+            RequestState::Done => {
+                self.response_of(&record).await?.map_or(Recorded::Erased, Recorded::Answered)
+            }
             RequestState::Open => Recorded::InProgress,
             RequestState::Void => Recorded::Void,
         })
     }
 
-    /// Reads the response that a record holds.
-    pub(crate) async fn response_of(&self, record: &RequestRecord) -> Result<Envelope, StoreError> {
+    /// Reads the response that a record holds, if there is one.
+    pub(crate) async fn response_of(&self, record: &RequestRecord) -> Result<Option<Envelope>, StoreError> {
+        if record.payload_parts == 0 {
+            return Ok(None);
+        }
         let key = Key::of(&record.item)?;
         let keys = (1..record.payload_parts).map(|part| Key::payload(&key, part).into_item());
         let mut further = self.get_many(keys.collect(), true).await?;
         further.sort_by(|one, other| text_of(one, SK).cmp(&text_of(other, SK)));
-        record.response(&further)
+        record.response(&further).map(Some)
     }
 
     /// Begins a creation, or joins the one that another attempt has begun. 1 write unit.
@@ -123,8 +126,7 @@ impl Store {
         let slot = RequestSlot { failed: None, ..slot };
         let (id, attempt) = (CreationId::random(self.randomness()), AttemptId::random(self.randomness()));
         // It has no lease, because no attempt needs to wait for another.
-        let put = slot.put(RequestState::Open, &attempt, 0, now);
-        let put = put.with(Item::from([("creation_id".to_owned(), text(&id))]));
+        let put = slot.put(RequestState::Open, &attempt, 0, now).set("creation_id", text(&id));
         let Some(item) = self.write([put]).await?.into_refused_item() else {
             return Ok(Creation { slot, attempt, id, noted: None });
         };
@@ -133,8 +135,7 @@ impl Store {
             recorded => return Err(recorded.into()),
         }
         let record = RequestRecord::read(item)?;
-        let has_noted = record.payload_parts > 0;
-        let noted = if has_noted { Some(self.response_of(&record).await?) } else { None };
+        let noted = self.response_of(&record).await?;
         Ok(Creation { slot, id: record.creation_id()?, attempt: record.attempt, noted })
     }
 
@@ -155,13 +156,9 @@ impl Store {
             (":seen", text(&creation.attempt)),
             (":renamed", text(&attempt)),
         ];
-        let update = Write::update(slot.key.clone())
-            .when("#state <> :done AND #attempt IN (:seen, :renamed)", values)
-            .set("state", state.value())
-            .set("attempt", text(&attempt))
-            .set(EXPIRES_AT, number(expiry(slot.kept_for, now)))
-            .with(attributes);
-        let written = self.write([update].into_iter().chain(further)).await?;
+        let put = slot.put(state, &attempt, 0, now).set("creation_id", text(&creation.id)).with(attributes);
+        let put = put.when("#state <> :done AND #attempt IN (:seen, :renamed)", values);
+        let written = self.write([put].into_iter().chain(further)).await?;
         if !written.is_done() {
             return Err(self.recorded(slot, written.into_refused_item()).await?.into());
         }

@@ -11,21 +11,19 @@ use keypool_domain::{Assignment, AuditEntry, Envelope, LicenseKey, LicenseKeyRec
 use tokio::time::{Instant, timeout};
 
 use super::assign;
-use super::request::Recorded;
-use super::resolve::Verdict;
-use crate::dynamo::{IS_NEW, Obstacle, Write, Written, contention};
+use crate::dynamo::{IS_NEW, Obstacle, Prepared, Write, Written, contention};
 use crate::record::{
     EXPIRES_AT, Item, KEPT_FOR, Key, OpenRequest, Record as _, RequestSlot, RequestState, is_text,
     license_key_change, part_item, sale_facts,
 };
-use crate::{Store, StoreError};
+use crate::{Backoff, Store, StoreError};
 
 /// The most keys that one write sells or reserves. A transaction has 100 actions. Beside the keys there are
 /// the record, and up to three further parts of a saved response, or a part and an entry.
 pub const SALE_KEYS_MAX: usize = 96;
 
-/// The time for reading a response that arrived while the process was frozen.
-const GRACE: Duration = Duration::from_millis(50);
+/// The longest time of each further copy of a write. A lost packet then costs a quarter of a second.
+const ASK_WITHIN: Duration = Duration::from_millis(250);
 
 /// One attempt to sell keys.
 #[derive(Debug)]
@@ -103,6 +101,11 @@ impl Sale {
         self.parts > 0
     }
 
+    /// Returns true if its last write changes a record.
+    fn has_record(&self) -> bool {
+        self.has_parts() || self.slot.fingerprint.is_some()
+    }
+
     /// A record of this attempt, in place of the state that the slot was read from. A void one refuses a late
     /// first part, because both have the same condition.
     pub(super) fn first_record(&self, state: RequestState, now: Timestamp) -> Write {
@@ -111,20 +114,29 @@ impl Sale {
 
     /// The writes that make the record done, and save the response, if the sale has a record.
     fn finishing(&self, response: &Envelope, now: Timestamp) -> Vec<Write> {
+        if !self.has_record() {
+            return Vec::new();
+        }
         let (attributes, further) = self.slot.saved(response, now);
-        let record = match self.parts {
-            0 if self.slot.fingerprint.is_none() => return Vec::new(),
-            0 => self.first_record(RequestState::Done, now),
+        let record = if self.has_parts() {
             // The record must stay until its parts are handed over, so its expiry is set then.
-            _ => {
-                self.open.when_held(Write::update).set("state", RequestState::Done.value()).remove(EXPIRES_AT)
-            }
+            self.open.when_held(Write::update).set("state", RequestState::Done.value()).remove(EXPIRES_AT)
+        } else {
+            self.first_record(RequestState::Done, now)
         };
         [record.with(attributes)].into_iter().chain(further).collect()
     }
 
+    /// The key of an item that proves the sale: of its record, or of its first license key.
+    fn proof(&self, keys: &[LicenseKeyRecord]) -> Key {
+        match keys.first().filter(|_| !self.has_record()) {
+            Some(first) => Key::license_key(&first.license_key),
+            None => self.slot.key.clone(),
+        }
+    }
+
     /// Returns true if an item proves the sale: one of its keys, or its record. A sale is all or none.
-    pub(super) fn is_proven_by(&self, item: &Item) -> bool {
+    fn is_proven_by(&self, item: &Item) -> bool {
         let attempt = self.assignment.id.as_str();
         // A reserved key only shows that the index lags behind: the sale took it before.
         let is_key = is_text(item, "assignment_id", attempt) && !is_text(item, "status", "reserved");
@@ -171,10 +183,10 @@ impl Store {
     /// (table + index): one key 1 + 1; n keys in a transaction 2n + n; a remembered response adds 2 for each
     /// KB.
     ///
-    /// If the outcome of the write is unknown, further calls learn it, or ensure that the sale cannot happen
-    /// any more. At the deadline they fail with [`StoreError::OutcomeUnknown`]. Any other error promises that
-    /// this attempt has sold nothing and will sell nothing. It is contention if the key that the sale
-    /// replaces has changed.
+    /// Sends the write again until it is made or refused. Fails with [`StoreError::OutcomeUnknown`] if
+    /// DynamoDB did not answer all of its copies until the deadline. Any other error promises that this
+    /// attempt has sold nothing and will sell nothing. It is contention if the key that the sale replaces has
+    /// changed.
     pub async fn finish(
         &self,
         sale: &Sale,
@@ -186,34 +198,50 @@ impl Store {
         let assign = keys.iter().map(|key| assign::assign(key, &sale.assignment));
         let replacing = sale.replacing.iter().cloned();
         let prepared = self.prepare(assign.chain(replacing).chain(sale.finishing(response, now)))?;
-        let mut sending = Box::pin(self.with_retries(|| self.send(&prepared)));
-        let mut sent = timeout(self.timeouts.write_within, &mut sending).await;
-        if sent.is_err() {
-            // The process may have been frozen while the response arrived.
-            sent = timeout(GRACE, &mut sending).await;
-        }
-        drop(sending);
-        let error = match sent {
-            Ok(Ok(written)) => return self.judge(sale, keys, written).await,
-            Ok(Err(error)) => error,
-            Err(_) => StoreError::aws(AwsErrorKind::Unavailable, "write", "out of time"),
-        };
-        // On the heap, because this is rare and large.
-        match Box::pin(self.resolve(sale, keys, &prepared, deadline)).await {
-            Verdict::Sold => Ok(SaleOutcome::Done),
-            // Another attempt at the same request may have sold keys, or may be about to.
-            Verdict::NotSold => Err(Box::pin(self.recorded_instead(sale)).await.map_or(error, Into::into)),
-            Verdict::Unknown => Err(StoreError::OutcomeUnknown { cause: Box::new(error) }),
-        }
+        // On the heap, like everything large.
+        let written = Box::pin(self.resolve(sale, keys, &prepared, deadline)).await?;
+        self.judge(sale, keys, written).await
     }
 
-    /// Reads the record that another attempt at the request has left, after this one has failed.
-    async fn recorded_instead(&self, sale: &Sale) -> Option<Recorded> {
-        // No other attempt writes the record of a request without an `Idempotency-Key`.
-        sale.slot.fingerprint.as_ref()?;
-        let item = self.get_once(sale.slot.key.clone()).await.ok()?;
-        let recorded = self.recorded(&sale.slot, item).await.ok()?;
-        (recorded != Recorded::Void).then_some(recorded)
+    /// Sends the write of a sale until DynamoDB makes or refuses it. All copies of the write are the same. If
+    /// one of them has sold, DynamoDB answers the next one with success, or with items that prove the sale.
+    /// If DynamoDB refuses one, none can succeed any more, because the condition that has failed never holds
+    /// again.
+    async fn resolve(
+        &self,
+        sale: &Sale,
+        keys: &[LicenseKeyRecord],
+        prepared: &Prepared,
+        deadline: Instant,
+    ) -> Result<Written, StoreError> {
+        let (mut within, mut until) = (self.timeouts.attempt_within, None);
+        let (mut is_unanswered, mut backoff) = (false, Backoff::new());
+        loop {
+            let error = match timeout(within, self.send(&self.client_once, prepared)).await {
+                Ok(Ok(written)) => return Ok(written),
+                Ok(Err(error)) => error,
+                Err(_) => StoreError::aws(AwsErrorKind::Unavailable, "write", "out of time"),
+            };
+            is_unanswered |= error.kind() == Some(AwsErrorKind::Unavailable);
+            // If the write conflicts, an earlier copy may be under way, or may have sold.
+            if is_unanswered && error.kind() == Some(AwsErrorKind::Contention) {
+                let read = timeout(ASK_WITHIN, self.get_once(sale.proof(keys))).await;
+                let item = read.ok().and_then(Result::ok).flatten();
+                if item.is_some_and(|item| sale.is_proven_by(&item)) {
+                    return Ok(Written::Done);
+                }
+            }
+            // A process that was frozen may go on after its deadline.
+            let until =
+                *until.get_or_insert_with(|| deadline.max(Instant::now() + self.timeouts.resolve_within));
+            let is_final = matches!(error.kind(), Some(AwsErrorKind::Misconfigured | AwsErrorKind::Rejected));
+            if is_final || Instant::now() >= until {
+                let unknown = |error| StoreError::OutcomeUnknown { cause: Box::new(error) };
+                return Err(if is_unanswered { unknown(error) } else { error });
+            }
+            within = ASK_WITHIN;
+            backoff.wait(self.randomness()).await;
+        }
     }
 
     /// Judges a write. Of a refused one, a changed replaced key is contention, an obstacle at the record is

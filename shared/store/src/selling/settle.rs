@@ -53,11 +53,10 @@ impl Store {
     /// Settles every large order whose lease is over. Safe beside live traffic and beside other sweeps,
     /// because every write is conditional.
     pub async fn sweep(&self, now: Timestamp) -> Result<Swept, StoreError> {
-        let items = self.open_request_items().await?;
-        let mut swept = Swept { failed: items.len(), ..Swept::default() };
-        for open in readable(&items, OpenRequest::read) {
-            swept.failed -= 1;
-            match self.settle(&open, now).await {
+        let mut swept = Swept::default();
+        for item in self.open_request_items().await? {
+            let settle = async { self.settle(&OpenRequest::read(&item)?, now).await };
+            match settle.await {
                 Ok(Some(RequestState::Done)) => swept.finished += 1,
                 Ok(Some(_)) => swept.undone += 1,
                 Ok(None) => {}
@@ -98,9 +97,9 @@ impl Store {
     /// Voids the record of an order if it is still open. Then ends the parts, some side by side: hands them
     /// over if the order was sold, else undoes them. Returns the state of the order.
     async fn end(&self, open: &OpenRequest, now: Timestamp) -> Result<RequestState, StoreError> {
-        // DynamoDB refuses this write if the order is decided.
-        self.write([open.void(now)]).await?;
-        let record = self.get(open.record.clone()).await?.map(RequestRecord::read).transpose()?;
+        // If the order is decided, DynamoDB refuses this write and returns the record.
+        let refused = self.write([open.void(now)]).await?.into_refused_item();
+        let record = refused.map(RequestRecord::read).transpose()?;
         // Another attempt may have replaced the record.
         let sold =
             record.filter(|record| record.state == RequestState::Done && record.attempt == open.attempt);
