@@ -152,21 +152,29 @@ async fn a_repeated_replacement_gets_the_same_bytes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_outcome_of_a_replacement_is_resolved() {
-    for (faults, code) in [(Fault::LoseResponse, 860), (Fault::LoseRequest, 0)] {
-        for generate in ["0", "1"] {
-            let shop = Shop::open().await;
-            let stock = if generate == "0" { 5 } else { 1 };
+    let unknown = (503, "/problems/outcome-unknown".to_owned());
+    for (fault, times, expected) in [
+        (Fault::LoseResponse, 6, None),
+        (Fault::LoseRequest, 6, None),
+        (Fault::LoseRequest, 500, Some(unknown)),
+    ] {
+        for (generate, stock) in [("0", 5), ("1", 1)] {
+            let shop = Shop::builder().with_checkout_timeouts().open().await;
             shop.stock(1, stock).await;
             let old = sell(&shop).await;
-            shop.dynamodb.disturb("TransactWriteItems", vec![faults.clone(); 6]);
+            shop.dynamodb.disturb("TransactWriteItems", vec![fault.clone(); times]);
             let request = [("license_key", old.as_str()), ("reason", "lost"), ("generate", generate)];
             let response = shop.post(REPLACE, &request).await;
             shop.dynamodb.calm();
-            let stored = shop.stored(&old).await;
-            // keypool repeats the write of generated keys to learn its outcome, and may then succeed.
-            assert_eq!(stored.replaced_by.is_some(), response.code() == 860, "{}", response.text);
-            if code == 860 || generate == "0" {
-                assert_eq!(response.code(), code, "{}", response.text);
+            assert_eq!(
+                shop.stored(&old).await.replaced_by.is_some(),
+                expected.is_none(),
+                "{}",
+                response.text
+            );
+            match &expected {
+                Some(problem) => assert_eq!(response.problem(), *problem),
+                None => assert_eq!(response.code(), 860, "{}", response.text),
             }
         }
     }

@@ -35,7 +35,7 @@ pub enum ProblemDetails {
     Internal,
     /// 503: DynamoDB or KMS cannot serve. No key left the stock for the request, and none will.
     NothingSold,
-    /// 503: DynamoDB answered neither the write of the sale nor the question about its outcome.
+    /// 503: DynamoDB did not answer the write of the sale, so the outcome is unknown.
     OutcomeUnknown {
         /// True if the request has an `Idempotency-Key`, so that a repetition is safe.
         is_repeatable: bool,

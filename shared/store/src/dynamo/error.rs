@@ -11,8 +11,7 @@ pub enum StoreError {
     /// A call of DynamoDB failed, even after retries.
     #[error(transparent)]
     Aws(#[from] FailedCall),
-    /// Neither the write of a sale nor the question about its outcome was answered in time. The keys may have
-    /// been sold, or may still be.
+    /// DynamoDB did not answer a write in time. It may have succeeded, or may still arrive.
     #[error("the outcome of a sale could not be learned: {cause}")]
     OutcomeUnknown {
         /// The error of the write.

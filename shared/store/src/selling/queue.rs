@@ -232,8 +232,9 @@ impl Store {
         Ok(self.write([update]).await?.is_done())
     }
 
-    /// Notes the result of an attempt, with the shop's answer as a sentence. 2 write units if the callback is
-    /// delivered, else 1. A delivered order can be shown for 30 days.
+    /// Notes the result of an attempt, with the shop's answer as a sentence, unless another attempt has begun
+    /// or the order is gone. 1 write unit; 4 if the callback is delivered. A delivered order can be shown for
+    /// 30 days.
     pub async fn end_delivery(
         &self,
         order: &QueuedOrder,
@@ -242,22 +243,24 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let key = Key::queued_order(&order.id);
-        let update = Write::update(key.clone())
-            .when("#attempts = :mine", [(":mine", number(order.delivery.attempts))])
-            .set("answer", text(answer));
-        let update = match result {
-            DeliveryResult::Again(next_at) => update.set("next_at", text(*next_at)),
-            DeliveryResult::Dead => update.set("state", text(OrderState::Dead)).remove("next_at"),
+        let noted =
+            |write: Write| write.when("#attempts = :mine", [(":mine", number(order.delivery.attempts))]);
+        let update = || noted(Write::update(key.clone())).set("answer", text(answer));
+        let writes = match result {
+            DeliveryResult::Again(next_at) => vec![update().set("next_at", text(*next_at))],
+            DeliveryResult::Dead => {
+                vec![update().set("state", text(OrderState::Dead)).remove("next_at")]
+            }
             DeliveryResult::Delivered => {
                 let mut delivered = order.clone();
                 delivered.delivery.next_at = None;
                 delivered.delivery.answer = Some(answer.to_owned());
-                // If the second write fails, the callback is sent once more.
-                self.write([Write::put(delivered_order_item(&delivered, now))]).await?;
-                Write::delete(key)
+                // One transaction, because an operator may have erased the owner while the shop was called.
+                let put = Write::put(delivered_order_item(&delivered, now));
+                vec![noted(Write::delete(key.clone())), put]
             }
         };
-        self.write([update]).await.map(|_| ())
+        self.write(writes).await.map(|_| ())
     }
 }
 

@@ -183,8 +183,8 @@ impl Store {
     /// (table + index): one key 1 + 1; n keys in a transaction 2n + n; a remembered response adds 2 for each
     /// KB.
     ///
-    /// Sends the write again until it is made or refused. Fails with [`StoreError::OutcomeUnknown`] if
-    /// DynamoDB did not answer all of its copies until the deadline. Any other error promises that this
+    /// Sends the write again until DynamoDB makes or refuses it, or the deadline is over. Then it fails with
+    /// [`StoreError::OutcomeUnknown`] if a copy of the write got no answer. Any other error promises that this
     /// attempt has sold nothing and will sell nothing. It is contention if the key that the sale replaces has
     /// changed.
     pub async fn finish(
@@ -205,8 +205,8 @@ impl Store {
 
     /// Sends the write of a sale until DynamoDB makes or refuses it. All copies of the write are the same. If
     /// one of them has sold, DynamoDB answers the next one with success, or with items that prove the sale.
-    /// If DynamoDB refuses one, none can succeed any more, because the condition that has failed never holds
-    /// again.
+    /// Otherwise, if DynamoDB refuses one, none can succeed any more, because the condition that has failed
+    /// never holds again.
     async fn resolve(
         &self,
         sale: &Sale,

@@ -8,7 +8,10 @@ use keypool_domain::{
     OrderId, OrderState, Owner, Principal, PrivateKeyUsed, ProductId, QueuedOrder, Reply, RequestId,
     SignablePayload, SystemClock, Timestamp,
 };
-use keypool_store::{DeliveryResult, Recorded, Sale, Store, StoreError, UpdateOutcome, Waiting};
+use keypool_store::{
+    DeadOrders, DeliveryResult, EraseOutcome, OwnerRecord, Recorded, Sale, Store, StoreError, UpdateOutcome,
+    Waiting,
+};
 use serde_json::json;
 
 use crate::fixture::table;
@@ -194,6 +197,26 @@ async fn a_delivered_order_goes_back_into_the_queue() {
     let change = store.redeliver(&delivered, &next, &entry("orders.redeliver")).await;
     assert_eq!(change, Ok(UpdateOutcome::ChangedMeanwhile));
     assert_eq!(actions(&store).await.len(), 1);
+}
+
+/// The first worker was frozen while it called the shop. Meanwhile another one has delivered the callback, and
+/// an operator has erased the owner.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_attempt_does_not_restore_an_erased_order() {
+    let (store, _, _services) = table().await;
+    let mut late = accepted(&store).await;
+    store.decide(&mut late, 803, now()).await.unwrap();
+    assert_eq!(store.begin_delivery(&mut late, Duration::ZERO, now()).await, Ok(true));
+    let mut order = in_queue(&store, &late.id).await;
+    assert_eq!(store.begin_delivery(&mut order, LEASE, now()).await, Ok(true));
+    store.end_delivery(&order, &DeliveryResult::Delivered, "status 200", now()).await.unwrap();
+    let delivered = store.delivered_order(&order.id).await.unwrap().unwrap();
+    let (record, email) = (OwnerRecord::QueuedOrder(delivered), "ada@shop.example".parse().unwrap());
+    let erased = store.erase_owner(&record, &email, DeadOrders::Keep, now(), &entry("owner.erase")).await;
+    assert_eq!(erased, Ok(EraseOutcome::Erased));
+    store.end_delivery(&late, &DeliveryResult::Delivered, "status 200", now()).await.unwrap();
+    assert_eq!(store.delivered_order(&order.id).await, Ok(None));
+    assert_eq!(store.queued_order(&order.id).await, Ok(None));
 }
 
 #[tokio::test(flavor = "multi_thread")]
