@@ -22,8 +22,8 @@ use crate::{Backoff, Store, StoreError};
 /// the record, and up to three further parts of a saved response, or a part and an entry.
 pub const SALE_KEYS_MAX: usize = 96;
 
-/// The longest time of each further copy of a write. A lost packet then costs a quarter of a second.
-const ASK_WITHIN: Duration = Duration::from_millis(250);
+/// The longest time of each repetition of a write. A lost packet then costs a quarter of a second.
+const REPEAT_WITHIN: Duration = Duration::from_millis(250);
 
 /// One attempt to sell keys.
 #[derive(Debug)]
@@ -225,7 +225,7 @@ impl Store {
             is_unanswered |= error.kind() == Some(AwsErrorKind::Unavailable);
             // If the write conflicts, an earlier copy may be under way, or may have sold.
             if is_unanswered && error.kind() == Some(AwsErrorKind::Contention) {
-                let read = timeout(ASK_WITHIN, self.get_once(sale.proof(keys))).await;
+                let read = timeout(REPEAT_WITHIN, self.get_once(sale.proof(keys))).await;
                 let item = read.ok().and_then(Result::ok).flatten();
                 if item.is_some_and(|item| sale.is_proven_by(&item)) {
                     return Ok(Written::Done);
@@ -239,7 +239,7 @@ impl Store {
                 let unknown = |error| StoreError::OutcomeUnknown { cause: Box::new(error) };
                 return Err(if is_unanswered { unknown(error) } else { error });
             }
-            within = ASK_WITHIN;
+            within = REPEAT_WITHIN;
             backoff.wait(self.randomness()).await;
         }
     }
