@@ -1,11 +1,13 @@
 //! Injects the rare faults of AWS that the embedded services lack: lost responses, conflicting transactions,
 //! throttling. No key is sold twice, none is lost, and the buyer gets a response.
 
-use keypool_domain::Status;
-use keypool_store::SaleOutcome;
-use keypool_tests::{Fault, Shop, ShopResponse};
+use keypool_domain::requests::{RandomAssignLicenseKeys, Repeatable as _};
+use keypool_domain::{ApiKey, Clock as _, Endpoint, Owner, ProductId, Quantity, RequestId, Status};
+use keypool_store::{Recorded, SaleOutcome, StoreError};
+use keypool_tests::{API_KEY, Fault, Shop, ShopResponse};
 use lambda_http::http::StatusCode;
 use serde_json::json;
+use tokio::time::Instant;
 
 async fn order(shop: &Shop, quantity: &str) -> ShopResponse {
     shop.post("random-assign-license-keys", &[("product_id", "1"), ("quantity", quantity)]).await
@@ -97,6 +99,65 @@ async fn writes_that_arrive_after_the_next_sale_are_refused() {
         assert!(answers.len() > 5 && answers.iter().all(StatusCode::is_client_error), "{answers:?}");
         expect_sold(&shop, &next, n, 0).await;
     }
+}
+
+/// A process that was frozen may go on after its deadline.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sale_after_its_deadline_has_four_copies() {
+    for (lost, is_sold) in [(3, true), (4, false)] {
+        let shop = Shop::open().await;
+        let key = shop.stock(1, 1).await.remove(0);
+        let seen = shop.stored(&key).await;
+        shop.dynamodb.disturb("UpdateItem", vec![Fault::LoseRequest; lost]);
+        let (response, now, deadline) = (shop.unsigned_response(), shop.clock.now(), Instant::now());
+        let store = shop.operators_store();
+        let outcome = store.finish(&shop.sale(None), &[seen], &response, now, deadline).await;
+        assert!(shop.dynamodb.is_undisturbed(), "{outcome:?}");
+        match outcome {
+            Ok(SaleOutcome::Done) => assert!(is_sold),
+            outcome => {
+                assert!(!is_sold && matches!(outcome, Err(StoreError::OutcomeUnknown { .. })), "{outcome:?}")
+            }
+        }
+    }
+}
+
+/// Two attempts at one request have read that there is no record. One sells, and the other fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_fails_finds_the_sale_of_another() {
+    let shop = Shop::open().await;
+    let keys = shop.stock(1, 2).await;
+    let id = RequestId::new(
+        API_KEY.parse::<ApiKey>().unwrap().hash(),
+        Endpoint::RandomAssignLicenseKeys,
+        &"k".parse().unwrap(),
+    );
+    let asked = RandomAssignLicenseKeys {
+        product_id: ProductId::MIN,
+        quantity: Quantity::MIN,
+        generate: false,
+        owner: Owner::default(),
+        identifier: None,
+    };
+    let now = shop.clock.now();
+    let slot = shop.store.recall(id, asked.fingerprint(), None, now).await.unwrap();
+    let (first, second) = (shop.sale(Some(slot.clone())), shop.sale(Some(slot)));
+    let (seen, other) = (shop.stored(&keys[0]).await, shop.stored(&keys[1]).await);
+    let response = shop.unsigned_response();
+    let store = shop.operators_store();
+    for (fault, is_found) in [(Fault::error("ThrottlingException"), false), (Fault::LoseRequest, true)] {
+        // At first, neither has sold.
+        if is_found {
+            assert_eq!(shop.finish(&first, std::slice::from_ref(&seen)).await, Ok(SaleOutcome::Done));
+        }
+        shop.dynamodb.disturb("TransactWriteItems", vec![fault; 4]);
+        let keys = std::slice::from_ref(&other);
+        let failed = store.finish(&second, keys, &response, now, Instant::now()).await;
+        let found = matches!(failed, Err(StoreError::Recorded(Recorded::Answered(_))));
+        assert_eq!(found, is_found, "{failed:?}");
+        assert!(shop.dynamodb.is_undisturbed());
+    }
+    assert_eq!(shop.in_stock(1).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

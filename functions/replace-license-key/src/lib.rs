@@ -76,7 +76,7 @@ async fn replace_key(
                 }
                 return invocation.sign_reply(&refusal, product.signing_key_id.as_ref()).await;
             }
-            Err(error) if error.is_contention() => {
+            Err(error) if error.is_contention() && !invocation.time_left().is_zero() => {
                 measure::contention_retry();
                 backoff.wait(invocation.desk().randomness()).await;
                 key = invocation.license_key(&request.license_key).await?;

@@ -21,8 +21,6 @@ pub struct Timeouts {
     /// The least time for the write of a sale and its repetitions. With less time left a sale must not begin,
     /// because its outcome might stay unknown.
     pub sale_within: Duration,
-    /// The least time for the repetitions, if the process was frozen.
-    pub resolve_within: Duration,
     /// A whole request.
     pub answer_within: Duration,
 }
@@ -41,7 +39,6 @@ impl Timeouts {
         first_wait: Duration::from_millis(20),
         wait_max: Duration::from_millis(150),
         sale_within: Duration::from_millis(2_550),
-        resolve_within: Duration::from_millis(700),
         answer_within: Duration::from_millis(4_400),
     };
 
@@ -54,7 +51,6 @@ impl Timeouts {
         first_wait: Duration::from_millis(50),
         wait_max: Duration::from_secs(2),
         sale_within: Duration::from_mins(1),
-        resolve_within: Duration::from_secs(20),
         answer_within: Duration::from_mins(2),
     };
 
@@ -83,7 +79,7 @@ mod tests {
         for timeouts in [Timeouts::CHECKOUT, Timeouts::OPERATOR] {
             assert!(timeouts.connect_within < timeouts.attempt_within);
             assert!(timeouts.attempt_within * 2 <= timeouts.call_within);
-            assert!(timeouts.attempt_within + timeouts.resolve_within < timeouts.sale_within);
+            assert!(timeouts.attempt_within * 2 < timeouts.sale_within);
             assert!(timeouts.sale_within < timeouts.answer_within);
         }
         assert!(Timeouts::CHECKOUT.answer_within < Duration::from_secs(5), "a shop gives up");

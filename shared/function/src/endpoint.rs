@@ -241,6 +241,10 @@ impl Invocation {
         let outcome = self.uncut(finish).await;
         if let Ok(SaleOutcome::Missed(_)) = outcome {
             self.note_row_ids(Vec::new());
+            // There may be no time for other keys.
+            if self.time_left().is_zero() {
+                return Err(FunctionError::OutOfTime);
+            }
         }
         Ok(outcome?)
     }

@@ -278,7 +278,7 @@ impl Deadline {
         Self { instant: Instant::now() + timeouts.answer_within.saturating_sub(under_way), under_way }
     }
 
-    /// Returns true if a sale, with the resolution of its outcome, would end in time. Else it must not begin:
+    /// Returns true if a sale, with the repetitions of its write, would end in time. Else it must not begin:
     /// keys could leave the stock for a buyer who has stopped listening.
     pub(crate) fn leaves_time_to_sell(self, timeouts: &Timeouts) -> bool {
         self.instant.saturating_duration_since(Instant::now()) >= timeouts.sale_within

@@ -31,7 +31,8 @@ pub enum Action {
     Draws(AttemptId, Picks),
     /// An attempt finds too few keys, and refuses.
     FindsTooFew(AttemptId),
-    /// The deadline comes before an attempt has drawn.
+    /// The deadline comes before an attempt has drawn, or after DynamoDB has answered every copy of its sale
+    /// with an error.
     RunsOutOfTime(AttemptId),
     /// A sweep takes up the entry of an attempt.
     TakesUp(AttemptId),
@@ -107,6 +108,7 @@ impl Scenario {
         match attempt.at {
             At::Reading => actions.push(Action::Reads(id)),
             At::Replacing(settle) if settle.is_voiding() => actions.push(Action::FindsLeaseAlive(id)),
+            At::Selling(_) => actions.push(Action::RunsOutOfTime(id)),
             At::Drawing => {
                 actions.extend([Action::FindsTooFew(id), Action::RunsOutOfTime(id)]);
                 if attempt.draws_left > 0 {
@@ -122,7 +124,9 @@ impl Scenario {
         if let Some(write) = write {
             actions.push(Action::Writes(process, write));
             if state.timeouts_left > 0 {
-                actions.push(Action::Repeats(process, write));
+                if !self.counts_copies(state, process) {
+                    actions.push(Action::Repeats(process, write));
+                }
                 actions.extend([true, false].map(|held_up| Action::StopsWaiting { process, write, held_up }));
             }
         }
@@ -137,6 +141,12 @@ impl Scenario {
             actions.push(Action::Crashes { process, held_up: false });
             actions.extend(write.map(|_| Action::Crashes { process, held_up: true }));
         }
+    }
+
+    /// True if the process waits for the first copy of a sale. Before it sends a second one, it notes that
+    /// the first got no answer.
+    fn counts_copies(&self, state: &State, process: Process) -> bool {
+        matches!(process, Process::Attempt(id) if matches!(state.attempts[usize::from(id)].at, At::Selling(_)))
     }
 
     /// True if [`Rule::KeepsRecords`] keeps the record of an attempt.

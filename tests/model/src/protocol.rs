@@ -13,9 +13,8 @@ pub enum Rule {
     WritesInOneTransaction,
     /// An attempt signs the response before it sells the keys.
     SignsFirst,
-    /// An attempt resolves a write of unknown outcome before it continues. It repeats a sale until it succeeds,
-    /// or is refused and can no longer succeed. It puts a tombstone in place of a first take before it deletes
-    /// the entry.
+    /// An attempt resolves a write of unknown outcome before it continues. It repeats a sale until DynamoDB
+    /// makes or refuses it. It puts a tombstone in place of a first take before it deletes the entry.
     ResolvesUnknownOutcome,
     /// The transaction of the sale also records the response under the Idempotency-Key.
     RecordsResponseInSale,

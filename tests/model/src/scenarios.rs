@@ -25,7 +25,7 @@ pub fn small_pair() -> Scenario {
 #[must_use]
 pub fn small_with_header() -> Scenario {
     let requests = [Request::of(1).with_header(0); 2];
-    Scenario { crashes: 2, timeouts: 4, releases: 2, ..Scenario::new(3, requests) }
+    Scenario { crashes: 2, timeouts: 5, releases: 2, ..Scenario::new(3, requests) }
 }
 
 /// The same buyer asks three times.
@@ -120,7 +120,7 @@ pub fn fresh_small() -> Scenario {
 #[must_use]
 pub fn fresh_with_header() -> Scenario {
     let requests = [Request::of(1).fresh().with_header(0); 2];
-    Scenario { crashes: 1, timeouts: 3, releases: 1, ..Scenario::new(0, requests) }
+    Scenario { crashes: 2, timeouts: 4, releases: 1, ..Scenario::new(0, requests) }
 }
 
 /// A large order of fresh keys.
@@ -133,14 +133,14 @@ pub fn fresh_large() -> Scenario {
 #[must_use]
 pub fn replacement() -> Scenario {
     let requests = [Request::of(1).replacing(), Request::of(1).replacing(), Request::of(1)];
-    Scenario { crashes: 1, timeouts: 3, ..Scenario::new(2, requests) }
+    Scenario { crashes: 2, timeouts: 3, ..Scenario::new(2, requests) }
 }
 
 /// A buyer asks twice for a replacement with an Idempotency-Key, beside another replacement.
 #[must_use]
 pub fn replacement_with_header() -> Scenario {
     let once = Request::of(1).replacing().with_header(0);
-    Scenario { crashes: 1, timeouts: 4, ..Scenario::new(2, [once, once, Request::of(1).replacing()]) }
+    Scenario { crashes: 2, timeouts: 4, ..Scenario::new(2, [once, once, Request::of(1).replacing()]) }
 }
 
 /// Two attempts replace one key by a fresh one each.

@@ -11,16 +11,21 @@ use keypool_domain::{Assignment, AuditEntry, Envelope, LicenseKey, LicenseKeyRec
 use tokio::time::{Instant, timeout};
 
 use super::assign;
+use super::request::Recorded;
 use crate::dynamo::{IS_NEW, Obstacle, Prepared, Write, Written, contention};
 use crate::record::{
     EXPIRES_AT, Item, KEPT_FOR, Key, OpenRequest, Record as _, RequestSlot, RequestState, is_text,
-    license_key_change, part_item, sale_facts,
+    license_key_change, number_of, part_item, sale_facts,
 };
 use crate::{Backoff, Store, StoreError};
 
 /// The most keys that one write sells or reserves. A transaction has 100 actions. Beside the keys there are
 /// the record, and up to three further parts of a saved response, or a part and an entry.
 pub const SALE_KEYS_MAX: usize = 96;
+
+/// The least number of copies of a write before its outcome counts as unknown. A process that was frozen may
+/// go on after its deadline.
+const COPIES_MIN: usize = 4;
 
 /// The longest time of each repetition of a write. A lost packet then costs a quarter of a second.
 const REPEAT_WITHIN: Duration = Duration::from_millis(250);
@@ -184,9 +189,9 @@ impl Store {
     /// KB.
     ///
     /// Sends the write again until DynamoDB makes or refuses it, or the deadline is over. Then it fails with
-    /// [`StoreError::OutcomeUnknown`] if a copy of the write got no answer. Any other error promises that this
-    /// attempt has sold nothing and will sell nothing. It is contention if the key that the sale replaces has
-    /// changed.
+    /// [`StoreError::OutcomeUnknown`] if a copy of the write got no answer. Any other error promises that
+    /// this attempt has sold nothing and will sell nothing. It is contention if the key that the sale
+    /// replaces has changed.
     pub async fn finish(
         &self,
         sale: &Sale,
@@ -199,8 +204,11 @@ impl Store {
         let replacing = sale.replacing.iter().cloned();
         let prepared = self.prepare(assign.chain(replacing).chain(sale.finishing(response, now)))?;
         // On the heap, like everything large.
-        let written = Box::pin(self.resolve(sale, keys, &prepared, deadline)).await?;
-        self.judge(sale, keys, written).await
+        match Box::pin(self.resolve(sale, keys, &prepared, deadline)).await {
+            Ok(written) => self.judge(sale, keys, written).await,
+            // Another attempt at the same request may have sold keys, or may be about to.
+            Err(error) => Err(Box::pin(self.recorded_instead(sale, now)).await.map_or(error, Into::into)),
+        }
     }
 
     /// Sends the write of a sale until DynamoDB makes or refuses it. All copies of the write are the same. If
@@ -214,9 +222,10 @@ impl Store {
         prepared: &Prepared,
         deadline: Instant,
     ) -> Result<Written, StoreError> {
-        let (mut within, mut until) = (self.timeouts.attempt_within, None);
+        let (mut copies, mut within) = (0, self.timeouts.attempt_within);
         let (mut is_unanswered, mut backoff) = (false, Backoff::new());
         loop {
+            copies += 1;
             let error = match timeout(within, self.send(&self.client_once, prepared)).await {
                 Ok(Ok(written)) => return Ok(written),
                 Ok(Err(error)) => error,
@@ -231,17 +240,30 @@ impl Store {
                     return Ok(Written::Done);
                 }
             }
-            // A process that was frozen may go on after its deadline.
-            let until =
-                *until.get_or_insert_with(|| deadline.max(Instant::now() + self.timeouts.resolve_within));
             let is_final = matches!(error.kind(), Some(AwsErrorKind::Misconfigured | AwsErrorKind::Rejected));
-            if is_final || Instant::now() >= until {
+            if is_final || (copies >= COPIES_MIN && Instant::now() >= deadline) {
                 let unknown = |error| StoreError::OutcomeUnknown { cause: Box::new(error) };
                 return Err(if is_unanswered { unknown(error) } else { error });
             }
             within = REPEAT_WITHIN;
             backoff.wait(self.randomness()).await;
         }
+    }
+
+    /// Reads the record that another attempt at the request has left, or this one with its sale.
+    async fn recorded_instead(&self, sale: &Sale, now: Timestamp) -> Option<Recorded> {
+        // No other attempt writes the record of a request without an `Idempotency-Key`.
+        sale.slot.fingerprint.as_ref()?;
+        let read = timeout(REPEAT_WITHIN, self.get_once(sale.slot.key.clone()));
+        let item = read.await.ok()?.ok()??;
+        let is_expired = number_of::<i64>(&item, EXPIRES_AT).is_some_and(|at| at <= now.unix_seconds());
+        let is_undecided =
+            is_text(&item, "attempt", sale.assignment.id.as_str()) && !sale.is_proven_by(&item);
+        if is_expired || is_undecided {
+            return None;
+        }
+        let recorded = self.recorded(&sale.slot, Some(item)).await.ok()?;
+        (recorded != Recorded::Void).then_some(recorded)
     }
 
     /// Judges a write. Of a refused one, a changed replaced key is contention, an obstacle at the record is

@@ -35,7 +35,7 @@ impl Store {
 
     /// Ends a sale that has reserved keys: hands them over if the sale is finished, else voids its record and
     /// undoes what it has reserved. The sweep does the rest. Write units: 2 for each key, 2 for each part, 5;
-    /// read units: 1 for the record, and 1 for 4 KB of parts.
+    /// read units: 1 for 4 KB of parts.
     ///
     /// A first part of unknown outcome may still be under way, and its record may not exist yet. In this
     /// case, a void record takes its place first. Otherwise the part could arrive after its entry was

@@ -199,8 +199,8 @@ async fn a_delivered_order_goes_back_into_the_queue() {
     assert_eq!(actions(&store).await.len(), 1);
 }
 
-/// The first worker was frozen while it called the shop. Meanwhile another one has delivered the callback, and
-/// an operator has erased the owner.
+/// The first worker was frozen while it called the shop. Meanwhile another one has delivered the callback,
+/// and an operator has erased the owner.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_attempt_does_not_restore_an_erased_order() {
     let (store, _, _services) = table().await;
