@@ -113,11 +113,10 @@ async fn a_sale_after_its_deadline_has_four_copies() {
         let store = shop.operators_store();
         let outcome = store.finish(&shop.sale(None), &[seen], &response, now, deadline).await;
         assert!(shop.dynamodb.is_undisturbed(), "{outcome:?}");
-        match outcome {
-            Ok(SaleOutcome::Done) => assert!(is_sold),
-            outcome => {
-                assert!(!is_sold && matches!(outcome, Err(StoreError::OutcomeUnknown { .. })), "{outcome:?}")
-            }
+        if is_sold {
+            assert_eq!(outcome, Ok(SaleOutcome::Done));
+        } else {
+            assert!(matches!(outcome, Err(StoreError::OutcomeUnknown { .. })), "{outcome:?}");
         }
     }
 }

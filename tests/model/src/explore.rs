@@ -124,7 +124,7 @@ impl Scenario {
         if let Some(write) = write {
             actions.push(Action::Writes(process, write));
             if state.timeouts_left > 0 {
-                if !self.counts_copies(state, process) {
+                if !counts_copies(state, process) {
                     actions.push(Action::Repeats(process, write));
                 }
                 actions.extend([true, false].map(|held_up| Action::StopsWaiting { process, write, held_up }));
@@ -141,12 +141,6 @@ impl Scenario {
             actions.push(Action::Crashes { process, held_up: false });
             actions.extend(write.map(|_| Action::Crashes { process, held_up: true }));
         }
-    }
-
-    /// True if the process waits for the first copy of a sale. Before it sends a second one, it notes that
-    /// the first got no answer.
-    fn counts_copies(&self, state: &State, process: Process) -> bool {
-        matches!(process, Process::Attempt(id) if matches!(state.attempts[usize::from(id)].at, At::Selling(_)))
     }
 
     /// True if [`Rule::KeepsRecords`] keeps the record of an attempt.
@@ -258,6 +252,13 @@ impl Model for Scenario {
     fn properties(&self) -> Vec<Property<Self>> {
         crate::properties::all()
     }
+}
+
+/// True if the process waits for the first copy of a sale. Before it sends a second one, it notes that the
+/// first got no answer.
+fn counts_copies(state: &State, process: Process) -> bool {
+    let Process::Attempt(id) = process else { return false };
+    matches!(state.attempts[usize::from(id)].at, At::Selling(_))
 }
 
 const _: () = assert!(SWEEPS_MAX == 2, "the processes include all sweeps");
