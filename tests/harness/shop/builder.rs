@@ -51,7 +51,7 @@ impl ShopBuilder {
     /// # Panics
     /// If the stack does not start.
     pub async fn open(self) -> Shop {
-        logs::gather();
+        let opened = logs::gather();
         logs::keep_secret(API_KEY);
         let clock = Arc::new(ManualClock::new());
         let services = Services::start_with_clock(None, Arc::clone(&clock) as _).await.unwrap();
@@ -93,6 +93,7 @@ impl ShopBuilder {
             client: reqwest::Client::new(),
             backing,
             deaths,
+            opened,
             _gateway: gateway,
             services,
         }
