@@ -27,7 +27,7 @@ pub struct Timeouts {
 
 impl Timeouts {
     /// The limits of a checkout. A shop gives up after 5 seconds (WordPress's default) and asks again. By
-    /// then it has the answer, or keypool has decided that there is none.
+    /// then it has the answer, unless DynamoDB leaves the write of a sale without an answer until the deadline.
     pub const CHECKOUT: Self = Self {
         // Two attempts fit into a call. Within one region an answer takes a few milliseconds.
         connect_within: Duration::from_millis(600),

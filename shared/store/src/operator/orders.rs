@@ -25,7 +25,7 @@ impl Store {
         if seen.state != OrderState::Delivered {
             return self.change_order(seen, next, entry).await;
         }
-        // A worker that died between its two writes has left the order in the queue as well.
+        // Of two operators who redeliver an order at the same time, only one may put it into the queue.
         let put = Write::put(next.item()).when(IS_NEW, []);
         let delete = Write::delete(Key::delivered_order(&seen.id)).when("attribute_exists(#pk)", []);
         self.transact_audited([put, delete], Some(entry)).await.map(Into::into)

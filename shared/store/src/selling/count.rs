@@ -15,7 +15,7 @@ impl Store {
     ///
     /// The first query counts up to 2,000 keys, and shows the size of the stock by their span. The rest is
     /// counted in up to 32 ranges of positions side by side. DynamoDB charges for all keys that it counts:
-    /// half a read unit for 4 KB, some 6 units for 100 keys.
+    /// half a read unit for 4 KB, some 3.5 units for 100 keys.
     pub async fn count_stock(&self, product_id: ProductId) -> Result<usize, StoreError> {
         let first = Query::stock(product_id).counting(PAGE_KEYS_MAX);
         let page = self.query_page(&first, None).await?;
