@@ -1,5 +1,5 @@
-//! Checks that logs report every request and contain no secret. When a shop closes, it checks the
-//! log since it opened. This file shows that the log is not empty.
+//! Checks that logs report every request and contain no secret. When a shop closes, it checks the log
+//! since it opened. This file shows that the log is not empty.
 
 use keypool_tests::{Fault, Shop, ShopResponse, lines_with};
 

@@ -9,11 +9,11 @@ use keypool_local::Stack;
 
 static CAPTURED: Mutex<Captured> = Mutex::new(Captured { log: Vec::new(), secrets: Vec::new() });
 
-/// What this process has logged, and what no line may contain.
+/// The log of this process, and the texts that no line may contain.
 #[derive(Debug, Default)]
 struct Captured {
     log: Vec<u8>,
-    /// In the order of their registration. A secret of two tests is there twice, once for each test.
+    /// In the order of their registration. A secret that two tests register is there twice.
     secrets: Vec<String>,
 }
 
@@ -96,8 +96,8 @@ pub(crate) fn keep_secret(text: &str) {
     Captured::lock().keep_secret(text);
 }
 
-/// Fails if a line logged since a moment contains a secret registered since. The rest of the run was checked
-/// by the shops before, and a check of all of it by each shop would take longer with each shop.
+/// Fails if a line logged since a moment contains a secret registered since. Each shop checks the
+/// part of the log that it has seen. If each one checked the whole log, a run would get slower with each shop.
 pub(crate) fn check_since(moment: Moment) {
     let captured = Captured::lock().since(moment);
     if let Some(line) = captured.leak() {
